@@ -1,0 +1,88 @@
+/* Decisions over a policy image: who a source is to the policy, and what the name and the address phase say.
+ * Pure functions: no clock, no allocation, no errno; every read of the image is bounds-checked; failure is DENY/INTERNAL.
+ * The semantics are DECISIONS.md sections 3 and 4, sentence by sentence. */
+#ifndef SLUICE_DECIDE_H
+#define SLUICE_DECIDE_H
+
+#include "addr.h"
+#include "contract.h"
+#include "image.h"
+
+enum { SL_SOURCE_SELECTORS = 1024, SL_NO_RULE = 0 };
+
+/* What is known of a source; texts may be NULL or "" for "none". */
+struct sl_source_key {
+    struct sl_addr addr;
+    const char *namespace_;
+    const char *service_account;
+    const char *identity; /* URI */
+    const char *user;
+};
+
+/* A source resolved against one image. 4 KiB: keep one as scratch, not one per tunnel. */
+struct sl_source {
+    uint32_t count;
+    uint8_t audit;       /* its namespace (or the mesh) is in audit mode */
+    uint8_t passthrough; /* default allow holds for it */
+    uint8_t overflow;    /* more selectors than fit: every question is answered DENY/INTERNAL */
+    uint32_t selectors[SL_SOURCE_SELECTORS]; /* sorted */
+};
+
+enum sl_decision_flags {
+    SL_DECISION_PENDING = 1,     /* name phase: only an address can allow (CIDR rule needed) */
+    SL_DECISION_PROVISIONAL = 2, /* asked by IP, denied so far, but host rules exist: the inner name may allow it */
+    SL_DECISION_GUARD = 4,       /* refused by the address guard, addresses.deny or as an own address: "prohibited" */
+    SL_DECISION_NO_SOFTEN = 8,   /* audit mode must not turn it: hard deny or guard */
+    SL_DECISION_ADDRESS_RULE = 16, /* `rule` is the address phase's own */
+};
+
+struct sl_decision {
+    uint8_t verdict;    /* sl_verdict; with PENDING set it is DENY until an address allows */
+    uint8_t phase;      /* sl_phase */
+    uint8_t reason;     /* sl_reason */
+    uint8_t flags;      /* sl_decision_flags */
+    uint8_t would_deny; /* verdict is AUDIT where it would be DENY */
+    uint8_t tier;       /* sl_tier that decided, SL_TIER_NONE for defaults */
+    uint8_t pad[2];
+    uint32_t rule;      /* RULES index; SL_NO_RULE for a default or the guard */
+    uint32_t selector;  /* the selector through which the rule matched */
+};
+
+/* One step of the trail that `explain` prints: a matching attachment, or a check. */
+struct sl_trail_step {
+    uint8_t phase, tier, reason, won; /* won: it decided its phase */
+    uint8_t excepted;                 /* matched, but taken out by its own `except` */
+    uint8_t depth;                    /* labels of the suffix, 255 = exact; CIDR length in the address phase */
+    uint8_t port_class;               /* 0 any, 1 range, 2 single */
+    uint8_t pad;
+    uint32_t rule, selector;
+};
+struct sl_trail {
+    uint32_t count; /* steps written; more may have matched */
+    uint32_t total;
+    struct sl_trail_step steps[64];
+};
+
+/* Resolves a source: network map first when neither namespace nor identity nor user is known, then every principal and
+ * CIDR that matches. An absent user identity is filled from USERS. */
+void sl_source_resolve(const struct sl_image *image, const struct sl_source_key *key, struct sl_source *out);
+
+/* The namespace and service account that USERS or the NETWORK trie give; NULL texts become "". Returns 1 when found. */
+int sl_source_user(const struct sl_image *image, const char *user, const char **namespace_, const char **service_account);
+int sl_source_network(const struct sl_image *image, const struct sl_addr *addr, const char **namespace_,
+                      const char **service_account);
+
+/* Name phase. `name` is canonical. `audit` is the listener's audit mode. `trail` may be NULL. */
+void sl_decide_name(const struct sl_image *image, const struct sl_source *source, const char *name, size_t length,
+                    uint16_t port, int audit, struct sl_decision *out, struct sl_trail *trail);
+
+/* Address phase for one address. `by_name` is the name phase's decision, or NULL when the request named an address.
+ * The answer is the final one for this address: verdict, rule and phase of whatever decided. */
+void sl_decide_address(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
+                       const struct sl_addr *addr, uint16_t port, int audit, struct sl_decision *out,
+                       struct sl_trail *trail);
+
+const char *sl_reason_text(unsigned reason);
+const char *sl_phase_text(unsigned phase);
+
+#endif

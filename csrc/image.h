@@ -1,0 +1,203 @@
+/* The policy image: one sealed, position-independent block that workers map read-only and answer every question from.
+ * This header is the layout and the validator; builder.h writes images, decide.h reads them.
+ *
+ *   +-----------------+  0
+ *   | sl_image_header |  magic, version, size, checksum, flags, section table
+ *   +-----------------+
+ *   | section 0 ...   |  each 8-byte aligned: an array of fixed-size records, or bytes
+ *   +-----------------+  header.size
+ *
+ * Records refer to each other by index (u32), to text by offset into STRINGS. Index 0 of a section is reserved wherever
+ * 0 must mean "none" (rules, lists, selectors, principals, portsets). Integers are little-endian, as the machine's.
+ *
+ * How a question is answered:
+ *   source  --(PRINCIPALS by hash, SOURCE tries for CIDRs)-->  the few selectors that match it
+ *   host    --(EDGES by hash of parent and label)-->  path of name nodes, each with an exact and a wildcard list
+ *   address --(DEST tries)-->  path of prefix nodes, each with a list
+ *   list    = entries sorted by (selector, attachment); for each selector of the source a binary search
+ *   attachment = one destination item of one rule: tier, ports, order, excepts
+ */
+#ifndef SLUICE_IMAGE_H
+#define SLUICE_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SL_IMAGE_MAGIC 0x4950454349554c53ull /* the bytes "SLUICEPI" in memory */
+enum { SL_IMAGE_VERSION = 1 };
+
+enum sl_section {
+    SL_SEC_STRINGS,    /* bytes; NUL-terminated texts; offset 0 is the empty text */
+    SL_SEC_RULES,      /* sl_rule */
+    SL_SEC_RANGES,     /* sl_port_range */
+    SL_SEC_PORTSETS,   /* sl_portset; 0 = any port */
+    SL_SEC_ATTACHMENTS,/* sl_attachment */
+    SL_SEC_LISTS,      /* sl_list; 0 = empty */
+    SL_SEC_ENTRIES,    /* sl_entry */
+    SL_SEC_NODES,      /* sl_node; 0 = the root */
+    SL_SEC_EDGES,      /* u32 node index, open addressing, power-of-two size; 0 = empty */
+    SL_SEC_LABELS,     /* bytes; length-prefixed labels */
+    SL_SEC_PREFIXES,   /* sl_prefix_node; 0 reserved; all prefix tries share this pool */
+    SL_SEC_PRINCIPALS, /* sl_principal; 0 reserved */
+    SL_SEC_PRINCIPAL_SLOTS, /* u32 principal index, open addressing */
+    SL_SEC_SELECTORS,  /* sl_selector; 0 reserved */
+    SL_SEC_SELECTOR_SLOTS,  /* u32 selector index, open addressing, by (principal, cidr id) */
+    SL_SEC_USERS,      /* sl_user; 0 reserved */
+    SL_SEC_USER_SLOTS, /* u32 user index, open addressing by name */
+    SL_SEC_NETWORKS,   /* sl_network; 0 reserved: values of the NETWORK tries */
+    SL_SEC_OWN,        /* sl_own */
+    SL_SEC_COUNT
+};
+
+enum sl_image_flags {
+    SL_IMAGE_HAS_POLICY = 1,  /* at least one rule, or passthrough: otherwise every answer is NO_POLICY */
+    SL_IMAGE_PASSTHROUGH = 2, /* policy.passthrough */
+    SL_IMAGE_AUDIT = 4,       /* policy.audit */
+};
+
+/* Roots of the prefix tries, one for each family (index 0: IPv4, 1: IPv6); node index, 0 = empty trie. */
+enum sl_trie { SL_TRIE_DEST, SL_TRIE_SOURCE, SL_TRIE_NETWORK, SL_TRIE_GUARD_ALLOW, SL_TRIE_GUARD_DENY, SL_TRIE_COUNT };
+
+struct sl_section_ref {
+    uint64_t offset; /* from the start of the image, 8-byte aligned */
+    uint64_t count;  /* records (bytes for byte sections) */
+};
+
+struct sl_image_header {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t flags;    /* sl_image_flags */
+    uint64_t size;     /* of the whole image, bytes */
+    uint64_t checksum; /* sl_image_checksum over [sizeof header, size), mixed with the header's other fields */
+    uint32_t roots[SL_TRIE_COUNT][2];
+    uint32_t cidr_reach;  /* list: one entry per selector and distinct (tier, ports) of the CIDR attachments */
+    uint32_t host_reach;  /* list: the same for host attachments that allow or audit */
+    struct sl_section_ref sections[SL_SEC_COUNT];
+};
+
+struct sl_rule {
+    uint32_t kind;        /* string: "EgressPolicy", ... */
+    uint32_t namespace_;  /* string; 0 = none */
+    uint32_t name;        /* string */
+    uint32_t index;       /* item in the resource, 0-based, as users count `spec.to` ... ; the rule's own index */
+    uint32_t file;        /* string */
+    uint32_t line;
+    uint32_t upstream;    /* string; 0 = dial directly */
+    uint32_t attributes;  /* string: JSON of sourceAddress and tls; 0 = none */
+    uint16_t slot;        /* metrics slot, 0 = `other` */
+    uint8_t tier;         /* sl_tier */
+    uint8_t on_revoke;    /* sl_on_revoke */
+    uint8_t on_revoke_set;/* 1 when the resource says so itself */
+    uint8_t inner;        /* sl_inner_mode */
+    uint8_t pad[2];
+};
+
+struct sl_port_range { uint16_t low, high; };      /* inclusive; low = high is a single port */
+struct sl_portset { uint32_t first, count; };      /* RANGES, sorted by low, disjoint */
+
+enum sl_attachment_flags {
+    SL_ATTACH_EXCEPTS = 1, /* deeper nodes may carry except entries for it */
+    SL_ATTACH_LIFTS = 2,   /* a CIDR allow that lifts the guard */
+};
+
+struct sl_attachment {
+    uint32_t rule;    /* RULES */
+    uint32_t portset; /* PORTSETS, 0 = any */
+    uint32_t order;   /* lower wins: creationTimestamp, namespace/name, index; unique */
+    uint8_t tier;     /* sl_tier */
+    uint8_t flags;    /* sl_attachment_flags */
+    uint8_t pad[2];
+};
+
+struct sl_list { uint32_t first, count; };              /* ENTRIES, sorted by (selector, attachment) */
+#define SL_ENTRY_EXCEPT 0x80000000u                     /* in `attachment`: an except of it, not a match */
+struct sl_entry { uint32_t selector, attachment; };
+
+struct sl_node {
+    uint32_t parent;    /* NODES; the root's is 0 */
+    uint32_t label;     /* LABELS offset of the length byte */
+    uint32_t exact;     /* LISTS: the name that ends here */
+    uint32_t wildcard;  /* LISTS: names below this one, at any depth */
+};
+
+struct sl_prefix_node {
+    uint8_t bits[16];   /* prefix, host bits zero; IPv4 in the first four bytes */
+    uint32_t child[2];  /* PREFIXES by the bit after the prefix; 0 = none. A child's prefix is longer and extends it */
+    uint32_t value;     /* LISTS (dest), cidr id (source), NETWORKS (network), 1 (guard); 0 = branch only */
+    uint8_t length;
+    uint8_t pad[3];
+};
+
+/* Who a rule may select. NAMESPACE_* narrow an identity or user to a namespace. */
+enum sl_principal_kind {
+    SL_PRINCIPAL_NONE = 0,
+    SL_PRINCIPAL_MESH,                /* everybody */
+    SL_PRINCIPAL_NAMESPACE,           /* a = namespace */
+    SL_PRINCIPAL_SERVICE_ACCOUNT,     /* a = namespace, b = service account */
+    SL_PRINCIPAL_IDENTITY,            /* b = identity URI */
+    SL_PRINCIPAL_USER,                /* b = user name */
+    SL_PRINCIPAL_NAMESPACE_IDENTITY,  /* a = namespace, b = identity URI */
+    SL_PRINCIPAL_NAMESPACE_USER,      /* a = namespace, b = user name */
+    SL_PRINCIPAL_KIND_COUNT
+};
+
+struct sl_principal {
+    uint32_t a, b;      /* strings */
+    uint32_t selector;  /* SELECTORS: this principal from any address; 0 = none */
+    uint8_t kind;       /* sl_principal_kind */
+    uint8_t audit;      /* namespaces in audit mode */
+    uint8_t pad[2];
+};
+
+enum sl_selector_flags { SL_SELECTOR_HAS_ALLOW = 1 /* an EgressPolicy allow selects it: no passthrough */ };
+
+struct sl_selector {
+    uint32_t principal; /* PRINCIPALS */
+    uint32_t cidr;      /* id of the source prefix, 0 = any address */
+    uint16_t rank;      /* higher wins: identity and user > service account > namespace > cidr > mesh, then CIDR length */
+    uint16_t flags;     /* sl_selector_flags */
+};
+
+struct sl_user { uint32_t name, namespace_, service_account; };
+struct sl_network { uint32_t namespace_, service_account; };
+struct sl_own { uint8_t bits[16]; uint16_t port; uint8_t family, length; uint32_t pad; }; /* an address block and a port of ours */
+
+/* A mapped, checked image. Borrowed memory: the caller keeps the mapping. */
+struct sl_image {
+    const uint8_t *base;
+    const struct sl_image_header *header;
+    size_t size;
+};
+
+enum sl_image_status {
+    SL_IMAGE_INTERNAL = 0,
+    SL_IMAGE_OK = 1,
+    SL_IMAGE_SHORT,     /* smaller than a header, or than it says */
+    SL_IMAGE_MAGIC_BAD,
+    SL_IMAGE_VERSION_BAD,
+    SL_IMAGE_CHECKSUM_BAD,
+    SL_IMAGE_BOUNDS,    /* a section or an index points outside */
+    SL_IMAGE_ORDER,     /* entries not sorted, a trie child not longer than its parent, a table without a free slot */
+};
+
+uint64_t sl_image_checksum(const uint8_t *base, size_t size);
+/* What a worker does: header, size, section bounds, checksum. Fills *image on SL_IMAGE_OK. Every look-up stays
+ * bounds-checked after that; a bad index can make a wrong answer (DENY), never a bad read. */
+enum sl_image_status sl_image_open(const void *base, size_t size, struct sl_image *image);
+/* What the supervisor does before it publishes: everything open() does, and every record. `where` (may be NULL) receives
+ * a short text naming the first bad section and index. */
+enum sl_image_status sl_image_validate(const void *base, size_t size, struct sl_image *image, char where[64]);
+const char *sl_image_status_text(enum sl_image_status status);
+
+/* Record i of a section, or NULL when out of range. */
+const void *sl_image_record(const struct sl_image *image, enum sl_section section, uint64_t index);
+/* A text; "" when out of range. */
+const char *sl_image_string(const struct sl_image *image, uint32_t offset);
+
+/* Hashes shared by builder and look-up. */
+uint32_t sl_hash_edge(uint32_t parent, const uint8_t *label, size_t length);
+uint32_t sl_hash_pair(uint32_t a, uint32_t b);
+uint32_t sl_hash_principal(uint8_t kind, const char *a, const char *b);
+uint32_t sl_hash_text(const char *text);
+
+#endif

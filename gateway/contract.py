@@ -1,0 +1,87 @@
+"""What the supervisor and the workers share: message names and shapes, inherited descriptors, settings.
+
+It is data and constants only. `csrc/contract.h` says the same to C; tests/gateway/test_contract.py holds the two together.
+
+Two paths join a worker to its supervisor (DESIGN.md sections 1 to 3):
+
+* the *channel*, a SOCK_SEQPACKET socketpair inherited as descriptor 3. Supervisor to worker only: one packet for each
+  generation, msgpack ``{"generation": N}`` with the image's memfd attached (SCM_RIGHTS). Its end of file tells the worker
+  that the supervisor is gone: drain and exit.
+* the *bus*, ZeroMQ over ipc: the supervisor binds a ROUTER at ``argv --bus``, each worker connects a DEALER whose routing id is
+  ``worker-<slot>-<pid>``. Every message is one msgpack map with a key ``op``.
+
+Worker process: ``python -m gateway.worker --slot S --slots N --listeners L --bus ENDPOINT`` with the descriptors below.
+"""
+
+from typing import Final, Literal, TypedDict
+
+VERSION: Final = 1
+
+FD_CHANNEL: Final = 3
+FD_SEGMENT: Final = 4
+FD_LISTENERS: Final = 5
+
+
+def listener_fd(slot: int, listener: int, listeners: int) -> int:
+    """The inherited descriptor of listener `listener` for worker slot `slot`, of `listeners` in all."""
+    return FD_LISTENERS + slot * listeners + listener
+
+
+# Bus, worker to supervisor.
+HELLO: Final = "hello"  # {op, slot, pid}: sent once connected; the supervisor answers LOAD
+LOADED: Final = "loaded"  # {op, slot, generation, ok, error: str|None}
+VERIFY: Final = "verify"  # {op, slot, id: int, user: bytes, password: bytes}
+LOG: Final = "log"  # {op, slot, level: str, lines: [bytes]}: access log lines, each without its newline
+DRAINED: Final = "drained"  # {op, slot}: no tunnel is left, the worker exits with 0
+ANSWER: Final = "answer"  # {op, id, ...}: to a QUERY
+
+# Bus, supervisor to worker.
+LOAD: Final = "load"  # {op, generation, settings: Settings}: the image has been sent on the channel before
+VERIFIED: Final = "verified"  # {op, id, ok: bool, busy: bool}: busy = the verifier's queue was full
+ADOPT: Final = "adopt"  # {op, slot}: accept from that slot's sockets too, it has no worker
+RELEASE: Final = "release"  # {op, slot}: its worker is back
+DRAIN: Final = "drain"  # {op, seconds: float}: stop accepting, end when the tunnels have, kill them after `seconds`
+STOP: Final = "stop"  # {op}: end now
+QUERY: Final = "query"  # {op, id, what: "explain", ...}: answered by ANSWER with the same id
+
+
+class ListenerSettings(TypedDict):
+    """One listener, as a worker needs it. The order is that of the inherited descriptors."""
+
+    name: str
+    address: str  # as bound, "127.0.0.1:1080"
+    protocol: Literal["auto", "socks5", "http"]
+    auth: Literal["off", "optional", "required"]
+    audit: bool
+    inner: Literal["enforce", "audit", "off"]
+
+
+class LimitSettings(TypedDict):
+    """Limits and timeouts; seconds as floats."""
+
+    tunnels: int
+    tunnels_per_source: int
+    request_timeout: float
+    dial_timeout: float
+    idle_timeout: float
+    half_close_timeout: float
+
+
+class DnsSettings(TypedDict):
+    """How names are asked; seconds as floats. `servers` empty = the system's."""
+
+    servers: list[str]  # "ip" or "ip:port" or "[ip6]:port"
+    timeout: float
+    min_ttl: float
+    max_ttl: float
+    negative_ttl: float
+    cache_entries: int
+
+
+class Settings(TypedDict):
+    """Everything but policy that a generation carries to a worker."""
+
+    listeners: list[ListenerSettings]
+    limits: LimitSettings
+    dns: DnsSettings
+    access_log: bool
