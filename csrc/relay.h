@@ -1,0 +1,43 @@
+/* Moves bytes one way between two sockets: the copying relay. Two directions make a tunnel.
+ * Not an event loop: the caller says when a side may be read or written, and obeys the answer.
+ *
+ * Laws: bytes leave in the order they came and none is dropped; end of file crosses as a shutdown only after every byte
+ * before it; an error crosses as a reset (the caller's, by SO_LINGER 0), never as a clean end; nothing is read while bytes
+ * are pending (back-pressure); an idle direction owns no memory. */
+#ifndef SLUICE_RELAY_H
+#define SLUICE_RELAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum sl_pump_status {
+    SL_PUMP_INTERNAL = 0,  /* no memory for pending bytes: treat as a reset */
+    SL_PUMP_DRY = 1,       /* the source would block: call again when it is readable */
+    SL_PUMP_FULL = 2,      /* the sink would block, bytes are pending: call again when it is writable */
+    SL_PUMP_BUDGET = 3,    /* the budget is used up: call again next turn */
+    SL_PUMP_DONE = 4,      /* end of file was carried through; this direction is over */
+    SL_PUMP_SOURCE_RESET = 5, /* the source failed (ECONNRESET, ETIMEDOUT, ...); errno says how */
+    SL_PUMP_SINK_RESET = 6,   /* the sink failed (EPIPE, ECONNRESET, ...) */
+};
+
+struct sl_direction {
+    uint8_t *pending;      /* bytes read and not yet written, malloc'd; NULL when none */
+    uint32_t pending_from; /* the first byte not yet written */
+    uint32_t pending_to;   /* one past the last */
+    uint64_t bytes;        /* written to the sink so far */
+    uint8_t ended;         /* end of file was read */
+    uint8_t done;          /* and carried through by shutdown(SHUT_WR) */
+};
+
+/* Puts bytes in front of what will be read: payload that came with the request head. Only before the first pump, and at
+ * most 1 MiB. Returns 1, or 0 without memory. */
+int sl_direction_preload(struct sl_direction *direction, const uint8_t *data, size_t length);
+/* Reads from `from` and writes to `to` until one of them blocks, ends, fails, or `budget` bytes were read.
+ * `scratch` is the worker's one buffer; nothing is kept in it between calls.
+ * A read shorter than the buffer is taken as "dry" without asking again only when the source is edge-triggered and will
+ * report new bytes (epoll(7)): end of file after it is then reported by a new edge. */
+enum sl_pump_status sl_pump(struct sl_direction *direction, int from, int to, uint8_t *scratch, size_t scratch_size, size_t budget);
+/* Frees pending bytes. The direction may be reused after zeroing it. */
+void sl_direction_free(struct sl_direction *direction);
+
+#endif

@@ -1,0 +1,35 @@
+/* Timers: a hierarchical wheel of intrusive nodes; add, move and cancel are O(1) and allocate nothing.
+ * Time is an argument: milliseconds of any monotonic clock. Resolution is SL_TIMER_TICK_MS; a timer fires never early and
+ * at most one tick late (plus the caller's own delay). After Varghese & Lauck, "Hashed and hierarchical timing wheels". */
+#ifndef SLUICE_TIMERS_H
+#define SLUICE_TIMERS_H
+
+#include <stdint.h>
+
+enum { SL_TIMER_TICK_MS = 8, SL_WHEEL_LEVELS = 5, SL_WHEEL_SLOTS = 64 }; /* spans 64^5 ticks: 99 days; later ones are re-queued */
+
+struct sl_timer {
+    struct sl_timer *next;  /* NULL-terminated list of the slot */
+    struct sl_timer **link; /* what points at this node; NULL = not queued */
+    uint64_t at;            /* milliseconds */
+    void *owner;            /* the caller's */
+};
+
+struct sl_wheel {
+    uint64_t tick;     /* ticks that have been expired */
+    uint64_t count;    /* timers queued */
+    uint64_t occupied[SL_WHEEL_LEVELS]; /* bit per slot */
+    struct sl_timer *slots[SL_WHEEL_LEVELS][SL_WHEEL_SLOTS];
+    struct sl_timer *due; /* expired, waiting to be taken */
+};
+
+void sl_wheel_init(struct sl_wheel *wheel, uint64_t now);
+/* Queues `timer` for `at`, moving it when it is queued already. A time in the past fires at the next expire. */
+void sl_wheel_set(struct sl_wheel *wheel, struct sl_timer *timer, uint64_t at);
+void sl_wheel_cancel(struct sl_wheel *wheel, struct sl_timer *timer);
+/* The next timer due at `now`, taken out of the wheel; NULL when there is none. Call until NULL. */
+struct sl_timer *sl_wheel_take(struct sl_wheel *wheel, uint64_t now);
+/* Milliseconds until something may be due: a lower bound, at most 60,000; -1 when the wheel is empty. */
+int sl_wheel_wait(const struct sl_wheel *wheel, uint64_t now);
+
+#endif

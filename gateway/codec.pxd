@@ -1,0 +1,44 @@
+# The shape every request codec has: bytes in, a request or a failure out, an answer back.
+# Codecs know bytes only: no descriptor, no clock, no policy (STYLE.md, "Imports run one way").
+from libc.stdint cimport uint8_t, uint16_t
+
+cdef extern from "addr.h":
+    ctypedef struct sl_addr:
+        uint8_t bytes[16]
+        uint8_t family
+
+cdef enum CodecStatus:
+    CODEC_FAILED = 0       # malformed or refused: send `out`, then close; `outcome` and `detail` say why
+    CODEC_MORE = 1         # send `out` if any, and feed more
+    CODEC_CREDENTIALS = 2  # `user` and `password` wait for verified()
+    CODEC_REQUEST = 3      # the target is known: `name` or `address`, and `port`
+
+cdef enum AuthMode:
+    AUTH_OFF = 0
+    AUTH_OPTIONAL = 1
+    AUTH_REQUIRED = 2
+
+cdef class Codec:
+    cdef readonly str protocol       # "socks5", "socks4", "http"
+    cdef readonly int auth           # AuthMode
+    cdef readonly int outcome        # sl_outcome of a failure
+    cdef readonly str detail         # of a failure: the rule of the protocol that was broken, bounded, never raw input
+    cdef readonly bytes user         # credentials sent, or None
+    cdef readonly bytes password     # cleared by verified()
+    cdef bytes out                   # bytes to send now, or None; take_out() hands them over
+    cdef sl_addr address             # family 0 when a name was asked
+    cdef char name[256]              # canonical name, NUL-terminated
+    cdef size_t name_length
+    cdef readonly uint16_t port
+
+    # Takes bytes; *used says how many belong to the request (the rest is payload). Answers a CodecStatus.
+    cdef int feed(self, const uint8_t *data, size_t length, size_t *used) noexcept
+    # The verdict on `user` and `password`. Answers a CodecStatus: MORE, REQUEST, or FAILED.
+    cdef int verified(self, bint ok) noexcept
+    # The bytes that answer the request: success for SL_OUTCOME_CONNECTED, else the row of CONTRACT.md section 5.
+    # `bound` is the local address of the upstream socket (family 0: unknown); `rule` and `reason` may be None.
+    cdef bytes answer(self, int outcome, sl_addr *bound, uint16_t bound_port, str rule, str reason)
+    cdef bytes take_out(self)
+    # Canonicalises a host into `name` or `address`; 1, or 0 with `detail` set.
+    cdef bint set_host(self, const uint8_t *host, size_t length) noexcept
+    cdef int fail(self, int outcome, str detail, bytes out) noexcept
