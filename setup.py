@@ -1,13 +1,17 @@
 """Builds the compiled half of Sluice: one extension per gateway module, each linked with the C units it needs.
 
-SLUICE_SANITIZE=address,undefined builds instrumented extensions (`make asan`).
+SLUICE_SANITIZE=address,undefined builds instrumented extensions (`make asan`). SLUICE_PURE=1 leaves the extensions out: the
+Makefile compiles them in place first, incrementally, and then installs the Python half from here.
 """
 
+import copy
 import os
 import subprocess
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 WARNINGS = ["-Wall", "-Wextra"]
 # Generated C is not ours to mend: Cython's output is compiled with the plain warnings, our units with the strict ones
@@ -17,10 +21,22 @@ sanitize = os.environ.get("SLUICE_SANITIZE", "")
 SANITIZE = [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer", "-g"] if sanitize else []
 
 
+class BuildExtension(build_ext):
+    """Objects of an extension lie apart from every other's, so that extensions that share C units build in parallel."""
+
+    def build_extension(self, ext: Extension) -> None:
+        alone = copy.copy(self)
+        alone.build_temp = str(Path(self.build_temp) / ext.name)
+        super(BuildExtension, alone).build_extension(ext)
+
+
 def pkg_config(*packages: str) -> tuple[list[str], list[str]]:
     """Compile and link flags of system libraries."""
-    flags = [subprocess.run(["pkg-config", what, *packages], check=True, capture_output=True, text=True).stdout.split() for what in ("--cflags", "--libs")]
-    return flags[0], flags[1]
+
+    def ask(what: str) -> list[str]:
+        return subprocess.run(["pkg-config", what, *packages], check=True, capture_output=True, text=True).stdout.split()
+
+    return ask("--cflags"), ask("--libs")
 
 
 def extension(name: str, *units: str, libraries: tuple[str, ...] = ()) -> Extension:
@@ -30,22 +46,29 @@ def extension(name: str, *units: str, libraries: tuple[str, ...] = ()) -> Extens
         name,
         [name.replace(".", "/") + ".pyx", *(f"csrc/{unit}.c" for unit in units)],
         include_dirs=["csrc"],
-        depends=[f"csrc/{file}" for file in os.listdir("csrc")],
+        depends=[str(header) for header in sorted(Path("csrc").glob("*.h"))],
         extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", *WARNINGS, *QUIET, *SANITIZE, *cflags],
         extra_link_args=[*SANITIZE, *libs],
     )
 
 
-POLICY = ("addr", "name", "image", "decide")
+POLICY = ("contract", "addr", "name", "image", "decide")
 EXTENSIONS = [
     extension("gateway.policy", *POLICY),
     extension("supervisor.policy.builder", "addr", "name", "image", "builder"),
 ]
 
-setup(
-    ext_modules=cythonize(
-        EXTENSIONS,
-        language_level=3,
-        compiler_directives={"boundscheck": False, "wraparound": False, "cdivision": True, "initializedcheck": False, "binding": True},
+DIRECTIVES = {"boundscheck": False, "wraparound": False, "cdivision": True, "initializedcheck": False, "binding": True}
+
+
+def modules() -> list[Extension]:
+    """The extensions, with their Cython translated; none for a pure install."""
+    if os.environ.get("SLUICE_PURE"):
+        return []
+    translated: list[Extension] = cythonize(
+        EXTENSIONS, language_level=3, compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1
     )
-)
+    return translated
+
+
+setup(ext_modules=modules(), cmdclass={"build_ext": BuildExtension})

@@ -89,4 +89,11 @@ enum sl_inner_mode { SL_INNER_UNSET = 0, SL_INNER_ENFORCE = 1, SL_INNER_AUDIT = 
  * descriptor is SL_FD_LISTENERS + s * L + l. */
 enum sl_fd { SL_FD_CHANNEL = 3, SL_FD_SEGMENT = 4, SL_FD_LISTENERS = 5 };
 
+/* The texts above: never NULL; a number out of range reads as 0 does. */
+const char *sl_verdict_text(unsigned verdict);
+const char *sl_phase_text(unsigned phase);
+const char *sl_reason_text(unsigned reason);
+const char *sl_outcome_text(unsigned outcome);
+const char *sl_tier_text(unsigned tier);
+
 #endif

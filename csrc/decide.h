@@ -82,7 +82,4 @@ void sl_decide_address(const struct sl_image *image, const struct sl_source *sou
                        const struct sl_addr *addr, uint16_t port, int audit, struct sl_decision *out,
                        struct sl_trail *trail);
 
-const char *sl_reason_text(unsigned reason);
-const char *sl_phase_text(unsigned phase);
-
 #endif

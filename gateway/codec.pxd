@@ -2,10 +2,7 @@
 # Codecs know bytes only: no descriptor, no clock, no policy (STYLE.md, "Imports run one way").
 from libc.stdint cimport uint8_t, uint16_t
 
-cdef extern from "addr.h":
-    ctypedef struct sl_addr:
-        uint8_t bytes[16]
-        uint8_t family
+from gateway.csrc cimport sl_addr
 
 cdef enum CodecStatus:
     CODEC_FAILED = 0       # malformed or refused: send `out`, then close; `outcome` and `detail` say why

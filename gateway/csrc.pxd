@@ -1,0 +1,402 @@
+# Every C unit of csrc/ as Cython sees it: declared once here, cimported by the modules. The headers are the documentation.
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from "sys/socket.h" nogil:
+    ctypedef unsigned int socklen_t
+    struct sockaddr:
+        unsigned short sa_family
+    struct sockaddr_storage:
+        unsigned short ss_family
+
+cdef extern from "contract.h" nogil:
+    enum sl_verdict:
+        SL_DENY
+        SL_ALLOW
+        SL_AUDIT
+    enum sl_phase:
+        SL_PHASE_NONE
+        SL_PHASE_NAME
+        SL_PHASE_ADDRESS
+        SL_PHASE_INNER
+        SL_PHASE_REQUEST
+        SL_PHASE_COUNT
+    enum sl_reason:
+        SL_REASON_INTERNAL
+        SL_REASON_NO_POLICY
+        SL_REASON_NO_RULE
+        SL_REASON_RULE_ALLOW
+        SL_REASON_RULE_DENY
+        SL_REASON_RULE_HARD_DENY
+        SL_REASON_RULE_AUDIT
+        SL_REASON_PASSTHROUGH
+        SL_REASON_NEEDS_ADDRESS
+        SL_REASON_NO_CIDR_RULE
+        SL_REASON_ADDRESS_DENIED
+        SL_REASON_OWN_ADDRESS
+        SL_REASON_UNSPECIFIED
+        SL_REASON_LOOPBACK
+        SL_REASON_LINK_LOCAL
+        SL_REASON_MULTICAST
+        SL_REASON_METADATA
+        SL_REASON_SPECIAL_PURPOSE
+        SL_REASON_EMBEDDED_IPV4
+        SL_REASON_INNER_NAME_MISSING
+        SL_REASON_INNER_NAME_MISMATCH
+        SL_REASON_INNER_ECH
+        SL_REASON_UNAUTHORIZED
+        SL_REASON_COUNT
+    enum sl_outcome:
+        SL_OUTCOME_INTERNAL
+        SL_OUTCOME_CONNECTED
+        SL_OUTCOME_DENIED
+        SL_OUTCOME_ADDRESS_PROHIBITED
+        SL_OUTCOME_AUTH_FAILED
+        SL_OUTCOME_NAME_NOT_FOUND
+        SL_OUTCOME_REFUSED
+        SL_OUTCOME_NET_UNREACHABLE
+        SL_OUTCOME_HOST_UNREACHABLE
+        SL_OUTCOME_DNS_TIMEOUT
+        SL_OUTCOME_DIAL_TIMEOUT
+        SL_OUTCOME_UPSTREAM_FAILED
+        SL_OUTCOME_SOURCE_LIMIT
+        SL_OUTCOME_GATEWAY_LIMIT
+        SL_OUTCOME_MALFORMED
+        SL_OUTCOME_NOT_BUILT
+        SL_OUTCOME_REQUEST_TIMEOUT
+        SL_OUTCOME_CLIENT_GONE
+        SL_OUTCOME_CLOSED
+        SL_OUTCOME_RESET
+        SL_OUTCOME_IDLE_TIMEOUT
+        SL_OUTCOME_HALF_CLOSE_TIMEOUT
+        SL_OUTCOME_REVOKED
+        SL_OUTCOME_DRAINED
+        SL_OUTCOME_WORKER_LOST
+        SL_OUTCOME_COUNT
+    enum sl_tier:
+        SL_TIER_NONE
+        SL_TIER_AUDIT
+        SL_TIER_ALLOW
+        SL_TIER_DENY
+        SL_TIER_HARD_DENY
+    enum sl_on_revoke:
+        SL_REVOKE_KILL
+        SL_REVOKE_DRAIN
+        SL_REVOKE_KEEP
+    enum sl_inner_mode:
+        SL_INNER_UNSET
+        SL_INNER_ENFORCE
+        SL_INNER_AUDIT
+        SL_INNER_OFF
+    enum sl_fd:
+        SL_FD_CHANNEL
+        SL_FD_SEGMENT
+        SL_FD_LISTENERS
+
+    const char *sl_verdict_text(unsigned verdict)
+    const char *sl_phase_text(unsigned phase)
+    const char *sl_reason_text(unsigned reason)
+    const char *sl_outcome_text(unsigned outcome)
+    const char *sl_tier_text(unsigned tier)
+
+cdef extern from "addr.h" nogil:
+    enum:
+        SL_ADDR_TEXT
+    struct sl_addr:
+        uint8_t bytes[16]
+        uint8_t family
+    struct sl_prefix:
+        sl_addr addr
+        uint8_t length
+
+    int sl_addr_parse(const char *text, size_t length, sl_addr *out)
+    size_t sl_addr_format(const sl_addr *addr, char *out)
+    int sl_addr_from_sockaddr(const sockaddr *sa, sl_addr *out, uint16_t *port)
+    socklen_t sl_addr_to_sockaddr(const sl_addr *addr, uint16_t port, sockaddr_storage *out)
+    int sl_prefix_contains(const sl_prefix *prefix, const sl_addr *addr)
+    int sl_prefix_parse(const char *text, size_t length, sl_prefix *out)
+    int sl_guard_reason(const sl_addr *addr, sl_prefix *block)
+    int sl_guard_liftable(const sl_prefix *prefix)
+    int sl_nat64_embedded(const sl_addr *addr, uint8_t prefix_length, sl_addr *out)
+    int sl_prefix_is_nat64(const sl_prefix *prefix)
+
+cdef extern from "name.h" nogil:
+    enum:
+        SL_NAME_MAX
+        SL_LABEL_MAX
+        SL_NAME_BUFFER
+    enum sl_name_status:
+        SL_NAME_INTERNAL
+        SL_NAME_OK
+        SL_NAME_ADDRESS
+        SL_NAME_EMPTY
+        SL_NAME_TOO_LONG
+        SL_NAME_LABEL_TOO_LONG
+        SL_NAME_EMPTY_LABEL
+        SL_NAME_NON_ASCII
+        SL_NAME_BAD_BYTE
+        SL_NAME_NUMERIC
+        SL_NAME_BAD_WILDCARD
+        SL_NAME_STATUS_COUNT
+
+    sl_name_status sl_name_canonical(const uint8_t *data, size_t length, char *out, size_t *out_length, sl_addr *address)
+    sl_name_status sl_name_pattern(const uint8_t *data, size_t length, char *out, size_t *out_length, int *wildcard)
+    const char *sl_name_status_text(sl_name_status status)
+
+cdef extern from "image.h" nogil:
+    enum:
+        SL_IMAGE_VERSION
+    enum sl_section:
+        SL_SEC_STRINGS
+        SL_SEC_RULES
+        SL_SEC_RANGES
+        SL_SEC_PORTSETS
+        SL_SEC_ATTACHMENTS
+        SL_SEC_LISTS
+        SL_SEC_ENTRIES
+        SL_SEC_NODES
+        SL_SEC_EDGES
+        SL_SEC_LABELS
+        SL_SEC_PREFIXES
+        SL_SEC_PRINCIPALS
+        SL_SEC_PRINCIPAL_SLOTS
+        SL_SEC_SELECTORS
+        SL_SEC_SELECTOR_SLOTS
+        SL_SEC_USERS
+        SL_SEC_USER_SLOTS
+        SL_SEC_NETWORKS
+        SL_SEC_OWN
+        SL_SEC_COUNT
+    enum sl_image_flags:
+        SL_IMAGE_HAS_POLICY
+        SL_IMAGE_PASSTHROUGH
+        SL_IMAGE_AUDIT
+    enum sl_attachment_flags:
+        SL_ATTACH_EXCEPTS
+        SL_ATTACH_LIFTS
+    enum sl_principal_kind:
+        SL_PRINCIPAL_NONE
+        SL_PRINCIPAL_MESH
+        SL_PRINCIPAL_NAMESPACE
+        SL_PRINCIPAL_SERVICE_ACCOUNT
+        SL_PRINCIPAL_IDENTITY
+        SL_PRINCIPAL_USER
+        SL_PRINCIPAL_NAMESPACE_IDENTITY
+        SL_PRINCIPAL_NAMESPACE_USER
+        SL_PRINCIPAL_KIND_COUNT
+    enum sl_image_status:
+        SL_IMAGE_INTERNAL
+        SL_IMAGE_OK
+        SL_IMAGE_SHORT
+        SL_IMAGE_MAGIC_BAD
+        SL_IMAGE_VERSION_BAD
+        SL_IMAGE_CHECKSUM_BAD
+        SL_IMAGE_BOUNDS
+        SL_IMAGE_ORDER
+    struct sl_section_ref:
+        uint64_t offset
+        uint64_t count
+    struct sl_image_header:
+        uint64_t magic
+        uint32_t version
+        uint32_t flags
+        uint64_t size
+        uint64_t checksum
+        sl_section_ref sections[19]
+    struct sl_rule:
+        uint32_t kind
+        uint32_t namespace_
+        uint32_t name
+        uint32_t index
+        uint32_t file
+        uint32_t line
+        uint32_t upstream
+        uint32_t attributes
+        uint16_t slot
+        uint8_t tier
+        uint8_t on_revoke
+        uint8_t on_revoke_set
+        uint8_t inner
+    struct sl_port_range:
+        uint16_t low
+        uint16_t high
+    struct sl_attachment:
+        uint32_t rule
+        uint32_t portset
+        uint32_t order
+        uint8_t tier
+        uint8_t flags
+    struct sl_principal:
+        uint32_t a
+        uint32_t b
+        uint32_t selector
+        uint8_t kind
+        uint8_t audit
+    struct sl_selector:
+        uint32_t principal
+        uint32_t cidr
+        uint16_t rank
+        uint16_t flags
+    struct sl_image:
+        const uint8_t *base
+        const sl_image_header *header
+        size_t size
+
+    uint64_t sl_image_checksum(const uint8_t *base, size_t size)
+    sl_image_status sl_image_open(const void *base, size_t size, sl_image *image)
+    sl_image_status sl_image_validate(const void *base, size_t size, sl_image *image, char *where)
+    const char *sl_image_status_text(sl_image_status status)
+    const void *sl_image_record(const sl_image *image, sl_section section, uint64_t index)
+    const char *sl_image_string(const sl_image *image, uint32_t offset)
+
+cdef extern from "decide.h" nogil:
+    enum:
+        SL_SOURCE_SELECTORS
+        SL_NO_RULE
+    struct sl_source_key:
+        sl_addr addr
+        const char *namespace_
+        const char *service_account
+        const char *identity
+        const char *user
+    struct sl_source:
+        uint32_t count
+        uint8_t audit
+        uint8_t passthrough
+        uint8_t overflow
+        uint32_t selectors[1024]
+    enum sl_decision_flags:
+        SL_DECISION_PENDING
+        SL_DECISION_PROVISIONAL
+        SL_DECISION_GUARD
+        SL_DECISION_NO_SOFTEN
+        SL_DECISION_ADDRESS_RULE
+    struct sl_decision:
+        uint8_t verdict
+        uint8_t phase
+        uint8_t reason
+        uint8_t flags
+        uint8_t would_deny
+        uint8_t tier
+        uint32_t rule
+        uint32_t selector
+    struct sl_trail_step:
+        uint8_t phase
+        uint8_t tier
+        uint8_t reason
+        uint8_t won
+        uint8_t excepted
+        uint8_t depth
+        uint8_t port_class
+        uint32_t rule
+        uint32_t selector
+    struct sl_trail:
+        uint32_t count
+        uint32_t total
+        sl_trail_step steps[64]
+
+    void sl_source_resolve(const sl_image *image, const sl_source_key *key, sl_source *out)
+    int sl_source_user(const sl_image *image, const char *user, const char **namespace_, const char **service_account)
+    int sl_source_network(const sl_image *image, const sl_addr *addr, const char **namespace_, const char **service_account)
+    void sl_decide_name(const sl_image *image, const sl_source *source, const char *name, size_t length, uint16_t port,
+                        int audit, sl_decision *out, sl_trail *trail)
+    void sl_decide_address(const sl_image *image, const sl_source *source, const sl_decision *by_name, const sl_addr *addr,
+                           uint16_t port, int audit, sl_decision *out, sl_trail *trail)
+
+cdef extern from "timers.h" nogil:
+    enum:
+        SL_TIMER_TICK_MS
+    struct sl_timer:
+        sl_timer *next
+        sl_timer **link
+        uint64_t at
+        void *owner
+    struct sl_wheel:
+        uint64_t tick
+        uint64_t count
+
+    void sl_wheel_init(sl_wheel *wheel, uint64_t now)
+    void sl_wheel_set(sl_wheel *wheel, sl_timer *timer, uint64_t at)
+    void sl_wheel_cancel(sl_wheel *wheel, sl_timer *timer)
+    sl_timer *sl_wheel_take(sl_wheel *wheel, uint64_t now)
+    int sl_wheel_wait(const sl_wheel *wheel, uint64_t now)
+
+cdef extern from "relay.h" nogil:
+    enum sl_pump_status:
+        SL_PUMP_INTERNAL
+        SL_PUMP_DRY
+        SL_PUMP_FULL
+        SL_PUMP_BUDGET
+        SL_PUMP_DONE
+        SL_PUMP_SOURCE_RESET
+        SL_PUMP_SINK_RESET
+    struct sl_direction:
+        uint8_t *pending
+        uint32_t pending_from
+        uint32_t pending_to
+        uint64_t bytes
+        uint8_t ended
+        uint8_t done
+
+    int sl_direction_preload(sl_direction *direction, const uint8_t *data, size_t length)
+    sl_pump_status sl_pump(sl_direction *direction, int source, int sink, uint8_t *scratch, size_t scratch_size, size_t budget)
+    void sl_direction_free(sl_direction *direction)
+
+cdef extern from "segment.h" nogil:
+    enum:
+        SL_SEGMENT_SIZE
+    enum sl_counter:
+        SL_COUNTER_ACCEPTED
+        SL_COUNTER_CONNECTIONS_OPEN
+        SL_COUNTER_TUNNELS_OPEN
+        SL_COUNTER_TUNNELS_TOTAL
+        SL_COUNTER_BYTES_UP
+        SL_COUNTER_BYTES_DOWN
+        SL_COUNTER_DECISIONS_ALLOW
+        SL_COUNTER_DECISIONS_DENY
+        SL_COUNTER_DECISIONS_AUDIT
+        SL_COUNTER_REQUESTS_FAILED
+        SL_COUNTER_AUTH_FAILED
+        SL_COUNTER_PROTOCOL_ERRORS
+        SL_COUNTER_REQUEST_TIMEOUTS
+        SL_COUNTER_TUNNELS_RESET
+        SL_COUNTER_TUNNELS_IDLED
+        SL_COUNTER_DNS_QUERIES
+        SL_COUNTER_DNS_FAILURES
+        SL_COUNTER_DIALS
+        SL_COUNTER_LIMITED
+        SL_COUNTER_LOG_DROPPED
+        SL_COUNTER_UNRAISABLE
+        SL_COUNTER_TURNS
+        SL_COUNTER_LONGEST_TURN
+        SL_COUNTER_COUNT
+    struct sl_segment:
+        uint64_t magic
+        uint32_t version
+        uint32_t pid
+        uint64_t generation
+        uint64_t counters[23]
+
+    int sl_segment_attach(sl_segment *segment, uint32_t pid)
+    void sl_segment_reap(sl_segment *segment)
+    const char *sl_segment_counter_name(unsigned i)
+    const char *sl_segment_counter_help(unsigned i)
+
+cdef extern from "inner.h" nogil:
+    enum:
+        SL_INNER_MAX
+    enum sl_inner_status:
+        SL_INNER_INTERNAL
+        SL_INNER_MORE
+        SL_INNER_OTHER
+        SL_INNER_TLS_NAME
+        SL_INNER_TLS_NONE
+        SL_INNER_HTTP_NAME
+        SL_INNER_HTTP_NONE
+        SL_INNER_MALFORMED
+    struct sl_inner:
+        char name[256]
+        size_t name_length
+        sl_addr address
+        uint8_t ech
+
+    sl_inner_status sl_inner_read(const uint8_t *data, size_t length, sl_inner *out)
