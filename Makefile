@@ -1,0 +1,92 @@
+# Everything a person does with the tree. Each target installs what it needs: Debian packages, .venv, compiled extensions.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+SHELL := /bin/bash
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+JOBS := $(shell nproc)
+SECONDS ?= 60
+# What `make test PYTEST="-k socks"` adds to the test runner's arguments.
+PYTEST ?=
+
+BUILD_PACKAGES := gcc make pkg-config libssl-dev libnghttp2-dev libc-ares-dev python3-dev python3-venv
+TEST_PACKAGES := curl netcat-openbsd nodejs procps
+FUZZ_PACKAGES := clang libclang-rt-14-dev
+
+COMPILED := setup.py $(wildcard csrc/*.[ch] gateway/*.pyx gateway/*.pxd supervisor/policy/*.pyx supervisor/policy/*.pxd)
+ASAN := build/asan
+# One Python process holds many instrumented modules: the sanitizer's runtime has to be there first. Python's own arenas
+# stay in use at exit, so leaks are the business of the C unit tests.
+ASAN_ENV = ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
+.PHONY: help run test test-full build lint asan fuzz bench clean packages-build packages-test packages-fuzz requirements
+
+help: ## what there is to make
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+run: build ## a gateway with a sample policy and a local origin, and three lines to try
+	@exec $(VENV)/bin/sluice run --demo
+
+build: packages-build $(VENV)/.extensions ## packages, .venv and the compiled extensions: .venv/bin/sluice works
+
+test: build packages-test ## every test but the long ones: C units under sanitizers, then Python
+	$(MAKE) -C tests/csrc check
+	$(PYTHON) -m pytest -q -m "not full" $(PYTEST)
+
+test-full: build packages-test ## every test
+	$(MAKE) -C tests/csrc check
+	$(PYTHON) -m pytest -q $(PYTEST)
+
+lint: build ## ruff, mypy --strict, cython-lint and the strict C warnings
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/cython-lint $(filter %.pyx %.pxd,$(COMPILED))
+	$(MAKE) -C tests/csrc lint
+
+asan: build packages-test ## the gateway's own and the end-to-end tests on extensions built with ASan and UBSan
+	deploy/copy_tree.sh $(ASAN)
+	cd $(ASAN) && SLUICE_SANITIZE=address,undefined $(abspath $(PYTHON)) setup.py -q build_ext --inplace --parallel $(JOBS)
+	cd $(ASAN) && $(ASAN_ENV) LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	    PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON)) -m pytest -q -m "not full" tests/gateway
+	cd $(ASAN) && $(ASAN_ENV) SLUICE_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	    SLUICE_COMMAND=$(abspath $(VENV))/bin/sluice $(abspath $(PYTHON)) -m pytest -q -m "not full" tests/e2e
+
+fuzz: packages-build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each
+	$(MAKE) -C tests/csrc fuzz SECONDS=$(SECONDS)
+
+bench: build packages-test ## load through the gateway and past it, side by side; results go to bench/results/
+	$(PYTHON) bench/run.py
+
+requirements: build ## renews deploy/requirements.txt: the container's Python packages, pinned by version and hash
+	$(PYTHON) deploy/requirements.py > deploy/requirements.txt.new
+	mv deploy/requirements.txt.new deploy/requirements.txt
+
+clean: ## what was built, and .venv
+	rm -rf build $(VENV) *.egg-info gateway/*.so gateway/*.c supervisor/policy/*.so supervisor/policy/*.c
+	$(MAKE) -C tests/csrc clean
+
+packages-build:
+	@deploy/packages.sh $(BUILD_PACKAGES)
+
+packages-test:
+	@deploy/packages.sh $(TEST_PACKAGES)
+
+packages-fuzz:
+	@deploy/packages.sh $(FUZZ_PACKAGES)
+
+# Packages come first, but being phony they must not make what follows look out of date.
+$(PYTHON): | packages-build
+	python3 -m venv $(VENV)
+
+# The Python half is installed from where it lies; the compiled half is built in place, next to it.
+$(VENV)/.installed: pyproject.toml | $(PYTHON)
+	$(PYTHON) -m pip install -q --disable-pip-version-check "setuptools>=68" "Cython>=3.1"
+	SLUICE_PURE=1 $(PYTHON) -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	@touch $@
+
+# Only what changed is translated and compiled.
+$(VENV)/.extensions: $(VENV)/.installed $(COMPILED)
+	$(PYTHON) setup.py -q build_ext --inplace --parallel $(JOBS)
+	@touch $@
