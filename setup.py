@@ -1,7 +1,7 @@
 """Builds the compiled half of Sluice: one extension per gateway module, each linked with the C units it needs.
 
-SLUICE_SANITIZE=address,undefined builds instrumented extensions (`make asan`). SLUICE_PURE=1 leaves the extensions out: the
-Makefile compiles them in place first, incrementally, and then installs the Python half from here.
+SLUICE_SANITIZE=address,undefined builds instrumented extensions (`make asan`). SLUICE_PURE=1 leaves the extensions out:
+the Makefile compiles them in place, incrementally, and installs only the Python half from here.
 """
 
 import copy
@@ -34,7 +34,8 @@ def pkg_config(*packages: str) -> tuple[list[str], list[str]]:
     """Compile and link flags of system libraries."""
 
     def ask(what: str) -> list[str]:
-        return subprocess.run(["pkg-config", what, *packages], check=True, capture_output=True, text=True).stdout.split()
+        command = ["pkg-config", what, *packages]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
     return ask("--cflags"), ask("--libs")
 
