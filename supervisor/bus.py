@@ -1,0 +1,147 @@
+"""The bus: a ZeroMQ ROUTER that speaks the messages of gateway/contract.py with the workers, and with nobody else.
+
+It knows shapes and senders. What a message means is the business of whoever handles it (workers.py, verifier.py, ...).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+import zmq
+
+from gateway import contract
+from supervisor.zmq_port import Peer, ZmqPort
+
+__all__ = ["Answer", "Bus", "Drained", "Handler", "Hello", "Loaded", "Log", "Verify", "routing_id"]
+
+HIGH_WATER = 10_000
+
+
+class Hello(msgspec.Struct, tag_field="op", tag=contract.HELLO):
+    """A worker is connected and waits for its generation."""
+
+    slot: int
+    pid: int
+
+
+class Loaded(msgspec.Struct, tag_field="op", tag=contract.LOADED):
+    """A worker has put a generation in force, or says why it could not."""
+
+    slot: int
+    generation: int
+    ok: bool
+    error: str | None = None
+
+
+class Verify(msgspec.Struct, tag_field="op", tag=contract.VERIFY):
+    """Credentials to be checked. Never logged: the representation leaves them out."""
+
+    slot: int
+    id: int
+    user: bytes
+    password: bytes
+
+    def __repr__(self) -> str:
+        return f"Verify(slot={self.slot}, id={self.id})"
+
+
+class Log(msgspec.Struct, tag_field="op", tag=contract.LOG):
+    """Access log lines of one level."""
+
+    slot: int
+    level: str
+    lines: list[bytes]
+
+
+class Drained(msgspec.Struct, tag_field="op", tag=contract.DRAINED):
+    """No tunnel is left; the worker exits."""
+
+    slot: int
+
+
+class Answer(msgspec.Struct, tag_field="op", tag=contract.ANSWER):
+    """An answer to a QUERY."""
+
+    id: int
+
+
+Message = Hello | Loaded | Verify | Log | Drained | Answer
+Handler = Callable[[int, Message], None]
+
+
+class Slots(Protocol):
+    """Who may speak: the pid that lives in a slot, or None."""
+
+    def pid_of(self, slot: int) -> int | None: ...
+
+
+def routing_id(slot: int, pid: int) -> bytes:
+    """The name under which a worker connects."""
+    return f"worker-{slot}-{pid}".encode()
+
+
+class Bus:
+    """`handler(slot, message)` is called for each well-formed message of a live worker, in the loop's thread."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        slots: Slots,
+        handler: Handler,
+    ) -> None:
+        self._slots = slots
+        self._handler = handler
+        self._decoder = msgspec.msgpack.Decoder(Message)
+        self._encoder = msgspec.msgpack.Encoder()
+        self.endpoint = endpoint
+        self.malformed = 0  # messages that are none of ours
+        self.strangers = 0  # messages of a peer that is no live worker of ours
+        self._port = ZmqPort(loop, context, zmq.ROUTER, endpoint, self._receive, HIGH_WATER)
+
+    @property
+    def dropped(self) -> int:
+        """Messages to workers that could not be sent."""
+        return self._port.dropped
+
+    def send(self, slot: int, message: Mapping[str, object]) -> bool:
+        """To the worker of a slot. False: it has none, or its queue is full; counted."""
+        pid = self._slots.pid_of(slot)
+        if pid is None:
+            return False
+        return self._port.send((routing_id(slot, pid), self._encoder.encode(message)))
+
+    def close(self) -> None:
+        self._port.close()
+
+    def _receive(self, frames: list[zmq.Frame]) -> None:
+        slot = self._sender(frames[0])
+        if slot is None:
+            self.strangers += 1
+            return
+        if len(frames) != 2:
+            self.malformed += 1
+            return
+        try:
+            message = self._decoder.decode(frames[1].buffer)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            self.malformed += 1
+            return
+        if getattr(message, "slot", slot) != slot:
+            self.malformed += 1
+            return
+        self._handler(slot, message)
+
+    def _sender(self, identity: zmq.Frame) -> int | None:
+        """The slot of a live worker. Its name must fit a slot and its pid; the kernel must name the same pid, or none
+        (another pid namespace), so that no other process of this user can speak for a worker."""
+        name, worker, pid = (identity.bytes.split(b"-", 2) + [b"", b""])[:3]
+        if name != b"worker" or not worker.isdigit() or not pid.isdigit() or len(worker) > 9:
+            return None
+        slot = int(worker)
+        live = self._slots.pid_of(slot)
+        if live is None or routing_id(slot, live) != identity.bytes:
+            return None
+        return slot if Peer(identity).pid in (live, 0, -1) else None

@@ -1,0 +1,161 @@
+"""The listening sockets: one SO_REUSEPORT socket for each worker slot and listener, opened once and kept for life.
+
+Workers come and go, the sockets stay: a connection that waits in a queue outlives the worker it was meant for (DESIGN.md
+section 3). SO_REUSEPORT alone would let a second gateway share the port in silence, so each port is first proved free by a
+bind without it.
+"""
+
+import errno
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from supervisor.errors import StartError, errno_text
+
+__all__ = ["BACKLOG", "ListenerSockets", "open_listeners", "parse_address"]
+
+BACKLOG = 4096
+
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+
+
+@dataclass(slots=True)
+class ListenerSockets:
+    """sockets[slot][listener]; `addresses` as bound, one for each listener."""
+
+    addresses: list[str]
+    sockets: list[list[socket.socket]] = field(default_factory=list)
+
+    def descriptors(self) -> list[int]:
+        """In the order of gateway.contract.listener_fd."""
+        return [listener.fileno() for slot in self.sockets for listener in slot]
+
+    def close(self) -> None:
+        for slot in self.sockets:
+            for listener in slot:
+                listener.close()
+        self.sockets = []
+
+
+def parse_address(text: str) -> tuple[int, SocketAddress]:
+    """`127.0.0.1:1080`, `[::1]:1080` or `[fe80::1%eth0]:1080` as family and socket address. Raises StartError."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
+        raise StartError(f"listener address {text!r} is not IP:PORT", "write 127.0.0.1:1080, 0.0.0.0:1080 or [::]:1080")
+    try:
+        found = socket.getaddrinfo(
+            host[1:-1] if bracketed else host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
+    except (socket.gaierror, UnicodeError):
+        raise StartError(f"listener address {text!r} is not IP:PORT", "names are not looked up here: write an IP address") from None
+    family, _, _, _, address = found[0]
+    if len(address) == 4:
+        return family, (str(address[0]), address[1], address[2], address[3])
+    return family, (str(address[0]), int(port))
+
+
+def open_listeners(listeners: Sequence[tuple[str, str]], slots: int) -> ListenerSockets:
+    """Opens `slots` sockets for each (name, address). Raises StartError with nothing left open."""
+    opened = ListenerSockets([], [[] for _ in range(slots)])
+    try:
+        for name, text in listeners:
+            family, address = parse_address(text)
+            port = _prove_free(name, text, family, address)
+            address = _with_port(address, port)
+            opened.addresses.append(text.rpartition(":")[0] + f":{port}")
+            for slot in opened.sockets:
+                slot.append(_open(name, text, family, address))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _with_port(address: SocketAddress, port: int) -> SocketAddress:
+    return (address[0], port) if len(address) == 2 else (address[0], port, address[2], address[3])
+
+
+def _prove_free(name: str, text: str, family: int, address: SocketAddress) -> int:
+    """One bind without SO_REUSEPORT: fails while anybody listens on the port, a gateway of ours included. Returns the port.
+
+    SO_REUSEADDR only lets it pass connections in TIME_WAIT, which a restart would otherwise have to wait out."""
+    try:
+        with _socket(family, address) as probe:
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise _bind_error(name, text, address, error) from None
+
+
+def _open(name: str, text: str, family: int, address: SocketAddress) -> socket.socket:
+    try:
+        listener = _socket(family, address)
+    except OSError as error:
+        raise _bind_error(name, text, address, error) from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise _bind_error(name, text, address, error) from None
+    return listener
+
+
+def _socket(family: int, address: SocketAddress) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # The wildcard serves both families; a given IPv6 address serves itself.
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _bind_error(name: str, text: str, address: SocketAddress, error: OSError) -> StartError:
+    port = address[1]
+    what = f"listener {name!r} cannot use {text}: {errno_text(error)}"
+    if error.errno == errno.EADDRINUSE:
+        holder = _holder(port)
+        by = f"held by {holder}" if holder else f"another process listens there (`ss -ltnp 'sport = :{port}'` as root names it)"
+        return StartError(f"{what}; {by}", "stop it, or give the listener another address in sluice.yaml")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return StartError(
+            what, "ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower sysctl net.ipv4.ip_unprivileged_port_start"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return StartError(what, "no interface of this machine has that address (`ip addr` lists them); 0.0.0.0 means all")
+    if error.errno == errno.EAFNOSUPPORT:
+        return StartError(what, "IPv6 is switched off on this machine: use an IPv4 address")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return StartError(what, "raise the limit of open files (`ulimit -n`, LimitNOFILE=), or use fewer workers or listeners")
+    return StartError(what)
+
+
+def _holder(port: int) -> str:
+    """Who listens on a TCP port, as far as /proc tells this user: `nginx (pid 42)`, or an empty text."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            columns = line.split()
+            if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{columns[9]}]")
+    if not inodes:
+        return ""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(str(fd.readlink()) in inodes for fd in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+        except OSError:
+            continue
+    return ""
