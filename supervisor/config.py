@@ -1,0 +1,206 @@
+"""sluice.yaml as typed, frozen values (CONTRACT.md section 1). It reads; it opens no socket and compiles no policy.
+
+What this version does not build yet is refused where it carries a promise about security, and warned about where it is
+only not there. Reading is config_reader's job; this module is what the rest of the supervisor sees.
+"""
+
+import os
+from typing import Final, Literal, cast
+
+import msgspec
+
+from gateway.contract import DnsSettings, LimitSettings, ListenerSettings, Settings
+from supervisor.problems import Problem
+
+Level = Literal["debug", "info", "warning", "error"]
+Protocol = Literal["auto", "socks5", "http"]
+Auth = Literal["off", "optional", "required"]
+Inner = Literal["enforce", "audit", "off"]
+
+DEFAULT_PATHS: Final = ("sluice.yaml", "/etc/sluice/sluice.yaml")
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """One listening address. `host` is a canonical IP text without brackets; `::` is dual-stack."""
+
+    name: str = "default"
+    host: str = "127.0.0.1"
+    port: int = 1080
+    protocol: Protocol = "auto"
+    auth: Auth = "off"
+    inner_name: Inner = "enforce"
+    audit: bool = False
+    diagnostics: bool = False
+
+    @property
+    def address(self) -> str:
+        """`127.0.0.1:1080`, `[::1]:1080`."""
+        return join(self.host, self.port)
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    """Who this gateway is to manifests that name it."""
+
+    name: str = "sluice"
+    namespace: str = "egress"
+    service_addresses: tuple[str, ...] = ()  # IP texts
+    cluster_networks: tuple[str, ...] = ()  # CIDRs
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """Where policy comes from. `paths` are absolute."""
+
+    paths: tuple[str, ...] = ()
+    passthrough: bool = False
+    audit: bool = False
+
+
+class Network(msgspec.Struct, frozen=True):
+    """Sources of one CIDR that present nothing else get this identity. `service_account` may be empty."""
+
+    cidr: str
+    namespace: str
+    service_account: str = ""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """How sources are recognised. `users` is an absolute path, None = no users."""
+
+    networks: tuple[Network, ...] = ()
+    users: str | None = None
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """CIDRs for which the address guard is lifted (`allow`) or closed for good (`deny`)."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+class Dns(msgspec.Struct, frozen=True):
+    """How names are asked; seconds. `servers` empty = the system's."""
+
+    servers: tuple[str, ...] = ()  # "ip", "ip:port" or "[ip6]:port"
+    timeout: float = 2.0
+    min_ttl: float = 1.0
+    max_ttl: float = 300.0
+    negative_ttl: float = 5.0
+    cache_entries: int = 10_000
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Gateway-wide limits and timeouts; seconds. `tunnels_set` = sluice.yaml names `tunnels` itself."""
+
+    tunnels: int = 100_000
+    tunnels_set: bool = False
+    tunnels_per_source: int = 10_000
+    request_timeout: float = 10.0
+    dial_timeout: float = 5.0
+    idle_timeout: float = 3600.0
+    half_close_timeout: float = 300.0
+
+
+class Admin(msgspec.Struct, frozen=True):
+    """The admin endpoint, host and port apart."""
+
+    host: str = "127.0.0.1"
+    port: int = 9901
+    token: str | None = None
+
+
+class Logs(msgspec.Struct, frozen=True):
+    """`access` is "stdout", "stderr", "off" or an absolute path; `interval` in seconds."""
+
+    level: Level = "info"
+    access: str = "stdout"
+    interval: float = 60.0
+
+
+class Config(msgspec.Struct, frozen=True):
+    """All of sluice.yaml. `path` is absolute; `workers` a number, also when it was `auto`."""
+
+    path: str
+    control: str  # "ipc:///absolute/path"
+    listeners: tuple[Listener, ...] = (Listener(),)
+    workers: int = 1
+    gateway: Gateway = Gateway()
+    policy: Policy = Policy()
+    identity: Identity = Identity()
+    addresses: Addresses = Addresses()
+    dns: Dns = Dns()
+    limits: Limits = Limits()
+    admin: Admin = Admin()
+    metrics: tuple[str, int] | None = None  # host and port of metrics.address
+    logs: Logs = Logs()
+    drain: float = 30.0  # shutdown.drain, seconds
+    warnings: tuple[Problem, ...] = ()  # of reading sluice.yaml alone
+
+    @property
+    def control_path(self) -> str:
+        """The path of the control socket."""
+        return self.control.removeprefix("ipc://")
+
+    def settings(self) -> Settings:
+        """What a generation carries to a worker beside the policy image."""
+        return Settings(
+            listeners=[_listener_settings(listener) for listener in self.listeners],
+            limits=LimitSettings(
+                tunnels=self.limits.tunnels,
+                tunnels_per_source=self.limits.tunnels_per_source,
+                request_timeout=self.limits.request_timeout,
+                dial_timeout=self.limits.dial_timeout,
+                idle_timeout=self.limits.idle_timeout,
+                half_close_timeout=self.limits.half_close_timeout,
+            ),
+            dns=DnsSettings(
+                servers=list(self.dns.servers),
+                timeout=self.dns.timeout,
+                min_ttl=self.dns.min_ttl,
+                max_ttl=self.dns.max_ttl,
+                negative_ttl=self.dns.negative_ttl,
+                cache_entries=self.dns.cache_entries,
+            ),
+            access_log=self.logs.access != "off",
+        )
+
+
+def _listener_settings(listener: Listener) -> ListenerSettings:
+    return ListenerSettings(
+        name=listener.name,
+        address=listener.address,
+        protocol=listener.protocol,
+        auth=listener.auth,
+        audit=listener.audit,
+        inner=listener.inner_name,
+    )
+
+
+def join(host: str, port: int) -> str:
+    """`host:port` with brackets around IPv6."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def find_config(path: str | None) -> str | None:
+    """The absolute path of sluice.yaml: `path` as given, else the first default that exists; None = there is none."""
+    candidates = DEFAULT_PATHS if path is None else (path,)
+    for candidate in candidates:
+        if os.path.lexists(candidate):
+            return os.path.abspath(candidate)
+    return None
+
+
+def load_config(path: str) -> Config:
+    """Reads sluice.yaml. Raises Problems (with at least one error) when it cannot be used."""
+    from supervisor.config_reader import read_config  # reading needs these types: the import goes the other way at load
+
+    return read_config(os.path.abspath(path))
+
+
+def to_builtins(config: Config) -> dict[str, object]:
+    """The configuration as msgpack can carry it; `from_builtins` is the way back."""
+    return cast(dict[str, object], msgspec.to_builtins(config))
+
+
+def from_builtins(data: object) -> Config:
+    """The configuration that `to_builtins` gave."""
+    return msgspec.convert(data, Config)

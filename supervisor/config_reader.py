@@ -1,0 +1,397 @@
+"""Reads sluice.yaml key by key: types, bounds, defaults, and what this version refuses. The values are config.py's."""
+
+import ipaddress
+import os
+import re
+import tempfile
+from functools import partial
+from typing import Final
+
+from supervisor import machine
+from supervisor.config import (
+    Addresses,
+    Admin,
+    Auth,
+    Config,
+    Dns,
+    Gateway,
+    Identity,
+    Inner,
+    Level,
+    Limits,
+    Listener,
+    Logs,
+    Network,
+    Policy,
+    Protocol,
+)
+from supervisor.node import Fields, Node, attempt
+from supervisor.problems import Invalid, Place, Problems, quote
+from supervisor.words import namespace_name, object_name
+from supervisor.yaml_source import load_document
+
+MOST_WORKERS: Final = 256
+MOST_LISTENERS: Final = 64
+LONGEST_ENDPOINT: Final = 100
+TOP: Final = (
+    *("listeners", "workers", "gateway", "policy", "identity", "addresses", "upstreams", "dns", "limits"),
+    *("admin", "metrics", "control", "logs", "shutdown"),
+)
+LISTENER: Final = ("name", "address", "protocol", "auth", "innerName", "audit", "diagnostics", "tls")
+LIMITS: Final = (
+    *("tunnels", "tunnelsPerSource"),
+    *("requestTimeout", "dialTimeout", "idleTimeout", "halfCloseTimeout"),
+)
+AUTHS: Final[tuple[Auth, ...]] = ("off", "optional", "required")
+PROTOCOLS: Final[tuple[Protocol, ...]] = ("auto", "socks5", "http")
+INNERS: Final[tuple[Inner, ...]] = ("enforce", "audit", "off")
+LEVELS: Final[tuple[Level, ...]] = ("debug", "info", "warning", "error")
+_NOT_BUILT_PROTOCOLS: Final = ("http2tunnel", "hbone", "tls", "transparent")
+
+
+def read_config(path: str) -> Config:
+    """The configuration at an absolute path. Raises Problems."""
+    problems = Problems()
+    try:
+        config = _Reader(path, problems).config(load_document(path, problems))
+    except Invalid as wrong:
+        problems.add(wrong.problem)
+    problems.check()
+    return config
+
+
+class _Reader:
+    """Reads one document; relative paths resolve against its folder."""
+
+    def __init__(self, path: str, problems: Problems) -> None:
+        self.path = path
+        self.folder = os.path.dirname(path)
+        self.problems = problems
+
+    def fields(self, node: Node, *known: str) -> Fields:
+        return node.fields(known, self.problems, null_is_absent=True)
+
+    def section(self, top: Fields, name: str, *known: str) -> Fields:
+        """A section's fields; an absent or wrong section reads as an empty one."""
+        empty = Node(self.path, 0, 0, {})
+        node = top.get(name) or empty
+        return attempt(node, lambda here: self.fields(here, *known), self.problems, self.fields(empty, *known))
+
+    def config(self, node: Node) -> Config:
+        top = self.fields(node, *TOP)
+        identity = self.identity(top)
+        listeners = self.listeners(top, identity)
+        self.upstreams(top)
+        return Config(
+            path=self.path,
+            control=self.control(top),
+            listeners=listeners,
+            workers=top.read("workers", _workers, 0) or machine.cpus(),
+            gateway=self.gateway(top),
+            policy=self.policy(top),
+            identity=identity,
+            addresses=self.addresses(top),
+            dns=self.dns(top),
+            limits=self.limits(top),
+            admin=self.admin(top),
+            metrics=self.metrics(top),
+            logs=self.logs(top),
+            drain=self.section(top, "shutdown", "drain").read("drain", partial(Node.duration, low=0.0), 30.0),
+            warnings=tuple(self.problems.warnings),
+        )
+
+    def file(self, node: Node) -> str:
+        """A path, resolved against the folder of this file."""
+        text = node.text()
+        if not text or "\0" in text:
+            raise node.unexpected("a path")
+        return os.path.abspath(os.path.join(self.folder, text))
+
+    # listeners
+
+    def listeners(self, top: Fields, identity: Identity) -> tuple[Listener, ...]:
+        default: Auth = "optional" if identity.users else "off"
+        node = top.get("listeners")
+        if node is None:
+            return (Listener(auth=default),)
+        nodes: list[Node] = []
+        nodes = attempt(node, Node.filled, self.problems, nodes)
+        if len(nodes) > MOST_LISTENERS:
+            self.problems.error(node.place, f"more than {MOST_LISTENERS} listeners")
+            return (Listener(auth=default),)
+        found: list[tuple[Node, Listener]] = []
+        for index, item in enumerate(nodes):
+            try:
+                before = len(self.problems.errors)
+                listener = self.listener(item, index, default, identity)
+                if len(self.problems.errors) == before:  # else defaults stand where something is wrong
+                    self.unique(item, listener, found)
+                    found.append((item, listener))
+            except Invalid as wrong:
+                self.problems.add(wrong.problem)
+        return tuple(listener for _, listener in found)
+
+    def listener(self, node: Node, index: int, default: Auth, identity: Identity) -> Listener:
+        fields = self.fields(node, *LISTENER)
+        host, port = fields.read("address", endpoint, ("127.0.0.1", 1080))
+        auth = fields.read("auth", lambda n: n.choice(*AUTHS), default)
+        if (where := fields.get("auth")) and not identity.users:
+            if auth == "required":
+                self.problems.error(where.place, "auth is required, and there are no users", "set identity.users")
+            elif auth == "optional":
+                self.problems.warning(where.place, "there are no users: credentials that are sent will be refused")
+        if tls := fields.get("tls"):
+            self.problems.error(tls.place, "tls on a listener is not built yet", "without it nothing is encrypted")
+        return Listener(
+            name=fields.read("name", _listener_name, f"listener-{index + 1}"),
+            host=host,
+            port=port,
+            protocol=fields.read("protocol", _protocol, "auto"),
+            auth=auth,
+            inner_name=fields.read("innerName", lambda n: n.choice(*INNERS), "enforce"),
+            audit=fields.read("audit", Node.boolean, False),
+            diagnostics=fields.read("diagnostics", Node.boolean, False),
+        )
+
+    def unique(self, node: Node, listener: Listener, others: list[tuple[Node, Listener]]) -> None:
+        """Two listeners share neither a name nor, wildcards included, an address."""
+        for place, other in others:
+            if other.name == listener.name:
+                where = f"it is first used in line {place.line}"
+                raise node.invalid(f"duplicate listener name {quote(listener.name)}", where)
+            if overlap((listener.host, listener.port), (other.host, other.port)):
+                raise node.invalid(
+                    f"duplicate listener address: {listener.address} and {other.address} overlap",
+                    f"listener {quote(other.name)} in line {place.line} has it",
+                )
+
+    # who asks
+
+    def identity(self, top: Fields) -> Identity:
+        fields = self.section(top, "identity", "networks", "users", "proxyProtocolFrom", "trusted")
+        for name in ("proxyProtocolFrom", "trusted"):
+            if (node := fields.get(name)) and fields.items(name):
+                self.problems.error(node.place, f"identity.{name} is not built yet", "nothing would check it")
+        seen: dict[str, Node] = {}
+        return Identity(
+            networks=tuple(fields.each("networks", lambda node: self.network(node, seen))),
+            users=fields.read("users", self.file, None),
+        )
+
+    def network(self, node: Node, seen: dict[str, Node]) -> Network:
+        fields = self.fields(node, "cidr", "namespace", "serviceAccount")
+        network = Network(
+            cidr=fields.need("cidr", Node.cidr, ""),
+            namespace=fields.need("namespace", namespace_name, ""),
+            service_account=fields.read("serviceAccount", object_name, ""),
+        )
+        if network.cidr in seen:
+            where = f"it is first mapped in line {seen[network.cidr].line}"
+            raise node.invalid(f"duplicate network {network.cidr}", where)
+        if network.cidr:
+            seen[network.cidr] = node
+        return network
+
+    def upstreams(self, top: Fields) -> None:
+        if (node := top.get("upstreams")) and top.items("upstreams"):
+            self.problems.error(node.place, "upstreams are not built yet", "without them we dial directly")
+
+    # where to
+
+    def gateway(self, top: Fields) -> Gateway:
+        fields = self.section(top, "gateway", "name", "namespace", "serviceAddresses", "clusterNetworks")
+        networks = tuple(fields.each("clusterNetworks", Node.cidr))
+        if networks and (node := fields.get("clusterNetworks")):
+            self.problems.warning(node.place, "gateway.clusterNetworks has no effect yet")
+        return Gateway(
+            name=fields.read("name", object_name, "sluice"),
+            namespace=fields.read("namespace", namespace_name, "egress"),
+            service_addresses=tuple(fields.each("serviceAddresses", Node.address)),
+            cluster_networks=networks,
+        )
+
+    def policy(self, top: Fields) -> Policy:
+        fields = self.section(top, "policy", "paths", "passthrough", "audit")
+        return Policy(
+            paths=tuple(dict.fromkeys(fields.each("paths", self.file))),
+            passthrough=fields.read("passthrough", Node.boolean, False),
+            audit=fields.read("audit", Node.boolean, False),
+        )
+
+    def addresses(self, top: Fields) -> Addresses:
+        fields = self.section(top, "addresses", "allow", "deny")
+        allow = fields.each("allow", Node.cidr)
+        deny = fields.each("deny", Node.cidr)
+        node = fields.get("allow")
+        for cidr in sorted(set(allow) & set(deny)):
+            if node:
+                self.problems.warning(node.place, f"{cidr} stands in addresses.allow and addresses.deny: deny wins")
+        return Addresses(allow=tuple(allow), deny=tuple(deny))
+
+    def dns(self, top: Fields) -> Dns:
+        fields = self.section(top, "dns", "servers", "timeout", "minTTL", "maxTTL", "negativeTTL", "cacheEntries")
+        day = partial(Node.duration, low=0.0, high=86400.0)
+        dns = Dns(
+            servers=fields.read("servers", self.servers, ()),
+            timeout=fields.read("timeout", partial(Node.duration, high=60.0), 2.0),
+            min_ttl=fields.read("minTTL", day, 1.0),
+            max_ttl=fields.read("maxTTL", day, 300.0),
+            negative_ttl=fields.read("negativeTTL", day, 5.0),
+            cache_entries=fields.read("cacheEntries", lambda n: n.integer(0, 10_000_000), 10_000),
+        )
+        if dns.min_ttl > dns.max_ttl:
+            node = fields.get("minTTL") or fields.get("maxTTL") or fields.node
+            words = f"dns.minTTL ({dns.min_ttl:g}s) is longer than dns.maxTTL ({dns.max_ttl:g}s)"
+            self.problems.error(node.place, words)
+        return dns
+
+    def servers(self, node: Node) -> tuple[str, ...]:
+        if node.value == "system":
+            return ()
+        if isinstance(node.value, str):
+            raise node.unexpected("`system` or a list of servers")
+        return tuple(_server(item) for item in node.filled())
+
+    # how much, and the rest
+
+    def limits(self, top: Fields) -> Limits:
+        fields = self.section(top, "limits", *LIMITS)
+        return Limits(
+            tunnels=fields.read("tunnels", lambda n: n.integer(1, 10_000_000), 100_000),
+            tunnels_set=fields.get("tunnels") is not None,
+            tunnels_per_source=fields.read("tunnelsPerSource", lambda n: n.integer(1, 10_000_000), 10_000),
+            request_timeout=fields.read("requestTimeout", Node.duration, 10.0),
+            dial_timeout=fields.read("dialTimeout", Node.duration, 5.0),
+            idle_timeout=fields.read("idleTimeout", Node.duration, 3600.0),
+            half_close_timeout=fields.read("halfCloseTimeout", Node.duration, 300.0),
+        )
+
+    def admin(self, top: Fields) -> Admin:
+        fields = self.section(top, "admin", "address", "token")
+        host, port = fields.read("address", endpoint, ("127.0.0.1", 9901))
+        token = fields.read("token", _token, None)
+        node = fields.get("address") or fields.get("token")
+        if node:
+            self.problems.warning(node.place, "the admin endpoint is not built yet: nothing listens there")
+        if node and not ipaddress.ip_address(host).is_loopback and not fields.get("token"):
+            words = f"admin.address {host} is not loopback, and there is no token"
+            self.problems.error(node.place, words, "set admin.token")
+        return Admin(host=host, port=port, token=token)
+
+    def metrics(self, top: Fields) -> tuple[str, int] | None:
+        fields = self.section(top, "metrics", "address")
+        if node := fields.get("address"):
+            self.problems.warning(node.place, "the metrics endpoint is not built yet: nothing listens there")
+        return fields.read("address", endpoint, None)
+
+    def control(self, top: Fields) -> str:
+        fields = self.section(top, "control", "endpoint")
+        node = fields.get("endpoint")
+        text = fields.read("endpoint", self.control_endpoint, "") or machine.control_endpoint()
+        if len(os.fsencode(text)) > LONGEST_ENDPOINT:
+            place = node.place if node else Place(self.path)
+            self.problems.error(
+                place,
+                f"the control endpoint {quote(text)} is longer than {LONGEST_ENDPOINT} bytes",
+                "" if node else f"set control.endpoint, for example to ipc://{tempfile.gettempdir()}/sluice.control",
+            )
+        return text
+
+    def control_endpoint(self, node: Node) -> str:
+        scheme, separator, rest = node.text().partition("://")
+        if scheme == "tcp" and separator:
+            raise node.invalid("a control endpoint over tcp:// is not built yet", "use ipc://")
+        if scheme != "ipc" or not rest or rest.startswith("@") or "\0" in rest:
+            raise node.unexpected("an endpoint such as ipc:///run/sluice/control")
+        return "ipc://" + os.path.abspath(os.path.join(self.folder, rest))
+
+    def logs(self, top: Fields) -> Logs:
+        fields = self.section(top, "logs", "level", "access", "interval")
+        return Logs(
+            level=fields.read("level", lambda n: n.choice(*LEVELS), "info"),
+            access=fields.read("access", self.access, "stdout"),
+            interval=fields.read("interval", partial(Node.duration, low=1.0), 60.0),
+        )
+
+    def access(self, node: Node) -> str:
+        if node.plain and node.value in ("false", "False", "no"):
+            raise node.unexpected("stdout, stderr, off or a path", "write off")
+        return node.text() if node.value in ("stdout", "stderr", "off") else self.file(node)
+
+
+def endpoint(node: Node) -> tuple[str, int]:
+    """`127.0.0.1:1080` or `[::1]:1080` as (canonical host, port). Raises Invalid."""
+    expected = "an address such as 127.0.0.1:1080 or [::]:1080"
+    text = node.text()
+    found = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*)):([0-9]+)", text)
+    if not found:
+        if text.count(":") > 1:
+            raise node.unexpected(expected, "IPv6 addresses stand in brackets: [::1]:1080")
+        raise node.unexpected(expected, "a port is missing" if ":" not in text and node.plain else "")
+    host, port = found[1] if found[1] is not None else found[2], found[3]
+    if not (len(port) <= 5 and not port.startswith("0") and 1 <= int(port) <= 65535):
+        raise node.invalid(f"{quote(port)} is no port: 1 to 65535")
+    try:
+        address = ipaddress.ip_address(host)
+        if "%" in host or (address.version == 6) != (found[1] is not None):
+            raise ValueError(host)
+    except ValueError:
+        if host in ("", "*"):
+            raise node.unexpected(expected, f"for every address write 0.0.0.0:{port} or [::]:{port}") from None
+        hint = "names are not looked up here: write the IP address"
+        hint = f"write 127.0.0.1:{port}" if host == "localhost" else hint
+        raise node.unexpected(expected, hint) from None
+    return str(address), int(port)
+
+
+def overlap(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether two endpoints would want the same socket; `::` is dual-stack and takes IPv4 too."""
+    if one[1] != other[1]:
+        return False
+    if one[0] == other[0] or "::" in (one[0], other[0]):
+        return True
+    return "0.0.0.0" in (one[0], other[0]) and ":" not in one[0] + other[0]
+
+
+def _server(node: Node) -> str:
+    text = node.text()
+    try:
+        return str(ipaddress.ip_address(text)) if "%" not in text else _bad_server(node)
+    except ValueError:
+        if re.search(r":[0-9]+$", text):
+            host, port = endpoint(node)
+            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return _bad_server(node)
+
+
+def _bad_server(node: Node) -> str:
+    raise node.unexpected("an IP address, with or without a port: 10.0.0.10, 10.0.0.10:53 or [2001:db8::10]:53")
+
+
+def _workers(node: Node) -> int:
+    """0 stands for `auto`."""
+    if node.value == "auto":
+        return 0
+    if node.plain and isinstance(node.value, str) and not node.value.isdecimal():
+        raise node.unexpected(f"`auto` or a number from 1 to {MOST_WORKERS}")
+    return node.integer(1, MOST_WORKERS)
+
+
+def _protocol(node: Node) -> Protocol:
+    if node.value in _NOT_BUILT_PROTOCOLS:
+        raise node.invalid(f"protocol {quote(str(node.value))} is not built yet", "auto, socks5 and http are")
+    return "socks5" if node.value == "sock5" else node.choice(*PROTOCOLS)
+
+
+def _listener_name(node: Node) -> str:
+    text = node.string()
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", text):
+        raise node.unexpected("a name of at most 63 letters, digits, '.', '_' and '-'")
+    return text
+
+
+def _token(node: Node) -> str:
+    """Never quoted in a message."""
+    if not isinstance(node.value, str) or node.is_null or not 16 <= len(node.value) <= 1024 or not node.value.isascii():
+        raise node.invalid("expected a token of 16 to 1024 ASCII characters")
+    return node.value

@@ -1,0 +1,102 @@
+"""What the machine gives: CPUs for this process, its own addresses, where a control socket may live. It only reads."""
+
+import math
+import os
+import socket
+import struct
+import tempfile
+from collections.abc import Iterator
+from typing import Final
+
+CGROUP_ROOT: Final = "/sys/fs/cgroup"
+PROC: Final = "/proc"
+
+
+def cpus(cgroup_root: str = CGROUP_ROOT, proc: str = PROC) -> int:
+    """min(CPU affinity, ceil(cgroup v2 cpu.max)), at least 1: the worker count of `workers: auto`."""
+    count = len(os.sched_getaffinity(0))
+    for quota in _quotas(cgroup_root, proc):
+        count = min(count, max(1, math.ceil(quota)))
+    return max(1, count)
+
+
+def _quotas(cgroup_root: str, proc: str) -> Iterator[float]:
+    """CPU quotas of this process's cgroup and of all above it: the tightest counts."""
+    try:
+        with open(os.path.join(proc, "self/cgroup"), encoding="utf-8", errors="surrogateescape") as file:
+            groups = [line.rstrip("\n")[3:] for line in file if line.startswith("0::")]
+    except OSError:
+        return
+    for group in groups:
+        path = group
+        while True:
+            quota = _quota(os.path.join(cgroup_root, path.lstrip("/"), "cpu.max"))
+            if quota is not None:
+                yield quota
+            if path in ("", "/"):
+                break
+            path = os.path.dirname(path)
+
+
+def _quota(path: str) -> float | None:
+    """`max 100000` or `150000 100000` (cgroup-v2.rst, "CPU Interface Files")."""
+    try:
+        with open(path, encoding="ascii") as file:
+            quota, period = file.read(64).split()
+        return None if quota == "max" or int(period) <= 0 else int(quota) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def control_endpoint() -> str:
+    """The default of control.endpoint (CONTRACT.md section 1) for this user."""
+    uid = os.geteuid()
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if uid == 0:
+        return "ipc:///run/sluice/control"
+    if os.path.isabs(runtime):
+        return f"ipc://{runtime}/sluice/control"
+    return f"ipc://{tempfile.gettempdir()}/sluice-{uid}/control"
+
+
+def local_networks(proc: str = PROC) -> set[str]:
+    """CIDRs of every address this machine answers on: interfaces, the loopback /8, other local routes."""
+    return {"127.0.0.0/8", "::1/128", *_ipv4(proc), *_ipv6(proc)}
+
+
+def _ipv4(proc: str) -> Iterator[str]:
+    """Local routes of the kernel's table, /proc/net/fib_trie: an address line, then `/32 host LOCAL` below it."""
+    address = ""
+    try:
+        with open(os.path.join(proc, "net/fib_trie"), encoding="ascii", errors="replace") as file:
+            for line in file:
+                words = line.split()
+                if words[:1] == ["|--"] and len(words) > 1:
+                    address = words[1]
+                elif words[1:3] == ["host", "LOCAL"] and words[0].startswith("/"):
+                    yield address + words[0]
+    except OSError:
+        yield from _ipv4_by_interface()
+
+
+def _ipv4_by_interface() -> Iterator[str]:
+    """Where /proc tells nothing: the first address of each interface, by SIOCGIFADDR (netdevice(7))."""
+    import fcntl
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            try:
+                answer = fcntl.ioctl(probe, 0x8915, struct.pack("256s", name.encode()[:15]))
+            except OSError:
+                continue
+            yield socket.inet_ntoa(answer[20:24]) + "/32"
+
+
+def _ipv6(proc: str) -> Iterator[str]:
+    """/proc/net/if_inet6: 32 hex digits first."""
+    try:
+        with open(os.path.join(proc, "net/if_inet6"), encoding="ascii") as file:
+            for line in file:
+                yield socket.inet_ntop(socket.AF_INET6, bytes.fromhex(line.split()[0])) + "/128"
+    except (OSError, ValueError):
+        return

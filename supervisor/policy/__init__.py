@@ -1,0 +1,1 @@
+"""Policy: from manifests through one dialect-neutral model to the compiled image."""

@@ -1,0 +1,215 @@
+"""YAML files as nodes with positions, from libyaml's events. Strict where YAML 1.1 surprises; bounded in every way.
+
+Nodes are composed here and not by PyYAML, whose C composer recurses without bound and forgets what was an alias.
+"""
+
+import os
+import re
+import stat
+from typing import Final
+
+import yaml
+
+from supervisor.json_source import MOST_DEPTH, add_key, parse_json
+from supervisor.node import Node
+from supervisor.problems import Invalid, Place, Problems, quote
+
+MOST_BYTES: Final = 16 << 20
+MOST_EXPANSIONS: Final = 1000
+# Base 60 integers and floats of YAML 1.1 (yaml.org/type/int.html): `22:30` would be 1350.
+_SEXAGESIMAL: Final = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+_STRING_TAG: Final = "tag:yaml.org,2002:str"
+_PLAIN_TAGS: Final = frozenset({None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+
+
+def read_file(path: str, most: int = MOST_BYTES) -> bytes:
+    """The bytes of a file. Raises Invalid when it is missing, unreadable, not regular or larger than `most`."""
+    place = Place(path)
+    try:
+        # O_NONBLOCK: opening a FIFO that nobody writes to must not hang.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except (OSError, ValueError) as wrong:
+        raise Invalid(place, f"cannot be read: {getattr(wrong, 'strerror', None) or 'not a file name'}") from None
+    return read_descriptor(descriptor, place, most)
+
+
+def read_descriptor(descriptor: int, place: Place, most: int) -> bytes:
+    """The same for an open descriptor, which is closed in any case."""
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Invalid(place, "is not a regular file")
+        parts, size = [], 0
+        try:
+            while size <= most and (part := file.read(min(most + 1 - size, 1 << 20))):
+                parts.append(part)
+                size += len(part)
+        except OSError as wrong:
+            raise Invalid(place, f"cannot be read: {wrong.strerror}") from None
+    if size > most:
+        hint = "long host lists belong in a hostsFrom file" if most == MOST_BYTES else ""
+        raise Invalid(place, f"is larger than {most >> 20} MiB", hint)
+    return b"".join(parts)
+
+
+def load_documents(path: str, problems: Problems) -> list[Node]:
+    """All documents of a YAML or JSON (by its name) file, null ones too. Raises Invalid when it cannot be read."""
+    text = _decode(read_file(path), path)
+    if path.endswith(".json"):
+        if not text.strip(" \t\r\n"):
+            raise Invalid(Place(path), "the file is empty")
+        return parse_json(text, path, problems)
+    return parse_yaml(text, path, problems)
+
+
+def load_document(path: str, problems: Problems) -> Node:
+    """The one document of a file. Raises Invalid when it is empty or holds several."""
+    documents = load_documents(path, problems)
+    if not documents or (len(documents) == 1 and documents[0].is_null):
+        raise Invalid(Place(path), "the file is empty", "write {} if every default is meant")
+    if len(documents) > 1:
+        raise documents[1].invalid("a second document begins here: one is expected", "remove the `---`")
+    return documents[0]
+
+
+def parse_yaml(text: str, file: str, problems: Problems) -> list[Node]:
+    """The documents of a YAML text. Raises Invalid where it is not YAML; duplicate keys go to `problems`."""
+    composer = _Composer(file, problems)
+    try:
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            composer.take(event)
+    except yaml.MarkedYAMLError as wrong:
+        raise Invalid(_marked(wrong, file), f"not YAML: {_words(wrong)}") from None
+    except yaml.reader.ReaderError as wrong:
+        raise Invalid(_reader_place(text, wrong, file), "a control character is not allowed here") from None
+    return composer.documents
+
+
+def _decode(data: bytes, path: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        start = data.rfind(b"\n", 0, wrong.start) + 1
+        column = len(data[start : wrong.start].decode("utf-8", "replace")) + 1
+        line = data.count(b"\n", 0, wrong.start) + 1
+        raise Invalid(Place(path, line, column), "not UTF-8", "save the file in UTF-8") from None
+
+
+def _marked(wrong: yaml.MarkedYAMLError, file: str) -> Place:
+    mark = wrong.problem_mark or wrong.context_mark
+    return Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
+
+
+def _words(wrong: yaml.MarkedYAMLError) -> str:
+    text = str(wrong.problem or wrong.context or "malformed")
+    if "character that cannot start any token" in text:
+        text += "; tabs cannot indent, and texts that begin with @, ` or % need quotes"
+    elif "mapping values are not allowed" in text:
+        text += "; a text with a colon and a space needs quotes"
+    return text
+
+
+def _reader_place(text: str, wrong: yaml.reader.ReaderError, file: str) -> Place:
+    """Where the first character is that YAML does not allow (YAML 1.1 section 4.1.1)."""
+    found = re.search("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
+    if not found:
+        return Place(file)
+    before = text[: found.start()]
+    return Place(file, before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+
+
+class _Open:
+    """A collection that is being filled. `key` is the pending key of a mapping; `weight` counts expansions inside."""
+
+    __slots__ = ("anchor", "key", "node", "weight")
+
+    def __init__(self, node: Node, anchor: str | None) -> None:
+        self.node = node
+        self.anchor = anchor
+        self.key: Node | None = None
+        self.weight = 0
+
+
+class _Composer:
+    """Builds nodes from events, on a stack of its own."""
+
+    def __init__(self, file: str, problems: Problems) -> None:
+        self.file = file
+        self.problems = problems
+        self.documents: list[Node] = []
+        self.open: list[_Open] = []
+        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.expansions = 0
+
+    def take(self, event: yaml.Event) -> None:
+        """One event of the stream."""
+        if isinstance(event, yaml.ScalarEvent):
+            self.scalar(event)
+        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            self.begin(event)
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            done = self.open.pop()
+            if done.anchor is not None:
+                self.anchors[done.anchor] = (done.node, done.weight)
+            self.place(done.node, done.weight)
+        elif isinstance(event, yaml.AliasEvent):
+            self.alias(event)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self.anchors.clear()
+
+    def node(self, event: yaml.NodeEvent, value: str | list[Node] | dict[str, tuple[Node, Node]]) -> Node:
+        mark = event.start_mark
+        assert mark is not None  # libyaml marks every event
+        return Node(self.file, mark.line + 1, mark.column + 1, value)
+
+    def scalar(self, event: yaml.ScalarEvent) -> None:
+        node = self.node(event, event.value)
+        node.plain = not event.style and event.tag is None
+        if event.tag is not None and event.tag not in (_STRING_TAG, "!"):
+            raise node.invalid(f"the tag {quote(event.tag)} is not supported", "write the value without a tag")
+        if node.plain and ":" in event.value and _SEXAGESIMAL.fullmatch(event.value):
+            self.problems.error(
+                node.place,
+                f"{quote(event.value)} is a base 60 number in YAML 1.1",
+                f'put it in quotes: "{event.value}"' if len(event.value) < 80 else "put it in quotes",
+            )
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (node, 0)
+        self.place(node, 0)
+
+    def begin(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent") -> None:
+        node = self.node(event, {} if isinstance(event, yaml.MappingStartEvent) else [])
+        if event.tag not in _PLAIN_TAGS:
+            raise node.invalid(f"the tag {quote(str(event.tag))} is not supported", "write the value without a tag")
+        if len(self.open) >= MOST_DEPTH:
+            raise node.invalid(f"nested deeper than {MOST_DEPTH} levels")
+        if self.open and isinstance(self.open[-1].node.value, dict) and self.open[-1].key is None:
+            raise node.invalid("a key must be a text")
+        self.open.append(_Open(node, event.anchor))
+
+    def alias(self, event: yaml.AliasEvent) -> None:
+        here = self.node(event, "")
+        name = str(event.anchor)
+        if name not in self.anchors:
+            raise here.invalid(f"no anchor {quote(name)} is complete before this alias")
+        node, weight = self.anchors[name]
+        self.expansions += 1 + weight
+        if self.expansions > MOST_EXPANSIONS:
+            raise here.invalid(f"more than {MOST_EXPANSIONS} anchor expansions", "write the values out")
+        self.place(node, 1 + weight)
+
+    def place(self, node: Node, weight: int) -> None:
+        """Puts a finished node where it belongs."""
+        if not self.open:
+            self.documents.append(node)
+            return
+        parent = self.open[-1]
+        parent.weight += weight
+        if isinstance(parent.node.value, list):
+            parent.node.value.append(node)
+        elif parent.key is None:
+            if not isinstance(node.value, str):
+                raise node.invalid("a key must be a text")
+            parent.key = node
+        elif isinstance(parent.node.value, dict):
+            add_key(parent.node.value, parent.key, node, self.problems)
+            parent.key = None
