@@ -1,0 +1,559 @@
+/* The copying relay on real sockets: AF_UNIX pairs and TCP over loopback.
+ *
+ * The unit is included with its system calls and its allocator replaced, so that a test can count them, cut them short, interrupt
+ * them and let them fail; its names get a prefix because the ordinary object is linked too. */
+#include "check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct {
+    unsigned recvs, sends;        /* calls made */
+    unsigned interrupt;           /* that many calls fail with EINTR first */
+    size_t send_most;             /* a send takes at most this much; 0 = no limit */
+    unsigned sends_until_blocked; /* after that many sends the sink would block; 0 = no limit */
+    int no_memory;                /* malloc fails */
+    size_t asked;                 /* the last size asked of malloc */
+    int flags;                    /* all flags a send was given */
+} hook;
+
+static ssize_t hooked_recv(int fd, void *data, size_t size, int flags)
+{
+    hook.recvs++;
+    if (hook.interrupt && hook.interrupt--) return errno = EINTR, -1;
+    return recv(fd, data, size, flags);
+}
+
+static ssize_t hooked_send(int fd, const void *data, size_t size, int flags)
+{
+    hook.sends++;
+    hook.flags |= flags;
+    if (hook.interrupt && hook.interrupt--) return errno = EINTR, -1;
+    if (hook.sends_until_blocked && --hook.sends_until_blocked == 0) return errno = EAGAIN, -1;
+    return send(fd, data, hook.send_most && size > hook.send_most ? hook.send_most : size, flags);
+}
+
+static void *hooked_malloc(size_t size)
+{
+    hook.asked = size;
+    return hook.no_memory ? NULL : malloc(size);
+}
+
+#define recv hooked_recv
+#define send hooked_send
+#define malloc hooked_malloc
+#define sl_pump hooked_pump
+#define sl_direction_free hooked_direction_free
+#define sl_direction_preload hooked_direction_preload
+#include "../../csrc/relay.c"
+#undef recv
+#undef send
+#undef malloc
+
+enum { SCRATCH = 65536, ALL = 1 << 30 };
+enum kind { UNIX, TCP };
+
+/* client -> from | the relay | to -> server */
+struct tunnel {
+    int client, from, to, server;
+    struct sl_direction direction;
+    uint64_t put, got; /* bytes written by the client, read by the server */
+    uint8_t scratch[SCRATCH];
+};
+
+/* The byte at a place of the stream: a period that no buffer size divides. */
+static uint8_t pattern(uint64_t at)
+{
+    return (uint8_t)(at * 31 + at / 251);
+}
+
+static void connected(enum kind kind, int pair[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener, size = 4096;
+    if (kind == UNIX) {
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) < 0) abort();
+    } else {
+        listener = socket(AF_INET, SOCK_STREAM, 0);
+        if (listener < 0 || bind(listener, (struct sockaddr *)&address, length) < 0 || listen(listener, 1) < 0) abort();
+        /* Small buffers: a full sink comes soon. */
+        setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+        if (getsockname(listener, (struct sockaddr *)&address, &length) < 0) abort();
+        pair[0] = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(pair[0], (struct sockaddr *)&address, length) < 0) abort();
+        pair[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+        if (pair[1] < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) abort();
+        close(listener);
+    }
+    for (int i = 0; i < 2; i++) setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
+static struct tunnel *tunnel_new(enum kind kind)
+{
+    struct tunnel *t = calloc(1, sizeof *t);
+    int pair[2];
+    if (!t) abort();
+    memset(&hook, 0, sizeof hook);
+    connected(kind, pair);
+    t->client = pair[0];
+    t->from = pair[1];
+    connected(kind, pair);
+    t->to = pair[0];
+    t->server = pair[1];
+    return t;
+}
+
+static void tunnel_free(struct tunnel *t)
+{
+    sl_direction_free(&t->direction);
+    CHECK(!t->direction.pending);
+    close(t->client), close(t->from), close(t->to), close(t->server);
+    free(t);
+}
+
+static enum sl_pump_status pump(struct tunnel *t, size_t budget)
+{
+    return sl_pump(&t->direction, t->from, t->to, t->scratch, SCRATCH, budget);
+}
+
+/* Bytes sent on loopback are there at once for AF_UNIX and a moment later for TCP. */
+static void until_readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    CHECK_EQ(poll(&p, 1, 10000), 1);
+}
+
+static void client_puts(struct tunnel *t, size_t length)
+{
+    uint8_t data[8192];
+    while (length) {
+        size_t n = length < sizeof data ? length : sizeof data;
+        for (size_t i = 0; i < n; i++) data[i] = pattern(t->put + i);
+        ssize_t sent = send(t->client, data, n, MSG_NOSIGNAL);
+        if (sent < 0) return; /* its buffer is full: that much and no more */
+        t->put += (uint64_t)sent;
+        length -= (size_t)sent;
+    }
+}
+
+/* Takes up to `length` bytes and checks them. Returns what the last recv() did: > 0, 0 for the end, -1 with errno. */
+static ssize_t server_takes(struct tunnel *t, size_t length)
+{
+    uint8_t data[8192];
+    ssize_t n = 1;
+    while (length && (n = recv(t->server, data, length < sizeof data ? length : sizeof data, 0)) > 0) {
+        for (ssize_t i = 0; i < n; i++)
+            if (data[i] != pattern(t->got + (uint64_t)i)) {
+                CHECK_FAIL("byte %llu is wrong", (unsigned long long)t->got + (unsigned long long)i);
+                return n;
+            }
+        t->got += (uint64_t)n;
+        length -= (size_t)n;
+    }
+    return n;
+}
+
+/* Runs until the server has all of it and its end. */
+static void finish(struct tunnel *t)
+{
+    enum sl_pump_status status = SL_PUMP_DRY;
+    for (unsigned turns = 0; t->got < t->put || status != SL_PUMP_DONE; turns++) {
+        struct pollfd wait[2] = {{.fd = t->server, .events = POLLIN}, {.fd = t->from, .events = POLLIN}};
+        if (status != SL_PUMP_DONE) status = pump(t, ALL);
+        REQUIRE(status == SL_PUMP_DRY || status == SL_PUMP_FULL || status == SL_PUMP_DONE);
+        server_takes(t, SIZE_MAX);
+        REQUIRE(!check_failures && turns < 100000);
+        CHECK(poll(wait, 2, 10) >= 0);
+    }
+    until_readable(t->server);
+    CHECK_EQ(server_takes(t, 1), 0);
+    CHECK_EQ(t->got, t->put);
+    CHECK_EQ(t->direction.bytes, t->put);
+    CHECK(!t->direction.pending);
+}
+
+static void set_linger_0(int fd)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+}
+
+/* Pumps until the sink is full; what the server took stands still meanwhile. */
+static void fill(struct tunnel *t)
+{
+    enum sl_pump_status status;
+    unsigned turns = 0;
+    do {
+        client_puts(t, SCRATCH);
+        status = pump(t, ALL);
+        REQUIRE(++turns < 10000);
+    } while (status == SL_PUMP_DRY);
+    CHECK_EQ(status, SL_PUMP_FULL);
+    CHECK(t->direction.pending && t->direction.pending_from < t->direction.pending_to);
+}
+
+static void order_and_end(enum kind kind, unsigned seed)
+{
+    struct tunnel *t = tunnel_new(kind);
+    srand(seed);
+    for (unsigned n = 0; n < 3000 && !check_failures; n++) {
+        enum sl_pump_status status;
+        if (rand() % 3 == 0) client_puts(t, (size_t)rand() % 30000);
+        hook.send_most = rand() % 2 ? 0 : (size_t)rand() % 900 + 1;
+        hook.interrupt = rand() % 8 ? 0 : (unsigned)rand() % 3;
+        status = sl_pump(&t->direction, t->from, t->to, t->scratch, (size_t)rand() % SCRATCH + 1, (size_t)rand() % 100000);
+        CHECK(status == SL_PUMP_DRY || status == SL_PUMP_FULL || status == SL_PUMP_BUDGET);
+        CHECK_EQ(status == SL_PUMP_FULL, t->direction.pending != NULL);
+        if (rand() % 4 == 0) server_takes(t, (size_t)rand() % 60000);
+    }
+    CHECK(t->put > 100000);
+    shutdown(t->client, SHUT_WR);
+    finish(t);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_DONE);
+    tunnel_free(t);
+}
+
+TEST(bytes_keep_their_order_and_the_end_comes_last)
+{
+    for (unsigned seed = 1; seed <= 4; seed++) {
+        order_and_end(UNIX, seed);
+        order_and_end(TCP, seed);
+    }
+}
+
+TEST(a_full_sink_stops_the_reading)
+{
+    for (enum kind kind = UNIX; kind <= TCP; kind++) {
+        struct tunnel *t = tunnel_new(kind);
+        fill(t);
+        client_puts(t, 1000);
+        size_t left = t->direction.pending_to - t->direction.pending_from;
+        unsigned recvs = hook.recvs;
+        for (int i = 0; i < 5; i++) CHECK_EQ(pump(t, ALL), SL_PUMP_FULL);
+        CHECK_EQ(hook.recvs, recvs);
+        CHECK_EQ(t->direction.pending_to - t->direction.pending_from, left);
+        shutdown(t->client, SHUT_WR);
+        finish(t);
+        tunnel_free(t);
+    }
+}
+
+/* The pending buffer is as large as what was left, and half of it goes back when half has left. */
+TEST(pending_memory_is_no_larger_than_what_is_left)
+{
+    struct tunnel *t = tunnel_new(UNIX);
+    client_puts(t, 3000);
+    hook.send_most = 1000;
+    hook.sends_until_blocked = 2;
+    CHECK_EQ(pump(t, ALL), SL_PUMP_FULL);
+    CHECK_EQ(hook.asked, 2000);
+    hook.sends_until_blocked = 2;
+    hook.send_most = 999;
+    CHECK_EQ(pump(t, ALL), SL_PUMP_FULL);
+    CHECK_EQ(hook.asked, 2000);
+    CHECK_EQ(t->direction.pending_from, 999);
+    hook.sends_until_blocked = 2;
+    hook.send_most = 1;
+    CHECK_EQ(pump(t, ALL), SL_PUMP_FULL);
+    CHECK_EQ(hook.asked, 1000);
+    CHECK_EQ(t->direction.pending_from, 0);
+    hook.no_memory = 1; /* giving back needs memory; without it the larger buffer serves on */
+    hook.sends_until_blocked = 2;
+    hook.send_most = 900;
+    CHECK_EQ(pump(t, ALL), SL_PUMP_FULL);
+    CHECK_EQ(t->direction.pending_from, 900);
+    hook.sends_until_blocked = 0;
+    CHECK_EQ(pump(t, ALL), SL_PUMP_DRY);
+    CHECK(!t->direction.pending);
+    CHECK(server_takes(t, 3000) > 0);
+    CHECK_EQ(t->got, 3000);
+    tunnel_free(t);
+}
+
+TEST(preloaded_bytes_go_first)
+{
+    for (enum kind kind = UNIX; kind <= TCP; kind++) {
+        struct tunnel *t = tunnel_new(kind);
+        uint8_t data[700];
+        for (size_t i = 0; i < sizeof data; i++) data[i] = pattern(i);
+        CHECK(sl_direction_preload(&t->direction, data, 0));
+        CHECK(!t->direction.pending);
+        CHECK(sl_direction_preload(&t->direction, data, 500));
+        CHECK(sl_direction_preload(&t->direction, data + 500, 200));
+        t->put = 700;
+        client_puts(t, 5000);
+        shutdown(t->client, SHUT_WR);
+        CHECK_EQ(pump(t, 0), SL_PUMP_BUDGET);
+        CHECK_EQ(t->direction.bytes, 700);
+        CHECK(!t->direction.pending);
+        finish(t);
+        tunnel_free(t);
+    }
+}
+
+TEST(preload_is_bounded_and_survives_want_of_memory)
+{
+    struct sl_direction direction = {0};
+    uint8_t *data = calloc(1, (1 << 20) + 1);
+    REQUIRE(data);
+    CHECK(!sl_direction_preload(&direction, data, (1 << 20) + 1));
+    CHECK(sl_direction_preload(&direction, data, 1 << 20));
+    CHECK(!sl_direction_preload(&direction, data, 1));
+    sl_direction_free(&direction);
+    CHECK(sl_direction_preload(&direction, data, 10));
+    hook.no_memory = 1;
+    CHECK(!sl_direction_preload(&direction, data, 10));
+    CHECK_EQ(direction.pending_to, 10);
+    hook.no_memory = 0;
+    sl_direction_free(&direction);
+    sl_direction_free(&direction);
+    free(data);
+}
+
+TEST(the_end_waits_for_pending_bytes)
+{
+    for (enum kind kind = UNIX; kind <= TCP; kind++) {
+        struct tunnel *t = tunnel_new(kind);
+        fill(t);
+        shutdown(t->client, SHUT_WR);
+        CHECK_EQ(pump(t, ALL), SL_PUMP_FULL);
+        CHECK(!t->direction.done);
+        CHECK(server_takes(t, 4000) != 0);
+        finish(t);
+        CHECK(t->direction.ended && t->direction.done);
+        /* Half-closed, not closed: the other direction still carries. */
+        CHECK_EQ(send(t->server, "x", 1, MSG_NOSIGNAL), 1);
+        until_readable(t->to);
+        CHECK_EQ(recv(t->to, t->scratch, 1, 0), 1);
+        tunnel_free(t);
+    }
+}
+
+TEST(a_reset_source_is_no_end)
+{
+    for (int with_bytes = 0; with_bytes < 2; with_bytes++) {
+        struct tunnel *t = tunnel_new(TCP);
+        uint8_t byte;
+        enum sl_pump_status status;
+        if (with_bytes) client_puts(t, 100);
+        set_linger_0(t->client);
+        close(t->client);
+        until_readable(t->from);
+        t->direction.hangup = 1;
+        for (int i = 0; i < 3; i++) { /* the kernel says it once: we say it again */
+            errno = 0;
+            status = pump(t, ALL);
+            CHECK_EQ(status, SL_PUMP_SOURCE_RESET);
+            CHECK_EQ(errno, ECONNRESET);
+        }
+        CHECK(!t->direction.done);
+        if (t->direction.bytes) { /* what came before it went through */
+            until_readable(t->server);
+            CHECK_EQ(server_takes(t, 100), 100);
+        }
+        CHECK_EQ(recv(t->server, &byte, 1, 0), -1);
+        CHECK_EQ(errno, EAGAIN);
+        t->client = dup(t->from);
+        tunnel_free(t);
+    }
+}
+
+TEST(a_reset_sink_is_told_apart)
+{
+    for (enum kind kind = UNIX; kind <= TCP; kind++) {
+        struct tunnel *t = tunnel_new(kind);
+        set_linger_0(t->server);
+        close(t->server);
+        if (kind == TCP) until_readable(t->to);
+        client_puts(t, 100);
+        until_readable(t->from);
+        for (int i = 0; i < 3; i++) {
+            errno = 0;
+            CHECK_EQ(pump(t, ALL), SL_PUMP_SINK_RESET);
+            CHECK(errno == EPIPE || errno == ECONNRESET);
+        }
+        CHECK_EQ(t->direction.bytes, 0);
+        CHECK(hook.flags & MSG_NOSIGNAL);
+        t->server = dup(t->to);
+        tunnel_free(t);
+    }
+}
+
+TEST(a_sink_that_is_reset_while_bytes_are_pending)
+{
+    struct tunnel *t = tunnel_new(TCP);
+    fill(t);
+    set_linger_0(t->server);
+    close(t->server);
+    until_readable(t->to);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_SINK_RESET);
+    CHECK(t->direction.pending);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_SINK_RESET);
+    t->server = dup(t->to);
+    tunnel_free(t);
+}
+
+TEST(the_end_cannot_be_carried_to_a_reset_sink)
+{
+    struct tunnel *t = tunnel_new(TCP);
+    set_linger_0(t->server);
+    close(t->server);
+    until_readable(t->to);
+    shutdown(t->client, SHUT_WR);
+    until_readable(t->from);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_SINK_RESET);
+    CHECK(!t->direction.done);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_SINK_RESET);
+    t->server = dup(t->to);
+    tunnel_free(t);
+}
+
+TEST(a_budget_is_not_overrun)
+{
+    struct tunnel *t = tunnel_new(UNIX);
+    client_puts(t, 3000);
+    CHECK_EQ(pump(t, 0), SL_PUMP_BUDGET);
+    CHECK_EQ(hook.recvs, 0);
+    CHECK_EQ(pump(t, 1000), SL_PUMP_BUDGET);
+    CHECK_EQ(t->direction.bytes, 1000);
+    CHECK_EQ(sl_pump(&t->direction, t->from, t->to, t->scratch, 300, 700), SL_PUMP_BUDGET);
+    CHECK_EQ(t->direction.bytes, 1700);
+    CHECK_EQ(pump(t, 1300), SL_PUMP_BUDGET);
+    CHECK_EQ(t->direction.bytes, 3000);
+    CHECK_EQ(pump(t, 1), SL_PUMP_DRY);
+    shutdown(t->client, SHUT_WR);
+    finish(t);
+    tunnel_free(t);
+}
+
+TEST(interrupted_calls_are_made_again)
+{
+    struct tunnel *t = tunnel_new(UNIX);
+    client_puts(t, 500);
+    hook.interrupt = 3; /* two at recv(), or three: all before the first byte moves */
+    CHECK_EQ(pump(t, ALL), SL_PUMP_DRY);
+    CHECK_EQ(t->direction.bytes, 500);
+    CHECK_EQ(hook.recvs, 4);
+    client_puts(t, 500);
+    hook.sends_until_blocked = 1;
+    CHECK_EQ(pump(t, ALL), SL_PUMP_FULL);
+    hook.interrupt = 3;
+    hook.sends = 0;
+    CHECK_EQ(pump(t, 0), SL_PUMP_BUDGET); /* at send() */
+    CHECK_EQ(hook.sends, 4);
+    CHECK_EQ(t->direction.bytes, 1000);
+    tunnel_free(t);
+}
+
+TEST(no_memory_for_pending_bytes_is_final)
+{
+    struct tunnel *t = tunnel_new(UNIX);
+    client_puts(t, 3000);
+    hook.send_most = 1000;
+    hook.sends_until_blocked = 2;
+    hook.no_memory = 1;
+    CHECK_EQ(pump(t, ALL), SL_PUMP_INTERNAL);
+    CHECK_EQ(errno, ENOMEM);
+    CHECK(!t->direction.pending);
+    CHECK_EQ(t->direction.bytes, 1000);
+    hook.no_memory = 0;
+    hook.sends_until_blocked = 0;
+    client_puts(t, 100);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_INTERNAL); /* a gap in the stream must not be carried on from */
+    CHECK_EQ(t->direction.bytes, 1000);
+    tunnel_free(t);
+}
+
+TEST(a_scratch_of_nothing_reads_no_false_end)
+{
+    struct tunnel *t = tunnel_new(UNIX);
+    client_puts(t, 10);
+    CHECK_EQ(sl_pump(&t->direction, t->from, t->to, t->scratch, 0, ALL), SL_PUMP_INTERNAL);
+    CHECK(!t->direction.ended);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_DRY);
+    CHECK_EQ(t->direction.bytes, 10);
+    tunnel_free(t);
+}
+
+/* One message costs one recv() and one send(). */
+TEST(a_short_read_is_dry_without_asking_again)
+{
+    struct tunnel *t = tunnel_new(UNIX);
+    client_puts(t, 64);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_DRY);
+    CHECK_EQ(hook.recvs, 1);
+    CHECK_EQ(hook.sends, 1);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_DRY); /* a call too many */
+    CHECK_EQ(hook.recvs, 2);
+    CHECK_EQ(hook.sends, 1);
+    tunnel_free(t);
+}
+
+/* Bytes and the end in one report: epoll says it once, so the caller's `hangup` must be enough to get it all. */
+TEST(an_end_reported_together_with_bytes_is_not_missed)
+{
+    for (int reset = 0; reset < 2; reset++) {
+        struct tunnel *t = tunnel_new(TCP);
+        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
+        struct pollfd gone = {.fd = t->from, .events = POLLRDHUP};
+        int epoll = epoll_create1(0);
+        REQUIRE(epoll >= 0);
+        client_puts(t, 200);
+        until_readable(t->from);
+        if (reset) set_linger_0(t->client);
+        close(t->client);
+        CHECK_EQ(poll(&gone, 1, 10000), 1);
+        CHECK_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, t->from, &event), 0);
+        CHECK_EQ(epoll_wait(epoll, &event, 1, 1000), 1);
+        CHECK(event.events & EPOLLRDHUP);
+        t->direction.hangup = 1;
+        CHECK_EQ(pump(t, ALL), reset ? SL_PUMP_SOURCE_RESET : SL_PUMP_DONE);
+        CHECK(reset || t->direction.bytes == 200);
+        CHECK_EQ(epoll_wait(epoll, &event, 1, 0), 0); /* nothing more would have come */
+        close(epoll);
+        t->client = dup(t->from);
+        tunnel_free(t);
+    }
+}
+
+TEST(blocking_sockets_are_not_waited_for)
+{
+    struct tunnel *t = tunnel_new(TCP);
+    fcntl(t->from, F_SETFL, 0);
+    fcntl(t->to, F_SETFL, 0);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_DRY);
+    fill(t);
+    shutdown(t->client, SHUT_WR);
+    finish(t);
+    tunnel_free(t);
+}
+
+int main(void)
+{
+    RUN(bytes_keep_their_order_and_the_end_comes_last);
+    RUN(a_full_sink_stops_the_reading);
+    RUN(pending_memory_is_no_larger_than_what_is_left);
+    RUN(preloaded_bytes_go_first);
+    RUN(preload_is_bounded_and_survives_want_of_memory);
+    RUN(the_end_waits_for_pending_bytes);
+    RUN(a_reset_source_is_no_end);
+    RUN(a_reset_sink_is_told_apart);
+    RUN(a_sink_that_is_reset_while_bytes_are_pending);
+    RUN(the_end_cannot_be_carried_to_a_reset_sink);
+    RUN(a_budget_is_not_overrun);
+    RUN(interrupted_calls_are_made_again);
+    RUN(no_memory_for_pending_bytes_is_final);
+    RUN(a_scratch_of_nothing_reads_no_false_end);
+    RUN(a_short_read_is_dry_without_asking_again);
+    RUN(an_end_reported_together_with_bytes_is_not_missed);
+    RUN(blocking_sockets_are_not_waited_for);
+    return CHECK_REPORT();
+}
