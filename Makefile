@@ -32,18 +32,18 @@ run: build ## a gateway with a sample policy and a local origin, and three lines
 build: packages-build $(VENV)/.extensions ## packages, .venv and the compiled extensions: .venv/bin/sluice works
 
 test: build packages-test ## every test but the long ones: C units under sanitizers, then Python
-	$(MAKE) -C tests/csrc check
+	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q -m "not full" $(PYTEST)
 
 test-full: build packages-test ## every test
-	$(MAKE) -C tests/csrc check
+	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q $(PYTEST)
 
 lint: build ## ruff, mypy --strict, cython-lint and the strict C warnings
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/cython-lint $(filter %.pyx %.pxd,$(COMPILED))
-	$(MAKE) -C tests/csrc lint
+	$(MAKE) -j $(JOBS) -C tests/csrc all
 
 asan: build packages-test ## the gateway's own and the end-to-end tests on extensions built with ASan and UBSan
 	deploy/copy_tree.sh $(ASAN)

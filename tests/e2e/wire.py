@@ -40,7 +40,7 @@ def to_the_end(connection: socket.socket) -> bytes:
 
 
 def send_split(connection: socket.socket, data: bytes, sizes: Iterable[int]) -> None:
-    """Sends `data` in pieces of the given sizes, the rest at once. TCP_NODELAY makes each piece a segment of its own."""
+    """Sends `data` in pieces of the given sizes, the rest at once: with TCP_NODELAY, a segment each."""
     for size in sizes:
         if not data:
             return

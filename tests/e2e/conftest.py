@@ -1,0 +1,94 @@
+"""Fixtures of the end-to-end tests: one gateway that most of them share, and the outside world it may reach."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.e2e.gateway import Gateway, Mapping, free_port, policy
+from tests.e2e.names import NameServer
+from tests.e2e.origins import Origin, collect, echo, http_origin
+
+class World(NamedTuple):
+    """The outside: ports of origins on 127.0.0.1, and of one on ::1."""
+
+    http: int
+    http6: int
+    echo: Origin
+    echo6: Origin
+    collect: Origin
+    refused: int
+    full: int
+    names: NameServer
+
+
+@contextlib.contextmanager
+def full_listener() -> Iterator[int]:
+    """A port whose queue is full: the kernel drops further SYNs, so connecting takes until the timeout."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    names = NameServer(
+        {
+            "open.test": ["127.0.0.1"],
+            "open6.test": ["::1"],
+            "both.test": ["::1", "127.0.0.1"],
+            "blocked.test": ["127.0.0.1"],
+            "team.test": ["127.0.0.1"],
+            "inside.test": ["10.1.2.3"],
+            "a.wild.test": ["127.0.0.1"],
+            "empty.test": [],
+        },
+        silent=frozenset({"silent.test"}),
+    )
+    with (
+        http_origin() as http,
+        http_origin("::1") as http6,
+        Origin(echo) as plain,
+        Origin(echo, "::1") as plain6,
+        Origin(collect) as collector,
+        full_listener() as full,
+        names,
+    ):
+        yield World(http, http6, plain, plain6, collector, free_port(), full, names)
+
+
+def sample_policy(world: World) -> list[Mapping]:
+    """What the shared gateway allows: each rule is one that a test asks for by name."""
+    ports = [world.http, world.http6, world.echo.port, world.echo6.port, world.collect.port, world.refused, world.full]
+    return [
+        policy(
+            "open",
+            [{"host": name, "ports": ports} for name in ("localhost", "open.test", "open6.test", "both.test")]
+            + [{"host": name} for name in ("missing.test", "empty.test", "silent.test", "inside.test")]
+            + [{"host": "*.wild.test", "except": ["not.wild.test"]}],
+        ),
+        policy("literals", [{"cidr": "127.0.0.0/8", "ports": ports}, {"cidr": "::1/128", "ports": ports}]),
+        policy("no-blocked", [{"host": "blocked.test"}, {"host": "*.blocked.test"}], action="Deny"),
+        policy("team", [{"host": "team.test"}], **{"from": [{"user": "build-bot"}]}),
+        policy("watched", [{"host": "watched.test"}], action="Audit"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def mesh(world: World) -> Iterator[Gateway]:
+    """A gateway with two workers, shared by every test that leaves it as it found it."""
+    config = {
+        "workers": 2,
+        "dns": {"servers": [world.names.address], "timeout": "1s"},
+        "limits": {"dialTimeout": "1s"},
+    }
+    with Gateway(sample_policy(world), config) as gateway:
+        yield gateway

@@ -1,0 +1,261 @@
+"""The gateway under test: the real `sluice run` in a process group of its own, on ports from bind(0).
+
+A test says what differs from the sample configuration here; the rest is one listener, one worker, an access log file.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import yaml
+
+from tests.e2e import wire
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SLUICE: Final = os.environ.get("SLUICE_COMMAND", str(ROOT / ".venv/bin/sluice"))
+# Generous: it bounds a hang, it is never what a passing test waits for.
+PATIENCE: Final = 30.0
+
+Mapping = dict[str, Any]
+T = TypeVar("T")
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that is free now, from bind(0)."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(question: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
+    """The first true answer of `question`; fails, naming `what`, when none comes."""
+    deadline = time.monotonic() + patience
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.02)
+    return answer
+
+
+def environment() -> dict[str, str]:
+    """Of every Sluice process: this tree first, and the sanitizer's runtime when `make asan` asks for it."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if preload := variables.pop("SLUICE_PRELOAD", ""):
+        variables["LD_PRELOAD"] = preload
+        variables["PYTHONMALLOC"] = "malloc"
+    return variables
+
+
+def sluice(*arguments: str, cwd: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Runs one command to its end."""
+    return subprocess.run(
+        [SLUICE, *arguments], cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=timeout, check=False,
+    )  # fmt: skip
+
+
+def policy(name: str, to: list[Mapping], action: str = "Allow", **spec: Any) -> Mapping:
+    """A ClusterEgressPolicy; `namespace=` makes it an EgressPolicy of that namespace."""
+    metadata: Mapping = {"name": name}
+    kind = "ClusterEgressPolicy"
+    if namespace := spec.pop("namespace", None):
+        kind, metadata["namespace"] = "EgressPolicy", namespace
+    return {
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": kind,
+        "metadata": metadata,
+        "spec": {"to": to, "action": action, **spec},
+    }
+
+
+def merged(base: Mapping, changes: Mapping) -> Mapping:
+    """`base` with `changes` laid over it, mapping by mapping."""
+    result = dict(base)
+    for key, value in changes.items():
+        known = result.get(key)
+        result[key] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return result
+
+
+class Gateway:
+    """One `sluice run`. Use it as a context manager: it is ready inside, and gone with all its processes after."""
+
+    def __init__(self, policies: list[Mapping], config: Mapping | None = None, **popen: Any) -> None:
+        # A short path of its own: unix socket names have little room (CONTRACT.md section 3).
+        self.folder = Path(tempfile.mkdtemp(prefix="sluice-"))
+        self.port = free_port()
+        self.config = merged(
+            {
+                "listeners": [{"name": "mesh", "address": f"127.0.0.1:{self.port}"}],
+                "workers": 1,
+                "policy": {"paths": ["policy.yaml"]},
+                "addresses": {"allow": ["127.0.0.0/8", "::1/128"]},
+                "control": {"endpoint": f"ipc://{self.folder}/control/c"},
+                "logs": {"access": "access.log"},
+                "shutdown": {"drain": "1s"},
+            },
+            config or {},
+        )
+        self.popen = popen
+        self.process: subprocess.Popen[bytes] | None = None
+        self.write_policy(policies)
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "sluice.yaml"
+
+    def write_policy(self, policies: list[Mapping], file: str = "policy.yaml") -> None:
+        (self.folder / file).write_text(yaml.safe_dump_all(policies, sort_keys=False))
+
+    def write_config(self) -> None:
+        self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
+
+    def launch(self) -> None:
+        """Starts the process and does not wait for it."""
+        self.write_config()
+        with (self.folder / "out.log").open("ab") as out, (self.folder / "err.log").open("ab") as err:
+            self.process = subprocess.Popen(
+                [SLUICE, "run", "-c", str(self.config_file)],
+                cwd=self.folder, env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                start_new_session=True, **self.popen,
+            )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        self.launch()
+        try:
+            eventually(self.serves, "the gateway is ready")
+            eventually(lambda: len(self.workers()) == self.config["workers"], "all workers are up")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGINT)
+                try:
+                    self.process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    self.process.kill()
+                    self.process.wait()
+                    raise
+            for pid in self.workers():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def serves(self) -> bool:
+        """Whether a worker answers: a listening socket alone would be there before any."""
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"sluice run ended with {self.process.returncode}:\n{self.errors()}")
+        try:
+            with wire.connect(self.port, timeout=2) as connection:
+                connection.sendall(b"\x05\x02\x00\x02")
+                return wire.exactly(connection, 2)[:1] == b"\x05"
+        except OSError:
+            return False
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> int:
+        """Ends it; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(with_signal)
+        return self.process.wait(PATIENCE)
+
+    def ended(self) -> int:
+        """The exit code of a gateway that ends by itself."""
+        assert self.process is not None
+        return self.process.wait(PATIENCE)
+
+    def sluice(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Runs `sluice COMMAND ... -c` with this gateway's configuration."""
+        return sluice(*arguments, "-c", str(self.config_file), cwd=self.folder, timeout=timeout)
+
+    def reload(self, policies: list[Mapping] | None = None) -> None:
+        """Writes the policy, if any, and reloads; returns when every worker has acknowledged it."""
+        if policies is not None:
+            self.write_policy(policies)
+        done = self.sluice("reload")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def workers(self) -> list[int]:
+        """Process ids of the live workers, in no order."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                command = (entry / "cmdline").read_bytes()
+                session = int((entry / "stat").read_text().rpartition(")")[2].split()[3])
+            except (OSError, IndexError):
+                continue
+            if b"gateway.worker" in command and self.process is not None and session == self.process.pid:
+                found.append(int(entry.name))
+        return found
+
+    def errors(self) -> str:
+        """What it wrote to stderr so far."""
+        return (self.folder / "err.log").read_text(errors="replace")
+
+    def events(self, **fields: Any) -> list[Mapping]:
+        """Access log lines whose top-level fields equal `fields`, oldest first."""
+        try:
+            text = (self.folder / "access.log").read_text()
+        except FileNotFoundError:
+            return []
+        lines: list[Mapping] = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return [line for line in lines if all(line.get(key) == value for key, value in fields.items())]
+
+    def event(self, **fields: Any) -> Mapping:
+        """Waits for the first such line."""
+        return eventually(lambda: self.events(**fields), f"a log line with {fields}")[0]
+
+    def logged(self, skip: int, source_port: int) -> Mapping:
+        """Waits for the last word on the request that came from `source_port`: its decision or its close line.
+
+        The first `skip` lines are not looked at, as ports come back.
+        """
+
+        def found() -> list[Mapping]:
+            lines = [line for line in self.events()[skip:] if line["source"]["port"] == source_port]
+            return [line for line in lines if line["event"] in ("decision", "close")]
+
+        return eventually(found, f"a log line about the client on port {source_port}")[-1]
+
+
+def open_files(pid: int) -> int:
+    """Descriptors a process holds."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def resident(pid: int) -> int:
+    """Resident memory of a process, bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextlib.contextmanager
+def tunnels(gateway: Gateway, count: int, host: str, port: int) -> Iterator[list[socket.socket]]:
+    """`count` open SOCKS5 tunnels."""
+    with contextlib.ExitStack() as stack:
+        connections = []
+        for _ in range(count):
+            connection = stack.enter_context(wire.connect(gateway.port))
+            wire.open_socks5(connection, host, port)
+            connections.append(connection)
+        yield connections
