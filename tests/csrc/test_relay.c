@@ -416,6 +416,20 @@ TEST(the_end_cannot_be_carried_to_a_reset_sink)
     tunnel_free(t);
 }
 
+TEST(what_is_done_stays_done)
+{
+    struct tunnel *t = tunnel_new(TCP);
+    client_puts(t, 100);
+    shutdown(t->client, SHUT_WR);
+    finish(t);
+    set_linger_0(t->server);
+    close(t->server); /* a second shutdown() would fail now */
+    until_readable(t->to);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_DONE);
+    t->server = dup(t->to);
+    tunnel_free(t);
+}
+
 TEST(a_budget_is_not_overrun)
 {
     struct tunnel *t = tunnel_new(UNIX);
@@ -548,6 +562,7 @@ int main(void)
     RUN(a_reset_sink_is_told_apart);
     RUN(a_sink_that_is_reset_while_bytes_are_pending);
     RUN(the_end_cannot_be_carried_to_a_reset_sink);
+    RUN(what_is_done_stays_done);
     RUN(a_budget_is_not_overrun);
     RUN(interrupted_calls_are_made_again);
     RUN(no_memory_for_pending_bytes_is_final);
