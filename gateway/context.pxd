@@ -1,0 +1,71 @@
+# What every connection of one worker shares: the generation in force, limits, counters, credentials, the log.
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from gateway.csrc cimport sl_counter, sl_segment, sl_source
+from gateway.loop cimport Handler, Loop
+from gateway.policy cimport PolicyImage
+from gateway.resolver cimport Resolver
+
+cdef enum Protocol:
+    PROTOCOL_AUTO = 0
+    PROTOCOL_SOCKS5 = 1
+    PROTOCOL_HTTP = 2
+
+cdef class ListenerSpec:
+    # One listener of the settings: what its connections may speak and how they are judged.
+    cdef readonly str name
+    cdef readonly int protocol       # Protocol
+    cdef readonly int auth           # AuthMode of codec.pxd
+    cdef readonly bint audit
+
+cdef class Generation:
+    # One policy in force; tunnels hold a reference to the one that admitted them.
+    cdef readonly uint64_t number
+    cdef readonly PolicyImage image
+
+cdef class Credentials(Handler):
+    # Somebody who waits for a password to be verified. busy: the verifier's queue is full.
+    cdef void on_verified(self, bint ok, bint busy) noexcept
+
+cdef class Context:
+    cdef Loop loop
+    cdef sl_segment *segment
+    cdef object mapping              # keeps the segment mapped
+    cdef readonly int slot
+    cdef readonly str prefix         # of tunnel ids: "<slot>-<start>-"
+    cdef uint64_t sequence
+    cdef Generation generation
+    cdef list listeners              # ListenerSpec, in the order of the inherited descriptors
+    cdef Resolver resolver
+    cdef object dns                  # the settings the resolver was made from
+    cdef sl_source source            # scratch: the source being judged, valid within one call
+    cdef set connections             # every client connection; its size is the gauge
+    cdef uint64_t tunnels            # open ones
+    cdef uint64_t tunnel_limit       # of this worker
+    cdef uint64_t request_timeout    # milliseconds, as the rest
+    cdef uint64_t dial_timeout
+    cdef uint64_t idle_timeout
+    cdef uint64_t half_close_timeout
+    cdef bint access_log
+    cdef bint draining
+    cdef uint64_t published_turns    # what the segment holds of the loop's figures
+    cdef uint64_t published_failures
+    cdef object bus                  # .verify(id, user, password), .log(line)
+    cdef object on_empty             # called when a drain has no connection left
+    cdef dict verifying              # id -> Credentials
+    cdef uint64_t verify_id
+    cdef bytes cache_key             # of this generation
+    cdef dict cache                  # HMAC of (user, password) -> bool
+
+    cdef inline void count(self, sl_counter counter) noexcept:
+        self.segment.counters[<unsigned> counter] += 1
+
+    cdef inline void set_gauge(self, sl_counter counter, uint64_t value) noexcept:
+        self.segment.counters[<unsigned> counter] = value
+
+    cdef inline void add(self, sl_counter counter, uint64_t amount) noexcept:
+        self.segment.counters[<unsigned> counter] += amount
+
+    cdef int verify(self, bytes user, bytes password, Credentials waiter)
+    cdef void entered(self, Handler connection)
+    cdef void left(self, Handler connection)

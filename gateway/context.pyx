@@ -1,0 +1,166 @@
+"""What every connection of one worker shares: the generation in force, limits, counters, credentials, the log.
+
+Credentials are verified by the supervisor, never here: a scrypt check costs tens of milliseconds. What it answered, yes and no
+alike, is remembered under an HMAC with a key that lives as long as the generation, so no password stays in memory.
+"""
+
+import hashlib
+import hmac
+import os
+import time
+
+from gateway.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
+from gateway.csrc cimport (
+    SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_LONGEST_TURN, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, sl_segment_attach,
+)
+
+cdef enum:
+    CACHE_ENTRIES = 10000
+    VERIFYING_MAX = 1000       # questions under way from one worker
+    MAX_PASSWORD = 1024
+
+cdef dict PROTOCOLS = {"auto": PROTOCOL_AUTO, "socks5": PROTOCOL_SOCKS5, "http": PROTOCOL_HTTP}
+cdef dict AUTH_MODES = {"off": AUTH_OFF, "optional": AUTH_OPTIONAL, "required": AUTH_REQUIRED}
+
+
+def milliseconds(seconds: float) -> int:
+    """A configured time as the loop counts; never 0, which would mean "at once"."""
+    return max(1, round(seconds * 1000))
+
+
+cdef class ListenerSpec:
+    """Made from gateway.contract.ListenerSettings."""
+
+    def __init__(self, settings):
+        self.name = settings["name"]
+        self.protocol = PROTOCOLS[settings["protocol"]]
+        self.auth = AUTH_MODES[settings["auth"]]
+        self.audit = settings["audit"]
+
+
+cdef class Generation:
+    """A number and an image."""
+
+    def __init__(self, uint64_t number, PolicyImage image):
+        self.number = number
+        self.image = image
+
+
+cdef class Credentials(Handler):
+    """Somebody who waits for a password to be verified."""
+
+    cdef void on_verified(self, bint ok, bint busy) noexcept:
+        pass
+
+
+cdef class Context:
+    """The state of one worker.
+
+    `segment`: a writable memoryview of the slot's segment. `workers`: how many share limits.tunnels.
+    """
+
+    def __init__(self, Loop loop, int slot, segment):
+        cdef unsigned char[::1] view = segment
+        self.loop = loop
+        self.slot = slot
+        self.mapping = segment
+        self.segment = <sl_segment *> &view[0]
+        if not sl_segment_attach(self.segment, os.getpid()):
+            raise ValueError("the shared segment belongs to another version")
+        self.prefix = f"{slot}-{int(time.time()):x}-"
+        self.listeners = []
+        self.connections = set()
+        self.verifying = {}
+        self.cache = {}
+        self.cache_key = os.urandom(32)
+
+    @property
+    def open_connections(self):
+        return len(self.connections)
+
+    @property
+    def is_draining(self):
+        return self.draining
+
+    def attach(self, bus, on_empty):
+        """`bus` sends what the supervisor must know; `on_empty()` is called when a drain has no connection left."""
+        self.bus = bus
+        self.on_empty = on_empty
+
+    def load(self, uint64_t number, PolicyImage image, settings, int workers):
+        """Puts a generation in force between two turns. Everything is made before anything is changed."""
+        listeners = [ListenerSpec(entry) for entry in settings["listeners"]]
+        limits, dns = settings["limits"], settings["dns"]
+        resolver = None
+        if dns != self.dns:
+            resolver = Resolver(self.loop, dns["servers"], dns["timeout"])
+        self.tunnel_limit = max(1, -(-limits["tunnels"] // workers))
+        self.request_timeout = milliseconds(limits["request_timeout"])
+        self.dial_timeout = milliseconds(limits["dial_timeout"])
+        self.idle_timeout = milliseconds(limits["idle_timeout"])
+        self.half_close_timeout = milliseconds(limits["half_close_timeout"])
+        self.access_log = settings["access_log"]
+        self.listeners = listeners
+        if resolver is not None:
+            if self.resolver is not None:
+                self.resolver.retire()
+            self.resolver, self.dns = resolver, dns
+        self.cache, self.cache_key = {}, os.urandom(32)
+        self.generation = Generation(number, image)
+        self.segment.generation = number
+
+    def drain(self):
+        """No new tunnel is opened from now on."""
+        self.draining = True
+
+    def close_all(self):
+        """Ends every connection."""
+        cdef Handler connection
+        for connection in list(self.connections):
+            connection.close()
+
+    def publish(self):
+        """Copies the loop's own figures into the segment; called once a second and on exit."""
+        self.add(SL_COUNTER_TURNS, self.loop.turns - self.published_turns)
+        self.add(SL_COUNTER_UNRAISABLE, self.loop.failures - self.published_failures)
+        self.published_turns, self.published_failures = self.loop.turns, self.loop.failures
+        self.set_gauge(SL_COUNTER_LONGEST_TURN, self.loop.longest_turn)
+
+    cdef void entered(self, Handler connection):
+        self.connections.add(connection)
+        self.set_gauge(SL_COUNTER_CONNECTIONS_OPEN, len(self.connections))
+
+    cdef void left(self, Handler connection):
+        self.connections.discard(connection)
+        self.set_gauge(SL_COUNTER_CONNECTIONS_OPEN, len(self.connections))
+        if self.draining and not self.connections:
+            self.on_empty()
+
+    cdef int verify(self, bytes user, bytes password, Credentials waiter):
+        """1 or 0 when it is known, -1 when waiter.on_verified will say, -2 when too many questions are under way."""
+        if len(password) > MAX_PASSWORD:
+            return 0
+        digest = hmac.digest(self.cache_key, b"%d:%b%b" % (len(user), user, password), hashlib.sha256)
+        known = self.cache.get(digest)
+        if known is not None:
+            return 1 if known else 0
+        if len(self.verifying) >= VERIFYING_MAX:
+            return -2
+        self.verify_id += 1
+        self.verifying[self.verify_id] = (waiter, digest, self.cache)
+        self.bus.verify(self.verify_id, user, password)
+        return -1
+
+    def verified(self, uint64_t number, bint ok, bint busy):
+        """The supervisor's answer. A cache that was replaced meanwhile is not written: the users may have changed."""
+        cdef Credentials waiter
+        entry = self.verifying.pop(number, None)
+        if entry is None:
+            return
+        waiter, digest, cache = entry
+        if not busy and cache is self.cache:
+            if len(cache) >= CACHE_ENTRIES:
+                del cache[next(iter(cache))]
+            cache[digest] = ok
+        if not waiter.closed:
+            waiter.on_verified(ok, busy)

@@ -1,0 +1,42 @@
+# The worker's event loop: one thread, one epoll, intrusive timers, and the discipline by which objects end.
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from gateway.csrc cimport sl_timer, sl_wheel
+
+cdef enum:
+    SCRATCH_SIZE = 65536       # the worker's one copy buffer; 16 KiB cost 1.67x (DESIGN.md section 2)
+    MAX_LEGS = 16              # objects are 16-byte aligned: the low bits of an epoll datum name the descriptor
+
+cdef class Handler:
+    cdef bint closed           # set once by close(); everything that comes later is ignored
+    cdef bint queued           # on the ready list
+    cdef sl_timer timer        # one timer per object; its owner re-arms it as its state changes
+
+    cdef void on_event(self, uint32_t events, int leg) noexcept
+    cdef void on_timer(self) noexcept
+    cdef void on_turn(self) noexcept
+    cdef void close(self) noexcept
+
+cdef class Loop:
+    cdef int epoll
+    cdef bint running
+    cdef bint failed           # an error of ours was reported while a handler ran
+    cdef sl_wheel wheel
+    cdef readonly uint64_t now # CLOCK_MONOTONIC in milliseconds, read once a turn
+    cdef list parked           # closed objects, kept until no event of this turn can name them
+    cdef list ready            # handlers stopped by their budget
+    cdef uint8_t *scratch
+    cdef readonly uint64_t turns
+    cdef readonly uint64_t longest_turn   # microseconds
+    cdef readonly uint64_t failures       # errors of ours
+
+    cdef bint watch(self, int fd, Handler handler, int leg, uint32_t events) noexcept
+    cdef bint rewatch(self, int fd, Handler handler, int leg, uint32_t events) noexcept
+    cdef void unwatch(self, int fd) noexcept
+    cdef void keep(self, Handler handler) noexcept
+    cdef void park(self, Handler handler) noexcept
+    cdef void later(self, Handler handler) noexcept
+    cdef void arm(self, Handler handler, uint64_t delay) noexcept
+    cdef void disarm(self, Handler handler) noexcept
+    cdef void settle(self, Handler handler) noexcept
+    cdef void turn(self) noexcept

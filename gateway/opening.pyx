@@ -1,0 +1,280 @@
+"""The way from a complete request to a connected socket: decide by name, resolve, judge each address, dial.
+
+Every protocol asks through here, so one code path decides for all (DECISIONS.md section 3):
+
+* a name is judged before any DNS query; a denied one is never asked for;
+* every address of the answer is judged; what is dialed is exactly an address that was judged, never a second look-up;
+* the addresses that remain race (Happy Eyeballs, RFC 8305): families alternate, IPv6 first, a new attempt each 250 ms or as
+  soon as one fails, and one deadline bounds them all;
+* the decision that counts is that of the address that answered.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.errno cimport (
+    EACCES, ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMFILE, ENETDOWN, ENETUNREACH, ENFILE, EPERM, ETIMEDOUT,
+)
+from libc.stdlib cimport free, malloc
+from posix.unistd cimport close
+
+from gateway.csrc cimport (
+    SL_COUNTER_DECISIONS_ALLOW, SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_COUNTER_DIALS,
+    SL_COUNTER_DNS_FAILURES, SL_COUNTER_DNS_QUERIES, SL_COUNTER_LIMITED, SL_COUNTER_REQUESTS_FAILED, SL_ALLOW, SL_AUDIT,
+    SL_DECISION_GUARD, SL_DECISION_PENDING, SL_DENY, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED,
+    SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, sl_decide_address,
+    sl_decide_name,
+)
+from gateway.resolver cimport RESOLVE_OK, RESOLVE_TIMEOUT
+from gateway.sockets cimport EPOLLET, EPOLLOUT, dial, dial_error
+
+cdef enum:
+    ATTEMPT_DELAY = 250        # milliseconds, RFC 8305 section 5
+
+
+cdef int outcome_of(int code) noexcept:
+    """The row of CONTRACT.md section 5 for an errno of connect."""
+    if code == ECONNREFUSED or code == ECONNRESET:
+        return SL_OUTCOME_REFUSED
+    if code == ENETUNREACH or code == ENETDOWN:
+        return SL_OUTCOME_NET_UNREACHABLE
+    if code in (EHOSTUNREACH, EHOSTDOWN, EACCES, EPERM):
+        return SL_OUTCOME_HOST_UNREACHABLE
+    if code == ETIMEDOUT:
+        return SL_OUTCOME_DIAL_TIMEOUT
+    if code == EMFILE or code == ENFILE:
+        return SL_OUTCOME_GATEWAY_LIMIT
+    return SL_OUTCOME_INTERNAL
+
+
+cdef int telling(int outcome) noexcept:
+    """How much a failure says about the destination: of several addresses' failures the client hears the most telling."""
+    if outcome == SL_OUTCOME_REFUSED:
+        return 5
+    if outcome == SL_OUTCOME_DIAL_TIMEOUT:
+        return 4
+    if outcome == SL_OUTCOME_HOST_UNREACHABLE:
+        return 3
+    if outcome == SL_OUTCOME_NET_UNREACHABLE:
+        return 2
+    return 1 if outcome == SL_OUTCOME_GATEWAY_LIMIT else 0
+
+
+cdef class Requester(Credentials):
+    """Whoever asked; see opening.pxd."""
+
+    cdef void on_opened(self, int fd) noexcept:
+        pass
+
+    cdef void on_refused(self, int outcome) noexcept:
+        pass
+
+
+cdef class Opening(Waiter):
+    """One request on its way. Lives until the requester was told, or until cancel()."""
+
+    def __cinit__(self, Context context, Requester requester, Record record, bint audit):
+        cdef int leg
+        self.context = context
+        self.requester = requester
+        self.record = record
+        self.audit = audit
+        self.failure = SL_OUTCOME_INTERNAL
+        for leg in range(MAX_ATTEMPTS):
+            self.fds[leg] = -1
+
+    def __dealloc__(self):
+        free(self.candidates)
+
+    cdef void start(self) noexcept:
+        """Judges the name, or the literal address; goes on to DNS or dialing."""
+        cdef Record record = self.record
+        self.context.loop.keep(self)
+        self.began = self.context.loop.now
+        if record.name is None:
+            self.judge(&record.address, 1)
+            return
+        record.resolve_source()
+        sl_decide_name(&record.generation.image.image, &self.context.source, PyBytes_AS_STRING(record.name),
+                       PyBytes_GET_SIZE(record.name), record.port, self.audit, &self.by_name, NULL)
+        record.decision = self.by_name
+        if self.by_name.verdict == SL_DENY and not self.by_name.flags & SL_DECISION_PENDING:
+            self.refuse(SL_OUTCOME_DENIED)
+            return
+        self.context.count(SL_COUNTER_DNS_QUERIES)
+        self.context.resolver.lookup(PyBytes_AS_STRING(record.name), PyBytes_GET_SIZE(record.name), self)
+
+    cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept:
+        self.record.dns_ms = <int> (self.context.loop.now - self.began)
+        if status != RESOLVE_OK:
+            self.context.count(SL_COUNTER_DNS_FAILURES)
+            self.refuse(SL_OUTCOME_DNS_TIMEOUT if status == RESOLVE_TIMEOUT else SL_OUTCOME_NAME_NOT_FOUND)
+            return
+        self.judge(addresses, count)
+
+    cdef void judge(self, const sl_addr *addresses, int count) noexcept:
+        """Keeps the addresses that may be dialed, families alternating from IPv6; none left is a denial."""
+        cdef Record record = self.record
+        cdef sl_decision decision, refused
+        cdef Candidate kept[MAX_ADDRESSES]
+        cdef int i, j, total = 0, family
+        cdef bint guarded = True
+        record.resolve_source()
+        for i in range(count):
+            sl_decide_address(&record.generation.image.image, &self.context.source,
+                              NULL if record.name is None else &self.by_name, &addresses[i], record.port, self.audit,
+                              &decision, NULL)
+            if decision.verdict == SL_DENY:
+                # A refusal by policy is more telling than the guard's: it is the one reported.
+                if i == 0 or (guarded and not decision.flags & SL_DECISION_GUARD):
+                    refused = decision
+                guarded = guarded and decision.flags & SL_DECISION_GUARD
+                continue
+            kept[total].address = addresses[i]
+            kept[total].decision = decision
+            total += 1
+        if total == 0:
+            record.decision = refused
+            self.refuse(SL_OUTCOME_ADDRESS_PROHIBITED if guarded else SL_OUTCOME_DENIED)
+            return
+        self.candidates = <Candidate *> malloc(total * sizeof(Candidate))
+        if self.candidates is NULL:
+            self.refuse(SL_OUTCOME_INTERNAL)
+            return
+        family = 6
+        while self.candidate_count < total:
+            j = self.take(kept, total, family)
+            if j < 0:
+                j = self.take(kept, total, 10 - family)
+            self.candidates[self.candidate_count] = kept[j]
+            kept[j].address.family = 0
+            self.candidate_count += 1
+            family = 10 - family
+        self.race()
+
+    cdef int take(self, Candidate *kept, int total, int family) noexcept:
+        """The first candidate of a family that is not taken yet, or -1."""
+        cdef int i
+        for i in range(total):
+            if kept[i].address.family == family:
+                return i
+        return -1
+
+    cdef void race(self) noexcept:
+        """Starts dialing: one attempt now, the next ones by on_timer and by failures."""
+        self.record.decision = self.candidates[0].decision
+        self.began = self.context.loop.now
+        self.deadline = self.began + self.context.dial_timeout
+        self.advance()
+
+    cdef void advance(self) noexcept:
+        """Keeps one more attempt going while there are addresses; refuses when none is left."""
+        cdef uint64_t now = self.context.loop.now
+        while self.next_candidate < self.candidate_count and self.dialing < MAX_ATTEMPTS:
+            if self.attempt():
+                break
+            if self.closed:
+                return
+        if self.dialing == 0:
+            self.refuse(self.failure)
+        elif self.next_candidate < self.candidate_count:
+            self.context.loop.arm(self, min(<uint64_t> ATTEMPT_DELAY, self.deadline - now))
+        else:
+            self.context.loop.arm(self, self.deadline - now)
+
+    cdef bint attempt(self) noexcept:
+        """Dials the next candidate; False when it failed at once."""
+        cdef Candidate *candidate = &self.candidates[self.next_candidate]
+        cdef int leg = 0, fd
+        while self.fds[leg] >= 0:
+            leg += 1
+        self.targets[leg] = self.next_candidate
+        self.next_candidate += 1
+        self.context.count(SL_COUNTER_DIALS)
+        fd = dial(&candidate.address, self.record.port)
+        if fd < 0:
+            self.note(outcome_of(-fd))
+            return False
+        if not self.context.loop.watch(fd, self, leg, EPOLLOUT | EPOLLET):
+            close(fd)
+            return False
+        self.fds[leg] = fd
+        self.dialing += 1
+        return True
+
+    cdef void note(self, int outcome) noexcept:
+        if telling(outcome) > telling(self.failure):
+            self.failure = outcome
+
+    cdef void on_event(self, uint32_t events, int leg) noexcept:
+        if self.fds[leg] >= 0:
+            self.settle_attempt(leg)
+
+    cdef void settle_attempt(self, int leg) noexcept:
+        """An attempt has ended, one way or the other."""
+        cdef int code = dial_error(self.fds[leg])
+        if code == 0:
+            self.won(leg)
+            return
+        close(self.fds[leg])
+        self.fds[leg] = -1
+        self.dialing -= 1
+        self.note(outcome_of(code))
+        self.advance()
+
+    cdef void won(self, int leg) noexcept:
+        """Hands the socket over; the others are closed."""
+        cdef Requester requester = self.requester
+        cdef Record record = self.record
+        cdef Candidate *candidate = &self.candidates[self.targets[leg]]
+        cdef int fd = self.fds[leg]
+        self.fds[leg] = -1
+        record.address = candidate.address
+        record.decision = candidate.decision
+        record.opened = self.context.loop.now
+        record.dial_ms = <int> (record.opened - self.began)
+        self.count_verdict()
+        self.cancel()
+        requester.on_opened(fd)
+
+    cdef void count_verdict(self) noexcept:
+        if self.record.decision.verdict == SL_ALLOW:
+            self.context.count(SL_COUNTER_DECISIONS_ALLOW)
+        elif self.record.decision.verdict == SL_AUDIT:
+            self.context.count(SL_COUNTER_DECISIONS_AUDIT)
+        else:
+            self.context.count(SL_COUNTER_DECISIONS_DENY)
+
+    cdef void refuse(self, int outcome) noexcept:
+        cdef Requester requester = self.requester
+        self.count_verdict()
+        if outcome == SL_OUTCOME_GATEWAY_LIMIT:
+            self.context.count(SL_COUNTER_LIMITED)
+        elif outcome != SL_OUTCOME_DENIED and outcome != SL_OUTCOME_ADDRESS_PROHIBITED:
+            self.context.count(SL_COUNTER_REQUESTS_FAILED)
+        self.cancel()
+        requester.on_refused(outcome)
+
+    cdef void on_timer(self) noexcept:
+        if self.context.loop.now >= self.deadline:
+            self.note(SL_OUTCOME_DIAL_TIMEOUT)
+            self.refuse(SL_OUTCOME_DIAL_TIMEOUT)
+        else:
+            self.advance()
+
+    cdef void cancel(self) noexcept:
+        """Ends without telling anybody: every attempt is closed, a late DNS answer finds this closed."""
+        cdef int leg
+        if self.closed:
+            return
+        self.closed = True
+        self.requester = None
+        for leg in range(MAX_ATTEMPTS):
+            if self.fds[leg] >= 0:
+                close(self.fds[leg])
+                self.fds[leg] = -1
+        self.context.loop.park(self)
+
+    cdef void close(self) noexcept:
+        """An error of ours on the way."""
+        if not self.closed:
+            self.refuse(SL_OUTCOME_INTERNAL)

@@ -1,0 +1,29 @@
+# What is known of one request and of the tunnel it may become: who, where to, what was decided, and when.
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint64_t
+
+from gateway.context cimport Context, Generation
+from gateway.csrc cimport sl_addr, sl_decision
+
+cdef class Record:
+    cdef Context context
+    cdef Generation generation   # the one that judged it
+    cdef readonly uint64_t sequence
+    cdef int listener            # index into context.listeners
+    cdef str protocol            # "socks5", "socks4", "http"
+    cdef sl_addr peer
+    cdef uint16_t peer_port
+    cdef bytes user              # verified, or None
+    cdef bytes name              # canonical, or None when an address was asked for
+    cdef sl_addr address         # asked for, then the one dialed; family 0 before
+    cdef uint16_t port
+    cdef sl_decision decision
+    cdef uint64_t asked          # loop milliseconds
+    cdef uint64_t opened
+    cdef int32_t dns_ms          # -1: no look-up
+    cdef int32_t dial_ms         # -1: no dial
+
+    cdef void resolve_source(self) noexcept
+    cdef str rule_name(self)
+    cdef str reason(self)
+    cdef tuple identity(self)
+    cdef void write(self, str event, int outcome, uint64_t up, uint64_t down)

@@ -1,0 +1,136 @@
+"""What is known of one request and of the tunnel it may become, and its access log lines (CONTRACT.md section 6).
+
+A record holds the inputs of the decision (peer, verified user, target) and not their resolution against a policy, so that a
+later generation can judge the same tunnel afresh.
+"""
+
+import time
+
+import orjson
+
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.string cimport memset
+
+from gateway.csrc cimport (
+    SL_ADDR_TEXT, SL_ALLOW, SL_NO_RULE, SL_SEC_RULES, sl_addr_format, sl_image_record, sl_image_string, sl_outcome_text,
+    sl_phase_text, sl_reason_text, sl_rule, sl_source_key, sl_source_network, sl_source_resolve, sl_source_user,
+    sl_verdict_text,
+)
+
+
+def escape(bytes text):
+    """Untrusted bytes as text: everything but printable ASCII, and the backslash, becomes \\xNN."""
+    return "".join(chr(byte) if 32 <= byte < 127 and byte != 92 else f"\\x{byte:02x}" for byte in text)
+
+
+cdef str address_text(const sl_addr *addr):
+    """RFC 5952 text, None for "no address"."""
+    cdef char text[SL_ADDR_TEXT]
+    cdef size_t length
+    if addr.family == 0:
+        return None
+    length = sl_addr_format(addr, text)
+    return text[:length].decode("ascii")
+
+
+def timestamp(double seconds):
+    """RFC 3339 in UTC with milliseconds."""
+    cdef long whole = <long> seconds
+    stamp = time.gmtime(whole)
+    return (f"{stamp.tm_year:04d}-{stamp.tm_mon:02d}-{stamp.tm_mday:02d}T{stamp.tm_hour:02d}:{stamp.tm_min:02d}:"
+            f"{stamp.tm_sec:02d}.{<int> ((seconds - whole) * 1000):03d}Z")
+
+
+cdef class Record:
+    """See record.pxd. Made when a request is complete, kept as long as its tunnel."""
+
+    def __cinit__(self, Context context):
+        self.context = context
+        self.generation = context.generation
+        context.sequence += 1
+        self.sequence = context.sequence
+        self.asked = context.loop.now
+        self.dns_ms = self.dial_ms = -1
+
+    cdef void resolve_source(self) noexcept:
+        """Fills context.source for this record's peer and user under its generation."""
+        cdef sl_source_key key
+        memset(&key, 0, sizeof(key))
+        key.addr = self.peer
+        if self.user is not None:
+            key.user = PyBytes_AS_STRING(self.user)
+        sl_source_resolve(&self.generation.image.image, &key, &self.context.source)
+
+    cdef str rule_name(self):
+        """`namespace/name` of the rule that decided, None for a default."""
+        cdef const sl_rule *rule
+        if self.decision.rule == SL_NO_RULE:
+            return None
+        rule = <const sl_rule *> sl_image_record(&self.generation.image.image, SL_SEC_RULES, self.decision.rule)
+        if rule is NULL:
+            return None
+        name = sl_image_string(&self.generation.image.image, rule.name).decode("utf-8", "replace")
+        namespace = sl_image_string(&self.generation.image.image, rule.namespace_).decode("utf-8", "replace")
+        return f"{namespace}/{name}" if namespace else name
+
+    cdef str reason(self):
+        return sl_reason_text(self.decision.reason).decode("ascii")
+
+    cdef tuple identity(self):
+        """("namespace/serviceAccount" or None, where it came from or None)."""
+        cdef const char *namespace = NULL
+        cdef const char *account = NULL
+        cdef str origin
+        if self.user is not None:
+            sl_source_user(&self.generation.image.image, PyBytes_AS_STRING(self.user), &namespace, &account)
+            origin = "credentials"
+        elif sl_source_network(&self.generation.image.image, &self.peer, &namespace, &account):
+            origin = "network"
+        else:
+            return None, None
+        if namespace is NULL or namespace[0] == 0:
+            return None, origin
+        return f"{namespace.decode('utf-8', 'replace')}/{account.decode('utf-8', 'replace')}", origin
+
+    cdef void write(self, str event, int outcome, uint64_t up, uint64_t down):
+        """One line; close lines carry bytes and duration."""
+        cdef Context context = self.context
+        if not context.access_log or context.bus is None:
+            return
+        identity, origin = self.identity()
+        line = {
+            "ts": timestamp(time.time()),
+            "event": event,
+            "id": f"{context.prefix}{self.sequence}",
+            "generation": self.generation.number,
+            "worker": context.slot,
+            "listener": context.listeners[self.listener].name,
+            "protocol": self.protocol,
+            "source": {
+                "ip": address_text(&self.peer),
+                "port": self.peer_port,
+                "identity": identity,
+                "identity_source": origin,
+                "user": None if self.user is None else escape(self.user),
+            },
+            "destination": {
+                "host": address_text(&self.address) if self.name is None else self.name.decode("ascii"),
+                "port": self.port,
+                "address": address_text(&self.address),
+            },
+            "verdict": sl_verdict_text(self.decision.verdict).decode("ascii"),
+            "rule": self.rule_name(),
+            "phase": sl_phase_text(self.decision.phase).decode("ascii"),
+            "reason": self.reason(),
+            "would_deny": bool(self.decision.would_deny),
+            "inner": None,
+            "dns_ms": None if self.dns_ms < 0 else self.dns_ms,
+            "dial_ms": None if self.dial_ms < 0 else self.dial_ms,
+        }
+        if event != "open":
+            line["outcome"] = sl_outcome_text(outcome).decode("ascii")
+        if event == "close":
+            line["bytes_up"] = up
+            line["bytes_down"] = down
+            line["duration_ms"] = context.loop.now - self.opened
+        context.bus.log(orjson.dumps(line))

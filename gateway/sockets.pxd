@@ -1,0 +1,51 @@
+# Socket calls of the data path, as thin functions: the options every leg gets, a non-blocking dial, a close that resets.
+from libc.stdint cimport uint16_t
+
+from gateway.csrc cimport sl_addr, sockaddr, socklen_t
+
+cdef extern from "<sys/socket.h>" nogil:
+    int accept4(int fd, sockaddr *addr, socklen_t *length, int flags)
+    int socket(int domain, int kind, int protocol)
+    int connect(int fd, const sockaddr *addr, socklen_t length)
+    int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+    int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+    int getsockname(int fd, sockaddr *addr, socklen_t *length)
+    int shutdown(int fd, int how)
+    ssize_t recv(int fd, void *buffer, size_t length, int flags)
+    ssize_t send(int fd, const void *buffer, size_t length, int flags)
+    enum:
+        AF_INET
+        AF_INET6
+        SOCK_STREAM
+        SOCK_NONBLOCK
+        SOCK_CLOEXEC
+        SOL_SOCKET
+        SO_ERROR
+        SO_KEEPALIVE
+        SO_LINGER
+        SHUT_WR
+        MSG_NOSIGNAL
+        MSG_DONTWAIT
+    struct linger:
+        int l_onoff
+        int l_linger
+
+cdef extern from "<sys/epoll.h>" nogil:
+    enum:
+        EPOLLIN
+        EPOLLOUT
+        EPOLLRDHUP
+        EPOLLHUP
+        EPOLLERR
+        EPOLLET
+
+# Options of one leg of a tunnel: no Nagle delay, keepalive, and a bound on unacknowledged data.
+cdef void tune(int fd) noexcept nogil
+# Starts a connection. Returns the descriptor, connected or connecting; else -errno.
+cdef int dial(const sl_addr *addr, uint16_t port) noexcept nogil
+# The error of a finished dial, 0 when connected.
+cdef int dial_error(int fd) noexcept nogil
+# The local address of a connected socket; family 0 when unknown.
+cdef void local_address(int fd, sl_addr *addr, uint16_t *port) noexcept nogil
+# Closes so that the peer sees a reset, not an end (SO_LINGER 0).
+cdef void close_reset(int fd) noexcept nogil

@@ -1,0 +1,80 @@
+"""Socket calls of the data path, as thin functions. Nothing here waits, and nothing here decides."""
+
+from libc.errno cimport EINPROGRESS, errno
+from libc.string cimport memset
+from posix.unistd cimport close
+
+from gateway.csrc cimport sl_addr_from_sockaddr, sl_addr_to_sockaddr, sockaddr_storage
+
+cdef extern from "<netinet/in.h>" nogil:
+    enum:
+        IPPROTO_TCP
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    enum:
+        TCP_NODELAY
+        TCP_KEEPIDLE
+        TCP_KEEPINTVL
+        TCP_KEEPCNT
+        TCP_USER_TIMEOUT
+
+cdef enum:
+    KEEPALIVE_IDLE = 60        # seconds of silence before the first probe
+    KEEPALIVE_INTERVAL = 15
+    KEEPALIVE_PROBES = 4
+    USER_TIMEOUT = 120000      # milliseconds that sent bytes may stay unacknowledged (RFC 5482)
+
+
+cdef inline void set_option(int fd, int level, int name, int value) noexcept nogil:
+    setsockopt(fd, level, name, &value, sizeof(value))
+
+
+cdef void tune(int fd) noexcept nogil:
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1)
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES)
+    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT)
+
+
+cdef int dial(const sl_addr *addr, uint16_t port) noexcept nogil:
+    cdef sockaddr_storage storage
+    cdef socklen_t length
+    cdef int fd, code
+    memset(&storage, 0, sizeof(storage))
+    length = sl_addr_to_sockaddr(addr, port, &storage)
+    fd = socket(AF_INET if addr.family == 4 else AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if fd < 0:
+        return -errno
+    tune(fd)
+    if connect(fd, <sockaddr *> &storage, length) < 0 and errno != EINPROGRESS:
+        code = errno
+        close(fd)
+        return -code
+    return fd
+
+
+cdef int dial_error(int fd) noexcept nogil:
+    cdef int code = 0
+    cdef socklen_t length = sizeof(code)
+    if getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length) < 0:
+        return errno
+    return code
+
+
+cdef void local_address(int fd, sl_addr *addr, uint16_t *port) noexcept nogil:
+    cdef sockaddr_storage storage
+    cdef socklen_t length = sizeof(storage)
+    addr.family = 0
+    port[0] = 0
+    if getsockname(fd, <sockaddr *> &storage, &length) == 0:
+        sl_addr_from_sockaddr(<sockaddr *> &storage, addr, port)
+
+
+cdef void close_reset(int fd) noexcept nogil:
+    cdef linger option
+    option.l_onoff = 1
+    option.l_linger = 0
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option))
+    close(fd)

@@ -1,0 +1,29 @@
+# Two sockets and the bytes between them: relay, half-close, back-pressure, resets, idle and half-close time limits.
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from gateway.context cimport Context
+from gateway.csrc cimport sl_direction
+from gateway.opening cimport Requester
+from gateway.record cimport Record
+
+cdef enum Leg:
+    CLIENT = 0
+    UPSTREAM = 1
+
+cdef class Tunnel(Requester):
+    cdef Context context
+    cdef Record record
+    cdef int client            # descriptors; -1 when closed
+    cdef int upstream
+    cdef sl_direction up       # client to upstream
+    cdef sl_direction down
+    cdef uint64_t active       # loop milliseconds of the last byte
+    cdef uint8_t hung_up       # bit per leg: the peer has ended its sending (EPOLLRDHUP), maybe behind unread bytes
+    cdef uint8_t again         # bit per leg: its direction was stopped by the budget
+
+    cdef void begin(self) noexcept
+    cdef void relay_event(self, uint32_t events, int leg) noexcept
+    cdef bint pump(self, int leg) noexcept
+    cdef void relay_timer(self) noexcept
+    cdef void end(self, int outcome, bint reset) noexcept
+    cdef void closed_sockets(self) noexcept

@@ -1,0 +1,135 @@
+"""Two sockets and the bytes between them.
+
+Both legs are watched once, edge-triggered, for reading and writing: nothing is asked of epoll while a tunnel lives. An edge
+therefore means "pump until it would block", and an end of file that came together with bytes has no edge of its own: it is
+remembered from EPOLLRDHUP and looked for after the bytes.
+
+It knows nothing of how it was opened: protocols end before a tunnel begins.
+"""
+
+from libc.stdint cimport uint64_t
+from posix.unistd cimport close
+
+from gateway.csrc cimport (
+    SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_TUNNELS_IDLED, SL_COUNTER_TUNNELS_OPEN,
+    SL_COUNTER_TUNNELS_RESET, SL_COUNTER_TUNNELS_TOTAL, SL_OUTCOME_CLOSED, SL_OUTCOME_HALF_CLOSE_TIMEOUT,
+    SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL, SL_OUTCOME_RESET, SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY,
+    SL_PUMP_FULL, SL_PUMP_SINK_RESET, sl_direction_free, sl_pump,
+)
+from gateway.loop cimport SCRATCH_SIZE
+from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, close_reset
+
+cdef enum:
+    TURN_BUDGET = 1048576      # bytes of one direction in one turn: a bulk tunnel lets the others speak
+
+
+cdef class Tunnel(Requester):
+    """See tunnel.pxd. The base of every connection that becomes a socket-to-socket tunnel."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.client = self.upstream = -1
+
+    def __dealloc__(self):
+        sl_direction_free(&self.up)
+        sl_direction_free(&self.down)
+
+    cdef void begin(self) noexcept:
+        """Both legs are connected and watched: from now on bytes flow."""
+        cdef Context context = self.context
+        context.tunnels += 1
+        context.set_gauge(SL_COUNTER_TUNNELS_OPEN, context.tunnels)
+        context.count(SL_COUNTER_TUNNELS_TOTAL)
+        self.active = context.loop.now
+        context.loop.arm(self, context.idle_timeout)
+        self.record.write("open", 0, 0, 0)
+
+    cdef void relay_event(self, uint32_t events, int leg) noexcept:
+        """What became possible on `leg`: reading it feeds the one direction, writing it drains the other."""
+        if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+            self.hung_up |= 1 << leg
+        if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+            if not self.pump(leg):
+                return
+        if events & EPOLLOUT and (self.down.pending if leg == CLIENT else self.up.pending) is not NULL:
+            self.pump(1 - leg)
+
+    cdef void on_turn(self) noexcept:
+        cdef uint8_t again = self.again
+        self.again = 0
+        if again & 1 and not self.pump(CLIENT):
+            return
+        if again & 2:
+            self.pump(UPSTREAM)
+
+    cdef bint pump(self, int leg) noexcept:
+        """Carries what `leg` has to say to the other one; False when the tunnel has ended meanwhile."""
+        cdef sl_direction *direction = &self.up if leg == CLIENT else &self.down
+        cdef sl_direction *back = &self.down if leg == CLIENT else &self.up
+        cdef int source = self.client if leg == CLIENT else self.upstream
+        cdef int sink = self.upstream if leg == CLIENT else self.client
+        cdef uint64_t before = direction.bytes
+        cdef int status
+        if direction.done:
+            return True
+        status = sl_pump(direction, source, sink, self.context.loop.scratch, SCRATCH_SIZE, TURN_BUDGET)
+        if status == SL_PUMP_DRY and self.hung_up & (1 << leg):
+            status = sl_pump(direction, source, sink, self.context.loop.scratch, SCRATCH_SIZE, TURN_BUDGET)
+        if direction.bytes != before:
+            self.active = self.context.loop.now
+            self.context.add(SL_COUNTER_BYTES_UP if leg == CLIENT else SL_COUNTER_BYTES_DOWN, direction.bytes - before)
+        if status == SL_PUMP_DRY or status == SL_PUMP_FULL:
+            return True
+        if status == SL_PUMP_BUDGET:
+            self.again |= 1 << leg
+            self.context.loop.later(self)
+            return True
+        if status == SL_PUMP_DONE:
+            if back.done:
+                self.end(SL_OUTCOME_CLOSED, False)
+                return False
+            self.active = self.context.loop.now
+            self.context.loop.arm(self, self.context.half_close_timeout)
+            return True
+        if status == SL_PUMP_SINK_RESET and not back.done:
+            # What the failed peer said before it failed still reaches the other side, as it would without a gateway.
+            sl_pump(back, sink, source, self.context.loop.scratch, SCRATCH_SIZE, TURN_BUDGET)
+        self.end(SL_OUTCOME_RESET, True)
+        return False
+
+    cdef void relay_timer(self) noexcept:
+        """Idle or half-closed for too long; otherwise armed again for the rest."""
+        cdef bint half = self.up.done or self.down.done
+        cdef uint64_t limit = self.context.half_close_timeout if half else self.context.idle_timeout
+        cdef uint64_t idle = self.context.loop.now - self.active
+        if idle < limit:
+            self.context.loop.arm(self, limit - idle)
+            return
+        self.context.count(SL_COUNTER_TUNNELS_IDLED)
+        self.end(SL_OUTCOME_HALF_CLOSE_TIMEOUT if half else SL_OUTCOME_IDLE_TIMEOUT, True)
+
+    cdef void end(self, int outcome, bint reset) noexcept:
+        """Closes both legs, as resets when the bytes did not end by themselves."""
+        cdef Context context = self.context
+        if self.closed:
+            return
+        if reset:
+            if outcome == SL_OUTCOME_RESET:
+                context.count(SL_COUNTER_TUNNELS_RESET)
+            close_reset(self.client)
+            close_reset(self.upstream)
+        else:
+            close(self.client)
+            close(self.upstream)
+        context.tunnels -= 1
+        context.set_gauge(SL_COUNTER_TUNNELS_OPEN, context.tunnels)
+        self.record.write("close", outcome, self.up.bytes, self.down.bytes)
+        self.closed_sockets()
+
+    cdef void closed_sockets(self) noexcept:
+        """The last step of every end: the object is parked, and nothing finds it any more."""
+        self.closed = True
+        self.client = self.upstream = -1
+        sl_direction_free(&self.up)
+        sl_direction_free(&self.down)
+        self.context.left(self)
+        self.context.loop.park(self)

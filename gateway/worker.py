@@ -1,0 +1,192 @@
+"""The worker process: takes its inherited descriptors, loads generations, accepts, and ends when it is told to.
+
+Started by the supervisor as ``python -m gateway.worker`` (gateway/contract.py says with what). It obeys the channel and the bus
+alone: HUP, INT, TERM and USR1 are the supervisor's to act on, so a terminal's Ctrl-C does not tear tunnels.
+"""
+
+import argparse
+import array
+import gc
+import mmap
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+import msgpack
+
+from gateway import contract
+from gateway.bus import Bus
+from gateway.context import Context
+from gateway.listener import Listener
+from gateway.loop import Loop
+from gateway.policy import PolicyImage
+from gateway.watch import Clock, Watch
+
+SEGMENT_SIZE = 4096
+IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGPIPE)
+ORPHAN_DRAIN = 30.0  # seconds tunnels may go on after the supervisor is gone
+
+
+class Worker:
+    """One slot's process: the wiring of loop, context, listeners, channel and bus."""
+
+    def __init__(self, slot: int, slots: int, listeners: int, endpoint: str) -> None:
+        self._slots = slots
+        self._slot = slot
+        self._loop = Loop()
+        segment = mmap.mmap(contract.FD_SEGMENT, SEGMENT_SIZE)
+        self._context = Context(self._loop, slot, memoryview(segment))
+        self._sockets = {
+            owner: [Listener(self._context, contract.listener_fd(owner, index, listeners), index) for index in range(listeners)]
+            for owner in range(slots)
+        }
+        self._channel = socket.socket(fileno=contract.FD_CHANNEL)
+        self._channel.setblocking(False)
+        self._images: dict[int, int] = {}
+        self._channel_watch = Watch(self._loop, self._channel.fileno(), self._on_channel)
+        self._bus = Bus(self._loop, endpoint, slot, os.getpid(), self._on_message)
+        self._context.attach(self._bus, self._finish)
+        self._handlers = {
+            contract.LOAD: self._on_load,
+            contract.VERIFIED: self._on_verified,
+            contract.ADOPT: self._on_adopt,
+            contract.RELEASE: self._on_release,
+            contract.DRAIN: self._on_drain,
+            contract.STOP: self._on_stop,
+        }
+        self._serving = False
+        self._deadline = Clock(self._loop, self._on_deadline)
+        self._second = Clock(self._loop, self._on_second, 1.0)
+        self._second.start(1.0)
+
+    def run(self) -> None:
+        """Serves until drained, stopped, or orphaned and drained."""
+        self._bus.send(contract.HELLO, pid=os.getpid())
+        self._loop.run()
+        self._context.publish()
+        self._bus.close()
+
+    def _on_channel(self) -> None:
+        """A new image, or the end of the supervisor."""
+        while True:
+            try:
+                packet, ancillary, _flags, _address = self._channel.recvmsg(65536, socket.CMSG_SPACE(4 * 4))
+            except BlockingIOError:
+                return
+            except OSError:
+                packet, ancillary = b"", []
+            descriptors = array.array("i")
+            for level, kind, data in ancillary:
+                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                    descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+            if not packet:
+                self._channel_watch.stop()
+                self._drain(ORPHAN_DRAIN)
+                return
+            generation = msgpack.unpackb(packet)["generation"]
+            for descriptor in descriptors:
+                self._forget(self._images.pop(generation, None))
+                self._images[generation] = descriptor
+
+    def _on_message(self, message: dict[str, Any]) -> None:
+        handler = self._handlers.get(message["op"])
+        if handler is not None:
+            handler(message)
+
+    def _on_load(self, message: dict[str, Any]) -> None:
+        """A generation was announced: its image came by the channel before. What cannot be loaded leaves the old one in force."""
+        generation = message["generation"]
+        self._on_channel()
+        error = None
+        try:
+            descriptor = self._images.pop(generation)
+            try:
+                image = PolicyImage.from_fd(descriptor)
+            finally:
+                os.close(descriptor)
+            self._context.load(generation, image, message["settings"], self._slots)
+        except KeyError:
+            error = "the policy image did not arrive on the channel"
+        except (OSError, ValueError, RuntimeError) as problem:
+            error = str(problem)
+        for stale in [number for number in self._images if number < generation]:
+            self._forget(self._images.pop(stale))
+        if error is None and not self._serving and not self._context.is_draining:
+            self._serving = True
+            for listener in self._sockets[self._slot]:
+                listener.open()
+        self._bus.send(contract.LOADED, generation=generation, ok=error is None, error=error)
+
+    def _on_verified(self, message: dict[str, Any]) -> None:
+        self._context.verified(message["id"], bool(message["ok"]), bool(message.get("busy")))
+
+    def _on_adopt(self, message: dict[str, Any]) -> None:
+        if self._serving and not self._context.is_draining:
+            for listener in self._sockets[message["slot"]]:
+                listener.open()
+
+    def _on_release(self, message: dict[str, Any]) -> None:
+        if message["slot"] != self._slot:
+            for listener in self._sockets[message["slot"]]:
+                listener.shut()
+
+    def _on_drain(self, message: dict[str, Any]) -> None:
+        self._drain(float(message["seconds"]))
+
+    def _on_stop(self, _message: dict[str, Any]) -> None:
+        self._context.close_all()
+        self._loop.stop()
+
+    def _drain(self, seconds: float) -> None:
+        """Accepts what the kernel has queued, closes every copy of the sockets, and ends with the last connection."""
+        if self._context.is_draining:
+            return
+        for listeners in self._sockets.values():
+            for listener in listeners:
+                listener.drain_queue()
+                listener.shut()
+                os.close(listener.fd)
+        self._context.drain()
+        self._deadline.start(seconds)
+        if not self._context.open_connections:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._bus.drained()
+        self._loop.stop()
+
+    def _on_deadline(self) -> None:
+        self._context.close_all()
+        self._finish()
+
+    def _on_second(self) -> None:
+        self._context.publish()
+
+    @staticmethod
+    def _forget(descriptor: int | None) -> None:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def main() -> int:
+    """Parses the supervisor's arguments and serves."""
+    parser = argparse.ArgumentParser(prog="gateway.worker", description="A Sluice worker; started by `sluice run`, not by hand.")
+    for name in ("slot", "slots", "listeners"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--bus", required=True, help="the supervisor's ZeroMQ endpoint")
+    arguments = parser.parse_args()
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+    worker = Worker(arguments.slot, arguments.slots, arguments.listeners, arguments.bus)
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # ownership is by reference counting; cycles are cut on close (DESIGN.md section 2)
+    worker.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
