@@ -11,6 +11,7 @@ from tests.e2e.gateway import Gateway, Mapping, free_port, policy
 from tests.e2e.names import NameServer
 from tests.e2e.origins import Origin, collect, echo, http_origin
 
+
 class World(NamedTuple):
     """The outside: ports of origins on 127.0.0.1, and of one on ::1."""
 
@@ -77,7 +78,7 @@ def sample_policy(world: World) -> list[Mapping]:
         ),
         policy("literals", [{"cidr": "127.0.0.0/8", "ports": ports}, {"cidr": "::1/128", "ports": ports}]),
         policy("no-blocked", [{"host": "blocked.test"}, {"host": "*.blocked.test"}], action="Deny"),
-        policy("team", [{"host": "team.test"}], **{"from": [{"user": "build-bot"}]}),
+        policy("team", [{"host": "team.test"}], sources=[{"user": "build-bot"}]),
         policy("watched", [{"host": "watched.test"}], action="Audit"),
     ]
 

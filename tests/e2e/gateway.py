@@ -64,17 +64,23 @@ def sluice(*arguments: str, cwd: Path | None = None, timeout: float = 60) -> sub
     )  # fmt: skip
 
 
-def policy(name: str, to: list[Mapping], action: str = "Allow", **spec: Any) -> Mapping:
-    """A ClusterEgressPolicy; `namespace=` makes it an EgressPolicy of that namespace."""
-    metadata: Mapping = {"name": name}
-    kind = "ClusterEgressPolicy"
-    if namespace := spec.pop("namespace", None):
-        kind, metadata["namespace"] = "EgressPolicy", namespace
+def policy(
+    name: str,
+    to: list[Mapping],
+    action: str = "Allow",
+    *,
+    namespace: str | None = None,
+    sources: list[Mapping] | None = None,
+    **spec: Any,
+) -> Mapping:
+    """A ClusterEgressPolicy, or an EgressPolicy of `namespace`; `sources` is its `from`."""
+    place = {} if namespace is None else {"namespace": namespace}
+    selection = {} if sources is None else {"from": sources}
     return {
         "apiVersion": "sluice.dev/v1alpha1",
-        "kind": kind,
-        "metadata": metadata,
-        "spec": {"to": to, "action": action, **spec},
+        "kind": "ClusterEgressPolicy" if namespace is None else "EgressPolicy",
+        "metadata": {"name": name, **place},
+        "spec": {**selection, "to": to, "action": action, **spec},
     }
 
 
