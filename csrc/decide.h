@@ -24,13 +24,14 @@ struct sl_source {
     uint32_t count;
     uint8_t audit;       /* its namespace (or the mesh) is in audit mode */
     uint8_t passthrough; /* default allow holds for it */
-    uint8_t overflow;    /* more selectors than fit: every question is answered DENY/INTERNAL */
+    uint8_t overflow;    /* more selectors than fit, or a broken image: every question is answered DENY/INTERNAL */
     uint32_t selectors[SL_SOURCE_SELECTORS]; /* sorted */
 };
 
 enum sl_decision_flags {
     SL_DECISION_PENDING = 1,     /* name phase: only an address can allow (CIDR rule needed) */
-    SL_DECISION_PROVISIONAL = 2, /* asked by IP, denied so far, but host rules exist: the inner name may allow it */
+    SL_DECISION_PROVISIONAL = 2, /* asked by IP, denied (in audit mode: audited) so far, but host rules exist: the inner
+                                  * name may allow it */
     SL_DECISION_GUARD = 4,       /* refused by the address guard, addresses.deny or as an own address: "prohibited" */
     SL_DECISION_NO_SOFTEN = 8,   /* audit mode must not turn it: hard deny or guard */
     SL_DECISION_ADDRESS_RULE = 16, /* `rule` is the address phase's own */
@@ -64,7 +65,8 @@ struct sl_trail {
 };
 
 /* Resolves a source: network map first when neither namespace nor identity nor user is known, then every principal and
- * CIDR that matches. An absent user identity is filled from USERS. */
+ * CIDR that matches. An absent user identity is filled from USERS. An IPv4-mapped address (a dual-stack listener's peer)
+ * counts as the IPv4 address it is. */
 void sl_source_resolve(const struct sl_image *image, const struct sl_source_key *key, struct sl_source *out);
 
 /* The namespace and service account that USERS or the NETWORK trie give; NULL texts become "". Returns 1 when found. */

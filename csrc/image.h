@@ -14,6 +14,7 @@
  *   source  --(PRINCIPALS by hash, SOURCE tries for CIDRs)-->  the few selectors that match it
  *   host    --(EDGES by hash of parent and label)-->  path of name nodes, each with an exact and a wildcard list
  *   address --(DEST tries)-->  path of prefix nodes, each with a list
+ *   (lookup.h walks these; source.c and decide.c ask it)
  *   list    = entries sorted by (selector, attachment); for each selector of the source a binary search
  *   attachment = one destination item of one rule: tier, ports, order, excepts
  */
@@ -160,7 +161,7 @@ struct sl_selector {
 
 struct sl_user { uint32_t name, namespace_, service_account; };
 struct sl_network { uint32_t namespace_, service_account; };
-struct sl_own { uint8_t bits[16]; uint16_t port; uint8_t family, length; uint32_t pad; }; /* an address block and a port of ours */
+struct sl_own { uint8_t bits[16]; uint16_t port; uint8_t family, length; uint32_t pad; }; /* an address block and a port of ours; port 0 = every port */
 
 /* A mapped, checked image. Borrowed memory: the caller keeps the mapping. */
 struct sl_image {
@@ -180,6 +181,7 @@ enum sl_image_status {
     SL_IMAGE_ORDER,     /* entries not sorted, a trie child not longer than its parent, a table without a free slot */
 };
 
+/* Finds corruption, not malice. `size` is a multiple of 8 and at least that of the header; the field `checksum` counts as 0. */
 uint64_t sl_image_checksum(const uint8_t *base, size_t size);
 /* What a worker does: header, size, section bounds, checksum. Fills *image on SL_IMAGE_OK. Every look-up stays
  * bounds-checked after that; a bad index can make a wrong answer (DENY), never a bad read. */
@@ -189,10 +191,18 @@ enum sl_image_status sl_image_open(const void *base, size_t size, struct sl_imag
 enum sl_image_status sl_image_validate(const void *base, size_t size, struct sl_image *image, char where[64]);
 const char *sl_image_status_text(enum sl_image_status status);
 
+/* Bytes of one record of a section; 0 for a section that does not exist. */
+size_t sl_section_record_size(unsigned section);
 /* Record i of a section, or NULL when out of range. */
 const void *sl_image_record(const struct sl_image *image, enum sl_section section, uint64_t index);
 /* A text; "" when out of range. */
 const char *sl_image_string(const struct sl_image *image, uint32_t offset);
+/* The node below `parent` that `label` leads to; 0 = none. *broken is set when the image contradicts itself. */
+uint32_t sl_image_child(const struct sl_image *image, uint32_t parent, const uint8_t *label, size_t length, int *broken);
+/* The principal, selector or user with that key; 0 = none. */
+uint32_t sl_image_principal(const struct sl_image *image, uint8_t kind, const char *a, const char *b, int *broken);
+uint32_t sl_image_selector(const struct sl_image *image, uint32_t principal, uint32_t cidr, int *broken);
+uint32_t sl_image_user(const struct sl_image *image, const char *name, int *broken);
 
 /* Hashes shared by builder and look-up. */
 uint32_t sl_hash_edge(uint32_t parent, const uint8_t *label, size_t length);

@@ -1,0 +1,250 @@
+/* How tiers, defaults, the address guard and audit mode combine into one decision. DECISIONS.md sections 3 and 4. */
+#include "decide.h"
+
+#include <string.h>
+
+#include "lookup.h"
+
+static void set(struct sl_decision *out, uint8_t verdict, uint8_t phase, uint8_t reason, uint8_t flags)
+{
+    memset(out, 0, sizeof *out);
+    out->verdict = verdict;
+    out->phase = phase;
+    out->reason = reason;
+    out->flags = flags;
+}
+
+static void set_match(struct sl_decision *out, uint8_t phase, const struct sl_match *match)
+{
+    static const uint8_t verdicts[] = {SL_DENY, SL_AUDIT, SL_ALLOW, SL_DENY, SL_DENY};
+    static const uint8_t reasons[] = {SL_REASON_INTERNAL, SL_REASON_RULE_AUDIT, SL_REASON_RULE_ALLOW, SL_REASON_RULE_DENY,
+                                      SL_REASON_RULE_HARD_DENY};
+    uint8_t tier = match->attachment->tier;
+    set(out, verdicts[tier], phase, reasons[tier], tier == SL_TIER_HARD_DENY ? SL_DECISION_NO_SOFTEN : 0);
+    out->tier = tier;
+    out->would_deny = tier == SL_TIER_AUDIT;
+    out->rule = match->attachment->rule;
+    out->selector = match->selector;
+    if (phase == SL_PHASE_ADDRESS) out->flags |= SL_DECISION_ADDRESS_RULE;
+}
+
+/* Audit mode: a deny passes and is counted. "No policy at all" stays a deny, or a gateway without its files would be open. */
+static void soften(struct sl_decision *out, int audit)
+{
+    if (!audit || out->verdict != SL_DENY || out->reason == SL_REASON_NO_POLICY || out->reason == SL_REASON_INTERNAL) return;
+    if (out->flags & (SL_DECISION_PENDING | SL_DECISION_NO_SOFTEN)) return;
+    out->verdict = SL_AUDIT;
+    out->would_deny = 1;
+}
+
+/* Marks the step that decided; defaults and checks, which are no attachment's, become a step of their own. */
+static void finish_trail(struct sl_trail *trail, const struct sl_decision *out, const struct sl_match *match)
+{
+    if (!trail) return;
+    for (uint32_t i = 0; match && i < trail->count; i++) {
+        struct sl_trail_step *step = &trail->steps[i];
+        if (step->phase == out->phase && step->tier == out->tier && step->rule == out->rule && step->selector == out->selector &&
+            step->depth == match->depth && step->port_class == match->port_class && !step->excepted) {
+            step->won = 1;
+            return;
+        }
+    }
+    struct sl_trail_step step = {.phase = out->phase, .tier = out->tier, .reason = out->reason, .won = 1, .rule = out->rule,
+                                 .selector = out->selector};
+    if (match) {
+        step.depth = match->depth;
+        step.port_class = match->port_class;
+    }
+    sl_trail_add(trail, &step);
+}
+
+/* What applies where no rule matches: the default-allow of passthrough, or a deny that says why. */
+static void set_default(const struct sl_image *image, const struct sl_source *source, uint8_t phase, uint8_t deny_reason,
+                        struct sl_decision *out)
+{
+    if (!(image->header->flags & SL_IMAGE_HAS_POLICY)) set(out, SL_DENY, phase, SL_REASON_NO_POLICY, 0);
+    else if (source->passthrough) set(out, SL_ALLOW, phase, SL_REASON_PASSTHROUGH, 0);
+    else set(out, SL_DENY, phase, deny_reason, 0);
+}
+
+static void set_internal(struct sl_decision *out, uint8_t phase)
+{
+    set(out, SL_DENY, phase, SL_REASON_INTERNAL, SL_DECISION_NO_SOFTEN);
+}
+
+void sl_decide_name(const struct sl_image *image, const struct sl_source *source, const char *name, size_t length,
+                    uint16_t port, int audit, struct sl_decision *out, struct sl_trail *trail)
+{
+    struct sl_path path;
+    struct sl_matches matches;
+    const struct sl_match *won = NULL;
+    sl_path_name(image, name, length, &path);
+    sl_match_path(image, source, &path, port, SL_PHASE_NAME, &matches, trail);
+    for (int tier = SL_TIER_HARD_DENY; tier >= SL_TIER_AUDIT && !won; tier--)
+        if (matches.best[tier].attachment) won = &matches.best[tier];
+    if (won) {
+        set_match(out, SL_PHASE_NAME, won);
+    } else {
+        set_default(image, source, SL_PHASE_NAME, SL_REASON_NO_RULE, out);
+        int undecided = out->reason == SL_REASON_NO_RULE;
+        if (undecided && sl_reaches(image, source, image->header->cidr_reach, port, &matches.broken))
+            set(out, SL_DENY, SL_PHASE_NAME, SL_REASON_NEEDS_ADDRESS, SL_DECISION_PENDING);
+    }
+    if (source->overflow || matches.broken) {
+        set_internal(out, SL_PHASE_NAME);
+        won = NULL;
+    }
+    soften(out, audit || source->audit);
+    finish_trail(trail, out, won);
+}
+
+/* One address to be judged: the one asked for, or the IPv4 address embedded in it. */
+struct subject {
+    struct sl_addr addr;
+    int reason;          /* of the guard; -1 public */
+    int allowed;         /* addresses.allow contains it */
+    struct sl_prefix by; /* the longest such prefix */
+    struct sl_matches matches;
+};
+
+static int in_trie(const struct sl_image *image, enum sl_trie trie, const struct sl_addr *addr, struct sl_prefix *longest,
+                   int *broken)
+{
+    struct sl_path path;
+    sl_path_address(image, trie, addr, &path);
+    if (path.broken) *broken = 1;
+    if (path.count && longest) *longest = path.levels[path.count - 1].prefix;
+    return path.count > 0;
+}
+
+static void look_up(const struct sl_image *image, const struct sl_source *source, uint16_t port, struct subject *subject,
+                    struct sl_trail *trail)
+{
+    struct sl_path path;
+    int broken = 0;
+    subject->reason = sl_guard_reason(&subject->addr, NULL);
+    subject->allowed = in_trie(image, SL_TRIE_GUARD_ALLOW, &subject->addr, &subject->by, &broken);
+    sl_path_address(image, SL_TRIE_DEST, &subject->addr, &path);
+    sl_match_path(image, source, &path, port, SL_PHASE_ADDRESS, &subject->matches, trail);
+    if (broken) subject->matches.broken = 1;
+}
+
+/* Whether the guard refuses: not a public address, and neither addresses.allow nor a CIDR allow lifts it. */
+static int guard_refuses(const struct subject *subject)
+{
+    if (subject->reason < 0 || subject->allowed) return 0;
+    return !(subject->matches.lifts && sl_guard_reason_liftable(subject->reason));
+}
+
+/* The IPv4 address a lifted NAT64, mapped, 6to4 ... address leads to; without one there is nothing to judge, and 0 says so.
+ * Local NAT64 (RFC 8215) hides it behind a prefix length that only addresses.allow can tell. */
+static int find_embedded(const struct subject *outer, struct sl_addr *inner)
+{
+    if (sl_addr_embedded(&outer->addr, inner)) return 1;
+    if (!outer->allowed || !sl_prefix_is_nat64(&outer->by)) return 0;
+    return sl_nat64_embedded(&outer->addr, outer->by.length > 96 ? 96 : outer->by.length, inner);
+}
+
+static int is_own(const struct sl_image *image, const struct sl_addr *addr, uint16_t port)
+{
+    uint64_t count = image->header->sections[SL_SEC_OWN].count;
+    const struct sl_own *own = sl_image_record(image, SL_SEC_OWN, 0);
+    for (; count > 0; count--, own++) {
+        if (own->family != addr->family || (own->port && own->port != port)) continue;
+        struct sl_prefix block = {.addr = {.family = own->family}, .length = own->length};
+        memcpy(block.addr.bytes, own->bits, sizeof own->bits);
+        if (sl_prefix_contains(&block, addr)) return 1;
+    }
+    return 0;
+}
+
+enum { GUARDED = SL_DECISION_GUARD | SL_DECISION_NO_SOFTEN };
+
+static const struct sl_match *tier_match(const struct subject *subjects, unsigned count, unsigned tier)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (subjects[i].matches.best[tier].attachment) return &subjects[i].matches.best[tier];
+    return NULL;
+}
+
+/* What no allow overrides, in order: own addresses, addresses.deny, hard deny, the guard. Returns 1 when one decided. */
+static int refuse(const struct sl_image *image, const struct subject *subjects, unsigned count, uint16_t port,
+                  struct sl_decision *out, const struct sl_match **won, int *broken)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_own(image, &subjects[i].addr, port)) continue;
+        set(out, SL_DENY, SL_PHASE_ADDRESS, SL_REASON_OWN_ADDRESS, GUARDED);
+        return 1;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (!in_trie(image, SL_TRIE_GUARD_DENY, &subjects[i].addr, NULL, broken)) continue;
+        set(out, SL_DENY, SL_PHASE_ADDRESS, SL_REASON_ADDRESS_DENIED, GUARDED);
+        return 1;
+    }
+    if ((*won = tier_match(subjects, count, SL_TIER_HARD_DENY)) != NULL) {
+        set_match(out, SL_PHASE_ADDRESS, *won);
+        return 1;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (!guard_refuses(&subjects[i])) continue;
+        set(out, SL_DENY, SL_PHASE_ADDRESS, (uint8_t)subjects[i].reason, GUARDED);
+        return 1;
+    }
+    return 0;
+}
+
+/* Rules and defaults, after the guard. `by_name` may be NULL. */
+static void judge(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
+                  const struct subject *subjects, unsigned count, uint16_t port, struct sl_decision *out,
+                  const struct sl_match **won, int *broken)
+{
+    uint8_t named = by_name ? by_name->tier : SL_TIER_NONE;
+    if (named >= SL_TIER_DENY) { /* softened by audit mode: a CIDR allow does not outrank it */
+        *out = *by_name;
+        return;
+    }
+    *won = tier_match(subjects, count, SL_TIER_DENY);
+    if (!*won && named < SL_TIER_ALLOW) *won = tier_match(subjects, count, SL_TIER_ALLOW);
+    if (!*won && named == SL_TIER_NONE) *won = tier_match(subjects, count, SL_TIER_AUDIT);
+    if (*won) {
+        set_match(out, SL_PHASE_ADDRESS, *won);
+    } else if (by_name && !(by_name->flags & SL_DECISION_PENDING)) {
+        *out = *by_name;
+    } else {
+        set_default(image, source, SL_PHASE_ADDRESS, by_name ? SL_REASON_NO_CIDR_RULE : SL_REASON_NO_RULE, out);
+        if (!by_name && out->reason == SL_REASON_NO_RULE && sl_reaches(image, source, image->header->host_reach, port, broken))
+            set(out, SL_DENY, SL_PHASE_ADDRESS, SL_REASON_INNER_NAME_MISSING, SL_DECISION_PROVISIONAL);
+    }
+}
+
+void sl_decide_address(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
+                       const struct sl_addr *addr, uint16_t port, int audit, struct sl_decision *out,
+                       struct sl_trail *trail)
+{
+    if (by_name && by_name->verdict == SL_DENY && !(by_name->flags & SL_DECISION_PENDING)) {
+        *out = *by_name; /* denied before any address was known */
+        return;
+    }
+    struct subject subjects[2];
+    unsigned count = 1;
+    const struct sl_match *won = NULL;
+    subjects[0].addr = *addr;
+    look_up(image, source, port, &subjects[0], trail);
+    if (subjects[0].reason == SL_REASON_EMBEDDED_IPV4 && !guard_refuses(&subjects[0])) {
+        if (find_embedded(&subjects[0], &subjects[1].addr)) {
+            look_up(image, source, port, &subjects[1], trail);
+            count = 2;
+        } else {
+            subjects[0].allowed = subjects[0].matches.lifts = 0; /* it leads nobody knows where: refused as it is */
+        }
+    }
+    int broken = source->overflow || subjects[0].matches.broken || (count == 2 && subjects[1].matches.broken);
+    if (!refuse(image, subjects, count, port, out, &won, &broken))
+        judge(image, source, by_name, subjects, count, port, out, &won, &broken);
+    if (broken) {
+        set_internal(out, SL_PHASE_ADDRESS);
+        won = NULL;
+    }
+    soften(out, audit || source->audit);
+    finish_trail(trail, out, won);
+}
