@@ -5,7 +5,7 @@ from gateway.codec cimport Codec
 from gateway.context cimport Context, ListenerSpec
 from gateway.csrc cimport sl_addr
 from gateway.opening cimport Opening
-from gateway.tunnel cimport Tunnel
+from gateway.inner cimport InspectedTunnel
 
 cdef enum State:
     READING = 0                # bytes of the request are missing
@@ -14,7 +14,7 @@ cdef enum State:
     RELAYING = 3               # a tunnel
     LINGERING = 4              # refused; the answer is on its way, what still comes is dropped
 
-cdef class Connection(Tunnel):
+cdef class Connection(InspectedTunnel):
     cdef uint8_t state
     cdef uint8_t listener      # index into context.listeners
     cdef uint16_t peer_port

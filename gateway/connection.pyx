@@ -36,7 +36,7 @@ cdef enum:
     LINGER_BYTES = 1048576     # dropped meanwhile, at most
 
 
-cdef class Connection(Tunnel):
+cdef class Connection(InspectedTunnel):
     """See connection.pxd. Made by a listener; keeps itself alive through the context until it has ended."""
 
     def __cinit__(self, Context context, int fd, int listener):
@@ -56,7 +56,7 @@ cdef class Connection(Tunnel):
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
         if self.state == RELAYING:
-            self.relay_event(events, leg)
+            self.inspected_event(events, leg)
             return
         if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
             self.hung_up |= 1 << leg
@@ -220,7 +220,7 @@ cdef class Connection(Tunnel):
         if not self.context.loop.rewatch(fd, self, UPSTREAM, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET):
             self.end(SL_OUTCOME_INTERNAL, True)
             return
-        self.pump(CLIENT)
+        self.inspect_first((<ListenerSpec> self.context.listeners[self.listener]).inner)
 
     cdef void on_refused(self, int outcome) noexcept:
         self.opening = None
@@ -278,7 +278,7 @@ cdef class Connection(Tunnel):
 
     cdef void on_timer(self) noexcept:
         if self.state == RELAYING:
-            self.relay_timer()
+            self.inspected_timer()
         elif self.state == LINGERING:
             self.drop()
         else:

@@ -17,6 +17,7 @@ cdef class ListenerSpec:
     cdef readonly int protocol       # Protocol
     cdef readonly int auth           # AuthMode of codec.pxd
     cdef readonly bint audit
+    cdef readonly int inner          # sl_inner_mode
 
 cdef class Generation:
     # One policy in force; tunnels hold a reference to the one that admitted them.
@@ -52,6 +53,7 @@ cdef class Context:
     cdef uint64_t published_failures
     cdef object bus                  # .verify(id, user, password), .log(line)
     cdef object on_empty             # called when a drain has no connection left
+    cdef dict provisional            # source key -> tunnels held until their inner name is judged
     cdef dict verifying              # id -> Credentials
     cdef uint64_t verify_id
     cdef bytes cache_key             # of this generation
@@ -66,6 +68,8 @@ cdef class Context:
     cdef inline void add(self, sl_counter counter, uint64_t amount) noexcept:
         self.segment.counters[<unsigned> counter] += amount
 
+    cdef bint enter_provisional(self, bytes source)
+    cdef void leave_provisional(self, bytes source)
     cdef int verify(self, bytes user, bytes password, Credentials waiter)
     cdef void entered(self, Handler connection)
     cdef void left(self, Handler connection)

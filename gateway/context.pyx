@@ -11,16 +11,20 @@ import time
 
 from gateway.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
 from gateway.csrc cimport (
-    SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_LONGEST_TURN, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, sl_segment_attach,
+    SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_LONGEST_TURN, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_INNER_AUDIT,
+    SL_INNER_ENFORCE, SL_INNER_OFF, sl_segment_attach,
 )
 
 cdef enum:
     CACHE_ENTRIES = 10000
     VERIFYING_MAX = 1000       # questions under way from one worker
     MAX_PASSWORD = 1024
+    PROVISIONAL_MAX = 100      # of one source
 
 cdef dict PROTOCOLS = {"auto": PROTOCOL_AUTO, "socks5": PROTOCOL_SOCKS5, "http": PROTOCOL_HTTP}
 cdef dict AUTH_MODES = {"off": AUTH_OFF, "optional": AUTH_OPTIONAL, "required": AUTH_REQUIRED}
+
+cdef dict INNER_MODES = {"enforce": SL_INNER_ENFORCE, "audit": SL_INNER_AUDIT, "off": SL_INNER_OFF}
 
 
 def milliseconds(seconds: float) -> int:
@@ -36,6 +40,7 @@ cdef class ListenerSpec:
         self.protocol = PROTOCOLS[settings["protocol"]]
         self.auth = AUTH_MODES[settings["auth"]]
         self.audit = settings["audit"]
+        self.inner = INNER_MODES[settings["inner"]]
 
 
 cdef class Generation:
@@ -70,6 +75,7 @@ cdef class Context:
         self.prefix = f"{slot}-{int(time.time()):x}-"
         self.listeners = []
         self.connections = set()
+        self.provisional = {}
         self.verifying = {}
         self.cache = {}
         self.cache_key = os.urandom(32)
@@ -135,6 +141,19 @@ cdef class Context:
         self.set_gauge(SL_COUNTER_CONNECTIONS_OPEN, len(self.connections))
         if self.draining and not self.connections:
             self.on_empty()
+
+    cdef bint enter_provisional(self, bytes source):
+        """False when the source holds as many provisional tunnels as it may."""
+        held = self.provisional.get(source, 0)
+        if held >= PROVISIONAL_MAX:
+            return False
+        self.provisional[source] = held + 1
+        return True
+
+    cdef void leave_provisional(self, bytes source):
+        held = self.provisional.pop(source, 0)
+        if held > 1:
+            self.provisional[source] = held - 1
 
     cdef int verify(self, bytes user, bytes password, Credentials waiter):
         """1 or 0 when it is known, -1 when waiter.on_verified will say, -2 when too many questions are under way."""

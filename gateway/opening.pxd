@@ -30,6 +30,7 @@ cdef class Opening(Waiter):
     cdef int fds[MAX_ATTEMPTS] # -1: free
     cdef int targets[MAX_ATTEMPTS]
     cdef int dialing           # descriptors in use
+    cdef bint provisional      # counted in context.provisional until the requester takes over
     cdef int failure           # sl_outcome of the most telling failure so far
     cdef uint64_t began        # of the current step, loop milliseconds
     cdef uint64_t deadline

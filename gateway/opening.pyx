@@ -19,9 +19,9 @@ from posix.unistd cimport close
 from gateway.csrc cimport (
     SL_COUNTER_DECISIONS_ALLOW, SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_COUNTER_DIALS,
     SL_COUNTER_DNS_FAILURES, SL_COUNTER_DNS_QUERIES, SL_COUNTER_LIMITED, SL_COUNTER_REQUESTS_FAILED, SL_ALLOW, SL_AUDIT,
-    SL_DECISION_GUARD, SL_DECISION_PENDING, SL_DENY, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED,
+    SL_DECISION_GUARD, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED,
     SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
-    SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, sl_decide_address,
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT, sl_decide_address,
     sl_decide_name,
 )
 from gateway.resolver cimport RESOLVE_OK, RESOLVE_TIMEOUT
@@ -123,7 +123,7 @@ cdef class Opening(Waiter):
             sl_decide_address(&record.generation.image.image, &self.context.source,
                               NULL if record.name is None else &self.by_name, &addresses[i], record.port, self.audit,
                               &decision, NULL)
-            if decision.verdict == SL_DENY:
+            if decision.verdict == SL_DENY and not decision.flags & SL_DECISION_PROVISIONAL:
                 # A refusal by policy is more telling than the guard's: it is the one reported.
                 if i == 0 or (guarded and not decision.flags & SL_DECISION_GUARD):
                     refused = decision
@@ -132,6 +132,12 @@ cdef class Opening(Waiter):
             kept[total].address = addresses[i]
             kept[total].decision = decision
             total += 1
+        if total and kept[0].decision.flags & SL_DECISION_PROVISIONAL:
+            record.decision = kept[0].decision
+            self.provisional = self.context.enter_provisional(record.source_key())
+            if not self.provisional:
+                self.refuse(SL_OUTCOME_SOURCE_LIMIT)
+                return
         if total == 0:
             record.decision = refused
             self.refuse(SL_OUTCOME_ADDRESS_PROHIBITED if guarded else SL_OUTCOME_DENIED)
@@ -232,7 +238,9 @@ cdef class Opening(Waiter):
         record.decision = candidate.decision
         record.opened = self.context.loop.now
         record.dial_ms = <int> (record.opened - self.began)
-        self.count_verdict()
+        self.provisional = False
+        if not record.decision.flags & SL_DECISION_PROVISIONAL:
+            self.count_verdict()
         self.cancel()
         requester.on_opened(fd)
 
@@ -247,7 +255,7 @@ cdef class Opening(Waiter):
     cdef void refuse(self, int outcome) noexcept:
         cdef Requester requester = self.requester
         self.count_verdict()
-        if outcome == SL_OUTCOME_GATEWAY_LIMIT:
+        if outcome == SL_OUTCOME_GATEWAY_LIMIT or outcome == SL_OUTCOME_SOURCE_LIMIT:
             self.context.count(SL_COUNTER_LIMITED)
         elif outcome != SL_OUTCOME_DENIED and outcome != SL_OUTCOME_ADDRESS_PROHIBITED:
             self.context.count(SL_COUNTER_REQUESTS_FAILED)
@@ -268,6 +276,9 @@ cdef class Opening(Waiter):
             return
         self.closed = True
         self.requester = None
+        if self.provisional:
+            self.provisional = False
+            self.context.leave_provisional(self.record.source_key())
         for leg in range(MAX_ATTEMPTS):
             if self.fds[leg] >= 0:
                 close(self.fds[leg])

@@ -17,12 +17,14 @@ cdef class Record:
     cdef sl_addr address         # asked for, then the one dialed; family 0 before
     cdef uint16_t port
     cdef sl_decision decision
+    cdef bytes inner             # the name shown inside, "none", or None when nothing was looked at
     cdef uint64_t asked          # loop milliseconds
     cdef uint64_t opened
     cdef int32_t dns_ms          # -1: no look-up
     cdef int32_t dial_ms         # -1: no dial
 
     cdef void resolve_source(self) noexcept
+    cdef bytes source_key(self)
     cdef str rule_name(self)
     cdef str reason(self)
     cdef tuple identity(self)

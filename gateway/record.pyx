@@ -61,6 +61,12 @@ cdef class Record:
             key.user = PyBytes_AS_STRING(self.user)
         sl_source_resolve(&self.generation.image.image, &key, &self.context.source)
 
+    cdef bytes source_key(self):
+        """Whom limits count: the verified user, else the peer's IPv4 address or IPv6 /64 (CONTRACT.md section 1)."""
+        if self.user is not None:
+            return b"u" + self.user
+        return b"a" + (<char *> self.peer.bytes)[:4 if self.peer.family == 4 else 8]
+
     cdef str rule_name(self):
         """`namespace/name` of the rule that decided, None for a default."""
         cdef const sl_rule *rule
@@ -123,7 +129,7 @@ cdef class Record:
             "phase": sl_phase_text(self.decision.phase).decode("ascii"),
             "reason": self.reason(),
             "would_deny": bool(self.decision.would_deny),
-            "inner": None,
+            "inner": None if self.inner is None else self.inner.decode("ascii"),
             "dns_ms": None if self.dns_ms < 0 else self.dns_ms,
             "dial_ms": None if self.dial_ms < 0 else self.dial_ms,
         }

@@ -1,0 +1,23 @@
+# The inner phase: a tunnel's first client bytes are looked at before they leave (DECISIONS.md section 3).
+from libc.stdint cimport uint8_t, uint32_t
+
+from gateway.csrc cimport sl_inner
+from gateway.tunnel cimport Tunnel
+
+cdef enum:
+    INNER_TIMEOUT = 5000       # milliseconds for a provisional tunnel to show a name
+
+cdef class InspectedTunnel(Tunnel):
+    cdef uint8_t inner_mode    # sl_inner_mode while the first bytes are awaited; SL_INNER_UNSET when they have been judged
+    cdef bint provisional      # asked by address, held both ways until the name is judged
+
+    cdef void inspect_first(self, int listener_mode) noexcept
+    cdef void inspected_event(self, uint32_t events, int leg) noexcept
+    cdef void inspected_timer(self) noexcept
+    cdef bint inspect(self) noexcept
+    cdef bint judge_name(self, int status, sl_inner *inner) noexcept
+    cdef bint judge_provisional(self, int status, sl_inner *inner) noexcept
+    cdef bint reject(self, int reason) noexcept
+    cdef void accept_inner(self) noexcept
+    cdef bint audited(self) noexcept
+    cdef void leave_provisional(self) noexcept

@@ -1,0 +1,183 @@
+"""The inner phase: a tunnel's first client bytes are looked at before they leave (DECISIONS.md section 3).
+
+* Asked by name: the SNI or Host inside must be the name asked for. What shows no name passes and is logged so. Bytes from the
+  server are never held: server-first protocols work.
+* Asked by address, where only a host rule could allow: both directions are held until a name is shown and judged like a request
+  for it; none within five seconds is a denial.
+
+Nothing is copied to look: the bytes are peeked at where they wait, in the kernel or in front of the relay.
+"""
+
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.string cimport memcmp, memcpy
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+from gateway.context cimport ListenerSpec
+from gateway.csrc cimport (
+    SL_AUDIT, SL_COUNTER_DECISIONS_ALLOW, SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL,
+    SL_DENY, SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_HTTP_NAME, SL_INNER_HTTP_NONE, SL_INNER_MALFORMED, SL_INNER_MAX,
+    SL_INNER_MORE, SL_INNER_OFF, SL_INNER_OTHER, SL_INNER_TLS_NAME, SL_INNER_TLS_NONE, SL_INNER_UNSET, SL_NO_RULE,
+    SL_OUTCOME_DENIED, SL_PHASE_INNER, SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING, SL_SEC_RULES,
+    sl_decide_name, sl_decision, sl_image_record, sl_inner_read, sl_rule,
+)
+from gateway.loop cimport SCRATCH_SIZE
+from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP, MSG_DONTWAIT, recv
+from gateway.tunnel cimport CLIENT, UPSTREAM
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum:
+        MSG_PEEK
+
+
+cdef class InspectedTunnel(Tunnel):
+    """See inner.pxd. The base of connections whose payload may be looked at."""
+
+    cdef void inspect_first(self, int listener_mode) noexcept:
+        """Begins: by the rule's innerName, else the listener's. Called once both legs are watched."""
+        cdef const sl_rule *rule
+        cdef int mode = listener_mode
+        self.provisional = self.record.decision.flags & SL_DECISION_PROVISIONAL
+        if self.record.decision.rule != SL_NO_RULE:
+            rule = <const sl_rule *> sl_image_record(&self.record.generation.image.image, SL_SEC_RULES,
+                                                     self.record.decision.rule)
+            if rule is not NULL and rule.inner != SL_INNER_UNSET:
+                mode = rule.inner
+        if self.provisional:
+            mode = SL_INNER_ENFORCE
+            self.context.loop.arm(self, INNER_TIMEOUT)
+        elif self.record.name is None or mode == SL_INNER_OFF:
+            self.pump(CLIENT)
+            return
+        self.inner_mode = mode
+        self.inspect()
+
+    cdef void inspected_event(self, uint32_t events, int leg) noexcept:
+        """relay_event for a tunnel that may still be under inspection."""
+        if self.inner_mode == SL_INNER_UNSET:
+            self.relay_event(events, leg)
+            return
+        if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+            self.hung_up |= 1 << leg
+        if leg == CLIENT:
+            if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.inspect():
+                return
+            if self.down.pending is not NULL and not self.provisional:
+                self.pump(UPSTREAM)
+        elif not self.provisional:
+            self.relay_event(events, leg)
+
+    cdef void inspected_timer(self) noexcept:
+        if self.inner_mode != SL_INNER_UNSET and self.provisional:
+            self.reject(SL_REASON_INNER_NAME_MISSING)
+        else:
+            self.relay_timer()
+
+    cdef bint inspect(self) noexcept:
+        """Looks at what the client has sent; False when the tunnel has ended."""
+        cdef uint8_t *scratch = self.context.loop.scratch
+        cdef sl_inner inner
+        cdef size_t length = self.up.pending_to - self.up.pending_from
+        cdef ssize_t got = 0
+        cdef int status
+        cdef bint ended = False
+        if length > SL_INNER_MAX:
+            length = SL_INNER_MAX
+        if length:
+            memcpy(scratch, self.up.pending + self.up.pending_from, length)
+        if length < SL_INNER_MAX:
+            while True:
+                got = recv(self.client, scratch + length, SL_INNER_MAX - length, MSG_PEEK | MSG_DONTWAIT)
+                if got >= 0 or errno != EINTR:
+                    break
+            # After an error the relay meets it too and carries it over as a reset.
+            ended = got == 0 or (got < 0 and errno != EAGAIN)
+            if got > 0:
+                length += got
+        ended = ended or (self.hung_up & (1 << CLIENT) and length < SL_INNER_MAX)
+        status = sl_inner_read(scratch, length, &inner) if length else <int> SL_INNER_MORE
+        if status == SL_INNER_MORE:
+            if not ended:
+                return True
+            status = SL_INNER_OTHER  # what was sent will never show a name
+        if self.provisional:
+            return self.judge_provisional(status, &inner)
+        return self.judge_name(status, &inner)
+
+    cdef bint judge_name(self, int status, sl_inner *inner) noexcept:
+        """Against the name asked for."""
+        cdef bytes asked = self.record.name
+        cdef bint shown = status == SL_INNER_TLS_NAME or status == SL_INNER_HTTP_NAME
+        if shown:
+            self.record.inner = inner.name[:inner.name_length] if inner.name_length else b"address"
+        elif status == SL_INNER_MALFORMED:
+            self.record.inner = b"malformed"
+        else:
+            self.record.inner = b"none"
+        if status == SL_INNER_MALFORMED or shown and (
+                inner.name_length != <size_t> PyBytes_GET_SIZE(asked)
+                or memcmp(inner.name, PyBytes_AS_STRING(asked), inner.name_length) != 0):
+            if self.inner_mode == SL_INNER_ENFORCE and not self.audited():
+                return self.reject(SL_REASON_INNER_NAME_MISMATCH)
+            if not self.record.decision.would_deny:
+                self.context.count(SL_COUNTER_DECISIONS_AUDIT)
+            self.record.decision.verdict = SL_AUDIT
+            self.record.decision.would_deny = True
+            self.record.decision.phase = SL_PHASE_INNER
+            self.record.decision.reason = SL_REASON_INNER_NAME_MISMATCH
+        self.accept_inner()
+        return not self.closed
+
+    cdef bint audited(self) noexcept:
+        """The listener, the namespace or the mesh is in audit mode: a denial of this phase is reported, not enforced."""
+        cdef ListenerSpec spec = self.context.listeners[self.record.listener]
+        self.record.resolve_source()
+        return spec.audit or self.context.source.audit
+
+    cdef bint judge_provisional(self, int status, sl_inner *inner) noexcept:
+        """As if the name shown had been asked for: only an explicit host rule lets it pass."""
+        cdef ListenerSpec spec = self.context.listeners[self.record.listener]
+        cdef sl_decision decision
+        if (status != SL_INNER_TLS_NAME and status != SL_INNER_HTTP_NAME) or inner.name_length == 0:
+            return self.reject(SL_REASON_INNER_NAME_MISSING)
+        self.record.inner = inner.name[:inner.name_length]
+        self.record.resolve_source()
+        sl_decide_name(&self.record.generation.image.image, &self.context.source, inner.name, inner.name_length,
+                       self.record.port, spec.audit, &decision, NULL)
+        decision.phase = SL_PHASE_INNER
+        self.record.decision = decision
+        if decision.verdict == SL_DENY or decision.flags & SL_DECISION_PENDING:
+            return self.reject(decision.reason)
+        self.context.count(SL_COUNTER_DECISIONS_AUDIT if decision.verdict == SL_AUDIT else SL_COUNTER_DECISIONS_ALLOW)
+        self.accept_inner()
+        return not self.closed
+
+    cdef bint reject(self, int reason) noexcept:
+        """Success was answered before: all that is left to say is a reset."""
+        self.record.decision.verdict = SL_DENY
+        self.record.decision.would_deny = False
+        self.record.decision.phase = SL_PHASE_INNER
+        self.record.decision.reason = reason
+        self.context.count(SL_COUNTER_DECISIONS_DENY)
+        self.leave_provisional()
+        self.end(SL_OUTCOME_DENIED, True)
+        return False
+
+    cdef void accept_inner(self) noexcept:
+        """Judged: from here on a plain relay."""
+        cdef bint held = self.provisional
+        self.leave_provisional()
+        self.inner_mode = SL_INNER_UNSET
+        if held:
+            self.active = self.context.loop.now
+            self.context.loop.arm(self, self.context.idle_timeout)
+        if self.pump(CLIENT) and held:
+            self.pump(UPSTREAM)
+
+    cdef void leave_provisional(self) noexcept:
+        if self.provisional:
+            self.provisional = False
+            self.context.leave_provisional(self.record.source_key())
+
+    cdef void closed_sockets(self) noexcept:
+        self.leave_provisional()
+        Tunnel.closed_sockets(self)
