@@ -59,7 +59,7 @@ cdef class Connection(InspectedTunnel):
             self.inspected_event(events, leg)
             return
         if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
-            self.hung_up |= 1 << leg
+            self.hang_up(leg)
         if events & (EPOLLHUP | EPOLLERR) and self.state != LINGERING:
             # Both directions are gone: nobody is there to answer. A half-close alone (EPOLLRDHUP) still wants its tunnel.
             self.abandon()
@@ -75,7 +75,7 @@ cdef class Connection(InspectedTunnel):
             got = recv(self.client, self.context.loop.scratch, SCRATCH_SIZE, MSG_DONTWAIT)
             if got > 0:
                 self.feed(self.context.loop.scratch, got)
-                if got < SCRATCH_SIZE and not self.hung_up & (1 << CLIENT):
+                if got < SCRATCH_SIZE and not self.up.hangup:
                     return
             elif got < 0 and errno == EINTR:
                 continue

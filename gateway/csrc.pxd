@@ -336,6 +336,7 @@ cdef extern from "relay.h" nogil:
         uint64_t bytes
         uint8_t ended
         uint8_t done
+        uint8_t hangup
 
     int sl_direction_preload(sl_direction *direction, const uint8_t *data, size_t length)
     sl_pump_status sl_pump(sl_direction *direction, int source, int sink, uint8_t *scratch, size_t scratch_size, size_t budget)

@@ -57,7 +57,7 @@ cdef class InspectedTunnel(Tunnel):
             self.relay_event(events, leg)
             return
         if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
-            self.hung_up |= 1 << leg
+            self.hang_up(leg)
         if leg == CLIENT:
             if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.inspect():
                 return
@@ -93,7 +93,7 @@ cdef class InspectedTunnel(Tunnel):
             ended = got == 0 or (got < 0 and errno != EAGAIN)
             if got > 0:
                 length += got
-        ended = ended or (self.hung_up & (1 << CLIENT) and length < SL_INNER_MAX)
+        ended = ended or (self.up.hangup and length < SL_INNER_MAX)
         status = sl_inner_read(scratch, length, &inner) if length else <int> SL_INNER_MORE
         if status == SL_INNER_MORE:
             if not ended:

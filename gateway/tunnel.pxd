@@ -18,11 +18,11 @@ cdef class Tunnel(Requester):
     cdef sl_direction up       # client to upstream
     cdef sl_direction down
     cdef uint64_t active       # loop milliseconds of the last byte
-    cdef uint8_t hung_up       # bit per leg: the peer has ended its sending (EPOLLRDHUP), maybe behind unread bytes
     cdef uint8_t again         # bit per leg: its direction was stopped by the budget
 
     cdef void begin(self) noexcept
     cdef void relay_event(self, uint32_t events, int leg) noexcept
+    cdef void hang_up(self, int leg) noexcept
     cdef bint pump(self, int leg) noexcept
     cdef void relay_timer(self) noexcept
     cdef void end(self, int outcome, bint reset) noexcept

@@ -2,7 +2,7 @@
 
 Both legs are watched once, edge-triggered, for reading and writing: nothing is asked of epoll while a tunnel lives. An edge
 therefore means "pump until it would block", and an end of file that came together with bytes has no edge of its own: it is
-remembered from EPOLLRDHUP and looked for after the bytes.
+remembered from EPOLLRDHUP (`hangup`) and looked for after the bytes.
 
 It knows nothing of how it was opened: protocols end before a tunnel begins.
 """
@@ -46,12 +46,19 @@ cdef class Tunnel(Requester):
     cdef void relay_event(self, uint32_t events, int leg) noexcept:
         """What became possible on `leg`: reading it feeds the one direction, writing it drains the other."""
         if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
-            self.hung_up |= 1 << leg
+            self.hang_up(leg)
         if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
             if not self.pump(leg):
                 return
         if events & EPOLLOUT and (self.down.pending if leg == CLIENT else self.up.pending) is not NULL:
             self.pump(1 - leg)
+
+    cdef void hang_up(self, int leg) noexcept:
+        """The peer has ended its sending, maybe behind bytes that are not read yet."""
+        if leg == CLIENT:
+            self.up.hangup = 1
+        else:
+            self.down.hangup = 1
 
     cdef void on_turn(self) noexcept:
         cdef uint8_t again = self.again
@@ -72,8 +79,6 @@ cdef class Tunnel(Requester):
         if direction.done:
             return True
         status = sl_pump(direction, source, sink, self.context.loop.scratch, SCRATCH_SIZE, TURN_BUDGET)
-        if status == SL_PUMP_DRY and self.hung_up & (1 << leg):
-            status = sl_pump(direction, source, sink, self.context.loop.scratch, SCRATCH_SIZE, TURN_BUDGET)
         if direction.bytes != before:
             self.active = self.context.loop.now
             self.context.add(SL_COUNTER_BYTES_UP if leg == CLIENT else SL_COUNTER_BYTES_DOWN, direction.bytes - before)
