@@ -1,15 +1,20 @@
 """Fixtures of the end-to-end tests: one gateway that most of them share, and the outside world it may reach."""
 
+import base64
 import contextlib
+import hashlib
 import socket
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
+import yaml
 
 from tests.e2e.gateway import Gateway, Mapping, free_port, policy
 from tests.e2e.names import NameServer
 from tests.e2e.origins import Origin, collect, echo, http_origin
+
+PASSWORD: Final = "correct horse: battery"
 
 
 class World(NamedTuple):
@@ -83,13 +88,32 @@ def sample_policy(world: World) -> list[Mapping]:
     ]
 
 
+def hashed(password: str) -> str:
+    """A hash as users.yaml holds it, at a cost that tests can pay (RFC 7914)."""
+    salt = b"salt of the tests"
+    key = hashlib.scrypt(password.encode(), salt=salt, n=1 << 14, r=8, p=1, dklen=32)
+    return f"scrypt$16384$8$1${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
+
+
+def sample_users() -> Mapping:
+    """users.yaml: a robot that has a workload's identity, and a visitor that has none."""
+    robot = {"namespace": "shop", "serviceAccount": "robot"}
+    return {
+        "users": [
+            {"name": "build-bot", "hash": hashed(PASSWORD), "identity": robot},
+            {"name": "visitor", "hash": hashed(PASSWORD)},
+        ]
+    }
+
+
 @pytest.fixture(scope="session")
 def mesh(world: World) -> Iterator[Gateway]:
     """A gateway with two workers, shared by every test that leaves it as it found it."""
     config = {
         "workers": 2,
+        "identity": {"users": "users.yaml"},
         "dns": {"servers": [world.names.address], "timeout": "1s"},
         "limits": {"dialTimeout": "1s"},
     }
-    with Gateway(sample_policy(world), config) as gateway:
+    with Gateway(sample_policy(world), config, files={"users.yaml": yaml.safe_dump(sample_users())}) as gateway:
         yield gateway

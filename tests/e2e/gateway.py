@@ -96,7 +96,14 @@ def merged(base: Mapping, changes: Mapping) -> Mapping:
 class Gateway:
     """One `sluice run`. Use it as a context manager: it is ready inside, and gone with all its processes after."""
 
-    def __init__(self, policies: list[Mapping], config: Mapping | None = None, **popen: Any) -> None:
+    def __init__(
+        self,
+        policies: list[Mapping],
+        config: Mapping | None = None,
+        *,
+        files: dict[str, str] | None = None,
+        **popen: Any,
+    ) -> None:
         # A short path of its own: unix socket names have little room (CONTRACT.md section 3).
         self.folder = Path(tempfile.mkdtemp(prefix="sluice-"))
         self.port = free_port()
@@ -115,6 +122,8 @@ class Gateway:
         self.popen = popen
         self.process: subprocess.Popen[bytes] | None = None
         self.write_policy(policies)
+        for name, text in (files or {}).items():
+            (self.folder / name).write_text(text)
 
     @property
     def pid(self) -> int:
