@@ -1,7 +1,8 @@
 /* The copying relay of relay.h: recv into the worker's one buffer, send from it, keep only what the sink did not take.
  *
- * One pump is a chain of three steps, repeated: put out what is pending, carry the end through, move fresh bytes. Another
- * way of moving (a pipe between two splices) replaces the third step alone; the first two and every law stay. */
+ * One pump is a chain of three steps, repeated: put out what is pending, carry the end through, move fresh bytes.
+ * Another way of moving (a pipe between two splices) replaces the third step alone; the first two and every law
+ * stay. */
 #include "relay.h"
 
 #include <errno.h>
@@ -57,7 +58,8 @@ static void shrink(struct sl_direction *direction)
 /* Puts pending bytes out. Returns SL_PUMP_DONE when none are left. */
 static enum sl_pump_status flush(struct sl_direction *direction, int to)
 {
-    ssize_t sent = put(to, direction->pending + direction->pending_from, direction->pending_to - direction->pending_from);
+    size_t left = direction->pending_to - direction->pending_from;
+    ssize_t sent = put(to, direction->pending + direction->pending_from, left);
 
     if (sent < 0)
         return fail(direction, SL_PUMP_SINK_RESET, errno);
@@ -73,7 +75,8 @@ static enum sl_pump_status flush(struct sl_direction *direction, int to)
 
 /* Reads once and puts out what came; the rest becomes pending. *got is 0 at the end of file and when nothing came.
  * Returns SL_PUMP_DONE when all is out or the source ended. */
-static enum sl_pump_status move(struct sl_direction *direction, int from, int to, uint8_t *scratch, size_t size, size_t *got)
+static enum sl_pump_status move(struct sl_direction *direction, int from, int to, uint8_t *scratch, size_t size,
+                                size_t *got)
 {
     ssize_t n, sent;
 
@@ -118,7 +121,8 @@ int sl_direction_preload(struct sl_direction *direction, const uint8_t *data, si
     return 1;
 }
 
-enum sl_pump_status sl_pump(struct sl_direction *direction, int from, int to, uint8_t *scratch, size_t scratch_size, size_t budget)
+enum sl_pump_status sl_pump(struct sl_direction *direction, int from, int to, uint8_t *scratch, size_t scratch_size,
+                            size_t budget)
 {
     size_t taken = 0, room, got;
 

@@ -1,10 +1,10 @@
-/* Moves bytes one way between two sockets: the copying relay. Two directions make a tunnel.
- * Not an event loop: the caller says when a side may be read or written, and obeys the answer. A call too many is harmless
- * at any time, and an answer that ended the direction (DONE, a reset, INTERNAL) is given again to whoever asks again.
+/* Moves bytes one way between two sockets: the copying relay. Two directions make a tunnel. Not an event loop: the
+ * caller says when a side may be read or written, and obeys the answer. A call too many is harmless at any time, and
+ * an answer that ended the direction (DONE, a reset, INTERNAL) is given again to whoever asks again.
  *
- * Laws: bytes leave in the order they came and none is dropped; end of file crosses as a shutdown only after every byte
- * before it; an error crosses as a reset (the caller's, by SO_LINGER 0), never as a clean end; nothing is read while bytes
- * are pending (back-pressure); an idle direction owns no memory. */
+ * Laws: bytes leave in the order they came and none is dropped; end of file crosses as a shutdown only after every
+ * byte before it; an error crosses as a reset (the caller's, by SO_LINGER 0), never as a clean end; nothing is read
+ * while bytes are pending (back-pressure); an idle direction owns no memory. */
 #ifndef SLUICE_RELAY_H
 #define SLUICE_RELAY_H
 
@@ -28,26 +28,28 @@ struct sl_direction {
     uint64_t bytes;        /* written to the sink so far */
     uint8_t ended;         /* end of file was read */
     uint8_t done;          /* and carried through by shutdown(SHUT_WR) */
-    uint8_t hangup;        /* the caller's: epoll has reported EPOLLRDHUP, EPOLLHUP or EPOLLERR for the source (see sl_pump) */
+    uint8_t hangup;        /* the caller's: epoll reported EPOLLRDHUP, EPOLLHUP or EPOLLERR for the source */
     uint8_t failed;        /* 0, or 1 + the sl_pump_status that ended this direction */
     int error;             /* and its errno */
 };
 
-/* Puts bytes in front of what will be read: payload that came with the request head. A second call adds behind the first.
- * Only before the first pump, and at most 1 MiB in all. Returns 1; 0 without memory or over that size, with nothing changed. */
+/* Puts bytes in front of what will be read: payload that came with the request head. A second call adds behind the
+ * first. Only before the first pump, and at most 1 MiB in all. Returns 1; 0 without memory or over that size, with
+ * nothing changed. */
 int sl_direction_preload(struct sl_direction *direction, const uint8_t *data, size_t length);
-/* Reads from `from` and writes to `to` until one of them blocks, ends, fails, or `budget` bytes were read; a budget of 0 only
- * puts pending bytes out. Neither socket is ever waited for, whatever its mode.
- * `scratch` is the worker's one buffer, of 1 byte to 1 MiB; nothing is kept in it between calls.
+/* Reads from `from` and writes to `to` until one of them blocks, ends, fails, or `budget` bytes were read; a budget of
+ * 0 only puts pending bytes out. Neither socket is ever waited for, whatever its mode. `scratch` is the worker's one
+ * buffer, of 1 byte to 1 MiB; nothing is kept in it between calls.
  *
- * The source is edge-triggered: a read shorter than the buffer is taken as DRY without asking again, because new bytes make
- * a new edge (epoll(7)). An end or a reset that came *with* those bytes, in one report, makes no new edge: set `hangup` before
- * the call when the report carried EPOLLRDHUP, EPOLLHUP or EPOLLERR, and the source is read until it says how it ended.
- * The sink's EAGAIN is always asked for, so FULL is always followed by an edge.
+ * The source is edge-triggered: a read shorter than the buffer is taken as DRY without asking again, because new bytes
+ * make a new edge (epoll(7)). An end or a reset that came *with* those bytes, in one report, makes no new edge: set
+ * `hangup` before the call when the report carried EPOLLRDHUP, EPOLLHUP or EPOLLERR, and the source is read until it
+ * says how it ended. The sink's EAGAIN is always asked for, so FULL is always followed by an edge.
  *
- * A reset ends the tunnel, not just this direction: the kernel reports it once, and the other direction would read an end
- * of file where there was none. Reset both sockets. */
-enum sl_pump_status sl_pump(struct sl_direction *direction, int from, int to, uint8_t *scratch, size_t scratch_size, size_t budget);
+ * A reset ends the tunnel, not just this direction: the kernel reports it once, and the other direction would read an
+ * end of file where there was none. Reset both sockets. */
+enum sl_pump_status sl_pump(struct sl_direction *direction, int from, int to, uint8_t *scratch, size_t scratch_size,
+                            size_t budget);
 /* Frees pending bytes. The direction may be reused after zeroing it. */
 void sl_direction_free(struct sl_direction *direction);
 

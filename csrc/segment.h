@@ -1,5 +1,5 @@
-/* The shared segment of one worker slot: counters that the supervisor reads without asking.
- * It belongs to the slot, not to the worker: it outlives a killed worker, so counters never go down (DESIGN.md section 3).
+/* The shared segment of one worker slot: counters that the supervisor reads without asking. It belongs to the slot,
+ * not to the worker: it outlives a killed worker, so counters never go down (DESIGN.md section 3).
  *
  *   +--------------------+ 0
  *   | sl_segment_header  | magic, version, worker pid, policy generation in force

@@ -1,9 +1,9 @@
 /* The timer wheel of timers.h. Five levels of 64 slots: a slot of level n covers 64^n ticks.
  *
- * A timer lies on the level of the highest base-64 digit in which its tick differs from the wheel's, in the slot of its own
- * digit there. So every occupied slot is ahead of the wheel, everything on a lower level comes before anything on a
- * higher one, and the next tick at which anything happens is found from the bitmaps alone: empty time costs nothing to
- * cross. When the wheel reaches a slot of level n > 0 its timers are queued again and fall to lower levels.
+ * A timer lies on the level of the highest base-64 digit in which its tick differs from the wheel's, in the slot of
+ * its own digit there. So every occupied slot is ahead of the wheel, everything on a lower level comes before anything
+ * on a higher one, and the next tick at which anything happens is found from the bitmaps alone: empty time costs
+ * nothing to cross. When the wheel reaches a slot of level n > 0 its timers are queued again and fall to lower levels.
  * The top level wraps around; timers beyond its reach wait in its farthest slot and are queued again from there. */
 #include "timers.h"
 

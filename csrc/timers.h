@@ -1,12 +1,13 @@
-/* Timers: a hierarchical wheel of intrusive nodes; add, move and cancel are O(1) and allocate nothing.
- * Time is an argument: milliseconds of any monotonic clock. Resolution is SL_TIMER_TICK_MS; a timer fires never early and
- * at most one tick late (plus the caller's own delay). After Varghese & Lauck, "Hashed and hierarchical timing wheels". */
+/* Timers: a hierarchical wheel of intrusive nodes; add, move and cancel are O(1) and allocate nothing. Time is an
+ * argument: milliseconds of any monotonic clock. Resolution is SL_TIMER_TICK_MS; a timer fires never early and at most
+ * one tick late (plus the caller's own delay). After Varghese & Lauck, "Hashed and hierarchical timing wheels". */
 #ifndef SLUICE_TIMERS_H
 #define SLUICE_TIMERS_H
 
 #include <stdint.h>
 
-enum { SL_TIMER_TICK_MS = 8, SL_WHEEL_LEVELS = 5, SL_WHEEL_SLOTS = 64 }; /* spans 64^5 ticks: 99 days; later ones are re-queued */
+/* The wheel spans 64^5 ticks, 99 days; later timers are queued again as time comes near. */
+enum { SL_TIMER_TICK_MS = 8, SL_WHEEL_LEVELS = 5, SL_WHEEL_SLOTS = 64 };
 enum { SL_WHEEL_WAIT_MAX = 60000 };
 
 struct sl_timer {
@@ -27,8 +28,8 @@ struct sl_wheel {
 };
 
 void sl_wheel_init(struct sl_wheel *wheel, uint64_t now);
-/* Queues `timer` for `at`, moving it when it is queued already (or due). A time in the past fires in the next round of takes,
- * never in the one under way: a handler that sets its own timer for "now" cannot hold the round up. */
+/* Queues `timer` for `at`, moving it when it is queued already (or due). A time in the past fires in the next round of
+ * takes, never in the one under way: a handler that sets its own timer for "now" cannot hold the round up. */
 void sl_wheel_set(struct sl_wheel *wheel, struct sl_timer *timer, uint64_t at);
 /* Takes `timer` out, due or not; nothing happens when it is not queued (a zeroed timer is not). */
 void sl_wheel_cancel(struct sl_wheel *wheel, struct sl_timer *timer);

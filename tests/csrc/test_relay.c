@@ -1,7 +1,7 @@
 /* The copying relay on real sockets: AF_UNIX pairs and TCP over loopback.
  *
- * The unit is included with its system calls and its allocator replaced, so that a test can count them, cut them short, interrupt
- * them and let them fail; its names get a prefix because the ordinary object is linked too. */
+ * The unit is included with its system calls and its allocator replaced, so that a test can count them, cut them
+ * short, interrupt them and let them fail; its names get a prefix because the ordinary object is linked too. */
 #include "check.h"
 
 #include <errno.h>
@@ -209,7 +209,8 @@ static void order_and_end(enum kind kind, unsigned seed)
         if (rand() % 3 == 0) client_puts(t, (size_t)rand() % 30000);
         hook.send_most = rand() % 2 ? 0 : (size_t)rand() % 900 + 1;
         hook.interrupt = rand() % 8 ? 0 : (unsigned)rand() % 3;
-        status = sl_pump(&t->direction, t->from, t->to, t->scratch, (size_t)rand() % SCRATCH + 1, (size_t)rand() % 100000);
+        size_t size = (size_t)rand() % SCRATCH + 1, budget = (size_t)rand() % 100000;
+        status = sl_pump(&t->direction, t->from, t->to, t->scratch, size, budget);
         CHECK(status == SL_PUMP_DRY || status == SL_PUMP_FULL || status == SL_PUMP_BUDGET);
         CHECK_EQ(status == SL_PUMP_FULL, t->direction.pending != NULL);
         if (rand() % 4 == 0) server_takes(t, (size_t)rand() % 60000);

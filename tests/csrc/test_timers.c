@@ -23,7 +23,8 @@ static uint64_t draw(struct random *r, uint64_t below) /* splitmix64 */
 /* A length of time whose order of magnitude is drawn first: zero, ticks, seconds, days, beyond the wheel's span. */
 static uint64_t span(struct random *r)
 {
-    static const uint64_t most[] = {1, 2 * TICK, 64 * TICK, 10000, 600000, 86400000, 30ull * 86400000, 400ull * 86400000};
+    static const uint64_t day = 86400000;
+    const uint64_t most[] = {1, 2 * TICK, 64 * TICK, 10000, 600000, day, 30 * day, 400 * day};
     return draw(r, most[draw(r, sizeof most / sizeof *most)]);
 }
 
@@ -84,7 +85,7 @@ static void take_all(struct model *m, struct random *r)
         if (draw(r, 8) == 0) model_set(m, draw(r, COUNT), m->now + span(r)), disturbed = 1;
         if (draw(r, 16) == 0) model_set(m, i, m->now - draw(r, m->now)), disturbed = 1;
     }
-    for (size_t i = 0; i < COUNT; i++) /* at most one tick late; what was set meanwhile for the past waits for the next round */
+    for (size_t i = 0; i < COUNT; i++) /* at most one tick late; what was set for the past waits for the next round */
         if (m->queued[i]) CHECK(m->due[i] + TICK > m->now);
     CHECK_EQ(m->wheel.count, m->count);
 }
