@@ -16,6 +16,8 @@ from supervisor.zmq_port import Peer, ZmqPort
 __all__ = ["Answer", "Bus", "Drained", "Handler", "Hello", "Loaded", "Log", "Verify", "routing_id"]
 
 HIGH_WATER = 10_000
+SETTLE_TURNS = 20
+SETTLE_PAUSE = 0.05  # seconds; libzmq's own thread needs a moment to hand over what a dead peer had sent
 
 
 class Hello(msgspec.Struct, tag_field="op", tag=contract.HELLO):
@@ -71,9 +73,13 @@ Handler = Callable[[int, Message], None]
 
 
 class Slots(Protocol):
-    """Who may speak: the pid that lives in a slot, or None."""
+    """Who may speak."""
 
-    def pid_of(self, slot: int) -> int | None: ...
+    def pid_of(self, slot: int) -> int | None:
+        """The pid that lives in a slot, or None."""
+
+    def last_pid_of(self, slot: int) -> int | None:
+        """The pid that died in a slot last, or None: its log lines may still be on their way."""
 
 
 def routing_id(slot: int, pid: int) -> bytes:
@@ -97,6 +103,7 @@ class Bus:
         self._decoder = msgspec.msgpack.Decoder(Message)
         self._encoder = msgspec.msgpack.Encoder()
         self.endpoint = endpoint
+        self.received = 0
         self.malformed = 0  # messages that are none of ours
         self.strangers = 0  # messages of a peer that is no live worker of ours
         self._port = ZmqPort(loop, context, zmq.ROUTER, endpoint, self._receive, HIGH_WATER)
@@ -116,8 +123,17 @@ class Bus:
     def close(self) -> None:
         self._port.close()
 
+    async def settle(self) -> None:
+        """Once no worker is left: takes in what the last ones sent, until nothing comes any more."""
+        for _ in range(SETTLE_TURNS):
+            before = self.received
+            await asyncio.sleep(SETTLE_PAUSE)
+            if self.received == before:
+                return
+
     def _receive(self, frames: list[zmq.Frame]) -> None:
-        slot = self._sender(frames[0])
+        self.received += 1
+        slot, alive = self._sender(frames[0])
         if slot is None:
             self.strangers += 1
             return
@@ -131,17 +147,17 @@ class Bus:
             return
         if getattr(message, "slot", slot) != slot:
             self.malformed += 1
-            return
-        self._handler(slot, message)
+        elif alive or isinstance(message, Log):
+            self._handler(slot, message)
 
-    def _sender(self, identity: zmq.Frame) -> int | None:
-        """The slot of a live worker. Its name must fit a slot and its pid; the kernel must name the same pid, or none
-        (another pid namespace), so that no other process of this user can speak for a worker."""
-        name, worker, pid = (identity.bytes.split(b"-", 2) + [b"", b""])[:3]
+    def _sender(self, identity: zmq.Frame) -> tuple[int | None, bool]:
+        """(slot, whether its worker lives). The name must fit a slot and its pid; the kernel must name the same pid, or
+        none (another pid namespace), so that no other process of this user can speak for a worker."""
+        name, worker, pid = [*identity.bytes.split(b"-", 2), b"", b""][:3]
         if name != b"worker" or not worker.isdigit() or not pid.isdigit() or len(worker) > 9:
-            return None
+            return None, False
         slot = int(worker)
-        live = self._slots.pid_of(slot)
-        if live is None or routing_id(slot, live) != identity.bytes:
-            return None
-        return slot if Peer(identity).pid in (live, 0, -1) else None
+        for known, alive in ((self._slots.pid_of(slot), True), (self._slots.last_pid_of(slot), False)):
+            if known is not None and routing_id(slot, known) == identity.bytes and Peer(identity).pid in (known, 0, -1):
+                return slot, alive
+        return None, False

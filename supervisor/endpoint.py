@@ -1,7 +1,8 @@
 """The control endpoint's place on disk: its folder, the lock that keeps two gateways apart, and stale sockets.
 
-A ZeroMQ ipc bind replaces the socket file of whoever had it. So nothing is bound, and nothing stale removed, before the lock
-on the folder is held; it is held for life. The folder is ours alone (0700), as whoever reaches the sockets rules the gateway.
+A ZeroMQ ipc bind replaces the socket file of whoever had it. So nothing is bound, and nothing stale removed, before the
+lock on the folder is held; it is held for life. The folder is ours alone (0700), as whoever reaches the sockets rules
+the gateway.
 """
 
 import contextlib
@@ -9,40 +10,36 @@ import errno
 import fcntl
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from supervisor.errors import StartError, errno_text
 
-__all__ = ["LONGEST_ENDPOINT", "ControlLock", "default_endpoint", "endpoint_path"]
+__all__ = ["LONGEST_ENDPOINT", "ControlLock", "endpoint_path"]
 
 LONGEST_ENDPOINT = 100  # bytes: with a suffix it must fit a Unix socket's address (108)
 BUS = "bus"
 LOCK = "control.lock"
 
 
-def default_endpoint() -> str:
-    """ipc:///run/sluice/control as root, else in $XDG_RUNTIME_DIR, else in the temporary folder (CONTRACT.md section 1)."""
-    if os.getuid() == 0:
-        folder = Path("/run/sluice")
-    elif os.environ.get("XDG_RUNTIME_DIR"):
-        folder = Path(os.environ["XDG_RUNTIME_DIR"]) / "sluice"
-    else:
-        folder = Path(tempfile.gettempdir()) / f"sluice-{os.getuid()}"
-    return f"ipc://{folder}/control"
-
-
 def endpoint_path(endpoint: str) -> Path:
     """The socket path of `ipc:///absolute/path`. Raises StartError for what cannot serve as a control endpoint."""
     if endpoint.startswith("tcp://"):
-        raise StartError(f"control.endpoint {endpoint}: tcp:// needs CURVE keys, which this version cannot load", "use ipc:///path")
+        raise StartError(
+            f"control.endpoint {endpoint}: tcp:// needs CURVE keys, which this version cannot load", "use ipc:///path"
+        )
     path = endpoint.removeprefix("ipc://")
     if path == endpoint or not path.startswith("/") or "\0" in path:
-        raise StartError(f"control.endpoint {endpoint!r} is not ipc:///absolute/path", "for example ipc:///run/sluice/control")
+        raise StartError(
+            f"control.endpoint {endpoint!r} is not ipc:///absolute/path", "for example ipc:///run/sluice/control"
+        )
     if len(os.fsencode(endpoint)) > LONGEST_ENDPOINT:
-        raise StartError(f"control.endpoint is longer than {LONGEST_ENDPOINT} bytes: {endpoint}", "use a shorter folder")
+        raise StartError(
+            f"control.endpoint is longer than {LONGEST_ENDPOINT} bytes: {endpoint}", "use a shorter folder"
+        )
     if Path(path).name in (BUS, LOCK, "", ".", "..") or path.endswith("/"):
-        raise StartError(f"control.endpoint {endpoint}: that file name cannot be used", "for example ipc:///run/sluice/control")
+        raise StartError(
+            f"control.endpoint {endpoint}: that file name cannot be used", "for example ipc:///run/sluice/control"
+        )
     return Path(path)
 
 
@@ -60,6 +57,7 @@ class ControlLock:
             raise StartError(f"control.endpoint {endpoint}: the folder's path is too long", "use a shorter folder")
         self._sockets = [path, Path(f"{path}.pub"), self.folder / BUS]
         self._made_folder = False
+        self.found_stale = False  # a gateway was killed here and could not clean up
         try:
             self._fd = self._lock()
         except BaseException:
@@ -68,7 +66,10 @@ class ControlLock:
         try:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
-            self._remove_sockets()
+            self.found_stale = self._remove_sockets()
+        except StartError:
+            self.release()
+            raise
         except OSError as error:
             self.release()
             raise StartError(f"control folder {self.folder}: {errno_text(error)}") from None
@@ -91,7 +92,9 @@ class ControlLock:
             except FileNotFoundError:
                 continue  # a gateway that ended has just removed the folder
             except OSError as error:
-                raise StartError(f"cannot lock {self.folder / LOCK}: {errno_text(error)}", _own_folder(self.folder)) from None
+                raise StartError(
+                    f"cannot lock {self.folder / LOCK}: {errno_text(error)}", _own_folder(self.folder)
+                ) from None
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _same_file(fd, self.folder / LOCK):
@@ -105,9 +108,13 @@ class ControlLock:
                 ) from None
             except OSError as error:
                 os.close(fd)
-                raise StartError(f"cannot lock {self.folder / LOCK}: {errno_text(error)}", _own_folder(self.folder)) from None
+                raise StartError(
+                    f"cannot lock {self.folder / LOCK}: {errno_text(error)}", _own_folder(self.folder)
+                ) from None
             os.close(fd)
-        raise StartError(f"cannot lock {self.folder / LOCK}: it keeps being replaced", "look for gateways that restart in a loop")
+        raise StartError(
+            f"cannot lock {self.folder / LOCK}: it keeps being replaced", "look for gateways that restart in a loop"
+        )
 
     def _prepare_folder(self) -> None:
         try:
@@ -125,23 +132,34 @@ class ControlLock:
         try:
             found = self.folder.lstat()
         except OSError as error:
-            raise StartError(f"cannot use the control folder {self.folder}: {errno_text(error)}", _own_folder(self.folder)) from None
+            raise StartError(
+                f"cannot use the control folder {self.folder}: {errno_text(error)}", _own_folder(self.folder)
+            ) from None
         if not stat.S_ISDIR(found.st_mode):
-            raise StartError(f"cannot use the control folder {self.folder}: it is not a folder", _own_folder(self.folder))
+            raise StartError(
+                f"cannot use the control folder {self.folder}: it is not a folder", _own_folder(self.folder)
+            )
         if found.st_uid != os.geteuid():
-            raise StartError(f"control folder {self.folder} belongs to another user (uid {found.st_uid})", _own_folder(self.folder))
+            raise StartError(
+                f"control folder {self.folder} belongs to another user (uid {found.st_uid})", _own_folder(self.folder)
+            )
         if stat.S_IMODE(found.st_mode) & 0o077:
             raise StartError(
                 f"control folder {self.folder} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})",
                 f"`chmod 0700 {self.folder}` if it is only for this gateway; otherwise {_own_folder(self.folder)}",
             )
 
-    def _remove_sockets(self) -> None:
+    def _remove_sockets(self) -> bool:
+        found = False
         for path in self._sockets:
             with contextlib.suppress(FileNotFoundError):
                 if not stat.S_ISSOCK(path.lstat().st_mode):
-                    raise StartError(f"{path} is in the way: it is not a socket", "move it, or name another control.endpoint")
+                    raise StartError(
+                        f"{path} is in the way: it is not a socket", "move it, or name another control.endpoint"
+                    )
                 path.unlink()
+                found = True
+        return found
 
     def _remove_folder(self) -> None:
         if self._made_folder:

@@ -1,13 +1,11 @@
-"""What the machine grants: open files, processors, and how many tunnels fit in them."""
+"""How many files may be open, and how many tunnels fit in them."""
 
 import math
-import os
 import resource
-from pathlib import Path
 
 from supervisor.errors import StartError
 
-__all__ = ["RESERVED_FILES", "processors", "raise_nofile", "tunnel_cap"]
+__all__ = ["RESERVED_FILES", "raise_nofile", "tunnel_cap"]
 
 RESERVED_FILES = 256  # of each worker: listeners, DNS, pipes, logs
 FILES_PER_TUNNEL = 2
@@ -36,36 +34,13 @@ def tunnel_cap(wanted: int, explicit: bool, workers: int, nofile: int) -> tuple[
         return wanted, ""
     suggestion = f"raise the hard limit of open files to {need} (`ulimit -Hn {need}`, LimitNOFILE={need})"
     if fit < 1:
-        raise StartError(f"no tunnel fits: {nofile} open files are allowed, each worker keeps {RESERVED_FILES} for itself", suggestion)
+        raise StartError(
+            f"no tunnel fits: {nofile} open files are allowed, each worker keeps {RESERVED_FILES} for itself",
+            suggestion,
+        )
     if explicit:
         raise StartError(
-            f"limits.tunnels: {wanted} cannot be met: {workers} worker(s) with {nofile} open files each carry {fit} tunnels",
+            f"limits.tunnels: {wanted} cannot be met: {workers} worker(s) with {nofile} open files each carry {fit}",
             f"{suggestion}, or set limits.tunnels to {fit} or less",
         )
     return fit, f"at most {fit} tunnels instead of {wanted}: only {nofile} open files are allowed; {suggestion}"
-
-
-def processors() -> int:
-    """Workers for `workers: auto`: min(cpu affinity, ceil(cgroup cpu.max)), at least 1."""
-    return max(1, min(len(os.sched_getaffinity(0)), _cgroup_quota()))
-
-
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int:
-    """Processors that the cgroup v2 tree allows (the smallest of our group's and its parents'), rounded up; a large number
-    where none is set."""
-    quota = 1 << 16
-    try:
-        relative = next(line[3:] for line in membership.read_text().splitlines() if line.startswith("0::"))
-    except (OSError, StopIteration):
-        return quota
-    group = root / relative.lstrip("/")
-    for folder in (group, *group.parents):
-        try:
-            limit, period = (folder / "cpu.max").read_text().split()
-            if limit != "max":
-                quota = min(quota, math.ceil(int(limit) / int(period)))
-        except (OSError, ValueError):
-            pass
-        if folder == root:
-            break
-    return max(1, quota)

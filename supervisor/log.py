@@ -1,7 +1,8 @@
-"""The supervisor's own log: one line for each event, on stderr. It is not the access log (log_writer.py carries that one).
+"""The supervisor's own log: one line for each event, on stderr. It is not the access log (log_writer.py carries that
+one).
 
-A terminal gets plain lines, everything else gets JSON lines. Whatever comes from outside is escaped before it reaches either
-(CONTRACT.md section 5). Lines go through a writer thread, as a blocked stderr must not stop the loop.
+A terminal gets plain lines, everything else gets JSON lines. Whatever comes from outside is escaped before it reaches
+either (CONTRACT.md section 5). Lines go through a writer thread, as a blocked stderr must not stop the loop.
 """
 
 import datetime
@@ -22,7 +23,8 @@ def escape(text: str | bytes) -> str:
     if text.isprintable():
         return text
     return "".join(
-        char if char.isprintable() else "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape")) for char in text
+        char if char.isprintable() else "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
+        for char in text
     )
 
 

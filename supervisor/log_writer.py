@@ -1,8 +1,8 @@
 """Writes log lines from one thread, so that a slow disk or a full pipe never stops the supervisor's loop.
 
-The laws kept here (DESIGN.md section 3): lines are written whole or not at all; an inherited stdout or stderr is never made
-non-blocking; the queue is bounded in lines and bytes, and what does not fit is counted. When it fills up, interval lines go
-first, then decisions; open and close lines last.
+The laws kept here (DESIGN.md section 3): lines are written whole or not at all; an inherited stdout or stderr is never
+made non-blocking; the queue is bounded in lines and bytes, and what does not fit is counted. When it fills up, interval
+lines go first, then decisions; open and close lines last.
 """
 
 import contextlib
@@ -33,20 +33,25 @@ def open_target(target: str) -> int:
         try:
             return os.dup(1 if target == "stdout" else 2)
         except OSError as error:
-            raise StartError(f"logs.access: {target} cannot be used: {errno_text(error)}", "name a file, or `off`") from None
+            raise StartError(
+                f"logs.access: {target} cannot be used: {errno_text(error)}", "name a file, or `off`"
+            ) from None
     # O_NONBLOCK for the open alone: a FIFO that nobody reads must not hang the start.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     try:
         fd = os.open(target, flags, 0o640)
     except OSError as error:
         why = "nobody reads that FIFO" if error.errno == errno.ENXIO else errno_text(error)
-        raise StartError(f"logs.access: {target} cannot be opened: {why}", "its folder must exist and be writable by this user") from None
+        raise StartError(
+            f"logs.access: {target} cannot be opened: {why}", "its folder must exist and be writable by this user"
+        ) from None
     os.set_blocking(fd, True)
     return fd
 
 
 class LogWriter:
-    """One queue, one thread, one target. offer() never blocks; everything else of the public API is called from the loop."""
+    """One queue, one thread, one target. offer() never blocks; everything else of the public API is called from the
+    loop."""
 
     def __init__(
         self,
@@ -112,7 +117,8 @@ class LogWriter:
             self.switch(self.target, open_target(self.target))
 
     def close(self, timeout: float) -> bool:
-        """Writes what waits, for at most `timeout` seconds. False when lines were left: the target does not take them."""
+        """Writes what waits, for at most `timeout` seconds. False when lines were left: the target does not take
+        them."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -173,7 +179,9 @@ class LogWriter:
             self.written += complete
             self.dropped += len(batch) - complete
         if failure is not None and not self._failing:
-            self._on_problem(f"{self.target} does not take log lines: {errno_text(failure)}; they are dropped and counted")
+            self._on_problem(
+                f"{self.target} does not take log lines: {errno_text(failure)}; they are dropped and counted"
+            )
         self._failing = failure is not None
 
     def _write(self, data: memoryview) -> int:

@@ -2,12 +2,12 @@
 
 The laws kept here (DESIGN.md section 3):
 
-* a child inherits exactly the descriptors it is given, numbered from 3 up, and stdin is /dev/null: everything else of ours
-  is close-on-exec;
+* a child inherits exactly the descriptors it is given, numbered from 3 up, and stdin is /dev/null: everything else of
+  ours is close-on-exec;
 * a child leads its own process group, so that a terminal's Ctrl-C reaches the supervisor alone, and one kill ends the
   child with all it started;
-* one waitid() loop reaps everything. Where the supervisor is PID 1, orphans of others are its children too. A pid can be
-  signalled safely as long as this loop has not reported it: until then the kernel cannot give it to anybody else.
+* one waitid() loop reaps everything. Where the supervisor is PID 1, orphans of others are its children too. A pid can
+  be signalled safely as long as this loop has not reported it: until then the kernel cannot give it to anybody else.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from pathlib import Path
 
 __all__ = ["BLOCKED", "Exit", "Reaper", "child_environment", "kill_group", "python_command", "spawn"]
 
-# Blocked in a worker from its first instruction: it ignores them once it runs, and obeys the channel alone. Without this a
-# signal sent to the whole group by a process manager could kill a worker that is still importing.
+# Blocked in a worker from its first instruction: it ignores them once it runs, and obeys the channel alone. Without
+# this a signal sent to the whole group by a process manager could kill a worker that is still importing.
 BLOCKED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 REAP_BUDGET = 256
 
@@ -80,7 +80,9 @@ class Reaper:
             if status is None:
                 return
             exited = status.si_code == os.CLD_EXITED
-            self._report(Exit(status.si_pid, status.si_status if exited else None, None if exited else status.si_status))
+            self._report(
+                Exit(status.si_pid, status.si_status if exited else None, None if exited else status.si_status)
+            )
         self._loop.call_soon(self.reap)
 
     def _report(self, ended: Exit) -> None:
@@ -92,13 +94,14 @@ class Reaper:
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module of ours with this interpreter; -P: a folder called `gateway` in the working directory
-    must not be taken for ours."""
+    """The command that runs a module of ours with this interpreter; -P: a folder called `gateway` in the working
+    directory must not be taken for ours."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def child_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a child. Run from a source tree, its folder is named, as -P takes the working directory away."""
+    """The environment of a child. Run from a source tree, its folder is named, as -P takes the working directory
+    away."""
     environment = dict(os.environ if base is None else base)
     root = str(Path(__file__).resolve().parent.parent)
     if root not in map(os.path.realpath, site.getsitepackages()):
@@ -116,7 +119,8 @@ def spawn(argv: Sequence[str], fds: Sequence[int] = (), *, stdin: int | None = N
     top = 3 + len(fds)
     borrowed: list[int] = []
     try:
-        # posix_spawn runs its dup2 list in order: a source inside the target range could be overwritten before its turn.
+        # posix_spawn runs its dup2 list in order: a source inside the target range could be overwritten before its
+        # turn.
         sources = []
         for fd in (*fds, *(() if stdin is None else (stdin,))):
             source = fd if fd >= top else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, top)

@@ -1,8 +1,8 @@
 """The listening sockets: one SO_REUSEPORT socket for each worker slot and listener, opened once and kept for life.
 
-Workers come and go, the sockets stay: a connection that waits in a queue outlives the worker it was meant for (DESIGN.md
-section 3). SO_REUSEPORT alone would let a second gateway share the port in silence, so each port is first proved free by a
-bind without it.
+Workers come and go, the sockets stay: a connection that waits in a queue outlives the worker it was meant for
+(DESIGN.md section 3). SO_REUSEPORT alone would let a second gateway share the port in silence, so each port is first
+proved free by a bind without it.
 """
 
 import errno
@@ -13,11 +13,15 @@ from pathlib import Path
 
 from supervisor.errors import StartError, errno_text
 
-__all__ = ["BACKLOG", "ListenerSockets", "open_listeners", "parse_address"]
+__all__ = ["BACKLOG", "ListenerSockets", "PortInUse", "open_listeners", "parse_address"]
 
 BACKLOG = 4096
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+
+
+class PortInUse(StartError):
+    """Somebody else listens there."""
 
 
 @dataclass(slots=True)
@@ -49,7 +53,9 @@ def parse_address(text: str) -> tuple[int, SocketAddress]:
             host[1:-1] if bracketed else host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
         )
     except (socket.gaierror, UnicodeError):
-        raise StartError(f"listener address {text!r} is not IP:PORT", "names are not looked up here: write an IP address") from None
+        raise StartError(
+            f"listener address {text!r} is not IP:PORT", "names are not looked up here: write an IP address"
+        ) from None
     family, _, _, _, address = found[0]
     if len(address) == 4:
         return family, (str(address[0]), address[1], address[2], address[3])
@@ -78,7 +84,8 @@ def _with_port(address: SocketAddress, port: int) -> SocketAddress:
 
 
 def _prove_free(name: str, text: str, family: int, address: SocketAddress) -> int:
-    """One bind without SO_REUSEPORT: fails while anybody listens on the port, a gateway of ours included. Returns the port.
+    """One bind without SO_REUSEPORT: fails while anybody listens on the port, a gateway of ours included. Returns the
+    port.
 
     SO_REUSEADDR only lets it pass connections in TIME_WAIT, which a restart would otherwise have to wait out."""
     try:
@@ -123,18 +130,27 @@ def _bind_error(name: str, text: str, address: SocketAddress, error: OSError) ->
     what = f"listener {name!r} cannot use {text}: {errno_text(error)}"
     if error.errno == errno.EADDRINUSE:
         holder = _holder(port)
-        by = f"held by {holder}" if holder else f"another process listens there (`ss -ltnp 'sport = :{port}'` as root names it)"
-        return StartError(f"{what}; {by}", "stop it, or give the listener another address in sluice.yaml")
+        by = (
+            f"held by {holder}"
+            if holder
+            else f"another process listens there (`ss -ltnp 'sport = :{port}'` as root names it)"
+        )
+        return PortInUse(f"{what}; {by}", "stop it, or give the listener another address in sluice.yaml")
     if error.errno in (errno.EACCES, errno.EPERM):
         return StartError(
-            what, "ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower sysctl net.ipv4.ip_unprivileged_port_start"
+            what,
+            "ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower sysctl net.ipv4.ip_unprivileged_port_start",
         )
     if error.errno == errno.EADDRNOTAVAIL:
-        return StartError(what, "no interface of this machine has that address (`ip addr` lists them); 0.0.0.0 means all")
+        return StartError(
+            what, "no interface of this machine has that address (`ip addr` lists them); 0.0.0.0 means all"
+        )
     if error.errno == errno.EAFNOSUPPORT:
         return StartError(what, "IPv6 is switched off on this machine: use an IPv4 address")
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return StartError(what, "raise the limit of open files (`ulimit -n`, LimitNOFILE=), or use fewer workers or listeners")
+        return StartError(
+            what, "raise the limit of open files (`ulimit -n`, LimitNOFILE=), or use fewer workers or listeners"
+        )
     return StartError(what)
 
 

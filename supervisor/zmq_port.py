@@ -1,8 +1,8 @@
 """Joins one ZeroMQ socket to the asyncio loop.
 
-ZMQ_FD is edge-triggered and any call on the socket may consume the edge: after each wake and each send, ZMQ_EVENTS is read
-until nothing is ready, and the rest is requeued when a turn's budget ends (DESIGN.md section 3). Sends never wait: what does
-not fit under the high-water mark is dropped and counted.
+ZMQ_FD is edge-triggered and any call on the socket may consume the edge: after each wake and each send, ZMQ_EVENTS is
+read until nothing is ready, and the rest is requeued when a turn's budget ends (DESIGN.md section 3). Sends never wait:
+what does not fit under the high-water mark is dropped and counted.
 """
 
 import asyncio
@@ -78,7 +78,11 @@ class ZmqPort:
             self.dropped += 1
             return False
         finally:
-            if self._on_message is not None and not self._socket.closed and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            if (
+                self._on_message is not None
+                and not self._socket.closed
+                and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN
+            ):
                 self._loop.call_soon(self._wake)
         return True
 

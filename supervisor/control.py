@@ -1,0 +1,142 @@
+"""The control endpoint: one answer for each question of an operator, and the `stats` topic (CONTRACT.md section 3).
+
+The socket is a ROUTER that serves REQ and DEALER clients alike. Whoever reaches it may be hostile or broken: what
+cannot be read is answered {ok: false, error} where there is somebody to answer, and never harms the gateway.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import msgspec
+import zmq
+
+from supervisor.log import Log, escape
+from supervisor.zmq_port import Peer, ZmqPort
+
+__all__ = ["ControlServer", "Operation", "Refused"]
+
+MOST_WAITING: Final = 64  # questions being answered at once
+NOT_BUILT: Final = ("tunnels", "kill")
+LOGGED: Final = ("reload", "drain", "kill")
+LONGEST_QUOTE: Final = 40
+
+Operation = Callable[[Mapping[str, object]], Awaitable[dict[str, object]]]
+
+
+class Refused(Exception):
+    """An operation's way to say no; the text is the answer's `error`."""
+
+
+class ControlServer:
+    """`operations` maps an op to what answers it; `stats` gives the published statistics."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        stats_endpoint: str,
+        operations: Mapping[str, Operation],
+        stats: Callable[[], Mapping[str, object]],
+        log: Log,
+        interval: float = 1.0,
+    ) -> None:
+        self._loop = loop
+        self._operations = operations
+        self._stats = stats
+        self._log = log
+        self._interval = interval
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._encoder = msgspec.msgpack.Encoder()
+        self.malformed = 0
+        self._port = ZmqPort(loop, context, zmq.ROUTER, endpoint, self._receive)
+        try:
+            self._publisher = ZmqPort(loop, context, zmq.PUB, stats_endpoint)
+        except BaseException:
+            self._port.close()
+            raise
+        self._timer = loop.call_later(interval, self._publish)
+
+    @property
+    def dropped(self) -> int:
+        """Answers and statistics that could not be sent."""
+        return self._port.dropped + self._publisher.dropped
+
+    def close(self) -> None:
+        """Questions still open stay unanswered."""
+        self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._port.close()
+        self._publisher.close()
+
+    async def finish(self, timeout: float) -> None:
+        """Gives answers that are under way a moment to leave."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+
+    def _publish(self) -> None:
+        self._timer = self._loop.call_later(self._interval, self._publish)
+        self._publisher.send((b"stats", self._encoder.encode(self._stats())))
+
+    def _receive(self, frames: list[zmq.Frame]) -> None:
+        # [identity, "", body] from REQ, [identity, body] from DEALER.
+        if len(frames) == 3 and not len(frames[1]):
+            route = [frames[0].bytes, b""]
+        elif len(frames) == 2:
+            route = [frames[0].bytes]
+        else:
+            self.malformed += 1
+            return
+        try:
+            request = msgspec.msgpack.decode(frames[-1].buffer)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            self.malformed += 1
+            self._answer(route, {"ok": False, "error": "the request is not msgpack"})
+            return
+        if not isinstance(request, dict) or not all(isinstance(key, str) for key in request):
+            self.malformed += 1
+            self._answer(route, {"ok": False, "error": "the request is not a map with text keys"})
+            return
+        op = request.pop("op", None)
+        if op in NOT_BUILT:
+            self._answer(route, {"ok": False, "error": "not built yet"})
+            return
+        operation = self._operations.get(op) if isinstance(op, str) else None
+        if operation is None:
+            self.malformed += 1
+            known = ", ".join(sorted({*self._operations, *NOT_BUILT}))
+            self._answer(route, {"ok": False, "error": f"unknown op {_quote(op)}; there are {known}"})
+            return
+        if len(self._tasks) >= MOST_WAITING:
+            self._answer(route, {"ok": False, "error": f"busy: {MOST_WAITING} requests are being answered"})
+            return
+        if op in LOGGED:
+            peer = Peer(frames[0])
+            self._log.info("control", f"{op} was asked for on the control endpoint", uid=peer.uid, pid=peer.pid)
+        task = self._loop.create_task(self._serve(route, str(op), operation, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, route: list[bytes], op: str, operation: Operation, request: Mapping[str, object]) -> None:
+        try:
+            answer = {"ok": True, **await operation(request)}
+        except Refused as error:
+            answer = {"ok": False, "error": str(error)}
+        except Exception as error:
+            self._log.error("control_failed", f"op {op} failed", error=repr(error))
+            answer = {"ok": False, "error": f"internal error in op {op}; the gateway's log has more"}
+        self._answer(route, answer)
+
+    def _answer(self, route: list[bytes], answer: Mapping[str, object]) -> None:
+        try:
+            body = self._encoder.encode(answer)
+        except (TypeError, ValueError, OverflowError) as error:
+            body = self._encoder.encode({"ok": False, "error": f"the answer cannot be encoded: {error}"})
+        self._port.send((*route, body))
+
+
+def _quote(value: object) -> str:
+    text = escape(value if isinstance(value, str) else repr(value)[:200])
+    return repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 3] + "...")

@@ -1,0 +1,144 @@
+"""What the control endpoint can be asked: each operation takes the request's other keys and gives the answer's.
+
+Nothing here blocks; an operation that waits (reload) is a task of its own.
+"""
+
+import asyncio
+import importlib.metadata
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from supervisor.control import Operation, Refused
+from supervisor.segment import total
+
+if TYPE_CHECKING:
+    from supervisor.service import Service
+
+__all__ = ["Operations", "version"]
+
+DISTRIBUTION: Final = "sluice"
+
+
+def version() -> str:
+    """Of the installed distribution; a source tree that was never installed has none."""
+    try:
+        return importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return "0+source"
+
+
+class Operations:
+    """Reads the service, and asks it to reload and drain."""
+
+    def __init__(self, service: "Service") -> None:
+        """The service need not have started."""
+        self._service = service
+        self._version = version()
+
+    def table(self) -> Mapping[str, Operation]:
+        """By op."""
+        return {
+            "ping": self.ping,
+            "version": self.tell_version,
+            "stats": self.stats,
+            "reload": self.reload,
+            "drain": self.drain,
+            "policy": self.policy,
+            "explain": self.explain,
+        }
+
+    async def ping(self, request: Mapping[str, object]) -> dict[str, object]:
+        """{}: alive, and the loop turns."""
+        _no_more(request)
+        return {}
+
+    async def tell_version(self, request: Mapping[str, object]) -> dict[str, object]:
+        """{version}."""
+        _no_more(request)
+        return {"version": self._version}
+
+    async def stats(self, request: Mapping[str, object]) -> dict[str, object]:
+        """What `sluice stats` shows."""
+        _no_more(request)
+        return self.statistics()
+
+    def statistics(self) -> dict[str, object]:
+        """{version, generation, workers, counters, ...}: counters as the metrics, without their prefix."""
+        service = self._service
+        current, pool = service.generations.current, service.pool
+        counters = total(slot.segment for slot in pool.slots) if pool is not None else {}
+        if counters:
+            counters["log_dropped"] += service.access_log.dropped
+        return {
+            "version": self._version,
+            "generation": current.number if current is not None else 0,
+            "workers": pool.describe() if pool is not None else [],
+            "counters": counters,
+            "draining": service.draining,
+            "uptime": round(time.time() - service.started_at, 3),
+            "reloads": {**service.generations.reloads, "joined": service.reloader.joined},
+            "problems": list(service.generations.last_problems),
+            "restart_needed": list(service.generations.restart_needed),
+            "supervisor": self._own_counters(),
+        }
+
+    def _own_counters(self) -> dict[str, int]:
+        service = self._service
+        bus, control = service.bus, service.control
+        return {
+            "worker_restarts": sum(slot.restarts for slot in service.pool.slots) if service.pool is not None else 0,
+            "bus_malformed": bus.malformed if bus is not None else 0,
+            "bus_strangers": bus.strangers if bus is not None else 0,
+            "bus_dropped": bus.dropped if bus is not None else 0,
+            "control_malformed": control.malformed if control is not None else 0,
+            "control_dropped": control.dropped if control is not None else 0,
+            "verifier_waiting": service.verifier.waiting(),
+            "verifier_busy": service.verifier.busy,
+            "log_written": service.access_log.written,
+            "orphans_reaped": service.orphans_reaped,
+        }
+
+    async def reload(self, request: Mapping[str, object]) -> dict[str, object]:
+        """{generation, warnings, restart_needed}; a refusal carries every problem, a line each."""
+        _no_more(request)
+        if self._service.draining:
+            raise Refused("the gateway is draining: it takes no new configuration")
+        outcome = await asyncio.shield(self._service.reloader.request("control"))
+        if not outcome.ok:
+            raise Refused("\n".join(outcome.problems))
+        return {
+            "generation": outcome.generation,
+            "warnings": outcome.warnings,
+            "restart_needed": outcome.restart_needed,
+        }
+
+    async def drain(self, request: Mapping[str, object]) -> dict[str, object]:
+        """{seconds}: accepting has stopped, tunnels have so long. The process stays."""
+        _no_more(request)
+        if self._service.generations.current is None or self._service.pool is None:
+            raise Refused("the gateway has not started yet")
+        return {"seconds": self._service.drain()}
+
+    async def policy(self, request: Mapping[str, object]) -> dict[str, object]:
+        """{generation, config, loaded_at, counts, warnings} of the generation in force."""
+        _no_more(request)
+        current = self._service.generations.current
+        if current is None:
+            raise Refused("no generation is in force yet")
+        return {
+            "generation": current.number,
+            "config": current.config.path,
+            "loaded_at": current.loaded_at,
+            "counts": dict(current.counts),
+            "warnings": current.warnings,
+        }
+
+    async def explain(self, request: Mapping[str, object]) -> dict[str, object]:
+        """The decision for one question, by the image in force: what `sluice explain` prints for files."""
+        raise Refused("not built yet")
+
+
+def _no_more(request: Mapping[str, object]) -> None:
+    if request:
+        raise Refused(f"unexpected keys: {', '.join(sorted(request))}"[:200])

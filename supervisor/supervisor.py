@@ -1,0 +1,138 @@
+"""The supervisor: brings the gateway up, keeps it up, and takes it down without leaving anything behind.
+
+In order: compile the configuration, lock the control endpoint, open the sockets, start the workers, serve. Signals are
+only noted by their handlers; what they ask for is done here (CONTRACT.md section 1): HUP reloads, TERM drains and
+stops, a second TERM or INT stops now, USR1 opens the logs again. The parts know nothing of each other: service.py holds
+them.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from supervisor.errors import StartError
+from supervisor.log import Log
+from supervisor.log_writer import LogWriter
+from supervisor.process import Reaper
+from supervisor.reload import COMPILE_COMMAND
+from supervisor.service import Companion, Service
+from supervisor.workers import WORKER_COMMAND, Timing
+
+__all__ = ["Companion", "Options", "run"]
+
+FLUSH = 2.0  # seconds that the last log lines may take
+CHILDREN = 5.0  # seconds for killed children to be reaped
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a start may vary. `companions` live and die with the gateway; `on_ready` is called once it serves."""
+
+    worker_command: Sequence[str] = WORKER_COMMAND
+    compile_command: Sequence[str] = COMPILE_COMMAND
+    timing: Timing | None = None
+    companions: Sequence[Companion] = ()
+    on_ready: Callable[[], None] | None = None
+    log_format: str = "auto"  # auto | plain | json
+
+
+def run(config_path: str, options: Options | None = None) -> int:
+    """Runs the gateway of the sluice.yaml at `config_path` until it is told to end; returns the exit code."""
+    options = options or Options()
+    try:
+        return asyncio.run(_run(config_path, options))
+    except StartError as error:
+        print(f"sluice: {error}", file=sys.stderr)
+        return 1
+
+
+async def _run(config_path: str, options: Options) -> int:
+    loop = asyncio.get_running_loop()
+    writer = LogWriter("stderr")
+    plain = options.log_format == "plain" or (options.log_format == "auto" and os.isatty(2))
+    log = Log(writer.offer, plain=plain)
+    reaper = Reaper(loop)
+    reaper.start()
+    service = Service(loop, reaper, log, config_path, options.worker_command, options.compile_command, options.timing)
+    signals = _Signals(loop, service)
+    try:
+        await _serve(service, signals, options)
+    finally:
+        await service.close(CHILDREN)
+        signals.remove()
+        reaper.stop()
+        # On a thread: a stderr that takes no lines must not hold the end up for longer than this.
+        await loop.run_in_executor(None, writer.close, FLUSH)
+    return 0
+
+
+async def _serve(service: Service, signals: "_Signals", options: Options) -> None:
+    starting = asyncio.ensure_future(service.start(options.companions))
+    ending = asyncio.ensure_future(signals.end.wait())
+    await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        return
+    starting.result()
+    if options.on_ready is not None:
+        options.on_ready()
+    signals.ready()
+    await ending
+    if not signals.now.is_set():
+        stopped = asyncio.ensure_future(service.drain_and_wait())
+        now = asyncio.ensure_future(signals.now.wait())
+        await asyncio.wait({stopped, now}, return_when=asyncio.FIRST_COMPLETED)
+    await service.stop_and_wait()
+
+
+class _Signals:
+    """Notes what signals ask for. `end`: take the gateway down; `now`: without draining."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, service: Service) -> None:
+        self._loop = loop
+        self._service = service
+        self._ready = False
+        self._reload_wanted = False
+        self.end = asyncio.Event()
+        self.now = asyncio.Event()
+        self._handlers = {
+            signal.SIGHUP: self._reload,
+            signal.SIGINT: self._interrupt,
+            signal.SIGTERM: self._terminate,
+            signal.SIGUSR1: service.reopen_logs,
+        }
+        for number, handler in self._handlers.items():
+            loop.add_signal_handler(number, handler)
+
+    def remove(self) -> None:
+        """From here on they are ignored: what is left is over in a moment."""
+        for number in self._handlers:
+            self._loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
+    def ready(self) -> None:
+        """A SIGHUP that came while the gateway started is answered now."""
+        self._ready = True
+        if self._reload_wanted:
+            self._reload()
+
+    def _reload(self) -> None:
+        if self._ready:
+            self._service.reload_by_signal()
+        else:
+            self._reload_wanted = True
+
+    def _interrupt(self) -> None:
+        self.now.set()
+        self.end.set()
+
+    def _terminate(self) -> None:
+        if self.end.is_set():
+            self.now.set()
+        self.end.set()

@@ -1,0 +1,417 @@
+"""The worker slots: each has a segment and sockets for life, and one worker process after another.
+
+A slot's worker goes through these states; whoever dies is replaced on the same sockets, by whatever way it died:
+
+    starting --HELLO--> loading --LOADED--> ready --DRAIN--> draining --exit--> stopped
+        \\_________________\\________________/ exit: restarted at once the first time, then after `backoff`
+
+While a slot has no ready worker its siblings accept from its sockets (ADOPT), until its next worker is ready (RELEASE):
+a connection in its queue waits for a sibling's next turn, not for a restart (DESIGN.md section 3).
+"""
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gateway import contract
+from supervisor.bus import Bus, Hello, Loaded
+from supervisor.errors import errno_text
+from supervisor.log import Log
+from supervisor.process import Exit, Reaper, kill_group, python_command, spawn
+from supervisor.segment import Segment
+from supervisor.sockets import ListenerSockets
+
+__all__ = ["CRASH_LOOP", "WORKER_COMMAND", "Pool", "Published", "Slot", "Timing"]
+
+WORKER_COMMAND = tuple(python_command("gateway.worker"))
+CRASH_LOOP = 5  # deaths in a row, none of them after `healthy` seconds of service
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds."""
+
+    hello: float = 10.0  # from exec to HELLO
+    load: float = 10.0  # from LOAD to LOADED
+    backoff_first: float = 0.1
+    backoff_most: float = 10.0
+    healthy: float = 10.0  # of service, after which earlier deaths are forgotten
+    stop: float = 2.0  # from STOP to SIGKILL
+    drain_grace: float = 5.0  # past the drain time, before SIGKILL
+
+
+@dataclass(slots=True)
+class Slot:
+    """One slot. `pid` is None while it has no process; `failures` are deaths in a row."""
+
+    number: int
+    segment: Segment
+    state: str = "stopped"
+    pid: int | None = None
+    last_pid: int | None = None
+    channel: socket.socket | None = None
+    timer: asyncio.TimerHandle | None = None
+    generation: int = 0
+    restarts: int = 0
+    failures: int = 0
+    ready_since: float = 0.0
+    adopted: bool = False
+    last_exit: str = ""
+    last_error: str = ""
+    waiting: dict[int, asyncio.Future[str]] = field(default_factory=dict)  # by generation; the answer is an error or ""
+
+    def cancel_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What every new worker is given: one generation. `image` is the sealed memfd, kept open by its owner."""
+
+    number: int
+    image: int
+    settings: Mapping[str, object]
+
+
+class Pool:
+    """All slots. Everything is called from the event loop, and nothing blocks."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        reaper: Reaper,
+        log: Log,
+        sockets: ListenerSockets,
+        *,
+        command: Sequence[str] = WORKER_COMMAND,
+        timing: Timing | None = None,
+    ) -> None:
+        self._loop = loop
+        self._reaper = reaper
+        self._log = log
+        self._sockets = sockets
+        self._command = list(command)
+        self.timing = timing or Timing()
+        self.slots: list[Slot] = []
+        self.bus: Bus | None = None
+        self.current: Published | None = None
+        self.ending = False  # draining or stopping: nobody is replaced
+        self._stopped = asyncio.Event()
+        self._changed = asyncio.Event()
+        try:
+            for number in range(len(sockets.sockets)):
+                self.slots.append(Slot(number, Segment(number)))
+        except BaseException:
+            self.close()
+            raise
+
+    # Asked by others.
+
+    def pid_of(self, slot: int) -> int | None:
+        """For the bus: who lives in a slot."""
+        return self.slots[slot].pid if 0 <= slot < len(self.slots) else None
+
+    def last_pid_of(self, slot: int) -> int | None:
+        """For the bus: who died in a slot last."""
+        return self.slots[slot].last_pid if 0 <= slot < len(self.slots) else None
+
+    def ready(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot.state == "ready"]
+
+    def hopeless(self) -> str:
+        """Why no worker has ever become ready, once that is a crash loop; "" otherwise."""
+        if all(slot.failures >= CRASH_LOOP and not slot.ready_since for slot in self.slots):
+            return self.slots[0].last_exit
+        return ""
+
+    def describe(self) -> list[dict[str, object]]:
+        """For `stats`."""
+        return [
+            {
+                "slot": slot.number,
+                "pid": slot.pid,
+                "state": slot.state,
+                "generation": slot.generation,
+                "restarts": slot.restarts,
+                "crash_loop": slot.failures >= CRASH_LOOP,
+                "last_exit": slot.last_exit or None,
+                "last_error": slot.last_error or None,
+            }
+            for slot in self.slots
+        ]
+
+    # Starting, publishing, ending.
+
+    def start(self, generation: Published) -> None:
+        """Starts a worker in every slot; each gets `generation` when it says HELLO."""
+        self.current = generation
+        for slot in self.slots:
+            self._start(slot)
+
+    async def wait_ready(self, timeout: float) -> None:
+        """Returns once every slot is ready, none can be (see hopeless), or `timeout` seconds are over."""
+        deadline = self._loop.time() + timeout
+        while len(self.ready()) < len(self.slots) and not self.hopeless() and not self.ending:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), deadline - self._loop.time())
+            except TimeoutError:
+                return
+
+    async def publish(self, generation: Published) -> list[str]:
+        """Hands a generation to every live worker and waits for all of them. Returns what went wrong, worker by
+        worker."""
+        self.current = generation
+        waiting = {}
+        for slot in self.slots:
+            if slot.state in ("loading", "ready"):
+                slot.waiting[generation.number] = waiting[slot.number] = self._loop.create_future()
+                self._give(slot, generation)
+        if waiting:
+            await asyncio.wait(waiting.values(), timeout=self.timing.load)
+        problems = []
+        for number, answer in waiting.items():
+            self.slots[number].waiting.pop(generation.number, None)
+            late = f"no answer within {self.timing.load:g} s"
+            error = answer.result() if answer.done() else late
+            if error:
+                self.slots[number].last_error = error
+                problems.append(f"worker {number} keeps generation {self.slots[number].generation}: {error}")
+            answer.cancel()
+        return problems
+
+    def drain(self, seconds: float) -> None:
+        """No new connections; workers end with their last tunnel, at the latest after `seconds`."""
+        self.ending = True
+        for slot in self.slots:
+            if slot.state == "draining":
+                continue
+            slot.cancel_timer()
+            if slot.pid is None:
+                slot.state = "stopped"
+            elif slot.state == "ready" and self._send(slot, {"op": contract.DRAIN, "seconds": seconds}):
+                slot.state = "draining"
+                slot.timer = self._loop.call_later(
+                    seconds + self.timing.drain_grace, self._kill, slot, "it did not drain in time"
+                )
+            else:
+                self._kill(slot, "")  # it serves nobody yet
+        # The workers hold copies and accept what is queued; ours would only keep a queue that nobody empties.
+        self._sockets.close()
+        self._check_stopped()
+
+    def stop(self) -> None:
+        """Ends every worker now: STOP, and SIGKILL for whoever does not."""
+        self.ending = True
+        for slot in self.slots:
+            slot.cancel_timer()
+            if slot.pid is None:
+                slot.state = "stopped"
+            elif self._send(slot, {"op": contract.STOP}):
+                slot.state = "draining"
+                slot.timer = self._loop.call_later(self.timing.stop, self._kill, slot, "it did not stop in time")
+            else:
+                self._kill(slot, "")
+        self._sockets.close()
+        self._check_stopped()
+
+    async def wait_stopped(self) -> None:
+        """After drain() or stop(): until the last worker has been reaped."""
+        await self._stopped.wait()
+
+    def kill_all(self) -> None:
+        """The last resort of a failing supervisor."""
+        self.ending = True
+        for slot in self.slots:
+            slot.cancel_timer()
+            if slot.pid is not None:
+                kill_group(slot.pid)
+
+    def close(self) -> None:
+        """Gives back what belongs to the slots. Only once no worker is left."""
+        for slot in self.slots:
+            slot.cancel_timer()
+            if slot.channel is not None:
+                slot.channel.close()
+            slot.segment.close()
+        self.slots = []
+        self._sockets.close()
+
+    # What workers say.
+
+    def on_hello(self, number: int, message: Hello) -> None:
+        slot = self.slots[number]
+        if slot.state != "starting" or message.pid != slot.pid or self.current is None:
+            return
+        slot.state = "loading"
+        slot.cancel_timer()
+        slot.timer = self._loop.call_later(
+            self.timing.load, self._kill, slot, "it did not load its first generation in time"
+        )
+        self._give(slot, self.current)
+
+    def on_loaded(self, number: int, message: Loaded) -> None:
+        slot = self.slots[number]
+        error = "" if message.ok else message.error or "no reason given"
+        if message.ok:
+            slot.generation = message.generation
+            slot.last_error = ""
+        else:
+            slot.last_error = error
+            self._log.error(
+                "load_failed",
+                "a worker cannot load a generation",
+                slot=number,
+                generation=message.generation,
+                error=error,
+            )
+        answer = slot.waiting.pop(message.generation, None)
+        if answer is not None and not answer.done():
+            answer.set_result(error)
+        if slot.state == "loading" and self.current is not None and message.generation == self.current.number:
+            if message.ok:
+                self._became_ready(slot)
+            else:
+                self._kill(slot, "it cannot load its first generation")
+
+    def on_drained(self, number: int) -> None:
+        self._log.debug("drained", "a worker has no tunnel left", slot=number)
+
+    # The life of one slot.
+
+    def _start(self, slot: Slot) -> None:
+        slot.timer = None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [
+            *self._command,
+            *(
+                "--slot",
+                str(slot.number),
+                "--slots",
+                str(len(self.slots)),
+                "--listeners",
+                str(len(self._sockets.addresses)),
+            ),
+            *("--bus", self.bus.endpoint if self.bus is not None else ""),
+        ]
+        try:
+            ours.setblocking(False)
+            pid = spawn(command, [theirs.fileno(), slot.segment.fd, *self._sockets.descriptors()], block=True)
+        except OSError as error:
+            ours.close()
+            self._lost(slot, f"it could not be started: {errno_text(error)}")
+            return
+        finally:
+            theirs.close()
+        slot.pid, slot.channel, slot.state = pid, ours, "starting"
+        slot.generation = 0
+        self._reaper.watch(pid, lambda ended: self._on_exit(slot, ended))
+        slot.timer = self._loop.call_later(self.timing.hello, self._kill, slot, "it did not say HELLO in time")
+        self._log.debug("worker_started", "a worker was started", slot=slot.number, pid=pid)
+
+    def _give(self, slot: Slot, generation: Published) -> None:
+        """The image on the channel, then its announcement on the bus."""
+        error = ""
+        try:
+            if slot.channel is not None:
+                packet = msgspec.msgpack.encode({"generation": generation.number})
+                socket.send_fds(slot.channel, [packet], [generation.image])
+        except BlockingIOError:
+            error = "it does not read its channel"
+        except OSError as failure:
+            error = f"its channel is broken: {errno_text(failure)}"
+        if not error and not self._send(
+            slot, {"op": contract.LOAD, "generation": generation.number, "settings": generation.settings}
+        ):
+            error = "it does not read the bus"
+        if error:
+            answer = slot.waiting.get(generation.number)
+            if answer is not None and not answer.done():
+                answer.set_result(error)
+            if slot.state == "loading":
+                self._kill(slot, error)
+
+    def _became_ready(self, slot: Slot) -> None:
+        slot.cancel_timer()
+        slot.state = "ready"
+        slot.ready_since = self._loop.time()
+        slot.timer = self._loop.call_later(self.timing.healthy, self._became_healthy, slot)
+        if slot.adopted:
+            slot.adopted = False
+            self._tell_siblings(slot, contract.RELEASE)
+        for orphan in self.slots:
+            if orphan.adopted:
+                self._send(slot, {"op": contract.ADOPT, "slot": orphan.number})
+        self._changed.set()
+
+    def _became_healthy(self, slot: Slot) -> None:
+        slot.timer = None
+        if slot.failures >= CRASH_LOOP:
+            self._log.info("crash_loop_over", "a worker serves again", slot=slot.number)
+        slot.failures = 0
+
+    def _on_exit(self, slot: Slot, ended: Exit) -> None:
+        slot.cancel_timer()
+        slot.pid, slot.last_pid = None, slot.pid
+        if slot.channel is not None:
+            slot.channel.close()
+            slot.channel = None
+        slot.segment.reap()
+        for answer in slot.waiting.values():
+            if not answer.done():
+                answer.set_result("")  # no live worker any more; the next one in its slot gets the current generation
+        slot.waiting.clear()
+        self._lost(slot, str(ended), ended.clean)
+
+    def _lost(self, slot: Slot, why: str, clean: bool = False) -> None:
+        """The slot has no process (any more): replace it, unless all are ending."""
+        slot.last_exit = why
+        if self.ending:
+            slot.state = "stopped"
+            if not clean:
+                self._log.debug("worker_ended", "a worker ended while stopping", slot=slot.number, how=why)
+            self._check_stopped()
+            return
+        delay = 0.0
+        if slot.failures:
+            delay = min(self.timing.backoff_most, self.timing.backoff_first * 2 ** min(slot.failures - 1, 20))
+        slot.failures += 1
+        slot.restarts += 1
+        slot.state = "backoff"
+        if not slot.adopted:
+            slot.adopted = True
+            self._tell_siblings(slot, contract.ADOPT)
+        if slot.failures == CRASH_LOOP:
+            self._log.error(
+                "crash_loop", f"{CRASH_LOOP} workers in a row died soon after their start", slot=slot.number, how=why
+            )
+        self._log.warning("worker_lost", "a worker ended and is replaced", slot=slot.number, how=why, restart_in=delay)
+        # Never from here at once: a spawn that fails would come back to this line.
+        slot.timer = self._loop.call_later(delay, self._start, slot)
+        self._changed.set()
+
+    def _kill(self, slot: Slot, why: str) -> None:
+        slot.timer = None
+        if slot.pid is None:
+            return
+        if why:
+            self._log.error("worker_killed", "a worker is killed", slot=slot.number, pid=slot.pid, why=why)
+        kill_group(slot.pid)
+
+    def _tell_siblings(self, slot: Slot, op: str) -> None:
+        for sibling in self.slots:
+            if sibling is not slot and sibling.state == "ready":
+                self._send(sibling, {"op": op, "slot": slot.number})
+
+    def _send(self, slot: Slot, message: Mapping[str, object]) -> bool:
+        return self.bus is not None and self.bus.send(slot.number, message)
+
+    def _check_stopped(self) -> None:
+        self._changed.set()
+        if self.ending and all(slot.pid is None for slot in self.slots):
+            self._stopped.set()
