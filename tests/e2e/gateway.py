@@ -187,11 +187,15 @@ class Gateway:
         except OSError:
             return False
 
+    def process_signal(self, number: int) -> None:
+        """Sends a signal to the supervisor."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
         """Ends it; its exit code."""
-        assert self.process is not None
-        self.process.send_signal(with_signal)
-        return self.process.wait(PATIENCE)
+        self.process_signal(with_signal)
+        return self.ended()
 
     def ended(self) -> int:
         """The exit code of a gateway that ends by itself."""
