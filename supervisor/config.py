@@ -10,7 +10,7 @@ from typing import Final, Literal, cast
 import msgspec
 
 from gateway.contract import DnsSettings, LimitSettings, ListenerSettings, Settings
-from supervisor.problems import Problem
+from supervisor.problems import Place, Problem
 
 Level = Literal["debug", "info", "warning", "error"]
 Protocol = Literal["auto", "socks5", "http"]
@@ -48,9 +48,10 @@ class Gateway(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """Where policy comes from. `paths` are absolute."""
+    """Where policy comes from. `paths` are absolute; `places`, one for each, say where sluice.yaml names them."""
 
     paths: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
     passthrough: bool = False
     audit: bool = False
 
@@ -64,10 +65,11 @@ class Network(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """How sources are recognised. `users` is an absolute path, None = no users."""
+    """How sources are recognised. `users` is an absolute path, None = no users; `users_place` is where it is named."""
 
     networks: tuple[Network, ...] = ()
     users: str | None = None
+    users_place: Place = Place("")
 
 
 class Addresses(msgspec.Struct, frozen=True):

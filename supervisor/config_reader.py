@@ -176,6 +176,7 @@ class _Reader:
         return Identity(
             networks=tuple(fields.each("networks", lambda node: self.network(node, seen))),
             users=fields.read("users", self.file, None),
+            users_place=node.place if (node := fields.get("users")) else Place(self.path),
         )
 
     def network(self, node: Node, seen: dict[str, Node]) -> Network:
@@ -212,8 +213,12 @@ class _Reader:
 
     def policy(self, top: Fields) -> Policy:
         fields = self.section(top, "policy", "paths", "passthrough", "audit")
+        paths: dict[str, Place] = {}
+        for path, place in fields.each("paths", lambda node: (self.file(node), node.place)):
+            paths.setdefault(path, place)
         return Policy(
-            paths=tuple(dict.fromkeys(fields.each("paths", self.file))),
+            paths=tuple(paths),
+            places=tuple(paths.values()),
             passthrough=fields.read("passthrough", Node.boolean, False),
             audit=fields.read("audit", Node.boolean, False),
         )

@@ -14,17 +14,18 @@ _BLANK: Final = re.compile(r"[ \t\r\n]*")
 _LITERAL: Final = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
 
-def parse_json(text: str, file: str, problems: Problems) -> list[Node]:
+def parse_json(text: str, file: str, problems: Problems, kind: type[Node] = Node) -> list[Node]:
     """The one document of a JSON file. Raises Invalid where it is not JSON; duplicate keys go to `problems`."""
-    reader = _Reader(text, file, problems)
+    reader = _Reader(text, file, problems, kind)
     return [reader.document()]
 
 
 class _Reader:
     """A recursive descent over one text, its depth bounded by MOST_DEPTH."""
 
-    def __init__(self, text: str, file: str, problems: Problems) -> None:
+    def __init__(self, text: str, file: str, problems: Problems, kind: type[Node]) -> None:
         self.text = text
+        self.kind = kind
         self.file = file
         self.problems = problems
         self.at = 0
@@ -54,7 +55,7 @@ class _Reader:
             raise Invalid(self.place(self.at), f"nested deeper than {MOST_DEPTH} levels")
         first = self.blank()
         place = self.place(self.at)
-        node = Node(self.file, place.line, place.column, "")
+        node = self.kind(self.file, place.line, place.column, "")
         if first == "{":
             node.value = self.mapping(depth)
         elif first == "[":

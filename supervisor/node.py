@@ -32,6 +32,7 @@ class Node:
     """A scalar (`value` is text), a list, or a mapping (key text -> key node and value node), and its place."""
 
     __slots__ = ("column", "file", "line", "plain", "value")
+    secret = False  # values are never quoted in messages
 
     def __init__(self, file: str, line: int, column: int, value: "Value", plain: bool = False) -> None:
         """`plain` = a scalar without quotes, which may stand for null, a boolean or a number."""
@@ -65,11 +66,10 @@ class Node:
             return "a mapping"
         if isinstance(self.value, list):
             return "a list"
-        if not self.plain:
-            return f"the text {quote(self.value)}"
-        if self.value in _NULL:
+        if self.is_null:
             return "nothing"
-        return f"{self._plain_type()} {quote(self.value)}"
+        words = self._plain_type() if self.plain else "the text"
+        return words if self.secret else f"{words} {quote(self.value)}"
 
     def _plain_type(self) -> str:
         text = str(self.value)
@@ -87,7 +87,7 @@ class Node:
         """A text; what YAML takes for a boolean or a number must be quoted."""
         text = self.text()
         if self.plain and self._plain_type() != "the text":
-            raise self.unexpected("a text", f'put it in quotes: "{text}"' if len(text) < 80 else "put it in quotes")
+            raise self.unexpected("a text", quoting_hint(self))
         return text
 
     def choice(self, *names: Word) -> Word:
@@ -185,6 +185,19 @@ class Node:
     def fields(self, known: Iterable[str], problems: Problems, null_is_absent: bool = False) -> "Fields":
         """The mapping's fields; every unknown key is an error of its own."""
         return Fields(self, tuple(known), problems, null_is_absent)
+
+
+class SecretNode(Node):
+    """A value of a file whose contents must not be repeated: password hashes."""
+
+    __slots__ = ()
+    secret = True
+
+
+def quoting_hint(node: Node) -> str:
+    """The suggestion to quote a scalar."""
+    short = isinstance(node.value, str) and len(node.value) < 80 and not node.secret
+    return f'put it in quotes: "{node.value}"' if short else "put it in quotes"
 
 
 Value = str | list[Node] | dict[str, tuple[Node, Node]]

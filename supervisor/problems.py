@@ -68,8 +68,12 @@ class Problems(Exception):
 
     def warning(self, place: Place, message: str, suggestion: str = "") -> None:
         """Something that works, and probably not as meant."""
+        self.warn(Problem(place.file, place.line, place.column, message, suggestion))
+
+    def warn(self, problem: Problem) -> None:
+        """A warning that is at hand as a value."""
         if len(self.warnings) < self.most:
-            self.warnings.append(Problem(place.file, place.line, place.column, message, suggestion))
+            self.warnings.append(problem)
         else:
             self.warnings_left_out += 1
 

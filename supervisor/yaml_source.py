@@ -11,7 +11,7 @@ from typing import Final
 import yaml
 
 from supervisor.json_source import MOST_DEPTH, add_key, parse_json
-from supervisor.node import Node
+from supervisor.node import Node, quoting_hint
 from supervisor.problems import Invalid, Place, Problems, quote
 
 MOST_BYTES: Final = 16 << 20
@@ -51,19 +51,19 @@ def read_descriptor(descriptor: int, place: Place, most: int) -> bytes:
     return b"".join(parts)
 
 
-def load_documents(path: str, problems: Problems) -> list[Node]:
+def load_documents(path: str, problems: Problems, kind: type[Node] = Node) -> list[Node]:
     """All documents of a YAML or JSON (by its name) file, null ones too. Raises Invalid when it cannot be read."""
     text = _decode(read_file(path), path)
     if path.endswith(".json"):
         if not text.strip(" \t\r\n"):
             raise Invalid(Place(path), "the file is empty")
-        return parse_json(text, path, problems)
-    return parse_yaml(text, path, problems)
+        return parse_json(text, path, problems, kind)
+    return parse_yaml(text, path, problems, kind)
 
 
-def load_document(path: str, problems: Problems) -> Node:
+def load_document(path: str, problems: Problems, kind: type[Node] = Node) -> Node:
     """The one document of a file. Raises Invalid when it is empty or holds several."""
-    documents = load_documents(path, problems)
+    documents = load_documents(path, problems, kind)
     if not documents or (len(documents) == 1 and documents[0].is_null):
         raise Invalid(Place(path), "the file is empty", "write {} if every default is meant")
     if len(documents) > 1:
@@ -71,9 +71,9 @@ def load_document(path: str, problems: Problems) -> Node:
     return documents[0]
 
 
-def parse_yaml(text: str, file: str, problems: Problems) -> list[Node]:
+def parse_yaml(text: str, file: str, problems: Problems, kind: type[Node] = Node) -> list[Node]:
     """The documents of a YAML text. Raises Invalid where it is not YAML; duplicate keys go to `problems`."""
-    composer = _Composer(file, problems)
+    composer = _Composer(file, problems, kind)
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             composer.take(event)
@@ -132,8 +132,9 @@ class _Open:
 class _Composer:
     """Builds nodes from events, on a stack of its own."""
 
-    def __init__(self, file: str, problems: Problems) -> None:
+    def __init__(self, file: str, problems: Problems, kind: type[Node]) -> None:
         self.file = file
+        self.kind = kind
         self.problems = problems
         self.documents: list[Node] = []
         self.open: list[_Open] = []
@@ -159,19 +160,16 @@ class _Composer:
     def node(self, event: yaml.NodeEvent, value: str | list[Node] | dict[str, tuple[Node, Node]]) -> Node:
         mark = event.start_mark
         assert mark is not None  # libyaml marks every event
-        return Node(self.file, mark.line + 1, mark.column + 1, value)
+        return self.kind(self.file, mark.line + 1, mark.column + 1, value)
 
     def scalar(self, event: yaml.ScalarEvent) -> None:
         node = self.node(event, event.value)
         node.plain = not event.style and event.tag is None
         if event.tag is not None and event.tag not in (_STRING_TAG, "!"):
-            raise node.invalid(f"the tag {quote(event.tag)} is not supported", "write the value without a tag")
+            raise node.invalid("tags are not supported", "write the value without it")
         if node.plain and ":" in event.value and _SEXAGESIMAL.fullmatch(event.value):
-            self.problems.error(
-                node.place,
-                f"{quote(event.value)} is a base 60 number in YAML 1.1",
-                f'put it in quotes: "{event.value}"' if len(event.value) < 80 else "put it in quotes",
-            )
+            words = f"{quote(event.value)} is a base 60 number in YAML 1.1"
+            self.problems.error(node.place, words, quoting_hint(node))
         if event.anchor is not None:
             self.anchors[event.anchor] = (node, 0)
         self.place(node, 0)
@@ -179,7 +177,7 @@ class _Composer:
     def begin(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent") -> None:
         node = self.node(event, {} if isinstance(event, yaml.MappingStartEvent) else [])
         if event.tag not in _PLAIN_TAGS:
-            raise node.invalid(f"the tag {quote(str(event.tag))} is not supported", "write the value without a tag")
+            raise node.invalid("tags are not supported", "write the value without it")
         if len(self.open) >= MOST_DEPTH:
             raise node.invalid(f"nested deeper than {MOST_DEPTH} levels")
         if self.open and isinstance(self.open[-1].node.value, dict) and self.open[-1].key is None:

@@ -1,0 +1,85 @@
+"""The compile process, `python -m supervisor.compile --config PATH --result-fd N`: reads all, answers once, ends.
+
+It runs apart from the supervisor, at low priority, because it reads what people wrote: it may take long, and may run out
+of memory. It exits with 0 also for a configuration it refuses; any other status means that it crashed.
+"""
+
+import argparse
+import contextlib
+import gc
+import os
+import socket
+import time
+
+from supervisor.compilation import Report, send_result
+from supervisor.config import Config, load_config
+from supervisor.policy.compiler import Built, build_image
+from supervisor.policy.loader import load_policy
+from supervisor.problems import Place, Problems, quote
+from supervisor.users import User, load_users
+
+NICE = 10  # traffic comes first
+
+
+def compile_config(path: str) -> tuple[Report, int | None]:
+    """Compiles the sluice.yaml at `path`: the report and, when ok, the image's descriptor, which the caller closes."""
+    start = time.monotonic()
+    problems = Problems()
+    config: Config | None = None
+    users: tuple[User, ...] = ()
+    built: Built | None = None
+    try:
+        config = load_config(path)
+    except Problems as wrong:
+        problems = wrong
+    else:
+        for warning in config.warnings:
+            problems.warn(warning)
+        users = _users(config, problems)
+        policy = load_policy(config.policy.paths, config.policy.places, problems)
+        built = build_image(config, users, policy, problems)
+        if built and not built.counts["rules"] and not config.policy.passthrough:
+            hint = "name manifests in policy.paths" if not config.policy.paths else ""
+            problems.warning(Place(config.path), "there is no policy: every request will be denied", hint)
+    report = Report(
+        ok=built is not None,
+        problems=tuple(problems.errors),
+        warnings=tuple(problems.warnings),
+        problems_left_out=problems.errors_left_out,
+        warnings_left_out=problems.warnings_left_out,
+        config=config,
+        settings=config.settings() if config else None,
+        users={user.name: user.hash for user in users},
+        counts=built.counts if built else {},
+        seconds=time.monotonic() - start,
+    )
+    return report, built.descriptor if built else None
+
+
+def _users(config: Config, problems: Problems) -> tuple[User, ...]:
+    if config.identity.users is None:
+        return ()
+    if not os.path.lexists(config.identity.users):
+        words = f"the users file {quote(config.identity.users)} does not exist"
+        problems.error(config.identity.users_place, words, "`sluice user add` makes it")
+        return ()
+    return load_users(config.identity.users, problems)
+
+
+def main() -> int:
+    """Answers over the inherited socket."""
+    parser = argparse.ArgumentParser(prog="supervisor.compile", description="Compiles sluice.yaml for the supervisor.")
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--result-fd", required=True, type=int)
+    arguments = parser.parse_args()
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    gc.disable()  # the process ends before garbage counts; walking millions of nodes again and again would
+    report, image = compile_config(arguments.config)
+    with socket.socket(fileno=arguments.result_fd) as sock:
+        send_result(sock, report, image)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,208 @@
+"""From rules to the policy image: orders them, numbers them, feeds the builder. It judges no request."""
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+import supervisor.policy.builder as image
+from supervisor import machine
+from supervisor.config import Config
+from supervisor.policy.host_lists import read_list
+from supervisor.policy.loader import Policy
+from supervisor.policy.model import Rule, Selector, Text
+from supervisor.problems import Invalid, Place, Problems, quote
+from supervisor.users import User
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+TIERS: Final = {
+    "audit": image.TIER_AUDIT,
+    "allow": image.TIER_ALLOW,
+    "deny": image.TIER_DENY,
+    "hard_deny": image.TIER_HARD_DENY,
+}
+# Refused whatever rules say (DECISIONS.md section 3): a CIDR rule that allows them is a mistake.
+NEVER_LIFTED: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        *("0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "168.63.129.16/32", "100.100.100.200/32"),
+        *("::/128", "::1/128", "fe80::/10", "ff00::/8", "fd00:ec2::254/128"),
+    )
+)
+
+
+class Built(msgspec.Struct, frozen=True):
+    """A sealed memfd with the image, and what went into it."""
+
+    descriptor: int
+    counts: dict[str, int]
+
+
+def build_image(config: Config, users: tuple[User, ...], policy: Policy, problems: Problems) -> Built | None:
+    """The image of one generation; None when `problems` has errors, whether from here or from before."""
+    compiler = _Compiler(users, policy, problems)
+    compiler.allowed = tuple(ipaddress.ip_network(cidr) for cidr in config.addresses.allow)
+    try:
+        for order, rule in enumerate(sorted(policy.rules, key=lambda rule: rule.order)):
+            compiler.rule(rule, order)
+        compiler.surroundings(config)
+        if problems.errors:
+            return None
+        return Built(compiler.builder.finish_memfd(), compiler.counts)
+    except image.BuildError as wrong:
+        problems.error(Place(config.path), f"the policy cannot be compiled: {wrong}")
+        return None
+
+
+class _Compiler:
+    """Feeds one builder. A rule that cannot be built is reported, and the next one tried."""
+
+    def __init__(self, users: tuple[User, ...], policy: Policy, problems: Problems) -> None:
+        self.builder = image.ImageBuilder()
+        self.users = users
+        self.user_names = {user.name for user in users}
+        self.policy = policy
+        self.problems = problems
+        self.selectors: dict[tuple[Selector, bool], int] = {}
+        self.unknown: set[str] = set()
+        self.allowed: tuple[Network, ...] = ()
+        counted = ("files", "resources", "rules", "names", "cidrs", "users", "networks")
+        self.counts = dict.fromkeys(counted, 0) | {"files": policy.files, "resources": policy.resources}
+
+    def rule(self, rule: Rule, order: int) -> None:
+        """One rule with its destination."""
+        number = self.builder.rule(
+            rule.kind,
+            rule.namespace,
+            rule.name,
+            rule.index,
+            rule.place.file,
+            rule.place.line,
+            TIERS[rule.tier],
+            on_revoke=rule.on_revoke,
+            inner=rule.inner,
+        )
+        ports = self.builder.portset(list(rule.destination.ports))
+        selectors = [self.selector(selector, rule) for selector in rule.selectors]
+        attachment = self.builder.attach(number, TIERS[rule.tier], ports, order, selectors)
+        self.counts["rules"] += 1
+        try:
+            self.destination(rule, attachment)
+        except Invalid as wrong:
+            self.problems.add(wrong.problem)
+
+    def selector(self, selector: Selector, rule: Rule) -> int:
+        """The image's id of a selector; an allow marks it, as passthrough ends where an allow selects the source."""
+        allows = rule.tier == "allow"
+        key = (selector, allows)
+        if key not in self.selectors:
+            kind, second = principal(selector)
+            cidr = selector.cidr or None
+            self.selectors[key] = self.builder.selector(kind, selector.namespace, second, cidr, allows)
+        if selector.user and selector.user not in self.user_names | self.unknown:
+            self.unknown.add(selector.user)
+            words = f"{rule.kind} {rule.name} selects the user {quote(selector.user)}, who does not exist"
+            self.problems.warning(rule.place, words, "identity.users in sluice.yaml names the users")
+        return self.selectors[key]
+
+    def destination(self, rule: Rule, attachment: int) -> None:
+        to = rule.destination
+        if to.host is not None:
+            self.name(self.builder.host, attachment, to.host)
+            for text in to.excepts:
+                self.name(self.builder.host_except, attachment, text)
+            self.counts["names"] += 1
+        elif to.cidr:
+            self.builder.cidr(attachment, to.cidr)
+            for text in to.excepts:
+                self.builder.cidr_except(attachment, text.value)
+            self.counts["cidrs"] += 1
+            if rule.tier in ("allow", "audit"):
+                self.warn_never_lifted(rule, to.cidr)
+        elif to.hosts_from is not None:
+            self.host_list(attachment, to.hosts_from)
+
+    def name(self, add: Any, attachment: int, text: Text) -> None:
+        """A pattern; what C says of it is reported where it is written."""
+        try:
+            add(attachment, text.value.encode())
+        except image.NameProblem as wrong:
+            self.problems.error(text.place, f"{quote(text.value)} is not a host name: {wrong.rule}")
+
+    def host_list(self, attachment: int, path: Text) -> None:
+        """All names of a list file. An error names its line and the rule broken, never what stands there."""
+        data = read_list(path, self.policy.roots)
+        try:
+            names = self.builder.host_list(attachment, data)
+        except image.NameProblem as wrong:
+            self.problems.error(Place(path.value, wrong.line, 1), f"not a host name: {wrong.rule}")
+            return
+        if not names:
+            self.problems.warning(Place(path.value), "the list holds no name: the rule matches nothing")
+        self.counts["names"] += names
+
+    def warn_never_lifted(self, rule: Rule, cidr: str) -> None:
+        """A mistake, unless addresses.allow lifts the guard."""
+        network = ipaddress.ip_network(cidr)
+        if any(within(network, allowed) for allowed in self.allowed):
+            return
+        if any(within(network, block) for block in NEVER_LIFTED):
+            words = f"the address guard refuses {cidr} whatever rules say"
+            self.problems.warning(rule.place, words, "addresses.allow in sluice.yaml lifts it")
+
+    def surroundings(self, config: Config) -> None:
+        """Everything of sluice.yaml that decisions need."""
+        for user in self.users:
+            self.builder.user(user.name, user.namespace, user.service_account)
+        for network in config.identity.networks:
+            self.builder.network(network.cidr, network.namespace, network.service_account)
+        for cidr in config.addresses.allow:
+            self.builder.guard(cidr, True)
+        for cidr in config.addresses.deny:
+            self.builder.guard(cidr, False)
+        for cidr, port in own_endpoints(config):
+            self.builder.own(cidr, port)
+        flags = image.IMAGE_HAS_POLICY if self.counts["rules"] or config.policy.passthrough else 0
+        flags |= image.IMAGE_PASSTHROUGH if config.policy.passthrough else 0
+        flags |= image.IMAGE_AUDIT if config.policy.audit else 0
+        self.builder.flags(flags)
+        self.counts |= {"users": len(self.users), "networks": len(config.identity.networks)}
+
+
+def principal(selector: Selector) -> tuple[int, str]:
+    """The principal kind of a selector, and its second text."""
+    if selector.service_account:
+        return image.PRINCIPAL_SERVICE_ACCOUNT, selector.service_account
+    if selector.identity:
+        kind = image.PRINCIPAL_NAMESPACE_IDENTITY if selector.namespace else image.PRINCIPAL_IDENTITY
+        return kind, selector.identity
+    if selector.user:
+        kind = image.PRINCIPAL_NAMESPACE_USER if selector.namespace else image.PRINCIPAL_USER
+        return kind, selector.user
+    return image.PRINCIPAL_NAMESPACE if selector.namespace else image.PRINCIPAL_MESH, ""
+
+
+def own_endpoints(config: Config, proc: str = machine.PROC) -> Iterator[tuple[str, int]]:
+    """CIDR and port of everything this gateway listens on: a tunnel to itself is refused always."""
+    ports = {listener.port for listener in config.listeners}
+    bound = [(listener.host, listener.port) for listener in config.listeners]
+    bound += [(config.admin.host, config.admin.port), *([config.metrics] if config.metrics else [])]
+    found = {(address, port) for address in config.gateway.service_addresses for port in ports}
+    for host, port in bound:
+        # The unspecified addresses reach the machine itself (connect(2) to 0.0.0.0 is one to 127.0.0.1).
+        found |= {(host, port), ("0.0.0.0", port), ("::", port)}
+        if host in ("0.0.0.0", "::"):
+            found |= {(cidr, port) for cidr in machine.local_networks(proc)}
+    for text, port in sorted(found):
+        network = ipaddress.ip_network(text)
+        yield str(network), port
+        if network.version == 4:
+            yield f"::ffff:{network.network_address}/{96 + network.prefixlen}", port
+
+
+def within(inner: Network, outer: Network) -> bool:
+    """Whether all of `inner` lies in `outer`."""
+    if isinstance(inner, ipaddress.IPv4Network):
+        return isinstance(outer, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(outer, ipaddress.IPv6Network) and inner.subnet_of(outer)

@@ -1,0 +1,264 @@
+"""Sluice's own dialect: EgressPolicy and ClusterEgressPolicy, sluice.dev/v1alpha1 (DECISIONS.md section 6).
+
+An EgressPolicy selects only sources of its own namespace; whatever stands in `from` narrows within it. A manifest
+without a namespace is a ClusterEgressPolicy, whichever of the two it says it is.
+"""
+
+import os
+from typing import Final
+
+from supervisor.node import Fields, Node, each
+from supervisor.policy.host_lists import inside, outside
+from supervisor.policy.hosts import host_pattern, read_excepts
+from supervisor.policy.manifest import TOP, Manifest, Metadata, read_metadata
+from supervisor.policy.model import Destination, Inner, OnRevoke, Range, Rule, Selector, Text, Tier
+from supervisor.problems import Invalid, Problems, did_you_mean, quote
+from supervisor.words import identity_uri, namespace_name, object_name, user_name
+
+GROUP: Final = "sluice.dev"
+VERSION: Final = "v1alpha1"
+NAMESPACED: Final = "EgressPolicy"
+CLUSTER: Final = "ClusterEgressPolicy"
+KINDS: Final = (NAMESPACED, CLUSTER)
+
+SPEC: Final = ("from", "to", "action", "hard", "onRevoke", "upstream", "sourceAddress", "tls", "innerName")
+FROM: Final = ("namespace", "serviceAccount", "identity", "user", "cidr")
+TO: Final = ("host", "cidr", "hostsFrom", "ports", "except")
+NOT_BUILT: Final = {
+    "upstream": "without it connections are dialed directly",
+    "sourceAddress": "without it the system chooses",
+    "tls": "without it bytes are carried as they come",
+}
+ACTIONS: Final[dict[str, Tier]] = {"Allow": "allow", "Deny": "deny", "Audit": "audit"}
+ON_REVOKE: Final[tuple[OnRevoke, ...]] = ("kill", "drain", "keep")
+INNERS: Final[tuple[Inner, ...]] = ("enforce", "audit", "off")
+
+
+def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> list[Rule]:
+    """The rules of one resource, one for each item of `to`. Host lists must lie in one of `roots` (real paths)."""
+    top = manifest.node.fields(TOP, problems)
+    nameless = Metadata("", None, None, None)
+    metadata = top.need("metadata", lambda node: read_metadata(node, problems), nameless)
+    if manifest.kind == CLUSTER and metadata.namespace_node is not None:
+        where = metadata.namespace_node.place
+        problems.error(where, f"a {CLUSTER} has no namespace", f"remove it, or write kind: {NAMESPACED}")
+    spec = top.get("spec")
+    if spec is None:
+        raise manifest.node.invalid("`spec` is missing")
+    return _Resource(metadata, roots, problems).rules(spec)
+
+
+class _Resource:
+    """Reads one `spec`."""
+
+    def __init__(self, metadata: Metadata, roots: tuple[str, ...], problems: Problems) -> None:
+        self.metadata = metadata
+        self.namespace = metadata.namespace or ""
+        self.kind = NAMESPACED if self.namespace else CLUSTER
+        self.roots = roots
+        self.problems = problems
+
+    def rules(self, spec: Node) -> list[Rule]:
+        fields = spec.fields(SPEC, self.problems)
+        for name, hint in NOT_BUILT.items():
+            if node := fields.get(name):
+                self.problems.error(node.place, f"{quote(name)} is not built yet", hint)
+        tier = self.tier(fields)
+        on_revoke = fields.read("onRevoke", lambda node: node.choice(*ON_REVOKE), None)
+        inner = fields.read("innerName", lambda node: node.choice(*INNERS), None)
+        if inner and tier in ("deny", "hard_deny") and (node := fields.get("innerName")):
+            self.problems.warning(node.place, "innerName has no effect on a rule that denies")
+        selectors = self.selectors(fields)
+        rules = []
+        for index, (node, destination) in enumerate(self.destinations(fields)):
+            if destination is None:
+                continue
+            rules.append(
+                Rule(
+                    kind=self.kind,
+                    namespace=self.namespace,
+                    name=self.metadata.name,
+                    index=index,
+                    place=node.place,
+                    tier=tier,
+                    selectors=selectors,
+                    destination=destination,
+                    created=self.metadata.created,
+                    on_revoke=on_revoke,
+                    inner=inner,
+                )
+            )
+        return rules
+
+    def tier(self, fields: Fields) -> Tier:
+        """`action` and `hard`."""
+        word = fields.need("action", lambda node: node.choice(*ACTIONS), "Deny", "write action: Allow, Deny or Audit")
+        hard = fields.read("hard", Node.boolean, False)
+        node = fields.get("hard")
+        if not hard or node is None:
+            return ACTIONS[word]
+        if word != "Deny":
+            self.problems.error(node.place, f"only Deny can be hard, not {word}")
+        elif self.namespace:
+            self.problems.error(node.place, f"an {NAMESPACED} cannot be hard", f"write a {CLUSTER}")
+        return "hard_deny"
+
+    # from
+
+    def selectors(self, fields: Fields) -> tuple[Selector, ...]:
+        """Who is selected; without `from` every workload of the namespace, or of the mesh."""
+        node = fields.get("from")
+        if node is None:
+            return (Selector(namespace=self.namespace),)
+        found: dict[Selector, Node] = {}
+        for item in self.filled(node, "selects nobody (without `from` every workload is selected)"):
+            try:
+                selector = self.selector(item)
+            except Invalid as wrong:
+                self.problems.add(wrong.problem)
+                continue
+            if selector in found:
+                where = f"it is first listed in line {found[selector].line}"
+                self.problems.error(item.place, "duplicate item in `from`", where)
+            found.setdefault(selector, item)
+        return tuple(found)
+
+    def selector(self, item: Node) -> Selector:
+        before = len(self.problems.errors)
+        fields = item.fields(FROM, self.problems)
+        selector = Selector(
+            namespace=fields.read("namespace", namespace_name, self.namespace),
+            service_account=fields.read("serviceAccount", object_name, ""),
+            identity=fields.read("identity", identity_uri, ""),
+            user=fields.read("user", user_name, ""),
+            cidr=fields.read("cidr", Node.cidr, ""),
+        )
+        if len(self.problems.errors) > before:
+            return selector
+        if not item.mapping():
+            raise item.invalid("an empty item in `from`", "one of " + ", ".join(FROM))
+        if self.namespace and selector.namespace != self.namespace:
+            raise item.invalid(
+                f"an {NAMESPACED} in {self.namespace} cannot select sources of {selector.namespace}",
+                f"move it to that namespace, or write a {CLUSTER}",
+            )
+        if sum(map(bool, (selector.service_account, selector.identity, selector.user))) > 1:
+            raise item.invalid("at most one of serviceAccount, identity and user", "write several items")
+        if selector.service_account and not selector.namespace:
+            raise item.invalid("a serviceAccount needs its namespace here", "add namespace: to the item")
+        if selector.identity:
+            # Nothing presents a certificate before tls listeners are built.
+            self.problems.warning(item.place, "no source can present an identity yet: this item matches nobody")
+        return selector
+
+    # to
+
+    def destinations(self, fields: Fields) -> list[tuple[Node, Destination | None]]:
+        """Every item of `to` with what it means; None where something is wrong with it."""
+        node = fields.get("to")
+        if node is None:
+            self.problems.error(fields.node.place, "`to` is missing", 'for every name write to: [{host: "*"}]')
+            return []
+        results: list[tuple[Node, Destination | None]] = []
+        seen: dict[object, Node] = {}
+        for item in self.filled(node, "matches nothing"):
+            try:
+                destination = self.destination(item)
+                self.unique(item, destination, seen)
+                results.append((item, destination))
+            except Invalid as wrong:
+                self.problems.add(wrong.problem)
+                results.append((item, None))
+        return results
+
+    def unique(self, item: Node, destination: Destination, seen: dict[object, Node]) -> None:
+        """The same item twice is a slip: most likely one of the two was meant to be another."""
+        key = (
+            destination.host and destination.host.value,
+            destination.cidr,
+            destination.hosts_from and destination.hosts_from.value,
+            tuple(sorted(destination.ports)),
+            frozenset(text.value for text in destination.excepts),
+        )
+        if key in seen:
+            where = f"it is first listed in line {seen[key].line}"
+            raise item.invalid("duplicate rule: the same item of `to` twice", where)
+        seen[key] = item
+
+    def destination(self, item: Node) -> Destination:
+        fields = item.fields(TO, self.problems)
+        given = [name for name in ("host", "cidr", "hostsFrom") if fields.get(name) is not None]
+        if len(given) != 1:
+            names = "host, cidr and hostsFrom"
+            if not given:
+                raise item.invalid(f"one of {names} is missing", did_you_mean("host", item.mapping()) and "write host:")
+            raise item.invalid(f"exactly one of {names} may be set, found {' and '.join(given)}", "write several items")
+        host = fields.read("host", host_pattern, None)
+        cidr = fields.read("cidr", Node.cidr, "")
+        any_port: tuple[Range, ...] = ()
+        ports = fields.read("ports", self.ports, any_port)
+        hosts_from = fields.read("hostsFrom", self.hosts_from, None)
+        excepts: tuple[Text, ...] = ()
+        if node := fields.get("except"):
+            items = self.filled(node, "excepts nothing")
+            if hosts_from is not None:
+                raise node.invalid("`except` is not built for hostsFrom", "leave those names out of the list")
+            if host is not None or cidr:
+                excepts = read_excepts(items, host, cidr, self.problems)
+        return Destination(host=host, cidr=cidr, hosts_from=hosts_from, ports=ports, excepts=excepts)
+
+    def ports(self, node: Node) -> tuple[Range, ...]:
+        """Numbers and "low-high" ranges; none may lie in another."""
+        found: list[Range] = []
+        items = self.filled(node, "matches no port (without `ports` any port matches)")
+        for item, (low, high) in each(items, _port_item, self.problems):
+            for other in found:
+                if low <= other[1] and other[0] <= high:
+                    words = f"duplicate port: {_range_text((low, high))} and {_range_text(other)} overlap"
+                    self.problems.error(item.place, words)
+                    break
+            found.append((low, high))
+        return tuple(found)
+
+    def hosts_from(self, node: Node) -> Text:
+        """A path, relative to the manifest; inside a policy path once every symlink is followed."""
+        text = node.text()
+        if not text or "\0" in text:
+            raise node.unexpected("a path")
+        if os.path.isabs(text):
+            raise node.invalid("a hostsFrom path is relative to the manifest", "list files lie beside it")
+        path = os.path.join(os.path.dirname(node.file), text)
+        if not inside(os.path.realpath(path), self.roots):
+            raise node.invalid(*outside(text))
+        return Text(path, node.place)
+
+    def filled(self, node: Node, empty: str) -> list[Node]:
+        """The items of a list. An empty one, or nothing at all, is an error: was something commented out?"""
+        if node.is_null or node.value == []:
+            self.problems.error(node.place, f"the list is empty: it {empty}")
+            return []
+        return node.items()
+
+
+def _port_item(node: Node) -> tuple[Node, Range]:
+    expected = 'a port (443) or a range ("8000-8100")'
+    if isinstance(node.value, str) and not node.is_null:
+        low, dash, high = node.value.partition("-")
+        if node.plain and not dash:
+            port = node.integer(1, 65535)
+            return node, (port, port)
+        if dash and _is_number(low) and _is_number(high):
+            if not 1 <= int(low) <= int(high) <= 65535:
+                raise node.invalid(f"{quote(node.value)} is no port range", "the lower port first, 1 to 65535")
+            return node, (int(low), int(high))
+        if _is_number(node.value):
+            raise node.unexpected(expected, f"remove the quotes: {node.value}")
+    raise node.unexpected(expected)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and not (len(text) > 1 and text[0] == "0")
+
+
+def _range_text(ports: Range) -> str:
+    return str(ports[0]) if ports[0] == ports[1] else f"{ports[0]}-{ports[1]}"
