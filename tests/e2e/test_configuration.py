@@ -34,7 +34,9 @@ MISTAKES: Final = {
     "missing users": ("identity: {users: nobody.yaml}\n", GOOD, ["nobody.yaml"]),
     "policy: not YAML": ("", "kind: {\n", ["policy.yaml:2:1"]),
     "policy: unknown key": ("", GOOD.replace("  to:", "  too:"), ["policy.yaml:5:3", "too", "to"]),
-    "policy: unknown kind": ("", GOOD.replace("ClusterEgressPolicy", "EgresPolicy"), ["policy.yaml:2:7", "EgressPolicy"]),
+    "policy: unknown kind": (
+        "", GOOD.replace("ClusterEgressPolicy", "EgresPolicy"), ["policy.yaml:2:7", "EgressPolicy"],
+    ),
     "policy: bad action": ("", GOOD.replace("Allow", "Alow"), ["policy.yaml:7:11", "Allow"]),
     "policy: bad port": ("", GOOD.replace("443", "70000"), ["policy.yaml:6:38", "70000"]),
     "policy: bad host": ("", GOOD.replace("api.example.com", "'*api.example.com'"), ["policy.yaml:6:14"]),
@@ -56,8 +58,10 @@ MISTAKES: Final = {
 
 
 def write(folder: Path, config: str, policy: str) -> Path:
+    """Writes both files; sluice.yaml ends by naming the policy, unless it is not a mapping or names one itself."""
     file = folder / "sluice.yaml"
-    file.write_text(config if "policy:" in config else config + "policy: {paths: [policy.yaml]}\n" * (config[:1] != "-"))
+    complete = "policy:" in config or config.startswith("-")
+    file.write_text(config if complete else f"{config}policy: {{paths: [policy.yaml]}}\n")
     (folder / "policy.yaml").write_text(policy)
     return file
 
