@@ -1,7 +1,7 @@
 """The HTTP form of the answers of CONTRACT.md section 5: a table and the bytes made from its rows. See answers.pxd.
 
 Success has no header at all: RFC 9110 section 9.3.6 forbids Content-Length and Transfer-Encoding there, and some
-clients read nothing but the empty line. Failures close the connection, since what follows on it may be meant for a tunnel.
+clients read nothing but the empty line. Failures close the connection: what follows on it may be meant for a tunnel.
 """
 
 from gateway.csrc cimport (

@@ -59,13 +59,15 @@ cdef class Http1Codec(Codec):
         while status == CODEC_MORE and used[0] < length:
             take = min(length - used[0], <size_t> HTTP1_HEAD_MAX - self.head)
             if take == 0:
-                return self.malformed("the head is longer than 16384 bytes")
+                status = self.malformed("the head is longer than 16384 bytes")
+                break
             start = data + used[0]
             end = <const uint8_t *> memchr(start, c"\n", take)
             if end != NULL:
                 take = end - start + 1
             if not can_stand(start, take, self.started):
-                return self.malformed("a byte that may not stand in a request head")
+                status = self.malformed("a byte that may not stand in a request head")
+                break
             used[0] += take
             self.head += take
             if end == NULL or self.line_length > 0:
@@ -299,7 +301,7 @@ cdef bint is_token(const uint8_t *data, size_t length) noexcept nogil:
 
 
 cdef bint is_named(const uint8_t *data, size_t length, const char *name) noexcept nogil:
-    """`data` is `name` (lower-case letters and hyphens) in any case. `data` holds tokens: no byte folds onto a hyphen."""
+    """`data` is `name` (lower-case letters and hyphens) in any case; no control character is in it to fold."""
     cdef size_t i
     for i in range(length):
         if name[i] == 0 or (data[i] | 0x20) != <uint8_t> name[i]:

@@ -1,7 +1,8 @@
 """SOCKS5 (RFC 1928, RFC 1929) and SOCKS4/4a requests as bytes. codec.pxd is the contract.
 
-CONNECT only; CONTRACT.md section 5 has the answers. Messages may be split anywhere and may be pipelined: clients that do not wait for our answers get them in
-order. Each byte is copied once, into a buffer inside the codec that holds the longest message there is.
+CONNECT only; CONTRACT.md section 5 has the answers. Messages may be split anywhere and may be pipelined: clients that
+do not wait for our answers get them in order. Each byte is copied once, into a buffer inside the codec that holds the
+longest message there is.
 
 A wrong version byte at the very start is closed without a word: that peer does not speak SOCKS.
 """
