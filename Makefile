@@ -82,7 +82,7 @@ $(PYTHON): | packages-build
 
 # The Python half is installed from where it lies; the compiled half is built in place, next to it.
 $(VENV)/.installed: pyproject.toml | $(PYTHON)
-	$(PYTHON) -m pip install -q --disable-pip-version-check "setuptools>=68" "Cython>=3.1"
+	$(PYTHON) -m pip install -q --disable-pip-version-check "setuptools>=77" "Cython>=3.1"
 	SLUICE_PURE=1 $(PYTHON) -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
 	@touch $@
 
