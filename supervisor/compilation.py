@@ -1,7 +1,7 @@
 """One compilation as a value, and how it comes from the compile process: a short message with two descriptors.
 
-The message travels over a unix stream socket: GREETING, and by SCM_RIGHTS (unix(7)) a memfd with the msgpack of `Report`
-and, when `ok`, the sealed memfd of the image.
+The message travels over a unix stream socket: GREETING, and by SCM_RIGHTS (unix(7)) a memfd with the msgpack of
+`Report` and, when `ok`, the sealed memfd of the image.
 """
 
 import os

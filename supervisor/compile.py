@@ -1,7 +1,7 @@
 """The compile process, `python -m supervisor.compile --config PATH --result-fd N`: reads all, answers once, ends.
 
-It runs apart from the supervisor, at low priority, because it reads what people wrote: it may take long, and may run out
-of memory. It exits with 0 also for a configuration it refuses; any other status means that it crashed.
+It runs apart from the supervisor, at low priority, because it reads what people wrote: it may take long, and may run
+out of memory. It exits with 0 also for a configuration it refuses; any other status means that it crashed.
 """
 
 import argparse

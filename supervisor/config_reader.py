@@ -28,7 +28,7 @@ from supervisor.config import (
 from supervisor.node import Fields, Node, attempt
 from supervisor.problems import Invalid, Place, Problems, quote
 from supervisor.words import namespace_name, object_name
-from supervisor.yaml_source import load_document
+from supervisor.yaml_source import load_documents, only
 
 MOST_WORKERS: Final = 256
 MOST_LISTENERS: Final = 64
@@ -53,11 +53,20 @@ def read_config(path: str) -> Config:
     """The configuration at an absolute path. Raises Problems."""
     problems = Problems()
     try:
-        config = _Reader(path, problems).config(load_document(path, problems))
+        config = _Reader(path, problems).config(_document(path, problems))
     except Invalid as wrong:
         problems.add(wrong.problem)
     problems.check()
     return config
+
+
+def _document(path: str, problems: Problems) -> Node:
+    """Every key is optional, so an empty file is a configuration; it is worth a word all the same."""
+    documents = load_documents(path, problems)
+    if not all(document.is_null for document in documents):
+        return only(documents)
+    problems.warning(Place(path), "the file is empty: every default applies")
+    return Node(path, 1, 1, {})
 
 
 class _Reader:

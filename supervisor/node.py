@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
+import msgspec
+
 from supervisor.problems import Invalid, Place, Problems, did_you_mean, quote
 
 T = TypeVar("T")
@@ -229,7 +231,16 @@ class Fields:
     def read(self, name: str, reader: Callable[[Node], T], default: T) -> T:
         """What `reader` makes of the field; `default` when it is absent or wrong."""
         value = self.get(name)
-        return default if value is None else attempt(value, reader, self.problems, default)
+        if value is None:
+            return default
+        try:
+            return reader(value)
+        except Invalid as wrong:
+            problem = wrong.problem
+            if (problem.line, problem.column) == (value.line, value.column):  # else it names something inside
+                problem = msgspec.structs.replace(problem, message=f"{name}: {problem.message}")
+            self.problems.add(problem)
+            return default
 
     def need(self, name: str, reader: Callable[[Node], T], default: T, hint: str = "") -> T:
         """The same for a field that must be there."""

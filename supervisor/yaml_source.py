@@ -55,19 +55,22 @@ def load_documents(path: str, problems: Problems, kind: type[Node] = Node) -> li
     """All documents of a YAML or JSON (by its name) file, null ones too. Raises Invalid when it cannot be read."""
     text = _decode(read_file(path), path)
     if path.endswith(".json"):
-        if not text.strip(" \t\r\n"):
-            raise Invalid(Place(path), "the file is empty")
-        return parse_json(text, path, problems, kind)
+        return parse_json(text, path, problems, kind) if text.strip(" \t\r\n") else []
     return parse_yaml(text, path, problems, kind)
 
 
 def load_document(path: str, problems: Problems, kind: type[Node] = Node) -> Node:
     """The one document of a file. Raises Invalid when it is empty or holds several."""
     documents = load_documents(path, problems, kind)
-    if not documents or (len(documents) == 1 and documents[0].is_null):
-        raise Invalid(Place(path), "the file is empty", "write {} if every default is meant")
+    if all(document.is_null for document in documents):
+        raise Invalid(Place(path), "the file is empty")
+    return only(documents)
+
+
+def only(documents: list[Node]) -> Node:
+    """The one document. Raises Invalid when there are several."""
     if len(documents) > 1:
-        raise documents[1].invalid("a second document begins here: one is expected", "remove the `---`")
+        raise documents[1].invalid("a second document begins here, where one is expected", "remove the `---`")
     return documents[0]
 
 
