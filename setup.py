@@ -53,10 +53,30 @@ def extension(name: str, *units: str, libraries: tuple[str, ...] = ()) -> Extens
     )
 
 
-POLICY = ("contract", "addr", "name", "image", "decide")
+POLICY = ("contract", "addr", "name", "image", "lookup", "source", "decide")
+BUILDER = (
+    "addr", "name", "image", "validate",
+    "builder", "builder_sources", "builder_names", "builder_prefixes", "builder_layout",
+)
 EXTENSIONS = [
-    extension("gateway.policy", *POLICY),
-    extension("supervisor.policy.builder", "addr", "name", "image", "builder"),
+    extension("gateway.policy", *POLICY, "validate"),
+    extension("gateway.codec", "addr", "name"),
+    extension("gateway.socks"),
+    extension("gateway.answers"),
+    extension("gateway.http1"),
+    extension("gateway.sniff"),
+    extension("gateway.loop", "timers"),
+    extension("gateway.watch"),
+    extension("gateway.sockets", "addr"),
+    extension("gateway.resolver", "addr", "name", libraries=("libcares",)),
+    extension("gateway.context", "segment"),
+    extension("gateway.record", *POLICY),
+    extension("gateway.opening", *POLICY),
+    extension("gateway.tunnel", "relay"),
+    extension("gateway.inner", "relay", "inner", "hello", *POLICY),
+    extension("gateway.connection", "relay", *POLICY),
+    extension("gateway.listener", "addr"),
+    extension("supervisor.policy.builder", *BUILDER),
 ]
 
 DIRECTIVES = {"boundscheck": False, "wraparound": False, "cdivision": True, "initializedcheck": False, "binding": True}

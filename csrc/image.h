@@ -71,8 +71,8 @@ struct sl_image_header {
     uint64_t size;     /* of the whole image, bytes */
     uint64_t checksum; /* sl_image_checksum over [sizeof header, size), mixed with the header's other fields */
     uint32_t roots[SL_TRIE_COUNT][2];
-    uint32_t cidr_reach;  /* list: one entry per selector and distinct (tier, ports) of the CIDR attachments */
-    uint32_t host_reach;  /* list: the same for host attachments that allow or audit */
+    uint32_t cidr_reach;  /* list: one entry per selector and distinct (tier, ports) of CIDR attachments that allow or audit */
+    uint32_t host_reach;  /* list: the same for host attachments */
     struct sl_section_ref sections[SL_SEC_COUNT];
 };
 

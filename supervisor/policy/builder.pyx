@@ -1,0 +1,371 @@
+"""The policy image as the compiler writes it: a thin face of csrc/builder.h. It knows layouts, not policy.
+
+Names, prefixes and lists are judged by the same C functions that judge requests. Texts are str, host patterns and lists bytes,
+CIDRs str in their canonical form. Ids are ints that only mean something to the builder that gave them.
+"""
+
+import fcntl
+import mmap
+import os
+import unicodedata
+
+import idna
+
+from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_FillInfo
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from gateway.csrc cimport (
+    SL_IMAGE_AUDIT, SL_IMAGE_HAS_POLICY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_IMAGE_PASSTHROUGH, SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF,
+    SL_INNER_UNSET, SL_NAME_NON_ASCII, SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE,
+    SL_PRINCIPAL_NAMESPACE_IDENTITY, SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER,
+    SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL, SL_TIER_ALLOW, SL_TIER_AUDIT, SL_TIER_DENY, SL_TIER_HARD_DENY, sl_image,
+    sl_image_status, sl_image_status_text, sl_image_validate, sl_name_status, sl_name_status_text, sl_port_range, sl_prefix,
+    sl_prefix_parse, sl_rule,
+)
+
+cdef extern from "builder.h" nogil:
+    struct sl_builder:
+        pass
+    enum sl_build_status:
+        SL_BUILD_INTERNAL
+        SL_BUILD_OK
+        SL_BUILD_NOMEM
+        SL_BUILD_TOO_LARGE
+        SL_BUILD_BAD_NAME
+        SL_BUILD_BAD_ARGUMENT
+    sl_builder *sl_builder_new()
+    void sl_builder_free(sl_builder *builder)
+    sl_build_status sl_builder_string(sl_builder *b, const char *text, size_t length, uint32_t *offset)
+    sl_build_status sl_builder_rule(sl_builder *b, const sl_rule *rule, uint32_t *id)
+    sl_build_status sl_builder_portset(sl_builder *b, const sl_port_range *ranges, size_t count, uint32_t *id)
+    sl_build_status sl_builder_principal(sl_builder *b, uint8_t kind, const char *a, const char *b_text, int audit, uint32_t *id)
+    sl_build_status sl_builder_selector(sl_builder *b, uint32_t principal, const sl_prefix *cidr, int has_allow, uint32_t *id)
+    sl_build_status sl_builder_attach(sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset, uint32_t order,
+                                      const uint32_t *selectors, size_t selector_count, uint32_t *attachment)
+    sl_build_status sl_builder_host(sl_builder *b, uint32_t attachment, const char *pattern, size_t length, sl_name_status *why)
+    sl_build_status sl_builder_host_except(sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
+                                           sl_name_status *why)
+    sl_build_status sl_builder_cidr(sl_builder *b, uint32_t attachment, const sl_prefix *prefix)
+    sl_build_status sl_builder_cidr_except(sl_builder *b, uint32_t attachment, const sl_prefix *prefix)
+    sl_build_status sl_builder_host_list(sl_builder *b, uint32_t attachment, const uint8_t *data, size_t length,
+                                         uint64_t *names, uint64_t *line, sl_name_status *why)
+    sl_build_status sl_builder_user(sl_builder *b, const char *name, const char *namespace_, const char *service_account)
+    sl_build_status sl_builder_network(sl_builder *b, const sl_prefix *cidr, const char *namespace_, const char *service_account)
+    sl_build_status sl_builder_guard(sl_builder *b, const sl_prefix *cidr, int allow)
+    sl_build_status sl_builder_own(sl_builder *b, const sl_prefix *block, uint16_t port)
+    sl_build_status sl_builder_flags(sl_builder *b, uint32_t flags)
+    sl_build_status sl_builder_finish(sl_builder *b, uint8_t **data, size_t *size)
+
+TIER_AUDIT = SL_TIER_AUDIT
+TIER_ALLOW = SL_TIER_ALLOW
+TIER_DENY = SL_TIER_DENY
+TIER_HARD_DENY = SL_TIER_HARD_DENY
+
+PRINCIPAL_MESH = SL_PRINCIPAL_MESH
+PRINCIPAL_NAMESPACE = SL_PRINCIPAL_NAMESPACE
+PRINCIPAL_SERVICE_ACCOUNT = SL_PRINCIPAL_SERVICE_ACCOUNT
+PRINCIPAL_IDENTITY = SL_PRINCIPAL_IDENTITY
+PRINCIPAL_USER = SL_PRINCIPAL_USER
+PRINCIPAL_NAMESPACE_IDENTITY = SL_PRINCIPAL_NAMESPACE_IDENTITY
+PRINCIPAL_NAMESPACE_USER = SL_PRINCIPAL_NAMESPACE_USER
+
+IMAGE_HAS_POLICY = SL_IMAGE_HAS_POLICY
+IMAGE_PASSTHROUGH = SL_IMAGE_PASSTHROUGH
+IMAGE_AUDIT = SL_IMAGE_AUDIT
+
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+
+cdef dict ON_REVOKE = {None: SL_REVOKE_KILL, "kill": SL_REVOKE_KILL, "drain": SL_REVOKE_DRAIN, "keep": SL_REVOKE_KEEP}
+cdef dict INNER = {None: SL_INNER_UNSET, "enforce": SL_INNER_ENFORCE, "audit": SL_INNER_AUDIT, "off": SL_INNER_OFF}
+
+
+class BuildError(Exception):
+    """The image cannot be built: too large, no memory, or an argument the compiler should not have given."""
+
+
+class NameProblem(ValueError):
+    """A host pattern that is none. `rule`: what was broken, without the name itself; `line`: 1-based, of a list, else 0."""
+
+    def __init__(self, rule: str, line: int = 0):
+        super().__init__(f"line {line}: {rule}" if line else rule)
+        self.rule = rule
+        self.line = line
+
+
+class InvalidImage(ValueError):
+    """An image that must not be published."""
+
+
+cdef int check(sl_build_status status, str what) except -1:
+    if status == SL_BUILD_OK:
+        return 0
+    if status == SL_BUILD_NOMEM:
+        raise BuildError("out of memory")
+    if status == SL_BUILD_TOO_LARGE:
+        raise BuildError("more records than an image can hold")
+    raise BuildError(f"internal error: {what} was refused")
+
+
+cdef int check_name(sl_build_status status, sl_name_status why, uint64_t line) except -1:
+    if status == SL_BUILD_BAD_NAME:
+        raise NameProblem(sl_name_status_text(why).decode("ascii"), line)
+    return check(status, "a host")
+
+
+cdef bytes encoded(str text):
+    # File names may hold bytes that are no UTF-8: they come back as they were.
+    cdef bytes raw = (text or "").encode("utf-8", "surrogateescape")
+    if b"\0" in raw:
+        raise BuildError("a text holds a NUL")
+    return raw
+
+
+cdef int parse_prefix(str cidr, sl_prefix *out) except -1:
+    cdef bytes raw = cidr.encode("utf-8", "surrogateescape")
+    cdef int status = sl_prefix_parse(raw, len(raw), out)
+    if status != 1:
+        raise ValueError(f"{cidr!r} {'has host bits set' if status < 0 else 'is not an address block'}")
+    return 0
+
+
+cdef class ImageData:
+    """The finished image in memory: readable through the buffer protocol, freed with the object."""
+    cdef uint8_t *data
+    cdef size_t size
+
+    def __dealloc__(self):
+        free(self.data)
+
+    def __len__(self):
+        return self.size
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.data, self.size, 1, flags | PyBUF_SIMPLE)
+
+
+cdef class ImageBuilder:
+    """Takes rules, selectors and destinations; finish() or finish_memfd() lays the image out.
+
+    Every method raises BuildError when the image grows too large or memory ends; after that the builder is of no more use.
+    """
+    cdef sl_builder *builder
+
+    def __cinit__(self):
+        self.builder = sl_builder_new()
+        if self.builder is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        sl_builder_free(self.builder)
+
+    cdef uint32_t text(self, str text) except? 0:
+        cdef bytes raw = encoded(text)
+        cdef uint32_t offset = 0
+        check(sl_builder_string(self.builder, raw, len(raw), &offset), "a text")
+        return offset
+
+    def rule(self, str kind, str namespace, str name, uint32_t index, str file, uint32_t line, int tier, *, on_revoke=None,
+             inner=None, str upstream=None, str attributes=None, uint16_t slot=0):
+        """Adds a rule for decisions to name; answers its id. `on_revoke` and `inner` as in manifests, None = not said."""
+        cdef sl_rule rule
+        cdef uint32_t number = 0
+        rule.kind = self.text(kind)
+        rule.namespace_ = self.text(namespace)
+        rule.name = self.text(name)
+        rule.index = index
+        rule.file = self.text(file)
+        rule.line = line
+        rule.upstream = self.text(upstream)
+        rule.attributes = self.text(attributes)
+        rule.slot = slot
+        rule.tier = <uint8_t> tier
+        rule.on_revoke = <uint8_t> <int> ON_REVOKE[on_revoke]
+        rule.on_revoke_set = on_revoke is not None
+        rule.inner = <uint8_t> <int> INNER[inner]
+        check(sl_builder_rule(self.builder, &rule, &number), "a rule")
+        return number
+
+    def portset(self, ranges):
+        """The id of a set of ports: pairs (low, high), both included; empty = any port."""
+        cdef sl_port_range *array = <sl_port_range *> malloc((len(ranges) or 1) * sizeof(sl_port_range))
+        cdef uint32_t number = 0
+        cdef size_t count = 0
+        if array is NULL:
+            raise MemoryError
+        try:
+            for low, high in ranges:
+                array[count].low, array[count].high = low, high
+                count += 1
+            check(sl_builder_portset(self.builder, array, count, &number), "a range of ports")
+        finally:
+            free(array)
+        return number
+
+    def selector(self, int kind, str a, str b, str cidr, bint has_allow, bint audit=False):
+        """The id of "this principal (PRINCIPAL_*), from this address block": `a` is its namespace, `b` its service account,
+        identity or user, "" where the kind has none; `cidr` None = from anywhere. `audit`: the principal is in audit mode."""
+        cdef bytes first = encoded(a), second = encoded(b)
+        cdef sl_prefix prefix
+        cdef uint32_t principal = 0, number = 0
+        if cidr is not None:
+            parse_prefix(cidr, &prefix)
+        check(sl_builder_principal(self.builder, <uint8_t> kind, first, second, audit, &principal), "a principal")
+        check(sl_builder_selector(self.builder, principal, NULL if cidr is None else &prefix, has_allow, &number), "a selector")
+        return number
+
+    def attach(self, uint32_t rule, int tier, uint32_t portset, uint32_t order, selectors):
+        """Adds one destination item of a rule: destinations are hung on the id it answers. Lower `order` wins among equals;
+        `selectors` are at least one id."""
+        cdef uint32_t *array = <uint32_t *> malloc((len(selectors) or 1) * sizeof(uint32_t))
+        cdef uint32_t number = 0
+        cdef size_t count = 0
+        if array is NULL:
+            raise MemoryError
+        try:
+            for selector in selectors:
+                array[count] = selector
+                count += 1
+            check(sl_builder_attach(self.builder, rule, <uint8_t> tier, portset, order, array, count, &number), "an attachment")
+        finally:
+            free(array)
+        return number
+
+    def host(self, uint32_t attachment, bytes pattern):
+        """A name, `*.name` or `*`. Raises NameProblem."""
+        cdef sl_name_status why
+        cdef sl_build_status status = sl_builder_host(self.builder, attachment, pattern, len(pattern), &why)
+        check_name(status, why, 0)
+
+    def host_except(self, uint32_t attachment, bytes pattern):
+        """Names that the attachment's hosts do not mean. Raises NameProblem."""
+        cdef sl_name_status why
+        cdef sl_build_status status = sl_builder_host_except(self.builder, attachment, pattern, len(pattern), &why)
+        check_name(status, why, 0)
+
+    def cidr(self, uint32_t attachment, str text):
+        """An address block. Raises ValueError for one that is none."""
+        cdef sl_prefix prefix
+        parse_prefix(text, &prefix)
+        check(sl_builder_cidr(self.builder, attachment, &prefix), "an address block")
+
+    def cidr_except(self, uint32_t attachment, str text):
+        """Addresses that the attachment's blocks do not mean."""
+        cdef sl_prefix prefix
+        parse_prefix(text, &prefix)
+        check(sl_builder_cidr_except(self.builder, attachment, &prefix), "an address block")
+
+    def host_list(self, uint32_t attachment, data):
+        """The names of a list file: one name or `*.name` a line, `#` comments. Answers how many; raises NameProblem with the
+        line. U-labels are converted (IDNA 2008)."""
+        cdef uint64_t names = 0, line = 0
+        cdef sl_name_status why
+        cdef sl_build_status status
+        cdef const uint8_t[::1] view
+        data = bytes(data)
+        if not data:
+            return 0
+        if not data.isascii():
+            data = a_label_lines(data)
+        view = data
+        with nogil:
+            status = sl_builder_host_list(self.builder, attachment, &view[0], view.shape[0], &names, &line, &why)
+        check_name(status, why, line)
+        return names
+
+    def user(self, str name, str namespace, str service_account):
+        """A user of the users file and the identity it stands for ("" = none)."""
+        cdef bytes key = encoded(name), first = encoded(namespace), second = encoded(service_account)
+        check(sl_builder_user(self.builder, key, first, second), "a user")
+
+    def network(self, str cidr, str namespace, str service_account):
+        """A block of the network map."""
+        cdef sl_prefix prefix
+        cdef bytes first = encoded(namespace), second = encoded(service_account)
+        parse_prefix(cidr, &prefix)
+        check(sl_builder_network(self.builder, &prefix, first, second), "a network")
+
+    def guard(self, str cidr, bint allow):
+        """A block of addresses.allow, or of addresses.deny."""
+        cdef sl_prefix prefix
+        parse_prefix(cidr, &prefix)
+        check(sl_builder_guard(self.builder, &prefix, allow), "an address block")
+
+    def own(self, str cidr, uint16_t port):
+        """Addresses and the port this gateway listens on; port 0 = every port."""
+        cdef sl_prefix prefix
+        parse_prefix(cidr, &prefix)
+        check(sl_builder_own(self.builder, &prefix, port), "an own address")
+
+    def flags(self, uint32_t flags):
+        """IMAGE_*, or-ed in."""
+        check(sl_builder_flags(self.builder, flags), "a flag")
+
+    def finish(self):
+        """The image, as an object with the buffer protocol."""
+        cdef ImageData image = ImageData()
+        cdef sl_build_status status
+        with nogil:
+            status = sl_builder_finish(self.builder, &image.data, &image.size)
+        check(status, "the image")
+        return image
+
+    def finish_memfd(self):
+        """The image in a memfd sealed against every change; the caller closes it. Raises OSError when the system has no room."""
+        image = self.finish()
+        fd = os.memfd_create("sluice-policy", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.posix_fallocate(fd, 0, len(image))
+            with memoryview(image) as view:
+                written = 0
+                while written < len(view):
+                    written += os.pwrite(fd, view[written:], written)
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+
+def a_label_lines(bytes data):
+    """A list whose lines hold A-labels only. Lines stay where they are, comments go."""
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for index, line in enumerate(lines):
+        if not line.isascii():
+            lines[index] = a_labels(line.partition(b"#")[0].strip(b" \t\r"), index + 1)
+    return b"\n".join(lines)
+
+
+def a_labels(bytes name, int line):
+    """One pattern in A-labels. Raises NameProblem."""
+    try:
+        labels = name.decode("utf-8").split(".")
+        return b".".join(label.encode("ascii") if label.isascii() else
+                         idna.encode(unicodedata.normalize("NFC", label.lower())) for label in labels)
+    except UnicodeDecodeError:
+        raise NameProblem(sl_name_status_text(SL_NAME_NON_ASCII).decode("ascii"), line) from None
+    except idna.IDNAError:
+        raise NameProblem("a label is not valid in an internationalised name (IDNA 2008)", line) from None
+
+
+def validate(int fd):
+    """Checks every record of a sealed image, as the supervisor does before it publishes. Raises InvalidImage, OSError."""
+    cdef sl_image image
+    cdef sl_image_status status = SL_IMAGE_INTERNAL
+    cdef char where[64]
+    cdef const uint8_t[::1] view
+    wanted = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & wanted != wanted:
+        raise InvalidImage("the image is not sealed")
+    size = os.fstat(fd).st_size
+    if size == 0:
+        raise InvalidImage("the image is empty")
+    with mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ) as mapping:
+        view = mapping
+        with nogil:
+            status = sl_image_validate(&view[0], view.shape[0], &image, where)
+        view = None
+    if status != SL_IMAGE_OK:
+        text = sl_image_status_text(status).decode("ascii")
+        raise InvalidImage(f"{text} ({where.decode('ascii')})")
