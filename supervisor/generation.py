@@ -97,7 +97,7 @@ class Generations:
         image = result.image
         try:
             if not result.ok or result.config is None or result.settings is None or image is None:
-                raise Refused([str(problem) for problem in result.problems] or ["the compile process gave no reason"])
+                raise Refused(result.problem_lines() or ["the compile process gave no reason"])
             # On a thread: a large image takes longer than the loop may stand still.
             await asyncio.to_thread(validate, image)
             dummy = await asyncio.to_thread(dummy_hash, result.users.values())
@@ -121,7 +121,7 @@ class Generations:
             settings=prepared.settings,
             config=prepared.config,
             counts=prepared.result.counts,
-            warnings=[str(warning) for warning in prepared.result.warnings],
+            warnings=prepared.result.warning_lines(),
             loaded_at=time.time(),
         )
         self._verifier.set_users(prepared.result.users, prepared.dummy)

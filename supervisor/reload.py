@@ -5,13 +5,15 @@ all that are asked for while one runs are joined into the one that follows it, w
 """
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from supervisor.compilation import CompileResult, receive_result
+from supervisor.compilation import CompileCrashed, CompileResult, receive_result
 from supervisor.config import Config, Listener
 from supervisor.errors import errno_text
 from supervisor.log import Log
@@ -21,7 +23,6 @@ __all__ = ["COMPILE_COMMAND", "CompileFailed", "Compiler", "Outcome", "Reloader"
 
 COMPILE_COMMAND = tuple(python_command("supervisor.compile"))
 COMPILE_TIMEOUT: Final = 60.0
-NICE: Final = 10  # traffic comes first
 
 
 class CompileFailed(Exception):
@@ -58,7 +59,6 @@ class Compiler:
                 theirs.close()
             self.pid = pid
             self._reaper.watch(pid, lambda status: self._on_exit(status, ended))
-            os.setpriority(os.PRIO_PROCESS, pid, NICE)
             return await self._result(pid, ours, ended)
         finally:
             self.kill()
@@ -80,18 +80,19 @@ class Compiler:
         if not done:
             kill_group(pid)
             await asyncio.wait({reading})
-            if reading.exception() is None and reading.result().image is not None:
-                os.close(reading.result().image)
+            if reading.exception() is None and (image := reading.result().image) is not None:
+                os.close(image)
             raise CompileFailed(f"compiling took more than {self._timeout:g} s and was ended")
         failure = reading.exception()
         if failure is None:
             return reading.result()
-        try:
-            status = await asyncio.wait_for(ended, 5)
-        except TimeoutError:
-            raise CompileFailed(f"the compile process gave no usable result: {failure}") from None
-        hint = " (out of memory?)" if status.signal == 9 else ""
-        raise CompileFailed(f"the compile process ended without a result: {status}{hint}")
+        if not isinstance(failure, CompileCrashed):
+            raise failure
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(ended), 5)
+        how = f", {ended.result()}" if ended.done() else ""
+        hint = " (out of memory?)" if ended.done() and ended.result().signal == signal.SIGKILL else ""
+        raise CompileFailed(f"the compile process failed: {failure}{how}{hint}")
 
 
 def _receive(ours: socket.socket) -> CompileResult:

@@ -1,0 +1,26 @@
+"""`sluice drain`: the running gateway stops accepting and stays up while its tunnels end."""
+
+import click
+
+from supervisor.cli.asking import ask, endpoint_of
+from supervisor.cli.common import common_options, print_json
+
+
+@click.command()
+@common_options
+def drain(config: str | None, as_json: bool) -> None:
+    """Make a running gateway stop accepting. Open tunnels go on until they end, for `shutdown.drain` at most.
+
+    The process stays up and answers `sluice stats`; end it with SIGTERM. There is no way back but a restart.
+
+    \b
+    Example:
+      sluice drain && sluice stats --watch     see the tunnels go
+
+    Exit codes: 0 draining, 1 no gateway answers, 2 no configuration.
+    """
+    answer = ask(endpoint_of(config), {"op": "drain"})
+    if as_json:
+        print_json(answer)
+        return
+    click.echo(f"no new connections are accepted; tunnels have {answer.get('seconds')} s to end")
