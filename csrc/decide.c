@@ -246,5 +246,5 @@ void sl_decide_address(const struct sl_image *image, const struct sl_source *sou
         won = NULL;
     }
     soften(out, audit || source->audit);
-    finish_trail(trail, out, won);
+    if (out->phase == SL_PHASE_ADDRESS) finish_trail(trail, out, won); /* else the name phase has its step already */
 }

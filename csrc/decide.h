@@ -55,7 +55,7 @@ struct sl_trail_step {
     uint8_t excepted;                 /* matched, but taken out by its own `except` */
     uint8_t depth;                    /* labels of the suffix, 255 = exact; CIDR length in the address phase */
     uint8_t port_class;               /* 0 any, 1 range, 2 single */
-    uint8_t pad;
+    uint8_t family;                   /* of the address that matched (an embedded IPv4 address is judged too); 0 = a name */
     uint32_t rule, selector;
 };
 struct sl_trail {

@@ -190,6 +190,7 @@ static void consider(const struct search *search, const struct sl_level *level, 
                                      .excepted = (uint8_t)taken_out,
                                      .depth = level->depth,
                                      .port_class = (uint8_t)class,
+                                     .family = level->prefix.addr.family,
                                      .rule = attachment->rule,
                                      .selector = entry->selector};
         sl_trail_add(search->trail, &step);

@@ -117,6 +117,7 @@ cdef extern from "addr.h" nogil:
     int sl_guard_reason(const sl_addr *addr, sl_prefix *block)
     int sl_guard_liftable(const sl_prefix *prefix)
     int sl_nat64_embedded(const sl_addr *addr, uint8_t prefix_length, sl_addr *out)
+    int sl_addr_embedded(const sl_addr *addr, sl_addr *out)
     int sl_prefix_is_nat64(const sl_prefix *prefix)
 
 cdef extern from "name.h" nogil:
@@ -287,6 +288,7 @@ cdef extern from "decide.h" nogil:
         uint8_t excepted
         uint8_t depth
         uint8_t port_class
+        uint8_t family
         uint32_t rule
         uint32_t selector
     struct sl_trail:

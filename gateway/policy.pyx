@@ -1,0 +1,348 @@
+"""One policy image, mapped read-only, and the answers it gives: DECISIONS.md sections 2 to 4 through csrc/decide.h.
+
+Workers use the C functions on `PolicyImage.image`; explain() asks the same functions and tells how they came to their answer.
+"""
+
+import fcntl
+import os
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcmp, memset
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
+
+from gateway.csrc cimport (
+    SL_ADDR_TEXT, SL_DECISION_PENDING, SL_DENY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_NAME_ADDRESS, SL_NAME_BUFFER, SL_NAME_OK,
+    SL_OUTCOME_COUNT, SL_PHASE_COUNT, SL_PHASE_NAME, SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH,
+    SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY, SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_SERVICE_ACCOUNT,
+    SL_PRINCIPAL_USER, SL_REASON_COUNT, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL, SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES,
+    SL_SEC_LISTS, SL_SEC_NETWORKS, SL_SEC_NODES, SL_SEC_PREFIXES, SL_SEC_PRINCIPALS, SL_SEC_RULES, SL_SEC_SELECTORS,
+    SL_SEC_USERS, SL_TIER_NONE, sl_addr, sl_addr_embedded, sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_name, sl_decision,
+    sl_image_open, sl_image_record, sl_image_status, sl_image_status_text, sl_image_string, sl_image_validate,
+    sl_name_canonical, sl_name_status, sl_name_status_text, sl_outcome_text, sl_phase_text, sl_principal, sl_reason_text,
+    sl_rule, sl_section, sl_selector, sl_source, sl_source_key, sl_source_network, sl_source_resolve, sl_source_user,
+    sl_tier_text, sl_trail, sl_trail_step, sl_verdict_text,
+)
+
+cdef enum:
+    EXACT = 255          # sl_trail_step.depth of a name itself
+
+cdef dict ON_REVOKE = {SL_REVOKE_KILL: "kill", SL_REVOKE_DRAIN: "drain", SL_REVOKE_KEEP: "keep"}
+cdef tuple INNER = (None, "enforce", "audit", "off")
+cdef tuple PORTS = ("any", "range", "single")
+
+
+class PolicyImageError(ValueError):
+    """A policy image that cannot be used; the text says why."""
+
+
+def phase_names():
+    """Texts of sl_phase, by number."""
+    return [sl_phase_text(number).decode("ascii") for number in range(SL_PHASE_COUNT)]
+
+
+def reason_names():
+    """Texts of sl_reason, by number."""
+    return [sl_reason_text(number).decode("ascii") for number in range(SL_REASON_COUNT)]
+
+
+def outcome_names():
+    """Texts of sl_outcome, by number."""
+    return [sl_outcome_text(number).decode("ascii") for number in range(SL_OUTCOME_COUNT)]
+
+
+cdef bytes as_bytes(text):
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+
+
+cdef bytes optional_text(text):
+    # A NUL would end it early for C, and make one identity look like another.
+    cdef bytes raw = as_bytes(text or b"")
+    if b"\0" in raw:
+        raise ValueError("a NUL cannot stand in an identity")
+    return raw
+
+
+cdef str decoded(const char *text):
+    return text.decode("utf-8", "backslashreplace")
+
+
+cdef str or_none(const char *text):
+    return decoded(text) if text[0] else None
+
+
+cdef str address_text(const sl_addr *addr):
+    cdef char text[SL_ADDR_TEXT]
+    return text[:sl_addr_format(addr, text)].decode("ascii") if addr.family else None
+
+
+cdef int parse_address(text, sl_addr *out) except -1:
+    cdef bytes raw = as_bytes(text)
+    if not sl_addr_parse(raw, len(raw), out):
+        raise ValueError("not an IP address")
+    return 0
+
+
+def canonical_name(name):
+    """The canonical form of a host name (DECISIONS.md section 2). Raises ValueError with the rule that was broken; an address
+    literal is not a name."""
+    cdef bytes raw = as_bytes(name)
+    cdef char out[SL_NAME_BUFFER]
+    cdef size_t length = 0
+    cdef sl_addr address
+    cdef sl_name_status status = sl_name_canonical(raw, len(raw), out, &length, &address)
+    if status != SL_NAME_OK:
+        raise ValueError(sl_name_status_text(status).decode("ascii"))
+    return out[:length].decode("ascii")
+
+
+cdef class PolicyImage:
+    """A mapped image. Make one with from_fd(); close() unmaps it, as does the end of the object."""
+
+    def __dealloc__(self):
+        self.unmap()
+
+    cdef void unmap(self) noexcept:
+        memset(&self.image, 0, sizeof(self.image))
+        if self.mapping is not NULL:
+            munmap(self.mapping, self.mapped)
+            self.mapping = NULL
+
+    @staticmethod
+    def from_fd(int fd, *, bint sealed=True, bint validate=False):
+        """Maps the image a descriptor holds; the descriptor may be closed afterwards.
+
+        `sealed`: refuse one that could still be changed. `validate`: check every record, not only header and checksum.
+        Raises PolicyImageError, OSError.
+        """
+        cdef PolicyImage self = PolicyImage.__new__(PolicyImage)
+        cdef sl_image_status status = SL_IMAGE_INTERNAL
+        cdef char where[64]
+        cdef int seals
+        cdef int wanted = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+        if sealed:
+            try:
+                seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+            except OSError:
+                raise PolicyImageError("the policy image is not in a memfd") from None
+            if seals & wanted != wanted:
+                raise PolicyImageError("the policy image is not sealed")
+        size = os.fstat(fd).st_size
+        if size == 0:
+            raise PolicyImageError("the policy image is empty")
+        self.mapped = size
+        self.mapping = mmap(NULL, self.mapped, PROT_READ, MAP_SHARED, fd, 0)
+        if self.mapping == MAP_FAILED:
+            self.mapping = NULL
+            raise OSError("the policy image cannot be mapped")
+        where[0] = 0
+        with nogil:
+            if validate:
+                status = sl_image_validate(self.mapping, self.mapped, &self.image, where)
+            else:
+                status = sl_image_open(self.mapping, self.mapped, &self.image)
+        if status != SL_IMAGE_OK:
+            self.unmap()
+            text = sl_image_status_text(status).decode("ascii")
+            place = where.decode("ascii")
+            raise PolicyImageError(f"the policy image is not usable: {text}{f' ({place})' if place else ''}")
+        return self
+
+    def close(self):
+        """Unmaps the image; nothing can be asked afterwards."""
+        self.unmap()
+
+    @property
+    def closed(self):
+        return self.image.base is NULL
+
+    @property
+    def size(self):
+        """Bytes of the image."""
+        return self.image.size
+
+    cdef int need_open(self) except -1:
+        if self.image.base is NULL:
+            raise PolicyImageError("the policy image is closed")
+        return 0
+
+    @staticmethod
+    def canonical_name(name):
+        """See canonical_name() of the module."""
+        return canonical_name(name)
+
+    def counts(self):
+        """How many records of each kind it holds; `size` in bytes."""
+        self.need_open()
+        sections = (
+            ("rules", SL_SEC_RULES, 1), ("attachments", SL_SEC_ATTACHMENTS, 0), ("lists", SL_SEC_LISTS, 1),
+            ("entries", SL_SEC_ENTRIES, 0), ("nodes", SL_SEC_NODES, 1), ("prefixes", SL_SEC_PREFIXES, 1),
+            ("principals", SL_SEC_PRINCIPALS, 1), ("selectors", SL_SEC_SELECTORS, 1), ("users", SL_SEC_USERS, 1),
+            ("networks", SL_SEC_NETWORKS, 1),
+        )
+        found = {name: max(0, <object> self.image.header.sections[<int> section].count - reserved)
+                 for name, section, reserved in sections}
+        found["size"] = self.image.size
+        return found
+
+    def rule(self, uint32_t index):
+        """What the image holds of rule `index`, 1-based. Raises IndexError."""
+        cdef const sl_rule *rule
+        self.need_open()
+        rule = <const sl_rule *> sl_image_record(&self.image, SL_SEC_RULES, index)
+        if index == 0 or rule is NULL:
+            raise IndexError("no such rule")
+        return self.rule_brief(index) | {
+            "tier": sl_tier_text(rule.tier).decode("ascii"),
+            "on_revoke": ON_REVOKE.get(rule.on_revoke, "kill"),
+            "on_revoke_set": bool(rule.on_revoke_set),
+            "inner": INNER[rule.inner] if rule.inner < len(INNER) else None,
+            "upstream": or_none(sl_image_string(&self.image, rule.upstream)),
+            "attributes": or_none(sl_image_string(&self.image, rule.attributes)),
+            "slot": rule.slot,
+        }
+
+    cdef object rule_brief(self, uint32_t index):
+        cdef const sl_rule *rule = <const sl_rule *> sl_image_record(&self.image, SL_SEC_RULES, index)
+        if index == 0 or rule is NULL:
+            return None
+        return {
+            "kind": decoded(sl_image_string(&self.image, rule.kind)),
+            "namespace": or_none(sl_image_string(&self.image, rule.namespace_)),
+            "name": decoded(sl_image_string(&self.image, rule.name)),
+            "index": rule.index,
+            "file": decoded(sl_image_string(&self.image, rule.file)),
+            "line": rule.line,
+        }
+
+    def explain(self, *, host, uint16_t port, namespace=None, service_account=None, identity=None, user=None, source_ip=None,
+                address=None, bint audit=False):
+        """The decision for one question, as CONTRACT.md section 2 writes it, and every rule that had a say.
+
+        `host` is a name or an address literal. Without `address` the addresses of a name count as public, and where only the
+        address can decide the answer is deny, `needs_address`. Raises ValueError for what is no name or address.
+        """
+        cdef sl_source source
+        cdef sl_addr literal
+        cdef sl_addr peer
+        cdef sl_addr given
+        cdef sl_decision by_name
+        cdef sl_decision decision
+        cdef sl_trail trail
+        cdef char name[SL_NAME_BUFFER]
+        cdef size_t length = 0
+        cdef sl_name_status status
+        cdef bytes raw = as_bytes(host)
+        self.need_open()
+        memset(&peer, 0, sizeof(peer))
+        memset(&trail, 0, sizeof(trail))
+        if source_ip is not None:
+            parse_address(source_ip, &peer)
+        who = self.resolve(&source, &peer, namespace, service_account, identity, user)
+        status = sl_name_canonical(raw, len(raw), name, &length, &literal)
+        if status == SL_NAME_ADDRESS:
+            shown = address_text(&literal)
+            if address is not None:
+                parse_address(address, &given)
+                if given.family != literal.family or memcmp(given.bytes, literal.bytes, sizeof(given.bytes)) != 0:
+                    raise ValueError("the destination is an address already")
+            sl_decide_address(&self.image, &source, NULL, &literal, port, audit, &decision, &trail)
+        elif status == SL_NAME_OK:
+            shown = name[:length].decode("ascii")
+            memset(&literal, 0, sizeof(literal))
+            if address is not None:
+                parse_address(address, &literal)
+            sl_decide_name(&self.image, &source, name, length, port, audit, &by_name, &trail)
+            decision = by_name
+            if literal.family and (by_name.verdict != SL_DENY or by_name.flags & SL_DECISION_PENDING):
+                sl_decide_address(&self.image, &source, &by_name, &literal, port, audit, &decision, &trail)
+        else:
+            raise ValueError(sl_name_status_text(status).decode("ascii"))
+        return {
+            "verdict": sl_verdict_text(decision.verdict).decode("ascii"),
+            "rule": self.rule_brief(decision.rule),
+            "phase": sl_phase_text(decision.phase).decode("ascii"),
+            "reason": sl_reason_text(decision.reason).decode("ascii"),
+            "would_deny": bool(decision.would_deny),
+            "source": who,
+            "destination": {"host": shown, "port": port, "address": address_text(&literal)},
+            "trail": self.trail(&trail, shown, &literal),
+        }
+
+    cdef object resolve(self, sl_source *out, const sl_addr *peer, namespace, service_account, identity, user):
+        """Resolves the source into *out; answers it as it is known then."""
+        cdef sl_source_key key
+        cdef const char *space
+        cdef const char *account
+        first, second, third, fourth = (optional_text(text) for text in (namespace, service_account, identity, user))
+        if second and not first:
+            raise ValueError("a service account needs a namespace")
+        key.addr = peer[0]
+        key.namespace_, key.service_account, key.identity, key.user = first, second, third, fourth
+        space, account = key.namespace_, key.service_account
+        if not first and fourth:
+            sl_source_user(&self.image, key.user, &space, &account)
+        elif not first and not third:
+            sl_source_network(&self.image, peer, &space, &account)
+        sl_source_resolve(&self.image, &key, out)
+        return {"ip": address_text(peer), "namespace": or_none(space), "service_account": or_none(account),
+                "identity": or_none(key.identity), "user": or_none(key.user)}
+
+    cdef object trail(self, const sl_trail *trail, str host, const sl_addr *addr):
+        """The steps in the order they were taken. Rules that match through several selectors appear once, as they won."""
+        cdef const sl_trail_step *step
+        steps, seen = [], {}
+        for number in range(trail.count):
+            step = &trail.steps[number]
+            entry = {
+                "phase": sl_phase_text(step.phase).decode("ascii"),
+                "tier": sl_tier_text(step.tier).decode("ascii"),
+                "rule": self.rule_brief(step.rule),
+                "reason": sl_reason_text(step.reason).decode("ascii"),
+                "won": bool(step.won),
+            }
+            if step.tier != SL_TIER_NONE:
+                entry["match"] = self.match_text(step, host, addr)
+                entry["ports"] = PORTS[step.port_class]
+                entry["selector"] = self.selector_text(step.selector)
+                entry["excepted"] = bool(step.excepted)
+            key = (step.phase, step.tier, step.rule, step.depth, step.port_class, step.excepted)
+            if step.rule and key in seen:
+                if step.won:
+                    steps[seen[key]] = entry
+                continue
+            seen[key] = len(steps)
+            steps.append(entry)
+        return steps
+
+    cdef str match_text(self, const sl_trail_step *step, str host, const sl_addr *addr):
+        """The pattern through which a step matched: its depth says how much of the destination it was."""
+        cdef sl_addr block
+        cdef int bit
+        if step.phase == SL_PHASE_NAME:
+            if step.depth == EXACT:
+                return host
+            return ".".join(["*", *host.split(".")[len(host.split(".")) - step.depth:]])
+        block = addr[0]
+        if step.family != block.family and not sl_addr_embedded(addr, &block):
+            return f"the embedded IPv4 address, /{step.depth}"
+        for bit in range(step.depth, 32 if block.family == 4 else 128):
+            block.bytes[bit // 8] &= ~(0x80 >> bit % 8)
+        return f"{address_text(&block)}/{step.depth}"
+
+    cdef str selector_text(self, uint32_t index):
+        """Whom a selector means: "mesh", "namespace shop", "service account shop/cart", "identity ...", "user ..."."""
+        cdef const sl_selector *selector = <const sl_selector *> sl_image_record(&self.image, SL_SEC_SELECTORS, index)
+        cdef const sl_principal *principal
+        if index == 0 or selector is NULL:
+            return None
+        principal = <const sl_principal *> sl_image_record(&self.image, SL_SEC_PRINCIPALS, selector.principal)
+        if principal is NULL:
+            return None
+        a, b = decoded(sl_image_string(&self.image, principal.a)), decoded(sl_image_string(&self.image, principal.b))
+        text = {
+            SL_PRINCIPAL_MESH: "mesh", SL_PRINCIPAL_NAMESPACE: f"namespace {a}",
+            SL_PRINCIPAL_SERVICE_ACCOUNT: f"service account {a}/{b}", SL_PRINCIPAL_IDENTITY: f"identity {b}",
+            SL_PRINCIPAL_USER: f"user {b}", SL_PRINCIPAL_NAMESPACE_IDENTITY: f"identity {b} in namespace {a}",
+            SL_PRINCIPAL_NAMESPACE_USER: f"user {b} in namespace {a}",
+        }.get(principal.kind, "unknown")
+        return f"{text} from an address block" if selector.cidr else text
