@@ -1,0 +1,87 @@
+"""`sluice explain`: one question about policy, answered from files or by a running gateway."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from gateway.policy import PolicyImage
+from supervisor.cli.asking import ask, endpoint_of
+from supervisor.cli.common import (
+    PROBLEM,
+    USAGE,
+    common_options,
+    compile_or_exit,
+    fail,
+    need_config,
+    print_json,
+    print_lines,
+)
+from supervisor.cli.verdicts import describe
+from supervisor.explanation import Question, QuestionError, read_question
+from supervisor.explanation import explain as explain_question
+from supervisor.problems import escape
+
+NOT_BUILT = ("sni", "method", "path")
+
+
+@click.command()
+@click.option("--to", metavar="HOST:PORT", required=True, help="The destination, as a client would ask for it.")
+@click.option("--from", "workload", metavar="NS/SA", help="The source's namespace and service account (or NS alone).")
+@click.option("--user", metavar="NAME", help="The user it authenticated as.")
+@click.option("--identity", metavar="URI", help="The SPIFFE ID of its certificate.")
+@click.option("--source", metavar="IP", help="Its address: rules by CIDR, and the identity of identity.networks.")
+@click.option("--listener", metavar="NAME", help="The listener it came in by, for that listener's audit mode.")
+@click.option("--address", metavar="IP", help="An address the name resolved to; without it addresses count as public.")
+@click.option("--sni", metavar="NAME", help="Not built yet.")
+@click.option("--method", metavar="M", help="Not built yet.")
+@click.option("--path", metavar="P", help="Not built yet.")
+@click.option("--live", is_flag=True, help="Ask the running gateway instead of reading the files.")
+@common_options
+def explain(config: str | None, as_json: bool, live: bool, **given: str | None) -> None:
+    """Say whether a source may reach a destination, by which rule, and what else had a say.
+
+    Sources combine: with --user and --source both the user's rules and those for the address count. The policy comes
+    from the files, as `run` would load them, or with --live from the gateway that runs: the answer has the same form.
+
+    \b
+    Examples:
+      sluice explain --to api.example.com:443
+      sluice explain --from shop/cart --to api.stripe.com:443
+      sluice explain --user build-bot --to '[2001:db8::1]:22'
+      sluice explain --source 10.1.2.3 --to db.example.com:5432 --address 10.9.9.9
+      sluice explain --from shop/cart --to api.stripe.com:443 --live --json
+
+    Exit codes: 0 whatever the verdict, 1 no answer (the policy is wrong, no gateway answers), 2 bad arguments.
+    """
+    for name in NOT_BUILT:
+        if given.pop(name) is not None:
+            fail(f"--{name} is not built yet: it would not be looked at", USAGE)
+    request = {("from" if name == "workload" else name): text for name, text in given.items() if text is not None}
+    try:
+        question = read_question(request)
+        answer = _live(config, question) if live else _from_files(config, question)
+    except QuestionError as wrong:
+        fail(escape(str(wrong)), USAGE)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo("\n".join(escape(line) for line in describe(answer)))
+
+
+def _from_files(config: str | None, question: Question) -> dict[str, Any]:
+    result = compile_or_exit(need_config(config))
+    if result.image is None or result.config is None:
+        print_lines(result.problem_lines(), "error: ")
+        sys.exit(PROBLEM)
+    try:
+        return explain_question(PolicyImage.from_fd(result.image), result.config.listeners, question)
+    finally:
+        os.close(result.image)
+
+
+def _live(config: str | None, question: Question) -> dict[str, Any]:
+    answer = ask(endpoint_of(config), {"op": "explain", **question.request()})
+    answer.pop("ok", None)
+    return answer

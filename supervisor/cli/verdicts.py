@@ -1,0 +1,89 @@
+"""A decision in words: what it is, what decided, what else matched, what would turn it. For people at a terminal."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+# What would turn a decision, by its reason. {host}, {port} and {rule} are filled in.
+_GUARD: Final = "only addresses.allow in sluice.yaml lifts this; no rule does"
+TURNS: Final[dict[str, str]] = {
+    "internal": "this is a failure of Sluice itself: please report it",
+    "no_policy": "name manifests in policy.paths of sluice.yaml: without any policy everything is denied",
+    "no_rule": "allow it: a policy for this source with action: Allow and to: [{{host: {host}, ports: [{port}]}}]",
+    "rule_allow": "deny it: a policy for this source with action: Deny; or take it out of {rule}",
+    "rule_deny": "take it out of {rule}: no allow outranks a deny",
+    "rule_hard_deny": "take it out of {rule}: nothing outranks a hard deny, not even audit mode",
+    "rule_audit": "it passes and is counted; an Allow or a Deny for it would settle it",
+    "passthrough": "deny it by a rule, or set policy.passthrough: false in sluice.yaml",
+    "needs_address": "only an address can tell: ask again with --address, for each address of the name",
+    "no_cidr_rule": "allow the name by a host rule, or this address by a cidr rule, for this source and port",
+    "address_denied": "take the address out of addresses.deny in sluice.yaml",
+    "own_address": "nothing: a tunnel from the gateway to itself is always refused",
+    "address_unspecified": _GUARD,
+    "address_loopback": _GUARD,
+    "address_link_local": _GUARD,
+    "address_multicast": _GUARD,
+    "address_metadata": _GUARD,
+    "address_special_purpose": "allow its network by a cidr rule inside one such block, or by addresses.allow",
+    "address_embedded_ipv4": "addresses.allow in sluice.yaml, or a cidr rule inside that block, lifts this",
+    "inner_name_missing": "ask by name, or allow the address by a cidr rule: the name inside the tunnel decides else",
+}
+
+
+def describe(answer: dict[str, Any]) -> list[str]:
+    """The lines to print for an answer of `explain`; not escaped yet."""
+    to = answer["destination"]
+    where = f"[{to['host']}]" if ":" in to["host"] else to["host"]
+    by = f" at {to['address']}" if to["address"] and to["address"] != to["host"] else ""
+    lines = [f"{answer['verdict'].upper()}  {where}:{to['port']}{by}"]
+    lines.append(f"  source   {source_text(answer['source'])}")
+    lines.append(f"  rule     {rule_text(answer['rule'])}")
+    would = ", would be denied" if answer["would_deny"] else ""
+    lines.append(f"  reason   {answer['reason']} ({answer['phase']} phase{would})")
+    if answer["trail"]:
+        lines.append("  trail")
+        lines.extend(f"    {line}" for line in trail_lines(answer["trail"]))
+    if turn := TURNS.get(answer["reason"]):
+        rule = answer["rule"]
+        name = f"{rule['kind']} {_name(rule)}" if rule else "the rule"
+        lines.append(f"  to turn  {turn.format(host=to['host'], port=to['port'], rule=name)}")
+    return lines
+
+
+def source_text(source: dict[str, Any]) -> str:
+    """Who asked, in the order of precedence."""
+    parts = []
+    if source["identity"]:
+        parts.append(source["identity"])
+    if source["namespace"]:
+        parts.append("/".join(filter(None, (source["namespace"], source["service_account"]))))
+    if source["user"]:
+        parts.append(f"user {source['user']}")
+    if source["ip"]:
+        parts.append(source["ip"])
+    return ", ".join(parts) or "anybody"
+
+
+def rule_text(rule: dict[str, Any] | None) -> str:
+    """Kind, name, item and place of a rule."""
+    if rule is None:
+        return "none: a default, or the address guard"
+    return f"{rule['kind']} {_name(rule)}, item {rule['index']} of `to`  {rule['file']}:{rule['line']}"
+
+
+def trail_lines(trail: list[dict[str, Any]]) -> Iterator[str]:
+    """Each step in the order it was taken; `*` marks what decided its phase."""
+    for step in trail:
+        mark = "*" if step["won"] else " "
+        if step["rule"] is None:
+            yield f"{mark} {step['phase']:8} {step['reason']}"
+            continue
+        rule = step["rule"]
+        ports = "" if step.get("ports") in (None, "any") else f", port by {step['ports']}"
+        out = ", taken out by its except" if step.get("excepted") else ""
+        match = f"{step.get('match', '')} for {step.get('selector', '')}{ports}{out}"
+        item = f"{_name(rule)}[{rule['index']}]"
+        yield f"{mark} {step['phase']:8} {step['tier']:10} {item}  {match}  {rule['file']}:{rule['line']}"
+
+
+def _name(rule: dict[str, Any]) -> str:
+    return f"{rule['namespace']}/{rule['name']}" if rule["namespace"] else str(rule["name"])

@@ -1,0 +1,129 @@
+"""`explain` as a question and an answer, for files and for a running gateway alike: the same image gives both.
+
+The request is what the control endpoint receives beside `op`, the answer what `sluice explain --json` prints
+(CONTRACT.md section 2). Nothing here talks to anybody.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from gateway.policy import PolicyImage
+from supervisor.config import Listener
+from supervisor.node import Node
+from supervisor.problems import Invalid, did_you_mean, quote
+from supervisor.words import is_identity, is_user_name, namespace_name, object_name, workload_of
+
+
+class QuestionError(ValueError):
+    """The question makes no sense; the text says why."""
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"workload": "from"}, kw_only=True):
+    """Who asks for what. All texts as the options of `sluice explain` have them; None = not said."""
+
+    to: str  # host:port
+    workload: str | None = None  # "namespace/service-account" or "namespace"
+    user: str | None = None
+    identity: str | None = None
+    source: str | None = None  # IP
+    listener: str | None = None
+    address: str | None = None  # IP that the name resolved to
+
+    def request(self) -> dict[str, object]:
+        """For the control endpoint."""
+        return {name: value for name, value in msgspec.to_builtins(self).items() if value is not None}
+
+
+def read_question(request: Mapping[str, object]) -> Question:
+    """The question in a request, every part of it checked. Raises QuestionError."""
+    try:
+        question = msgspec.convert(request, Question)
+    except msgspec.ValidationError as wrong:
+        raise QuestionError(str(wrong)) from None
+    split_destination(question.to)
+    split_workload(question.workload)
+    if question.user is not None and not is_user_name(question.user):
+        raise QuestionError(f"{quote(question.user)} is no user name")
+    if question.identity is not None and not is_identity(question.identity):
+        raise QuestionError(f"{quote(question.identity)} is no identity such as spiffe://cluster.local/ns/shop/sa/cart")
+    for text in (question.source, question.address):
+        if text is not None:
+            _check_address(text)
+    return question
+
+
+def explain(image: PolicyImage, listeners: Sequence[Listener], question: Question) -> dict[str, Any]:
+    """The decision, and every rule that had a say. Raises QuestionError."""
+    host, port = split_destination(question.to)
+    namespace, account = split_workload(question.workload)
+    if not namespace and question.identity:
+        namespace, account = workload_of(question.identity)
+    try:
+        answer = image.explain(
+            host=host,
+            port=port,
+            namespace=namespace or None,
+            service_account=account or None,
+            identity=question.identity,
+            user=question.user,
+            source_ip=question.source,
+            address=question.address,
+            audit=_audit(listeners, question.listener),
+        )
+    except ValueError as wrong:
+        raise QuestionError(f"{quote(question.to)}: {wrong}") from None
+    return cast(dict[str, Any], answer)
+
+
+def explain_request(
+    image: PolicyImage, listeners: Sequence[Listener], request: Mapping[str, object]
+) -> dict[str, Any]:
+    """Both steps, for the control endpoint; `request` without its `op`. Raises QuestionError."""
+    return explain(image, listeners, read_question(request))
+
+
+def split_destination(text: str) -> tuple[str, int]:
+    """`api.example.com:443` or `[2001:db8::1]:443`. Raises QuestionError."""
+    found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+)):([0-9]{1,5})", text)
+    if not found or not 1 <= int(found[3]) <= 65535:
+        hint = "; IPv6 addresses stand in brackets" if text.count(":") > 1 and "[" not in text else ""
+        raise QuestionError(f"{quote(text)} is not host:port{hint}")
+    if found[1] is not None:
+        _check_address(found[1])
+    return found[1] or found[2], int(found[3])
+
+
+def split_workload(text: str | None) -> tuple[str, str]:
+    """`namespace/service-account` or `namespace`. Raises QuestionError."""
+    if text is None:
+        return "", ""
+    namespace, slash, account = text.partition("/")
+    try:
+        namespace_name(Node("", 0, 0, namespace))
+        if slash:
+            object_name(Node("", 0, 0, account))
+    except Invalid as wrong:
+        raise QuestionError(f"{quote(text)} is not namespace/service-account: {wrong}") from None
+    return namespace, account
+
+
+def _check_address(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise QuestionError(f"{quote(text)} is no IP address") from None
+
+
+def _audit(listeners: Sequence[Listener], name: str | None) -> bool:
+    """The audit mode of the listener asked through. Unsaid, it is that of all of them, where they agree."""
+    if name is None:
+        return bool(listeners) and all(listener.audit for listener in listeners)
+    for listener in listeners:
+        if listener.name == name:
+            return listener.audit
+    names = [listener.name for listener in listeners]
+    raise QuestionError(f"no listener {quote(name)}: {did_you_mean(name, names) or 'there is ' + ', '.join(names)}")
