@@ -1,4 +1,5 @@
-# Every C unit of csrc/ as Cython sees it: declared once here, cimported by the modules. The headers are the documentation.
+# Every C unit of csrc/ as Cython sees it: declared once here, cimported by the modules. The headers are the
+# documentation.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "sys/socket.h" nogil:
@@ -139,7 +140,8 @@ cdef extern from "name.h" nogil:
         SL_NAME_BAD_WILDCARD
         SL_NAME_STATUS_COUNT
 
-    sl_name_status sl_name_canonical(const uint8_t *data, size_t length, char *out, size_t *out_length, sl_addr *address)
+    sl_name_status sl_name_canonical(const uint8_t *data, size_t length, char *out, size_t *out_length,
+                                     sl_addr *address)
     sl_name_status sl_name_pattern(const uint8_t *data, size_t length, char *out, size_t *out_length, int *wildcard)
     const char *sl_name_status_text(sl_name_status status)
 
@@ -298,10 +300,12 @@ cdef extern from "decide.h" nogil:
 
     void sl_source_resolve(const sl_image *image, const sl_source_key *key, sl_source *out)
     int sl_source_user(const sl_image *image, const char *user, const char **namespace_, const char **service_account)
-    int sl_source_network(const sl_image *image, const sl_addr *addr, const char **namespace_, const char **service_account)
+    int sl_source_network(const sl_image *image, const sl_addr *addr, const char **namespace_,
+                          const char **service_account)
     void sl_decide_name(const sl_image *image, const sl_source *source, const char *name, size_t length, uint16_t port,
                         int audit, sl_decision *out, sl_trail *trail)
-    void sl_decide_address(const sl_image *image, const sl_source *source, const sl_decision *by_name, const sl_addr *addr,
+    void sl_decide_address(const sl_image *image, const sl_source *source, const sl_decision *by_name,
+                           const sl_addr *addr,
                            uint16_t port, int audit, sl_decision *out, sl_trail *trail)
 
 cdef extern from "timers.h" nogil:
@@ -341,7 +345,8 @@ cdef extern from "relay.h" nogil:
         uint8_t hangup
 
     int sl_direction_preload(sl_direction *direction, const uint8_t *data, size_t length)
-    sl_pump_status sl_pump(sl_direction *direction, int source, int sink, uint8_t *scratch, size_t scratch_size, size_t budget)
+    sl_pump_status sl_pump(sl_direction *direction, int source, int sink, uint8_t *scratch, size_t scratch_size,
+                           size_t budget)
     void sl_direction_free(sl_direction *direction)
 
 cdef extern from "segment.h" nogil:

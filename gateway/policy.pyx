@@ -1,26 +1,28 @@
 """One policy image, mapped read-only, and the answers it gives: DECISIONS.md sections 2 to 4 through csrc/decide.h.
 
-Workers use the C functions on `PolicyImage.image`; explain() asks the same functions and tells how they came to their answer.
+Workers use the C functions on `PolicyImage.image`; explain() asks the same functions and tells how they came to
+their answer.
 """
 
 import fcntl
 import os
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcmp, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
 
 from gateway.csrc cimport (
-    SL_ADDR_TEXT, SL_DECISION_PENDING, SL_DENY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_NAME_ADDRESS, SL_NAME_BUFFER, SL_NAME_OK,
-    SL_OUTCOME_COUNT, SL_PHASE_COUNT, SL_PHASE_NAME, SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH,
-    SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY, SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_SERVICE_ACCOUNT,
-    SL_PRINCIPAL_USER, SL_REASON_COUNT, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL, SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES,
-    SL_SEC_LISTS, SL_SEC_NETWORKS, SL_SEC_NODES, SL_SEC_PREFIXES, SL_SEC_PRINCIPALS, SL_SEC_RULES, SL_SEC_SELECTORS,
-    SL_SEC_USERS, SL_TIER_NONE, sl_addr, sl_addr_embedded, sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_name, sl_decision,
+    SL_ADDR_TEXT, SL_DECISION_PENDING, SL_DENY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_NAME_ADDRESS, SL_NAME_BUFFER,
+    SL_NAME_OK, SL_OUTCOME_COUNT, SL_PHASE_COUNT, SL_PHASE_NAME, SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH,
+    SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY, SL_PRINCIPAL_NAMESPACE_USER,
+    SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, SL_REASON_COUNT, SL_REVOKE_DRAIN, SL_REVOKE_KEEP,
+    SL_REVOKE_KILL, SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES, SL_SEC_LISTS, SL_SEC_NETWORKS, SL_SEC_NODES,
+    SL_SEC_PREFIXES, SL_SEC_PRINCIPALS, SL_SEC_RULES, SL_SEC_SELECTORS, SL_SEC_USERS, SL_TIER_NONE, sl_addr,
+    sl_addr_embedded, sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_name, sl_decision,
     sl_image_open, sl_image_record, sl_image_status, sl_image_status_text, sl_image_string, sl_image_validate,
-    sl_name_canonical, sl_name_status, sl_name_status_text, sl_outcome_text, sl_phase_text, sl_principal, sl_reason_text,
-    sl_rule, sl_section, sl_selector, sl_source, sl_source_key, sl_source_network, sl_source_resolve, sl_source_user,
-    sl_tier_text, sl_trail, sl_trail_step, sl_verdict_text,
+    sl_name_canonical, sl_name_status, sl_name_status_text, sl_outcome_text, sl_phase_text, sl_principal,
+    sl_reason_text, sl_rule, sl_selector, sl_source, sl_source_key, sl_source_network, sl_source_resolve,
+    sl_source_user, sl_tier_text, sl_trail, sl_trail_step, sl_verdict_text,
 )
 
 cdef enum:
@@ -83,8 +85,10 @@ cdef int parse_address(text, sl_addr *out) except -1:
 
 
 def canonical_name(name):
-    """The canonical form of a host name (DECISIONS.md section 2). Raises ValueError with the rule that was broken; an address
-    literal is not a name."""
+    """The canonical form of a host name (DECISIONS.md section 2).
+
+    Raises ValueError with the rule that was broken; an address literal is not a name.
+    """
     cdef bytes raw = as_bytes(name)
     cdef char out[SL_NAME_BUFFER]
     cdef size_t length = 0
@@ -214,12 +218,13 @@ cdef class PolicyImage:
             "line": rule.line,
         }
 
-    def explain(self, *, host, uint16_t port, namespace=None, service_account=None, identity=None, user=None, source_ip=None,
-                address=None, bint audit=False):
+    def explain(self, *, host, uint16_t port, namespace=None, service_account=None, identity=None, user=None,
+                source_ip=None, address=None, bint audit=False):
         """The decision for one question, as CONTRACT.md section 2 writes it, and every rule that had a say.
 
-        `host` is a name or an address literal. Without `address` the addresses of a name count as public, and where only the
-        address can decide the answer is deny, `needs_address`. Raises ValueError for what is no name or address.
+        `host` is a name or an address literal. Without `address` the addresses of a name count as public, and where
+        only the address can decide the answer is deny, `needs_address`. Raises ValueError for what is no name or
+        address.
         """
         cdef sl_source source
         cdef sl_addr literal
@@ -288,7 +293,7 @@ cdef class PolicyImage:
                 "identity": or_none(key.identity), "user": or_none(key.user)}
 
     cdef object trail(self, const sl_trail *trail, str host, const sl_addr *addr):
-        """The steps in the order they were taken. Rules that match through several selectors appear once, as they won."""
+        """The steps as they were taken. Rules that match through several selectors appear once, as they won."""
         cdef const sl_trail_step *step
         steps, seen = [], {}
         for number in range(trail.count):

@@ -1,7 +1,7 @@
 """The policy image as the compiler writes it: a thin face of csrc/builder.h. It knows layouts, not policy.
 
-Names, prefixes and lists are judged by the same C functions that judge requests. Texts are str, host patterns and lists bytes,
-CIDRs str in their canonical form. Ids are ints that only mean something to the builder that gave them.
+Names, prefixes and lists are judged by the same C functions that judge requests. Texts are str, host patterns and
+lists bytes, CIDRs str in their canonical form. Ids are ints that only mean something to the builder that gave them.
 """
 
 import fcntl
@@ -14,14 +14,14 @@ import idna
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_FillInfo
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
 
 from gateway.csrc cimport (
-    SL_IMAGE_AUDIT, SL_IMAGE_HAS_POLICY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_IMAGE_PASSTHROUGH, SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF,
-    SL_INNER_UNSET, SL_NAME_NON_ASCII, SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE,
-    SL_PRINCIPAL_NAMESPACE_IDENTITY, SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER,
-    SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL, SL_TIER_ALLOW, SL_TIER_AUDIT, SL_TIER_DENY, SL_TIER_HARD_DENY, sl_image,
-    sl_image_status, sl_image_status_text, sl_image_validate, sl_name_status, sl_name_status_text, sl_port_range, sl_prefix,
+    SL_IMAGE_AUDIT, SL_IMAGE_HAS_POLICY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_IMAGE_PASSTHROUGH, SL_INNER_AUDIT,
+    SL_INNER_ENFORCE, SL_INNER_OFF, SL_INNER_UNSET, SL_NAME_NON_ASCII, SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH,
+    SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY, SL_PRINCIPAL_NAMESPACE_USER,
+    SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL,
+    SL_TIER_ALLOW, SL_TIER_AUDIT, SL_TIER_DENY, SL_TIER_HARD_DENY, sl_image, sl_image_status,
+    sl_image_status_text, sl_image_validate, sl_name_status, sl_name_status_text, sl_port_range, sl_prefix,
     sl_prefix_parse, sl_rule,
 )
 
@@ -40,19 +40,24 @@ cdef extern from "builder.h" nogil:
     sl_build_status sl_builder_string(sl_builder *b, const char *text, size_t length, uint32_t *offset)
     sl_build_status sl_builder_rule(sl_builder *b, const sl_rule *rule, uint32_t *id)
     sl_build_status sl_builder_portset(sl_builder *b, const sl_port_range *ranges, size_t count, uint32_t *id)
-    sl_build_status sl_builder_principal(sl_builder *b, uint8_t kind, const char *a, const char *b_text, int audit, uint32_t *id)
-    sl_build_status sl_builder_selector(sl_builder *b, uint32_t principal, const sl_prefix *cidr, int has_allow, uint32_t *id)
+    sl_build_status sl_builder_principal(sl_builder *b, uint8_t kind, const char *a, const char *b_text, int audit,
+                                         uint32_t *id)
+    sl_build_status sl_builder_selector(sl_builder *b, uint32_t principal, const sl_prefix *cidr, int has_allow,
+                                        uint32_t *id)
     sl_build_status sl_builder_attach(sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset, uint32_t order,
                                       const uint32_t *selectors, size_t selector_count, uint32_t *attachment)
-    sl_build_status sl_builder_host(sl_builder *b, uint32_t attachment, const char *pattern, size_t length, sl_name_status *why)
+    sl_build_status sl_builder_host(sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
+                                    sl_name_status *why)
     sl_build_status sl_builder_host_except(sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
                                            sl_name_status *why)
     sl_build_status sl_builder_cidr(sl_builder *b, uint32_t attachment, const sl_prefix *prefix)
     sl_build_status sl_builder_cidr_except(sl_builder *b, uint32_t attachment, const sl_prefix *prefix)
     sl_build_status sl_builder_host_list(sl_builder *b, uint32_t attachment, const uint8_t *data, size_t length,
                                          uint64_t *names, uint64_t *line, sl_name_status *why)
-    sl_build_status sl_builder_user(sl_builder *b, const char *name, const char *namespace_, const char *service_account)
-    sl_build_status sl_builder_network(sl_builder *b, const sl_prefix *cidr, const char *namespace_, const char *service_account)
+    sl_build_status sl_builder_user(sl_builder *b, const char *name, const char *namespace_,
+                                    const char *service_account)
+    sl_build_status sl_builder_network(sl_builder *b, const sl_prefix *cidr, const char *namespace_,
+                                       const char *service_account)
     sl_build_status sl_builder_guard(sl_builder *b, const sl_prefix *cidr, int allow)
     sl_build_status sl_builder_own(sl_builder *b, const sl_prefix *block, uint16_t port)
     sl_build_status sl_builder_flags(sl_builder *b, uint32_t flags)
@@ -86,7 +91,7 @@ class BuildError(Exception):
 
 
 class NameProblem(ValueError):
-    """A host pattern that is none. `rule`: what was broken, without the name itself; `line`: 1-based, of a list, else 0."""
+    """A host pattern that is none. `rule`: what it broke, without the name; `line`: of a list, from 1, else 0."""
 
     def __init__(self, rule: str, line: int = 0):
         super().__init__(f"line {line}: {rule}" if line else rule)
@@ -148,7 +153,7 @@ cdef class ImageData:
 cdef class ImageBuilder:
     """Takes rules, selectors and destinations; finish() or finish_memfd() lays the image out.
 
-    Every method raises BuildError when the image grows too large or memory ends; after that the builder is of no more use.
+    Every method raises BuildError when the image grows too large or memory ends; the builder is of no use then.
     """
     cdef sl_builder *builder
 
@@ -166,9 +171,9 @@ cdef class ImageBuilder:
         check(sl_builder_string(self.builder, raw, len(raw), &offset), "a text")
         return offset
 
-    def rule(self, str kind, str namespace, str name, uint32_t index, str file, uint32_t line, int tier, *, on_revoke=None,
-             inner=None, str upstream=None, str attributes=None, uint16_t slot=0):
-        """Adds a rule for decisions to name; answers its id. `on_revoke` and `inner` as in manifests, None = not said."""
+    def rule(self, str kind, str namespace, str name, uint32_t index, str file, uint32_t line, int tier, *,
+             on_revoke=None, inner=None, str upstream=None, str attributes=None, uint16_t slot=0):
+        """Adds a rule for decisions to name; answers its id. `on_revoke`, `inner`: as in manifests, None = not said."""
         cdef sl_rule rule
         cdef uint32_t number = 0
         rule.kind = self.text(kind)
@@ -204,20 +209,26 @@ cdef class ImageBuilder:
         return number
 
     def selector(self, int kind, str a, str b, str cidr, bint has_allow, bint audit=False):
-        """The id of "this principal (PRINCIPAL_*), from this address block": `a` is its namespace, `b` its service account,
-        identity or user, "" where the kind has none; `cidr` None = from anywhere. `audit`: the principal is in audit mode."""
+        """The id of "this principal (PRINCIPAL_*), from this address block".
+
+        `a` is its namespace, `b` its service account, identity or user, "" where the kind has none; `cidr` None = from
+        anywhere. `has_allow`: an allow selects it. `audit`: the principal is in audit mode.
+        """
         cdef bytes first = encoded(a), second = encoded(b)
         cdef sl_prefix prefix
         cdef uint32_t principal = 0, number = 0
         if cidr is not None:
             parse_prefix(cidr, &prefix)
         check(sl_builder_principal(self.builder, <uint8_t> kind, first, second, audit, &principal), "a principal")
-        check(sl_builder_selector(self.builder, principal, NULL if cidr is None else &prefix, has_allow, &number), "a selector")
+        check(sl_builder_selector(self.builder, principal, NULL if cidr is None else &prefix, has_allow, &number),
+              "a selector")
         return number
 
     def attach(self, uint32_t rule, int tier, uint32_t portset, uint32_t order, selectors):
-        """Adds one destination item of a rule: destinations are hung on the id it answers. Lower `order` wins among equals;
-        `selectors` are at least one id."""
+        """Adds one destination item of a rule: destinations are hung on the id it answers.
+
+        Lower `order` wins among equals; `selectors` are at least one id.
+        """
         cdef uint32_t *array = <uint32_t *> malloc((len(selectors) or 1) * sizeof(uint32_t))
         cdef uint32_t number = 0
         cdef size_t count = 0
@@ -227,7 +238,8 @@ cdef class ImageBuilder:
             for selector in selectors:
                 array[count] = selector
                 count += 1
-            check(sl_builder_attach(self.builder, rule, <uint8_t> tier, portset, order, array, count, &number), "an attachment")
+            check(sl_builder_attach(self.builder, rule, <uint8_t> tier, portset, order, array, count, &number),
+                  "an attachment")
         finally:
             free(array)
         return number
@@ -257,8 +269,10 @@ cdef class ImageBuilder:
         check(sl_builder_cidr_except(self.builder, attachment, &prefix), "an address block")
 
     def host_list(self, uint32_t attachment, data):
-        """The names of a list file: one name or `*.name` a line, `#` comments. Answers how many; raises NameProblem with the
-        line. U-labels are converted (IDNA 2008)."""
+        """The names of a list file: one name or `*.name` a line, `#` comments. Answers how many.
+
+        U-labels are converted (IDNA 2008). Raises NameProblem with the line.
+        """
         cdef uint64_t names = 0, line = 0
         cdef sl_name_status why
         cdef sl_build_status status
@@ -312,7 +326,7 @@ cdef class ImageBuilder:
         return image
 
     def finish_memfd(self):
-        """The image in a memfd sealed against every change; the caller closes it. Raises OSError when the system has no room."""
+        """The image in a memfd sealed against every change; the caller closes it. Raises OSError for lack of room."""
         image = self.finish()
         fd = os.memfd_create("sluice-policy", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
@@ -350,7 +364,7 @@ def a_labels(bytes name, int line):
 
 
 def validate(int fd):
-    """Checks every record of a sealed image, as the supervisor does before it publishes. Raises InvalidImage, OSError."""
+    """Checks every record of a sealed image, before it is published. Raises InvalidImage, OSError."""
     cdef sl_image image
     cdef sl_image_status status = SL_IMAGE_INTERNAL
     cdef char where[64]
