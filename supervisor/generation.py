@@ -82,6 +82,7 @@ class Generations:
         self._verifier = verifier
         self._access_log = access_log
         self._log = log
+        self._warned = ""
         self.nofile = 1024  # open files that each process may have
         self.current: Generation | None = None
         self.reloads = {"ok": 0, "failed": 0}
@@ -173,8 +174,9 @@ class Generations:
         """The tunnels that the limit of open files allows."""
         workers = self.current.config.workers if self.current is not None else config.workers
         cap, warning = tunnel_cap(config.limits.tunnels, config.limits.tunnels_set, workers, self.nofile)
-        if warning:
+        if warning and warning != self._warned:
             self._log.warning("tunnels_limited", warning)
+        self._warned = warning
         changed = settings.copy()
         changed["limits"] = settings["limits"].copy()
         changed["limits"]["tunnels"] = cap

@@ -21,7 +21,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["BLOCKED", "Exit", "Reaper", "child_environment", "kill_group", "python_command", "spawn"]
+__all__ = [
+    "BLOCKED",
+    "Exit",
+    "Reaper",
+    "child_environment",
+    "keep_descriptors_to_ourselves",
+    "kill_group",
+    "python_command",
+    "spawn",
+]
 
 # Blocked in a worker from its first instruction: it ignores them once it runs, and obeys the channel alone. Without
 # this a signal sent to the whole group by a process manager could kill a worker that is still importing.
@@ -91,6 +100,20 @@ class Reaper:
             self.orphans += 1
         else:
             on_exit(ended)
+
+
+def keep_descriptors_to_ourselves() -> None:
+    """What we inherited beside stdin, stdout and stderr is not for our children: a worker has what it is given.
+
+    Where one of these three is closed, /dev/null takes its number: a socket there would be taken for it.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the one that listed them is gone
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)
 
 
 def python_command(module: str, *arguments: str) -> list[str]:

@@ -97,7 +97,10 @@ class Compiler:
 
 def _receive(ours: socket.socket) -> CompileResult:
     with ours:
-        return receive_result(ours)
+        result = receive_result(ours)
+    if result.image is not None:
+        os.set_inheritable(result.image, False)  # socket.recv_fds leaves it open across exec, whatever flags it is given
+    return result
 
 
 @dataclass(frozen=True, slots=True)

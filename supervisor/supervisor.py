@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from supervisor.errors import StartError
 from supervisor.log import Log
 from supervisor.log_writer import LogWriter
-from supervisor.process import Reaper
+from supervisor.process import Reaper, keep_descriptors_to_ourselves
 from supervisor.reload import COMPILE_COMMAND
 from supervisor.service import Companion, Service
 from supervisor.workers import WORKER_COMMAND, Timing
@@ -43,6 +43,7 @@ class Options:
 def run(config_path: str, options: Options | None = None) -> int:
     """Runs the gateway of the sluice.yaml at `config_path` until it is told to end; returns the exit code."""
     options = options or Options()
+    keep_descriptors_to_ourselves()
     try:
         return asyncio.run(_run(config_path, options))
     except StartError as error:

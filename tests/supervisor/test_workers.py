@@ -1,0 +1,224 @@
+"""Worker slots: what a worker inherits, and what happens when it dies, hangs or lies."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+from tests.supervisor.harness import PATIENCE, Greeted, Running, alive, eventually
+
+
+def kind(pid: int, fd: int) -> str:
+    return os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
+def test_a_worker_inherits_its_descriptors_and_nothing_else() -> None:
+    stray, end = os.pipe()
+    with Running(pass_fds=[stray]) as gateway:
+        os.close(stray)
+        os.close(end)
+        first, second = (worker["pid"] for worker in gateway.all_ready())
+        for pid in (first, second):
+            assert kind(pid, 0) == "/dev/null"
+            assert kind(pid, 1) == kind(pid, 2) == kind(gateway.pid, 2), "stdout may carry the access log: not theirs"
+            assert kind(pid, 3).startswith("socket:") and kind(pid, 4).startswith("/memfd:sluice-segment")
+            assert os.getpgid(pid) == pid
+            assert os.getsid(pid) == gateway.pid
+        # The listening sockets are the supervisor's own, the same in both; segment and channel are not.
+        ours = {kind(gateway.pid, int(fd)) for fd in os.listdir(f"/proc/{gateway.pid}/fd")}
+        assert kind(first, 5) == kind(second, 5) in ours
+        assert kind(first, 6) == kind(second, 6) in ours
+        assert kind(first, 5) != kind(first, 6)
+        assert kind(first, 3) != kind(second, 3)
+        # No end of a sibling's channel, no lock, no image of ours, no file of whoever started us: what is beyond 6 a
+        # worker opened itself (its mapping of the segment is one).
+        shared = {kind(first, int(fd)) for fd in os.listdir(f"/proc/{first}/fd") if int(fd) > 6}
+        assert {name for name in shared & ours if not name.startswith("anon_inode:")} == {kind(first, 4)}
+
+
+def test_a_worker_that_is_still_starting_survives_stray_signals() -> None:
+    """HUP, INT, TERM and USR1 are blocked from the first instruction on."""
+    with Running(config={"workers": 1}) as gateway:
+        (before,) = gateway.all_ready()
+        os.kill(before["pid"], signal.SIGKILL)
+        starting = eventually(
+            lambda: [worker["pid"] for worker in gateway.workers() if worker["pid"] not in (None, before["pid"])],
+            "its successor is there",
+        )[0]
+        for stray in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            os.kill(starting, stray)
+        (after,) = gateway.all_ready()
+        assert (after["pid"], after["restarts"]) == (starting, 1)
+
+
+def test_a_killed_worker_is_replaced_on_the_same_sockets() -> None:
+    with Running(config={"workers": 1}) as gateway:
+        (before,) = gateway.all_ready()
+        for turn in range(3):
+            with Greeted(gateway.port) as client:
+                os.kill(client.pid, signal.SIGKILL)
+                assert client.line() == "", "its own connections end with it"
+            # This one waits in the socket's queue: nobody refuses it.
+            with Greeted(gateway.port) as client:
+                assert client.pid != before["pid"]
+                assert client.ask("hello") == "hello"
+            (after,) = gateway.all_ready()
+            assert after["restarts"] == turn + 1
+            assert "SIGKILL" in after["last_exit"]
+        assert gateway.ask("stats")["supervisor"]["worker_restarts"] == 3
+
+
+def test_siblings_accept_for_a_slot_without_worker_and_stop_when_it_is_back() -> None:
+    """Slot 0's workers cannot say HELLO any more: all of its queue goes to slot 1, which gives it back later."""
+    with Running("--quick") as gateway:
+        victim = gateway.all_ready()[0]["pid"]
+        os.kill(victim, signal.SIGSTOP)
+        try:
+            # Connections to slot 0's socket wait: the worker is alive, and does nothing.
+            waiting = [socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) for _ in range(16)]
+        finally:
+            os.kill(victim, signal.SIGKILL)
+        pids = set()
+        for client in waiting:
+            slot, pid, _ = client.makefile("rb").readline().split()
+            assert int(slot) in (0, 1) and int(pid) != victim
+            pids.add(int(pid))
+            client.close()
+        assert gateway.all_ready()[1]["pid"] in pids, "the sibling took its own and some of slot 0's"
+        # Back: the new worker of slot 0 gets what the kernel gives to its socket.
+        gateway.greeted_by(0).close()
+        gateway.greeted_by(1).close()
+
+
+def test_a_slot_whose_worker_hangs_at_start_is_served_by_its_sibling() -> None:
+    with Running("--quick") as gateway:
+        gateway.all_ready()
+        switch = gateway.folder / "fault"
+        switch.write_text("mute")
+        victim = gateway.workers()[0]["pid"]
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: gateway.events("worker_killed", slot=0), "the mute one is killed")
+        for _ in range(20):
+            with Greeted(gateway.port) as client:
+                assert client.slot == 1
+        switch.unlink()
+        gateway.greeted_by(0).close()
+        gateway.all_ready()
+        # Given back: were slot 1 still accepting from slot 0's socket too, it would win some of these.
+        answered = []
+        for _ in range(40):
+            with Greeted(gateway.port) as client:
+                answered.append(client.slot)
+        assert set(answered) == {0, 1}
+
+
+def test_restarts_back_off_and_a_crash_loop_is_reported() -> None:
+    with Running("--quick") as gateway:
+        gateway.all_ready()
+        (gateway.folder / "fault").write_text("exit")
+        os.kill(gateway.workers()[1]["pid"], signal.SIGKILL)
+        eventually(lambda: gateway.events("crash_loop", slot=1), "the crash loop is reported")
+        delays = [event["restart_in"] for event in gateway.events("worker_lost", slot=1)]
+        assert delays[:5] == [0.0, 0.02, 0.04, 0.08, 0.16]
+        looping = gateway.workers()[1]
+        assert looping["crash_loop"] is True
+        assert looping["last_exit"] == "exit code 3"
+        with Greeted(gateway.port) as client:
+            assert client.slot == 0
+        eventually(lambda: len(gateway.events("worker_lost", slot=1)) >= 8, "it goes on trying")
+        assert max(event["restart_in"] for event in gateway.events("worker_lost", slot=1)) == 0.2
+        (gateway.folder / "fault").unlink()
+        eventually(lambda: not gateway.workers()[1]["crash_loop"], "health ends the loop")
+        assert gateway.all_ready()[1]["state"] == "ready"
+
+
+def test_a_gateway_whose_workers_cannot_start_says_so_and_ends() -> None:
+    gateway = Running("--quick", "--fault", "exit").launch()
+    try:
+        assert gateway.wait() == 1
+        assert "no worker starts: exit code 3" in gateway.errors()
+        assert "Traceback" not in gateway.errors()
+        assert gateway.nothing_left()
+    finally:
+        gateway.__exit__()
+
+
+def test_workers_that_cannot_load_are_replaced_not_served_with() -> None:
+    gateway = Running("--quick", "--fault", "no-load").launch()
+    try:
+        assert gateway.wait() == 1
+        assert gateway.events("load_failed", error="this worker loads nothing")
+        assert gateway.nothing_left()
+    finally:
+        gateway.__exit__()
+
+
+def test_counters_outlive_a_worker_and_gauges_do_not() -> None:
+    with Running(config={"workers": 1}) as gateway:
+        clients = [Greeted(gateway.port) for _ in range(3)]
+        counters = gateway.ask("stats")["counters"]
+        assert (counters["connections_accepted"], counters["connections_open"]) == (3, 3)
+        os.kill(clients[0].pid, signal.SIGKILL)
+        eventually(lambda: gateway.workers()[0]["restarts"] == 1, "it is replaced")
+        gateway.all_ready()
+        counters = gateway.ask("stats")["counters"]
+        assert (counters["connections_accepted"], counters["connections_open"]) == (3, 0)
+        with Greeted(gateway.port):
+            assert gateway.ask("stats")["counters"]["connections_accepted"] == 4
+        for client in clients:
+            client.close()
+
+
+def test_workers_end_with_a_supervisor_that_is_killed() -> None:
+    """End of file on the channel tells them: no sibling may hold a copy of the other end."""
+    with Running(config={"workers": 3}) as gateway:
+        pids = [worker["pid"] for worker in gateway.all_ready()]
+        gateway.signal(signal.SIGKILL)
+        gateway.wait()
+        eventually(lambda: not any(alive(pid) for pid in pids), "the workers have ended")
+
+
+def test_a_gateway_can_start_again_where_one_was_killed() -> None:
+    with Running() as gateway:
+        gateway.all_ready()
+        gateway.signal(signal.SIGKILL)
+        gateway.wait()
+        assert (gateway.folder / "run/control").exists(), "stale"
+        (gateway.folder / "err.log").unlink()
+        with gateway:
+            assert len(gateway.all_ready()) == 2
+            Greeted(gateway.port).close()
+
+
+def test_many_connections_during_restarts_are_all_answered() -> None:
+    """Four workers, one killed again and again: only connections in its hands may be lost."""
+    with Running(config={"workers": 4}) as gateway:
+        lost = 0
+        stop = threading.Event()
+
+        def kill() -> None:
+            while not stop.is_set():
+                for worker in gateway.workers():
+                    if worker["slot"] == 2 and worker["state"] == "ready":
+                        os.kill(worker["pid"], signal.SIGKILL)
+                time.sleep(0.05)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            for _ in range(200):
+                try:
+                    with Greeted(gateway.port) as client:
+                        client.socket.sendall(b"x\n")
+                        lost += client.line() != "x"
+                except (ConnectionResetError, BrokenPipeError):
+                    lost += 1
+        finally:
+            stop.set()
+            killer.join(PATIENCE)
+        restarts = gateway.workers()[2]["restarts"]
+        assert restarts > 0
+        assert lost <= restarts, "at most the one in its hands, each time"
+        gateway.all_ready()
