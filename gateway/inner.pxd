@@ -5,16 +5,19 @@ from gateway.csrc cimport sl_inner
 from gateway.tunnel cimport Tunnel
 
 cdef enum:
-    INNER_TIMEOUT = 5000       # milliseconds for a provisional tunnel to show a name
+    INNER_TIMEOUT = 5000       # milliseconds to show a name, once one is awaited
 
 cdef class InspectedTunnel(Tunnel):
     cdef uint8_t inner_mode    # sl_inner_mode while the first bytes are awaited; SL_INNER_UNSET when they have been judged
     cdef bint provisional      # asked by address, held both ways until the name is judged
+    cdef bint waiting          # the time for the rest of a begun ClientHello or request head is running
 
     cdef void inspect_first(self, int listener_mode) noexcept
     cdef void inspected_event(self, uint32_t events, int leg) noexcept
     cdef void inspected_timer(self) noexcept
     cdef bint inspect(self) noexcept
+    cdef bint disagree(self, int reason) noexcept
+    cdef bint overdue(self) noexcept
     cdef bint judge_name(self, int status, sl_inner *inner) noexcept
     cdef bint judge_provisional(self, int status, sl_inner *inner) noexcept
     cdef bint reject(self, int reason) noexcept

@@ -4,6 +4,7 @@
   server are never held: server-first protocols work.
 * Asked by address, where only a host rule could allow: both directions are held until a name is shown and judged like a request
   for it; none within five seconds is a denial.
+* Bytes that begin like TLS or HTTP and stop are held as long, then denied: a name that comes late must not slip past.
 
 Nothing is copied to look: the bytes are peeked at where they wait, in the kernel or in front of the relay.
 """
@@ -67,8 +68,8 @@ cdef class InspectedTunnel(Tunnel):
             self.relay_event(events, leg)
 
     cdef void inspected_timer(self) noexcept:
-        if self.inner_mode != SL_INNER_UNSET and self.provisional:
-            self.reject(SL_REASON_INNER_NAME_MISSING)
+        if self.inner_mode != SL_INNER_UNSET and (self.provisional or self.waiting):
+            self.overdue()
         else:
             self.relay_timer()
 
@@ -97,11 +98,34 @@ cdef class InspectedTunnel(Tunnel):
         status = sl_inner_read(scratch, length, &inner) if length else <int> SL_INNER_MORE
         if status == SL_INNER_MORE:
             if not ended:
+                if length and not self.waiting and not self.provisional:
+                    self.waiting = True
+                    self.context.loop.arm(self, INNER_TIMEOUT)
                 return True
             status = SL_INNER_OTHER  # what was sent will never show a name
         if self.provisional:
             return self.judge_provisional(status, &inner)
         return self.judge_name(status, &inner)
+
+    cdef bint overdue(self) noexcept:
+        """No name in time; False when the tunnel has ended."""
+        if self.provisional:
+            return self.reject(SL_REASON_INNER_NAME_MISSING)
+        self.record.inner = b"none"
+        return self.disagree(SL_REASON_INNER_NAME_MISSING)
+
+    cdef bint disagree(self, int reason) noexcept:
+        """The inner name speaks against the tunnel: a denial where it is enforced, a report elsewhere."""
+        if self.inner_mode == SL_INNER_ENFORCE and not self.audited():
+            return self.reject(reason)
+        if not self.record.decision.would_deny:
+            self.context.count(SL_COUNTER_DECISIONS_AUDIT)
+        self.record.decision.verdict = SL_AUDIT
+        self.record.decision.would_deny = True
+        self.record.decision.phase = SL_PHASE_INNER
+        self.record.decision.reason = reason
+        self.accept_inner()
+        return not self.closed
 
     cdef bint judge_name(self, int status, sl_inner *inner) noexcept:
         """Against the name asked for."""
@@ -116,14 +140,7 @@ cdef class InspectedTunnel(Tunnel):
         if status == SL_INNER_MALFORMED or shown and (
                 inner.name_length != <size_t> PyBytes_GET_SIZE(asked)
                 or memcmp(inner.name, PyBytes_AS_STRING(asked), inner.name_length) != 0):
-            if self.inner_mode == SL_INNER_ENFORCE and not self.audited():
-                return self.reject(SL_REASON_INNER_NAME_MISMATCH)
-            if not self.record.decision.would_deny:
-                self.context.count(SL_COUNTER_DECISIONS_AUDIT)
-            self.record.decision.verdict = SL_AUDIT
-            self.record.decision.would_deny = True
-            self.record.decision.phase = SL_PHASE_INNER
-            self.record.decision.reason = SL_REASON_INNER_NAME_MISMATCH
+            return self.disagree(SL_REASON_INNER_NAME_MISMATCH)
         self.accept_inner()
         return not self.closed
 
@@ -165,9 +182,11 @@ cdef class InspectedTunnel(Tunnel):
     cdef void accept_inner(self) noexcept:
         """Judged: from here on a plain relay."""
         cdef bint held = self.provisional
+        cdef bint timed = held or self.waiting
         self.leave_provisional()
         self.inner_mode = SL_INNER_UNSET
-        if held:
+        if timed:
+            self.waiting = False
             self.active = self.context.loop.now
             self.context.loop.arm(self, self.context.idle_timeout)
         if self.pump(CLIENT) and held:
