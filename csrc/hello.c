@@ -114,7 +114,8 @@ static int server_name(struct hello *h, size_t left, struct sl_inner *out)
             continue;
         }
         size_t count = length;
-        if (names++ > 0 || count > sizeof name)
+        names++;
+        if (count > sizeof name)
             return stop(h, SL_INNER_MALFORMED);
         if (!take(h, &length, count, name))
             return 0;

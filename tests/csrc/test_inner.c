@@ -19,7 +19,8 @@ struct expectation {
     int ech;
 };
 
-static const char *const STATUS[] = {"internal", "more", "other", "tls_name", "tls_none", "http_name", "http_none", "malformed"};
+static const char *const STATUS[] = {"internal", "more",      "other",     "tls_name",
+                                     "tls_none", "http_name", "http_none", "malformed"};
 
 static enum sl_inner_status read_copy(const uint8_t *data, size_t length, struct sl_inner *out)
 {
@@ -33,21 +34,24 @@ static enum sl_inner_status read_copy(const uint8_t *data, size_t length, struct
     return status;
 }
 
-static void check_answer(const struct expectation *want, enum sl_inner_status status, const struct sl_inner *got, const char *what)
+static void check_answer(const struct expectation *want, enum sl_inner_status status, const struct sl_inner *got,
+                         const char *what)
 {
     char address[SL_ADDR_TEXT] = "";
     if (status != want->status) CHECK_FAIL("%s: %s, want %s", what, STATUS[status], STATUS[want->status]);
     CHECK_AT(got->name_length == strlen(got->name), what);
     if (strcmp(got->name, want->name ? want->name : "") != 0) CHECK_FAIL("%s: the name is \"%s\"", what, got->name);
     if (got->address.family) sl_addr_format(&got->address, address);
-    if (strcmp(address, want->address ? want->address : "") != 0) CHECK_FAIL("%s: the address is \"%s\"", what, address);
+    if (strcmp(address, want->address ? want->address : "") != 0)
+        CHECK_FAIL("%s: the address is \"%s\"", what, address);
     CHECK_AT(got->ech == want->ech, what);
 }
 
 /* Reads a vector whole, at every prefix and with bytes behind it. Returns the length at which the answer was known. */
 static size_t check_vector(const uint8_t *data, size_t length, const struct expectation *want, const char *what)
 {
-    static const char *const behind[] = {"\r\n\r\n", "GET / HTTP/1.1\r\nHost: other.example\r\n\r\n", "\x16\x03\x01\x00\x05", "\xff\xff\xff"};
+    static const char *const behind[] = {"\r\n\r\n", "GET / HTTP/1.1\r\nHost: other.example\r\n\r\n",
+                                         "\x16\x03\x01\x01\x05", "\xff\xff\xff"};
     static const struct expectation more = {.status = SL_INNER_MORE};
     struct sl_inner inner;
     struct bytes longer;
@@ -214,13 +218,16 @@ static int load(const char *path, struct bytes *out, char *status, char *name)
     return 1;
 }
 
-static void for_each_real_hello(void (*check)(const struct bytes *hello, const struct expectation *want, const char *path))
+typedef void check_hello_file(const struct bytes *hello, const struct expectation *want, const char *path);
+
+static void for_each_real_hello(check_hello_file *check)
 {
     char pattern[4096], status[16], name[256];
     const char *slash = strrchr(__FILE__, '/');
+    int folder = slash ? (int)(slash - __FILE__) + 1 : 0;
     glob_t found;
     struct bytes hello;
-    snprintf(pattern, sizeof pattern, "%.*s/../vectors/inner/*.hex", slash ? (int)(slash - __FILE__) : 1, slash ? __FILE__ : ".");
+    snprintf(pattern, sizeof pattern, "%.*s../vectors/inner/*.hex", folder, __FILE__);
     REQUIRE(glob(pattern, 0, NULL, &found) == 0);
     CHECK(found.gl_pathc >= 13);
     for (size_t i = 0; i < found.gl_pathc; i++) {
@@ -270,9 +277,11 @@ TEST(names_of_hellos)
     const struct {
         const char *name, *canonical; /* NULL = malformed */
     } rows[] = {
-        {"example.com", "example.com"}, {"EXAMPLE.com", "example.com"}, {"example.com.", "example.com"}, {"a_b.example", "a_b.example"},
+        {"example.com", "example.com"}, {"EXAMPLE.com", "example.com"}, {"example.com.", "example.com"},
+        {"a_b.example", "a_b.example"},
         {"xn--bcher-kva.example", "xn--bcher-kva.example"}, {longest, longest}, {"localhost", "localhost"},
-        {"", NULL}, {".", NULL}, {"a..b", NULL}, {"b\xc3\xbc" "cher.example", NULL}, {"192.0.2.1", NULL}, {"::1", NULL}, {"*.example.com", NULL},
+        {"", NULL}, {".", NULL}, {"a..b", NULL}, {"b\xc3\xbc" "cher.example", NULL}, {"192.0.2.1", NULL},
+        {"::1", NULL}, {"*.example.com", NULL},
         {"exa mple.com", NULL}, {"example.com:443", NULL}, {too_long, NULL}, {"example.1", NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -285,6 +294,16 @@ TEST(names_of_hellos)
     put_name(&list, 0, "a\0b.example", 11);
     add_names(&h, &list);
     check_hello(&h, SL_INNER_MALFORMED, NULL, "a NUL in the name");
+
+    static char huge[4000];
+    memset(huge, 'a', sizeof huge);
+    for (size_t length = 255; length <= sizeof huge; length += 749) { /* only the first fits a buffer */
+        struct hello large = PLAIN_HELLO;
+        list.length = 0;
+        put_name(&list, 0, huge, length);
+        add_names(&large, &list);
+        check_hello(&large, SL_INNER_MALFORMED, NULL, "a name larger than any");
+    }
 }
 
 TEST(server_name_lists)
@@ -375,40 +394,34 @@ TEST(fields_of_a_hello)
         enum sl_inner_status status;
         const char *what;
     } rows[] = {
-        {{.session_id = 0, .cipher_bytes = 2, .compressions = 1}, SL_INNER_TLS_NONE, "the smallest fields, empty extensions"},
+        {{.session_id = 0, .cipher_bytes = 2, .compressions = 1}, SL_INNER_TLS_NONE, "the smallest fields"},
         {{.cipher_bytes = 2, .compressions = 1, .no_extensions = 1}, SL_INNER_TLS_NONE, "no extensions field at all"},
         {{.session_id = 33, .cipher_bytes = 2, .compressions = 1}, SL_INNER_MALFORMED, "a session id of 33 bytes"},
         {{.cipher_bytes = 0, .compressions = 1}, SL_INNER_MALFORMED, "no cipher suites"},
         {{.cipher_bytes = 3, .compressions = 1}, SL_INNER_MALFORMED, "half a cipher suite"},
         {{.cipher_bytes = 2, .compressions = 0}, SL_INNER_MALFORMED, "no compression method"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) check_hello(&rows[i].hello, rows[i].status, NULL, rows[i].what);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check_hello(&rows[i].hello, rows[i].status, NULL, rows[i].what);
 }
 
-/* Every length field of a good hello, made one larger and one smaller: an error, or at least never the name. */
+/* Every length field of a good hello, made one larger and one smaller. */
 TEST(lengths_that_do_not_add_up)
 {
+    /* Message 8, session id 43, suites 77, methods 84, extensions 87, server_name 91, its list 93, its name 96. */
+    static const size_t places[] = {8, 43, 77, 84, 87, 91, 93, 96};
     struct hello h = PLAIN_HELLO;
     struct expectation malformed = {.status = SL_INNER_MALFORMED};
-    struct sl_inner inner;
     struct bytes good, bad;
     add_name(&h, "a.example");
     build(&h, &good);
-    /* Offsets: message 8, session id 43, suites 77, methods 84, extensions 87, server_name 91, its list 93, its name
-     * 96. */
-    static const size_t places[] = {8, 43, 77, 84, 87, 91, 93, 96};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         for (int step = -1; step <= 1; step += 2) {
-            enum sl_inner_status status;
+            char what[32];
+            snprintf(what, sizeof what, "length at %zu, %+d", places[i], step);
             bad = good;
             bad.data[places[i]] = (uint8_t)(bad.data[places[i]] + step);
-            status = read_copy(bad.data, bad.length, &inner);
-            if (places[i] == 8 && step > 0) { /* a longer message: its extensions do not fill it */
-                CHECK_EQ(status, SL_INNER_MALFORMED);
-            } else {
-                CHECK(status == SL_INNER_MALFORMED || status == SL_INNER_MORE);
-            }
-            if (status == SL_INNER_MALFORMED) check_vector(bad.data, bad.length, &malformed, "a wrong length");
+            check_vector(bad.data, bad.length, &malformed, what);
         }
 }
 
@@ -451,7 +464,7 @@ TEST(records)
         {BYTES("\x16\x03\x03\x00\x10\x02"), SL_INNER_MALFORMED, "a ServerHello"},
         {BYTES("\x16\x03\x01\x40\x00\x01\x00\x40\x00"), SL_INNER_MALFORMED, "a hello larger than is looked at"},
         {BYTES("\x16\x03\x01\x00\x04\x01\x00\x00\x30\x17"), SL_INNER_MALFORMED, "another record inside the hello"},
-        {BYTES("\x16\x03\x01\x00\x02\x01\x00\x16\x03\x01\x00\x00"), SL_INNER_MALFORMED, "an empty record inside the hello"},
+        {BYTES("\x16\x03\x01\x00\x02\x01\x00\x16\x03\x01\x00\x00"), SL_INNER_MALFORMED, "an empty record inside"},
         {BYTES("\x16\x03\x01\x00\x04\x01\x00\x00\x00"), SL_INNER_MALFORMED, "a hello of nothing"},
         {BYTES("\x16\x10"), SL_INNER_OTHER, "a version no server takes"},
         {BYTES("\x16\x01\x00\x00\x2a\x00"), SL_INNER_OTHER, "a binary message that begins with 0x16"},
