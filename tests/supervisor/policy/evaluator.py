@@ -1,0 +1,427 @@
+"""The slow, obvious evaluator: DECISIONS.md sections 1 to 4 in plain Python over manifests as written.
+
+It shares no matching code with the compiler or with C: names are compared as texts, networks are `ipaddress`'s. Where
+DECISIONS.md leaves open which of several refusals is named: own address, addresses.deny, hard deny, guard.
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+Manifest = dict[str, Any]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+STRENGTH: Final = ("hard_deny", "deny", "allow", "audit")  # strongest first
+EXACT: Final = 1000
+
+# The address guard (DECISIONS.md section 3), as far as the drawn addresses go. False: no rule ever lifts it.
+GUARD: Final[tuple[tuple[str, str, bool], ...]] = (
+    ("0.0.0.0/32", "address_unspecified", False),
+    ("127.0.0.0/8", "address_loopback", False),
+    ("169.254.169.254/32", "address_metadata", False),
+    ("100.100.100.200/32", "address_metadata", False),
+    ("168.63.129.16/32", "address_metadata", False),
+    ("169.254.0.0/16", "address_link_local", False),
+    ("224.0.0.0/4", "address_multicast", False),
+    ("10.0.0.0/8", "address_special_purpose", True),
+    ("100.64.0.0/10", "address_special_purpose", True),
+    ("172.16.0.0/12", "address_special_purpose", True),
+    ("192.168.0.0/16", "address_special_purpose", True),
+    ("203.0.113.0/24", "address_special_purpose", True),
+    ("::/128", "address_unspecified", False),
+    ("::1/128", "address_loopback", False),
+    ("fd00:ec2::254/128", "address_metadata", False),
+    ("fe80::/10", "address_link_local", False),
+    ("ff00::/8", "address_multicast", False),
+    ("fc00::/7", "address_special_purpose", True),
+    ("2001:db8::/32", "address_special_purpose", True),
+    ("::ffff:0:0/96", "address_embedded_ipv4", True),
+    ("64:ff9b::/96", "address_embedded_ipv4", True),
+)
+EMBEDDING: Final = tuple(ipaddress.ip_network(text) for text in ("::ffff:0:0/96", "64:ff9b::/96"))
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that decisions depend on. Lists are files by name; users map to (namespace, service account)."""
+
+    manifests: Sequence[Manifest]
+    lists: dict[str, str] = field(default_factory=dict)
+    users: dict[str, tuple[str, str]] = field(default_factory=dict)
+    networks: Sequence[tuple[str, str, str]] = ()
+    allow: Sequence[str] = ()
+    deny: Sequence[str] = ()
+    own: Sequence[tuple[str, int]] = ()
+    passthrough: bool = False
+    audit: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """Who asks for what; `host` is a name or an address."""
+
+    host: str
+    port: int
+    namespace: str = ""
+    account: str = ""
+    identity: str = ""
+    user: str = ""
+    source: str = ""
+    address: str = ""
+    audit: bool = False  # the listener's
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `explain` must say. `rule` is (kind, namespace, name, index)."""
+
+    verdict: str
+    phase: str
+    reason: str
+    rule: tuple[str, str, str, int] | None = None
+    would_deny: bool = False
+
+
+@dataclass(frozen=True)
+class Who:
+    """A source with its identity found."""
+
+    namespace: str
+    account: str
+    identity: str
+    user: str
+    address: Address | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of `to` of one manifest."""
+
+    manifest: Manifest
+    index: int
+    to: dict[str, Any]
+    tier: str
+    order: tuple[Any, ...]
+
+    @property
+    def namespace(self) -> str:
+        return str(self.manifest["metadata"].get("namespace", ""))
+
+    @property
+    def rule(self) -> tuple[str, str, str, int]:
+        kind = "EgressPolicy" if self.namespace else "ClusterEgressPolicy"
+        return kind, self.namespace, self.manifest["metadata"]["name"], self.index
+
+
+@dataclass(frozen=True)
+class Match:
+    """An item that matches, and how well: bigger is better, except `order`."""
+
+    item: Item
+    depth: int
+    port: int
+    rank: tuple[int, int]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return self.depth, self.port, self.rank
+
+
+class Evaluator:
+    """Answers questions about one world; counts in `hits` which tiers, phases and tie-breaks decided."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.hits: Counter[str] = Counter()
+        self.items = [item for manifest in world.manifests for item in items_of(manifest)]
+
+    def decide(self, question: Question) -> Answer:
+        """The answer. Each one is counted."""
+        answer = self.answer(question)
+        self.hits[f"verdict {answer.verdict}"] += 1
+        self.hits[f"phase {answer.phase}"] += 1
+        self.hits[f"reason {answer.reason}"] += 1
+        return answer
+
+    def answer(self, question: Question) -> Answer:
+        who = self.source(question)
+        try:
+            literal = ipaddress.ip_address(question.host)
+        except ValueError:
+            pass
+        else:
+            return self.address_phase(question, who, literal, None, "")
+        named, tier, pending = self.name_phase(question, who)
+        if not question.address or (named.verdict == "deny" and not pending):
+            return named
+        address = ipaddress.ip_address(question.address)
+        return self.address_phase(question, who, address, None if pending else named, tier, by_name=True)
+
+    # who asks
+
+    def source(self, question: Question) -> Who:
+        """Credentials before the network map; a known user without an identity has none (section 1)."""
+        namespace, account = question.namespace, question.account
+        address = ipaddress.ip_address(question.source) if question.source else None
+        if not namespace and question.user:
+            namespace, account = self.world.users.get(question.user, ("", ""))
+        elif not namespace and not question.identity and address is not None:
+            best = -1
+            for cidr, space, name in self.world.networks:
+                network = ipaddress.ip_network(cidr)
+                if holds(network, address) and network.prefixlen > best:
+                    best, namespace, account = network.prefixlen, space, name
+        return Who(namespace, account, question.identity, question.user, address)
+
+    # the phases
+
+    def name_phase(self, question: Question, who: Who) -> tuple[Answer, str, bool]:
+        """The answer, the tier that gave it ("" = a default), and whether only an address can decide."""
+        for tier in STRENGTH:
+            if match := self.best(question, who, tier, name_depth, question.host):
+                return self.soften(question, by_rule(match, tier, "name")), tier, False
+        default = self.default("name", who, "no_rule")
+        if default.reason == "no_rule" and self.reaches(question, who, "cidr"):
+            return Answer("deny", "name", "needs_address"), "", True
+        return self.soften(question, default), "", False
+
+    def address_phase(
+        self, question: Question, who: Who, address: Address, named: Answer | None, tier: str, by_name: bool = False
+    ) -> Answer:
+        subjects = [address]
+        if self.guard(question, who, address) is None and any(holds(block, address) for block in EMBEDDING):
+            subjects.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        refused = self.refusal(question, who, subjects)
+        if refused:
+            return refused
+        if named and tier in ("hard_deny", "deny"):
+            return named  # audit mode let it through
+        for candidate in ("deny", "allow", "audit"):
+            weaker = (candidate == "allow" and tier == "allow") or (candidate == "audit" and tier in ("allow", "audit"))
+            match = None if weaker else self.first(question, who, candidate, subjects)
+            if match:
+                return self.soften(question, by_rule(match, candidate, "address"))
+        if named:
+            return named
+        default = self.default("address", who, "no_cidr_rule" if by_name else "no_rule")
+        if not by_name and default.reason == "no_rule" and self.reaches(question, who, "host"):
+            default = Answer("deny", "address", "inner_name_missing")
+        return self.soften(question, default)
+
+    def refusal(self, question: Question, who: Who, subjects: list[Address]) -> Answer | None:
+        """What no allow overrides."""
+        for cidr, port in self.world.own:
+            if port == question.port and any(holds(ipaddress.ip_network(cidr), address) for address in subjects):
+                return Answer("deny", "address", "own_address")
+        for cidr in self.world.deny:
+            if any(holds(ipaddress.ip_network(cidr), address) for address in subjects):
+                return Answer("deny", "address", "address_denied")
+        if match := self.first(question, who, "hard_deny", subjects):
+            return by_rule(match, "hard_deny", "address")
+        for address in subjects:
+            if reason := self.guard(question, who, address):
+                return Answer("deny", "address", reason)
+        return None
+
+    def guard(self, question: Question, who: Who, address: Address) -> str | None:
+        """Why the guard refuses an address; None when it does not, or is lifted."""
+        if any(holds(ipaddress.ip_network(cidr), address) for cidr in self.world.allow):
+            return None
+        for cidr, reason, liftable in GUARD:
+            if holds(ipaddress.ip_network(cidr), address):
+                return None if liftable and self.lifted(question, who, address) else reason
+        return None
+
+    def lifted(self, question: Question, who: Who, address: Address) -> bool:
+        """A CIDR allow that lies wholly inside one special-purpose block."""
+        for match in self.matches(question, who, "allow", address_depth, str(address)):
+            prefix = ipaddress.ip_network(match.item.to["cidr"])
+            if any(liftable and inside(prefix, ipaddress.ip_network(cidr)) for cidr, _, liftable in GUARD):
+                return True
+        return False
+
+    # what matches
+
+    def matches(self, question: Question, who: Who, tier: str, depth_of: Any, target: str) -> list[Match]:
+        found = []
+        for item in self.items:
+            if item.tier != tier:
+                continue
+            depth = depth_of(item, target, self.world)
+            port = port_class(item.to.get("ports"), question.port)
+            rank = best_rank(item, who)
+            if depth is not None and port is not None and rank is not None:
+                found.append(Match(item, depth, port, rank))
+        return found
+
+    def best(self, question: Question, who: Who, tier: str, depth_of: Any, target: str) -> Match | None:
+        """The winner inside a tier (section 4), counting what made it the winner."""
+        found = self.matches(question, who, tier, depth_of, target)
+        if not found:
+            return None
+        found.sort(key=lambda match: match.item.order)
+        found.sort(key=lambda match: match.key, reverse=True)  # stable: order stays among equals
+        self.hits[f"tier {tier}"] += 1
+        if len(found) > 1:
+            self.hits[f"tie-break {distinction(found[0], found[1], depth_of is name_depth)}"] += 1
+        return found[0]
+
+    def first(self, question: Question, who: Who, tier: str, subjects: list[Address]) -> Match | None:
+        for address in subjects:
+            if match := self.best(question, who, tier, address_depth, str(address)):
+                return match
+        return None
+
+    def reaches(self, question: Question, who: Who, key: str) -> bool:
+        """Whether rules by address (or by name) could let this source through at this port."""
+        keys = ("cidr",) if key == "cidr" else ("host", "hostsFrom")
+        return any(
+            item.tier in ("allow", "audit")
+            and any(key in item.to for key in keys)
+            and port_class(item.to.get("ports"), question.port) is not None
+            and best_rank(item, who) is not None
+            for item in self.items
+        )
+
+    # defaults and modes
+
+    def default(self, phase: str, who: Who, reason: str) -> Answer:
+        self.hits["tier default"] += 1
+        if not self.items and not self.world.passthrough:
+            return Answer("deny", phase, "no_policy")
+        selected = any(item.tier == "allow" and best_rank(item, who) is not None for item in self.items)
+        if self.world.passthrough and not selected:
+            return Answer("allow", phase, "passthrough")
+        return Answer("deny", phase, reason)
+
+    def soften(self, question: Question, answer: Answer) -> Answer:
+        """Audit mode of the listener or the mesh."""
+        if not (question.audit or self.world.audit) or answer.verdict != "deny":
+            return answer
+        if answer.reason in ("rule_hard_deny", "no_policy"):
+            return answer
+        self.hits["softened"] += 1
+        return Answer("audit", answer.phase, answer.reason, answer.rule, True)
+
+
+def items_of(manifest: Manifest) -> list[Item]:
+    """The items of `to`, with the order that decides between equals."""
+    spec, metadata = manifest["spec"], manifest["metadata"]
+    tier = {"Allow": "allow", "Deny": "deny", "Audit": "audit"}[spec["action"]]
+    tier = "hard_deny" if spec.get("hard") else tier
+    created = metadata.get("creationTimestamp")
+    name = f"{metadata.get('namespace', '')}/{metadata['name']}"
+    # Drawn timestamps are all in one form and one zone, so their texts sort as they do; absent ones come last.
+    order = ((created is None, created or ""), name)
+    return [Item(manifest, index, to, tier, (*order, index)) for index, to in enumerate(spec["to"])]
+
+
+def by_rule(match: Match, tier: str, phase: str) -> Answer:
+    verdict = {"allow": "allow", "audit": "audit"}.get(tier, "deny")
+    return Answer(verdict, phase, f"rule_{tier}", match.item.rule, tier == "audit")
+
+
+def distinction(winner: Match, second: Match, by_name: bool) -> str:
+    """What put the winner before the second."""
+    if winner.depth != second.depth:
+        if not by_name:
+            return "longer CIDR"
+        return "exact host" if winner.depth == EXACT else "longer suffix"
+    if winner.port != second.port:
+        return "narrower port"
+    if winner.rank != second.rank:
+        return "narrower source"
+    for index, name in enumerate(("creationTimestamp", "namespace/name", "index")):
+        if winner.item.order[index] != second.item.order[index]:
+            return name
+    raise AssertionError("two items are the same")
+
+
+def holds(network: Network, address: Address) -> bool:
+    return network.version == address.version and address in network
+
+
+def inside(inner: Any, outer: Any) -> bool:
+    return bool(inner.version == outer.version and inner.subnet_of(outer))
+
+
+def pattern_depth(pattern: str, name: str) -> int | None:
+    """How much of a name a pattern spells out; None = it does not match."""
+    if pattern == "*":
+        return 0
+    if not pattern.startswith("*."):
+        return EXACT if pattern == name else None
+    suffix = pattern[2:]
+    return len(suffix.split(".")) if name.endswith("." + suffix) else None
+
+
+def name_depth(item: Item, name: str, world: World) -> int | None:
+    patterns = [item.to["host"]] if "host" in item.to else []
+    if "hostsFrom" in item.to:
+        lines = (line.partition("#")[0].strip() for line in world.lists[item.to["hostsFrom"]].splitlines())
+        patterns = [line for line in lines if line]
+    depths = [depth for pattern in patterns if (depth := pattern_depth(pattern, name)) is not None]
+    if not depths or ("host" in item.to and is_excepted(item, lambda text: pattern_depth(text, name) is not None)):
+        return None
+    return max(depths)
+
+
+def address_depth(item: Item, text: str, world: World) -> int | None:
+    del world
+    if "cidr" not in item.to:
+        return None
+    address, network = ipaddress.ip_address(text), ipaddress.ip_network(item.to["cidr"])
+    if not holds(network, address) or is_excepted(item, lambda cidr: holds(ipaddress.ip_network(cidr), address)):
+        return None
+    return network.prefixlen
+
+
+def is_excepted(item: Item, matches: Any) -> bool:
+    return any(matches(text) for text in item.to.get("except", ()))
+
+
+def port_class(ports: list[int | str] | None, port: int) -> int | None:
+    """2 = as a single port, 1 = in a range, 0 = any; None = not at all."""
+    if ports is None:
+        return 0
+    best = None
+    for item in ports:
+        low, _, high = str(item).partition("-")
+        if int(low) <= port <= int(high or low):
+            best = max(best or 0, 1 if high else 2)
+    return best
+
+
+def best_rank(item: Item, who: Who) -> tuple[int, int] | None:
+    """How narrowly the item's manifest selects the source; None = not at all."""
+    selectors = item.manifest["spec"].get("from", [{}])
+    ranks = [rank for selector in selectors if (rank := selector_rank(selector, item.namespace, who)) is not None]
+    return max(ranks, default=None)
+
+
+def selector_rank(selector: dict[str, str], namespace: str, who: Who) -> tuple[int, int] | None:
+    space = selector.get("namespace", namespace)
+    wanted = {
+        "namespace": (space, who.namespace),
+        "account": (selector.get("serviceAccount", ""), who.account),
+        "identity": (selector.get("identity", ""), who.identity),
+        "user": (selector.get("user", ""), who.user),
+    }
+    if any(want and want != have for want, have in wanted.values()):
+        return None
+    length = 0
+    if cidr := selector.get("cidr"):
+        network = ipaddress.ip_network(cidr)
+        if who.address is None or not holds(network, who.address):
+            return None
+        length = 1 + network.prefixlen
+    if wanted["identity"][0] or wanted["user"][0]:
+        return 4, length
+    if wanted["account"][0]:
+        return 3, length
+    if space:
+        return 2, length
+    return (1 if cidr else 0), length

@@ -1,0 +1,166 @@
+"""Compiled images against the slow evaluator, on random worlds; and seeded bugs, which the comparison must find.
+
+The full run (`make test-full`) draws enough worlds to hit every tier, phase and tie-break a thousand times.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import pytest
+
+from supervisor.policy import builder, model
+from tests.supervisor.policy import evaluator
+from tests.supervisor.policy.draws import draw_question, draw_world
+from tests.supervisor.policy.evaluator import Answer, Evaluator, Question, World
+from tests.supervisor.policy.worlds import ask, compile_world
+
+QUESTIONS: Final = 50  # a world
+COVERED: Final = (
+    *(f"tier {tier}" for tier in ("hard_deny", "deny", "allow", "audit", "default")),
+    *(f"phase {phase}" for phase in ("name", "address")),
+    *(
+        f"tie-break {name}"
+        for name in (
+            *("exact host", "longer suffix", "longer CIDR", "narrower port", "narrower source"),
+            *("creationTimestamp", "namespace/name", "index"),
+        )
+    ),
+)
+Difference = tuple[World, Question, Answer, Answer]
+
+
+def compare(seed: int, worlds: int, folder: Path) -> tuple[Difference | None, Counter[str]]:
+    """The first difference, or none, and what was hit."""
+    random = Random(seed)
+    hits: Counter[str] = Counter()
+    for _ in range(worlds):
+        world = draw_world(random)
+        slow = Evaluator(world)
+        image = compile_world(world, folder)
+        for _ in range(QUESTIONS):
+            question = draw_question(random)
+            expected, said = slow.decide(question), ask(image, question)
+            if said != expected:
+                return (world, question, expected, said), hits + slow.hits
+        hits += slow.hits
+    return None, hits
+
+
+def check(seed: int, worlds: int, least: int, folder: Path) -> None:
+    difference, hits = compare(seed, worlds, folder)
+    assert difference is None, "\n".join(map(str, difference))
+    answers = worlds * QUESTIONS
+    for verdict in ("allow", "deny", "audit"):
+        assert hits[f"verdict {verdict}"] >= answers / 5, f"{verdict} is less than a fifth of the answers: {hits}"
+    for what in COVERED:
+        assert hits[what] >= least, f"{what} is too rare to be trusted: {hits}"
+
+
+def test_images_answer_as_the_slow_evaluator_does(tmp_path: Path) -> None:
+    check(seed=1, worlds=240, least=25, folder=tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", (2, 3))
+def test_images_answer_as_the_slow_evaluator_does_at_length(seed: int, tmp_path: Path) -> None:
+    check(seed=seed, worlds=6000, least=1000, folder=tmp_path)
+
+
+# Seeded bugs. Those of the look-up, which is C, are put into the evaluator instead: a difference is a difference.
+
+
+class _ApexMatches(builder.ImageBuilder):  # type: ignore[misc] # compiled, untyped
+    """`*.example.com` also means example.com."""
+
+    def host(self, attachment: int, pattern: bytes) -> None:
+        super().host(attachment, pattern)
+        if pattern.startswith(b"*."):
+            super().host(attachment, pattern[2:])
+
+
+class _PortsIgnored(builder.ImageBuilder):  # type: ignore[misc] # compiled, untyped
+    """Every rule is for every port."""
+
+    def portset(self, ranges: list[tuple[int, int]]) -> int:
+        return int(super().portset([]))
+
+
+class _ExceptIgnored(builder.ImageBuilder):  # type: ignore[misc] # compiled, untyped
+    """Excepted names match all the same."""
+
+    def host_except(self, attachment: int, pattern: bytes) -> None:
+        pass
+
+
+class _CidrExceptIgnored(builder.ImageBuilder):  # type: ignore[misc] # compiled, untyped
+    """Excepted addresses match all the same."""
+
+    def cidr_except(self, attachment: int, text: str) -> None:
+        pass
+
+
+class _NamespaceIgnored(builder.ImageBuilder):  # type: ignore[misc] # compiled, untyped
+    """A rule for a namespace is for the whole mesh."""
+
+    def selector(self, kind: int, a: str, b: str, cidr: str | None, has_allow: bool, audit: bool = False) -> int:
+        if kind == builder.PRINCIPAL_NAMESPACE:
+            kind, a = builder.PRINCIPAL_MESH, ""
+        return int(super().selector(kind, a, b, cidr, has_allow, audit))
+
+
+def _built_by(kind: type) -> Callable[[pytest.MonkeyPatch], None]:
+    return lambda patch: patch.setattr(builder, "ImageBuilder", kind)
+
+
+def _longest_suffix_ignored(patch: pytest.MonkeyPatch) -> None:
+    right = evaluator.pattern_depth
+
+    def flat(pattern: str, name: str) -> int | None:
+        depth = right(pattern, name)
+        return depth if depth is None or depth == evaluator.EXACT else 0
+
+    patch.setattr(evaluator, "pattern_depth", flat)
+
+
+def _deny_below_allow(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(evaluator, "STRENGTH", ("hard_deny", "allow", "deny", "audit"))
+
+
+def _age_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(model.Rule, "order", property(lambda rule: (f"{rule.namespace}/{rule.name}", rule.index)))
+
+
+BUGS: Final[dict[str, Callable[[pytest.MonkeyPatch], None]]] = {
+    "the apex matches a wildcard": _built_by(_ApexMatches),
+    "the longest suffix does not win": _longest_suffix_ignored,
+    "ports are ignored": _built_by(_PortsIgnored),
+    "except is ignored for names": _built_by(_ExceptIgnored),
+    "except is ignored for addresses": _built_by(_CidrExceptIgnored),
+    "allow outranks deny": _deny_below_allow,
+    "a namespace's rule holds for the mesh": _built_by(_NamespaceIgnored),
+    "the older resource does not win": _age_ignored,
+}
+
+
+@contextmanager
+def seeded(bug: Callable[[pytest.MonkeyPatch], None]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        bug(patch)
+        yield
+
+
+@pytest.mark.parametrize("bug", BUGS.values(), ids=list(BUGS))
+def test_a_seeded_bug_is_found(bug: Callable[[pytest.MonkeyPatch], None], tmp_path: Path) -> None:
+    with seeded(bug):
+        difference, _ = compare(1, 60, tmp_path)
+    assert difference is not None
+
+
+def test_without_a_bug_the_same_worlds_agree(tmp_path: Path) -> None:
+    difference: Any = compare(1, 60, tmp_path)[0]
+    assert difference is None

@@ -1,0 +1,57 @@
+"""Compiles a drawn world as the compile process would, and asks the image what the evaluator is asked."""
+
+import json
+import os
+from pathlib import Path
+
+from gateway.policy import PolicyImage
+from supervisor.config import Addresses, Config, Gateway, Identity, Listener, Network, Policy
+from supervisor.policy.compiler import build_image
+from supervisor.policy.loader import load_policy
+from supervisor.problems import Place, Problems
+from supervisor.users import User
+from tests.supervisor.policy.draws import LISTENERS
+from tests.supervisor.policy.evaluator import Answer, Question, World
+
+
+def compile_world(world: World, folder: Path) -> PolicyImage:
+    """The image of a world. Its manifests and lists are written to `folder` and read back by the loader."""
+    (folder / "policy.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": world.manifests}))
+    for name, text in world.lists.items():
+        (folder / name).write_text(text)
+    path = str(folder / "policy.json")
+    config = Config(
+        path=str(folder / "sluice.yaml"),
+        control="ipc:///nowhere",
+        listeners=tuple(Listener(name=str(port), host="192.0.2.1", port=port) for port in LISTENERS),
+        gateway=Gateway(service_addresses=("8.9.0.1", "10.1.2.3")),
+        policy=Policy(paths=(path,), places=(Place(path),), passthrough=world.passthrough, audit=world.audit),
+        identity=Identity(networks=tuple(Network(*entry) for entry in world.networks)),
+        addresses=Addresses(allow=tuple(world.allow), deny=tuple(world.deny)),
+    )
+    users = tuple(User(name, "", *identity) for name, identity in world.users.items())
+    problems = Problems()
+    built = build_image(config, users, load_policy(config.policy.paths, config.policy.places, problems), problems)
+    assert built is not None, str(problems)
+    try:
+        return PolicyImage.from_fd(built.descriptor, validate=True)
+    finally:
+        os.close(built.descriptor)
+
+
+def ask(image: PolicyImage, question: Question) -> Answer:
+    """The image's answer, in the evaluator's words."""
+    said = image.explain(
+        host=question.host,
+        port=question.port,
+        namespace=question.namespace or None,
+        service_account=question.account or None,
+        identity=question.identity or None,
+        user=question.user or None,
+        source_ip=question.source or None,
+        address=question.address or None,
+        audit=question.audit,
+    )
+    rule = said["rule"]
+    named = (rule["kind"], rule["namespace"] or "", rule["name"], rule["index"]) if rule else None
+    return Answer(said["verdict"], said["phase"], said["reason"], named, said["would_deny"])
