@@ -6,7 +6,7 @@
 
 static unsigned bit_of(const uint8_t bits[16], unsigned at)
 {
-    return bits[at / 8] >> (7 - at % 8) & 1u;
+    return ((unsigned)bits[at / 8] >> (7 - at % 8)) & 1;
 }
 
 /* How many leading bits are equal, at most `limit`. */
