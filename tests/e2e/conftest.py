@@ -73,18 +73,19 @@ def world() -> Iterator[World]:
 
 def sample_policy(world: World) -> list[Mapping]:
     """What the shared gateway allows: each rule is one that a test asks for by name."""
+    # Every host rule names its ports: where one does not, a destination asked by address could still be let in by the
+    # name inside (DECISIONS.md section 3), and port 9 would not be denied at once.
     ports = [world.http, world.http6, world.echo.port, world.echo6.port, world.collect.port, world.refused, world.full]
+    served = ("localhost", "open.test", "open6.test", "both.test")
+    failing = ("missing.test", "empty.test", "silent.test", "inside.test")
     return [
-        policy(
-            "open",
-            [{"host": name, "ports": ports} for name in ("localhost", "open.test", "open6.test", "both.test")]
-            + [{"host": name} for name in ("missing.test", "empty.test", "silent.test", "inside.test")]
-            + [{"host": "*.wild.test", "except": ["not.wild.test"]}],
-        ),
+        policy("open", [{"host": name, "ports": ports} for name in served]),
+        policy("failing", [{"host": name, "ports": [443]} for name in failing]),
+        policy("wild", [{"host": "*.wild.test", "ports": [443, *ports], "except": ["not.wild.test"]}]),
         policy("literals", [{"cidr": "127.0.0.0/8", "ports": ports}, {"cidr": "::1/128", "ports": ports}]),
         policy("no-blocked", [{"host": "blocked.test"}, {"host": "*.blocked.test"}], action="Deny"),
-        policy("team", [{"host": "team.test"}], sources=[{"user": "build-bot"}]),
-        policy("watched", [{"host": "watched.test"}], action="Audit"),
+        policy("team", [{"host": "team.test", "ports": ports}], sources=[{"user": "build-bot"}]),
+        policy("watched", [{"host": "watched.test", "ports": [443]}], action="Audit"),
     ]
 
 

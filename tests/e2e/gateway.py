@@ -213,6 +213,13 @@ class Gateway:
         done = self.sluice("reload")
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def counter(self, name: str) -> int:
+        """A counter of `sluice stats`, summed over the workers."""
+        done = self.sluice("stats", "--json")
+        assert done.returncode == 0, done.stderr
+        value: int = json.loads(done.stdout)["counters"][name]
+        return value
+
     def workers(self) -> list[int]:
         """Process ids of the live workers, in no order."""
         found = []

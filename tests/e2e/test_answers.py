@@ -89,8 +89,7 @@ def test_success_is_answered_and_bytes_flow(
 ) -> None:
     with wire.connect(mesh.port) as client:
         opening(client, host, world.echo.port)
-        client.sendall(b"ping")
-        assert wire.exactly(client, 4) == b"ping"
+        assert wire.echoes(client)
 
 
 @pytest.mark.parametrize("name", ["socks5", "http"])
@@ -98,8 +97,7 @@ def test_success_is_answered_and_bytes_flow(
 def test_ipv6_destinations(mesh: Gateway, world: World, name: str, host: str) -> None:
     with wire.connect(mesh.port) as client:
         wire.OPENINGS[name](client, host, world.echo6.port)
-        client.sendall(b"ping")
-        assert wire.exactly(client, 4) == b"ping"
+        assert wire.echoes(client)
 
 
 def test_a_denial_names_its_rule_and_reason(mesh: Gateway) -> None:
@@ -117,9 +115,9 @@ def test_a_denied_name_is_never_asked_of_dns(mesh: Gateway, world: World, name: 
     assert name not in world.names.asked
 
 
-def test_an_exception_to_a_wildcard_is_denied(mesh: Gateway, world: World) -> None:
+def test_an_exception_to_a_wildcard_is_denied(mesh: Gateway) -> None:
     with wire.connect(mesh.port) as client:
-        assert wire.socks5(client, "not.wild.test", world.echo.port) == 2
+        assert wire.socks5(client, "not.wild.test", 443) == 2
 
 
 def test_an_audit_rule_lets_pass_and_says_so(mesh: Gateway) -> None:

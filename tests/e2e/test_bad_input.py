@@ -137,13 +137,14 @@ def test_a_client_that_leaves_without_a_word(guarded: Gateway) -> None:
     ids=["nothing", "a version", "half a SOCKS5 request", "half a SOCKS4 request", "half a request line"],
 )  # fmt: skip
 def test_a_request_that_stops_is_closed_at_the_timeout(guarded: Gateway, start: bytes) -> None:
+    before = guarded.counter("request_timeouts")
     with wire.connect(guarded.port) as client:
         client.sendall(start)
         try:
             wire.to_the_end(client)  # within the client's own, much larger, timeout
         except ConnectionResetError:
             pass
-    eventually(lambda: guarded.events(outcome="request_timeout") or not start, "the timeout is logged")
+    eventually(lambda: guarded.counter("request_timeouts") > before, "the timeout is counted")
 
 
 def test_a_byte_at_a_time_does_not_move_the_timeout(guarded: Gateway) -> None:
@@ -192,8 +193,7 @@ def test_the_gateway_still_serves_afterwards(guarded: Gateway, world: World) -> 
     for opening in wire.OPENINGS.values():
         with wire.connect(guarded.port) as client:
             opening(client, "127.0.0.1", world.echo.port)
-            client.sendall(b"ping")
-            assert wire.exactly(client, 4) == b"ping"
+            assert wire.echoes(client)
 
 
 def test_unanswered_requests_do_not_keep_others_from_being_served(guarded: Gateway, world: World) -> None:

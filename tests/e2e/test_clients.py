@@ -90,10 +90,10 @@ def test_curl_reuses_a_tunnel_for_several_requests(mesh: Gateway, world: World) 
 @pytest.mark.parametrize("version", ["5", "4", "connect"])
 def test_nc(mesh: Gateway, world: World, version: str) -> None:
     base = ["nc", "-X", version, "-x", f"127.0.0.1:{mesh.port}", "-w", "20", "-N"]
-    allowed = run(*base, "127.0.0.1", str(world.collect.port), stdin=b"from nc")
+    allowed = run(*base, "127.0.0.1", str(world.collect.port), stdin=b"\x00from nc")
     assert allowed.returncode == 0, allowed.stderr
-    assert len(allowed.stdout) == 64 and world.collect.wait()[-1] == b"from nc"
-    denied = run(*base, "127.0.0.1", "9", stdin=b"from nc")
+    assert len(allowed.stdout) == 64 and world.collect.wait()[-1] == b"\x00from nc"
+    denied = run(*base, "127.0.0.1", "9", stdin=b"\x00from nc")
     assert denied.returncode == 1 and denied.stdout == b""
     assert {"5": b"Forbidden", "4": b"rejected", "connect": b"403"}[version].lower() in denied.stderr.lower() or (
         version == "5" and b"not allowed" in denied.stderr.lower()
@@ -102,7 +102,7 @@ def test_nc(mesh: Gateway, world: World, version: str) -> None:
 
 def test_nc_sends_names_when_asked_to(mesh: Gateway, world: World) -> None:
     base = ["nc", "-X", "connect", "-x", f"127.0.0.1:{mesh.port}", "-w", "20", "-N"]
-    done = run(*base, "open.test", str(world.collect.port), stdin=b"by name")
+    done = run(*base, "open.test", str(world.collect.port), stdin=b"\x00by name")
     assert done.returncode == 0 and len(done.stdout) == 64, done.stderr
 
 
@@ -117,8 +117,7 @@ def pysocks(gateway: Gateway, kind: int, host: str, port: int, user: str | None 
 @pytest.mark.parametrize("kind", [socks.SOCKS5, socks.SOCKS4, socks.HTTP], ids=["socks5", "socks4", "http"])
 def test_pysocks(mesh: Gateway, world: World, kind: int) -> None:
     with pysocks(mesh, kind, "open.test", world.echo.port) as tunnel:
-        tunnel.sendall(b"ping")
-        assert wire.exactly(tunnel, 4) == b"ping"
+        assert wire.echoes(tunnel)
     expected = {socks.SOCKS5: "not allowed by ruleset", socks.SOCKS4: "rejected", socks.HTTP: "403"}[kind]
     with pytest.raises(socks.ProxyError, match=expected):
         pysocks(mesh, kind, "blocked.test", 443)
@@ -126,8 +125,7 @@ def test_pysocks(mesh: Gateway, world: World, kind: int) -> None:
 
 def test_pysocks_with_credentials(mesh: Gateway, world: World) -> None:
     with pysocks(mesh, socks.SOCKS5, "team.test", world.echo.port, "build-bot") as tunnel:
-        tunnel.sendall(b"ping")
-        assert wire.exactly(tunnel, 4) == b"ping"
+        assert wire.echoes(tunnel)
     with pytest.raises(socks.SOCKS5AuthError):
         pysocks(mesh, socks.SOCKS5, "team.test", world.echo.port, "stranger")
 
@@ -136,8 +134,7 @@ def test_pysocks_with_credentials(mesh: Gateway, world: World) -> None:
 def test_python_socks(mesh: Gateway, world: World, scheme: str) -> None:
     proxy = Proxy.from_url(f"{scheme}://127.0.0.1:{mesh.port}", rdns=True)
     with proxy.connect("open.test", world.echo.port, timeout=20) as tunnel:
-        tunnel.sendall(b"ping")
-        assert wire.exactly(tunnel, 4) == b"ping"
+        assert wire.echoes(tunnel)
     with pytest.raises(ProxyError):
         proxy.connect("blocked.test", 443, timeout=20)
 
@@ -148,13 +145,13 @@ def test_python_socks_on_asyncio(mesh: Gateway, world: World, scheme: str) -> No
         proxy = AsyncProxy.from_url(f"{scheme}://127.0.0.1:{mesh.port}", rdns=True)
         tunnel = await proxy.connect(host, port, timeout=20)
         reader, writer = await asyncio.open_connection(sock=tunnel)
-        writer.write(b"ping")
-        answer = await reader.readexactly(4)
+        writer.write(b"\x00ping")
+        answer = await reader.readexactly(5)
         writer.close()
         await writer.wait_closed()
         return answer
 
-    assert asyncio.run(talk("open.test", world.echo.port)) == b"ping"
+    assert asyncio.run(talk("open.test", world.echo.port)) == b"\x00ping"
     with pytest.raises(ProxyError):
         asyncio.run(talk("blocked.test", 443))
 

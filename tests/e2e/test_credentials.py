@@ -29,8 +29,7 @@ def test_a_user_reaches_what_only_it_may(mesh: Gateway, world: World) -> None:
     with wire.connect(mesh.port) as client:
         local = client.getsockname()[1]
         assert wire.socks5(client, "team.test", port, "build-bot", PASSWORD) == 0
-        client.sendall(b"ping")
-        assert wire.exactly(client, 4) == b"ping"
+        assert wire.echoes(client)
     line = mesh.logged(0, local)
     assert line["source"]["user"] == "build-bot"
     assert (line["source"]["identity"], line["source"]["identity_source"]) == ("shop/robot", "credentials")
@@ -44,8 +43,7 @@ def test_http_credentials(mesh: Gateway, world: World) -> None:
     with wire.connect(mesh.port) as client:
         answer = wire.http(client, f"team.test:{world.echo.port}", wire.basic("build-bot", PASSWORD))
         assert answer.status == 200
-        client.sendall(b"ping")
-        assert wire.exactly(client, 4) == b"ping"
+        assert wire.echoes(client)
 
 
 @pytest.mark.parametrize(("user", "password"), BAD)
@@ -125,12 +123,12 @@ def test_a_password_is_never_logged(mesh: Gateway, world: World) -> None:
 
 def test_login_split_byte_by_byte(strict: Gateway, world: World) -> None:
     request = b"\x05\x01\x02" + wire.socks5_login("visitor", PASSWORD)
-    request += wire.socks5_request("localhost", world.echo.port) + b"ping"
+    request += wire.socks5_request("localhost", world.echo.port) + b"\x00ping"
     with wire.connect(strict.port) as client:
         wire.send_split(client, request, [1] * len(request))
         assert wire.exactly(client, 4) == b"\x05\x02\x01\x00"
         assert wire.socks5_reply(client) == 0
-        assert wire.exactly(client, 4) == b"ping"
+        assert wire.exactly(client, 5) == b"\x00ping"
 
 
 def test_many_logins_at_once(strict: Gateway) -> None:

@@ -60,7 +60,7 @@ each_head = pytest.mark.parametrize("name", list(heads(1)))
 
 @each_head
 def test_payload_that_comes_with_the_request_arrives_once_and_first(mesh: Gateway, world: World, name: str) -> None:
-    early, late = b"early " * 1000, b"late"
+    early, late = b"\x00early " * 1000, b"late"
     with wire.connect(mesh.port) as client:
         client.sendall(heads(world.echo.port)[name] + early)
         skip_answer(client, name)
@@ -73,27 +73,27 @@ def test_payload_that_comes_with_the_request_arrives_once_and_first(mesh: Gatewa
 def test_every_field_may_arrive_split_byte_by_byte(mesh: Gateway, world: World, name: str) -> None:
     request = heads(world.echo.port)[name]
     with wire.connect(mesh.port) as client:
-        wire.send_split(client, request + b"payload", [1] * len(request))
+        wire.send_split(client, request + b"\x00payload", [1] * len(request))
         skip_answer(client, name)
         client.shutdown(socket.SHUT_WR)
-        assert wire.to_the_end(client) == b"payload"
+        assert wire.to_the_end(client) == b"\x00payload"
 
 
 @each_head
 def test_random_splits_change_nothing(mesh: Gateway, world: World, name: str) -> None:
-    request = heads(world.echo.port)[name] + b"payload" * 50
+    request = heads(world.echo.port)[name] + b"\x00payload" * 50
     for seed in range(20):
         draw = random.Random(seed)
         with wire.connect(mesh.port) as client:
             wire.send_split(client, request, [draw.randrange(1, 40) for _ in range(60)])
             client.shutdown(socket.SHUT_WR)
             skip_answer(client, name)
-            assert wire.to_the_end(client) == b"payload" * 50
+            assert wire.to_the_end(client) == b"\x00payload" * 50
 
 
 @each_opening
 def test_a_half_close_of_the_client_is_carried_through(mesh: Gateway, world: World, opening: Opening) -> None:
-    content = b"the whole question"
+    content = b"\x00the whole question"
     with wire.connect(mesh.port) as client:
         opening(client, LOCAL, world.collect.port)
         client.sendall(content)

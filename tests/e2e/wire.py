@@ -34,6 +34,15 @@ def exactly(connection: socket.socket, count: int) -> bytes:
     return data
 
 
+def echoes(connection: socket.socket) -> bool:
+    """Whether a tunnel to an echo origin carries bytes both ways.
+
+    The bytes cannot begin TLS or HTTP: those are held until the name inside them is known (DECISIONS.md section 3).
+    """
+    connection.sendall(b"\x00ping")
+    return exactly(connection, 5) == b"\x00ping"
+
+
 def to_the_end(connection: socket.socket) -> bytes:
     """Everything up to the end of the stream; a reset raises ConnectionResetError."""
     return b"".join(iter(lambda: connection.recv(65536), b""))
