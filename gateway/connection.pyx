@@ -214,13 +214,11 @@ cdef class Connection(InspectedTunnel):
             sent = 0
         if sent < PyBytes_GET_SIZE(answer):
             sl_direction_preload(&self.down, <const uint8_t *> PyBytes_AS_STRING(answer) + sent, PyBytes_GET_SIZE(answer) - sent)
-        if held is not None:
-            sl_direction_preload(&self.up, <const uint8_t *> PyBytes_AS_STRING(held), PyBytes_GET_SIZE(held))
         # Edges of the client that came before were not acted upon; those of the upstream are reported again by rewatch.
         if not self.context.loop.rewatch(fd, self, UPSTREAM, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET):
             self.end(SL_OUTCOME_INTERNAL, True)
             return
-        self.inspect_first((<ListenerSpec> self.context.listeners[self.listener]).inner)
+        self.inspect_first((<ListenerSpec> self.context.listeners[self.listener]).inner, held)
 
     cdef void on_refused(self, int outcome) noexcept:
         self.opening = None

@@ -12,10 +12,16 @@ cdef class InspectedTunnel(Tunnel):
     cdef bint provisional      # asked by address, held both ways until the name is judged
     cdef bint waiting          # the time for the rest of a begun ClientHello or request head is running
 
-    cdef void inspect_first(self, int listener_mode) noexcept
+    cdef bytes shown           # what was taken from the client and may matter for the name: the first bytes of the tunnel
+    cdef Py_ssize_t released   # how many of them went to the relay
+
+    cdef void inspect_first(self, int listener_mode, bytes early) noexcept
     cdef void inspected_event(self, uint32_t events, int leg) noexcept
     cdef void inspected_timer(self) noexcept
     cdef bint inspect(self) noexcept
+    cdef bint let_pass(self, const uint8_t *data, size_t length, size_t peeked) noexcept
+    cdef void release(self) noexcept
+    cdef bint put_released(self) noexcept
     cdef bint disagree(self, int reason) noexcept
     cdef bint overdue(self) noexcept
     cdef bint judge_name(self, int status, sl_inner *inner) noexcept

@@ -6,20 +6,21 @@
   for it; none within five seconds is a denial.
 * Bytes that begin like TLS or HTTP and stop are held as long, then denied: a name that comes late must not slip past.
 
-Nothing is copied to look: the bytes are peeked at where they wait, in the kernel or in front of the relay.
+The bytes are peeked at where they wait in the kernel; nothing is kept of them but early payload and a first word.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint64_t
 from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from gateway.context cimport ListenerSpec
 from gateway.csrc cimport (
-    SL_AUDIT, SL_COUNTER_DECISIONS_ALLOW, SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL,
+    SL_AUDIT, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW, SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL,
     SL_DENY, SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_HTTP_NAME, SL_INNER_HTTP_NONE, SL_INNER_MALFORMED, SL_INNER_MAX,
     SL_INNER_MORE, SL_INNER_OFF, SL_INNER_OTHER, SL_INNER_TLS_NAME, SL_INNER_TLS_NONE, SL_INNER_UNSET, SL_NO_RULE,
-    SL_OUTCOME_DENIED, SL_PHASE_INNER, SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING, SL_SEC_RULES,
-    sl_decide_name, sl_decision, sl_image_record, sl_inner_read, sl_rule,
+    SL_OUTCOME_DENIED, SL_OUTCOME_RESET, SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL, SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING, SL_SEC_RULES,
+    sl_decide_name, sl_decision, sl_direction_preload, sl_image_record, sl_inner_read, sl_pump, sl_rule,
 )
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP, MSG_DONTWAIT, recv
@@ -29,14 +30,21 @@ cdef extern from "<sys/socket.h>" nogil:
     enum:
         MSG_PEEK
 
+cdef enum:
+    WORD_MAX = 32              # letters of a first word that passes before it is clear what it begins
+
 
 cdef class InspectedTunnel(Tunnel):
     """See inner.pxd. The base of connections whose payload may be looked at."""
 
-    cdef void inspect_first(self, int listener_mode) noexcept:
-        """Begins: by the rule's innerName, else the listener's. Called once both legs are watched."""
+    cdef void inspect_first(self, int listener_mode, bytes early) noexcept:
+        """Begins, by the rule's innerName, else the listener's. `early`: payload that came with the request, or None.
+
+        Called once both legs are watched.
+        """
         cdef const sl_rule *rule
         cdef int mode = listener_mode
+        self.shown = early if early is not None else b""
         self.provisional = self.record.decision.flags & SL_DECISION_PROVISIONAL
         if self.record.decision.rule != SL_NO_RULE:
             rule = <const sl_rule *> sl_image_record(&self.record.generation.image.image, SL_SEC_RULES,
@@ -47,13 +55,14 @@ cdef class InspectedTunnel(Tunnel):
             mode = SL_INNER_ENFORCE
             self.context.loop.arm(self, INNER_TIMEOUT)
         elif self.record.name is None or mode == SL_INNER_OFF:
+            self.release()
             self.pump(CLIENT)
             return
         self.inner_mode = mode
         self.inspect()
 
     cdef void inspected_event(self, uint32_t events, int leg) noexcept:
-        """relay_event for a tunnel that may still be under inspection."""
+        """relay_event for a tunnel that may still be under inspection: of the client's bytes only released ones move."""
         if self.inner_mode == SL_INNER_UNSET:
             self.relay_event(events, leg)
             return
@@ -62,10 +71,13 @@ cdef class InspectedTunnel(Tunnel):
         if leg == CLIENT:
             if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.inspect():
                 return
-            if self.down.pending is not NULL and not self.provisional:
+            if self.inner_mode != SL_INNER_UNSET and self.down.pending is not NULL:
                 self.pump(UPSTREAM)
         elif not self.provisional:
-            self.relay_event(events, leg)
+            if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.pump(UPSTREAM):
+                return
+            if self.up.pending is not NULL:
+                self.put_released()
 
     cdef void inspected_timer(self) noexcept:
         if self.inner_mode != SL_INNER_UNSET and (self.provisional or self.waiting):
@@ -77,14 +89,11 @@ cdef class InspectedTunnel(Tunnel):
         """Looks at what the client has sent; False when the tunnel has ended."""
         cdef uint8_t *scratch = self.context.loop.scratch
         cdef sl_inner inner
-        cdef size_t length = self.up.pending_to - self.up.pending_from
+        cdef size_t length = min(<size_t> PyBytes_GET_SIZE(self.shown), <size_t> SL_INNER_MAX)
         cdef ssize_t got = 0
         cdef int status
         cdef bint ended = False
-        if length > SL_INNER_MAX:
-            length = SL_INNER_MAX
-        if length:
-            memcpy(scratch, self.up.pending + self.up.pending_from, length)
+        memcpy(scratch, PyBytes_AS_STRING(self.shown), length)
         if length < SL_INNER_MAX:
             while True:
                 got = recv(self.client, scratch + length, SL_INNER_MAX - length, MSG_PEEK | MSG_DONTWAIT)
@@ -98,14 +107,50 @@ cdef class InspectedTunnel(Tunnel):
         status = sl_inner_read(scratch, length, &inner) if length else <int> SL_INNER_MORE
         if status == SL_INNER_MORE:
             if not ended:
-                if length and not self.waiting and not self.provisional:
-                    self.waiting = True
-                    self.context.loop.arm(self, INNER_TIMEOUT)
-                return True
+                return self.let_pass(scratch, length, got if got > 0 else 0)
             status = SL_INNER_OTHER  # what was sent will never show a name
         if self.provisional:
             return self.judge_provisional(status, &inner)
         return self.judge_name(status, &inner)
+
+    cdef bint let_pass(self, const uint8_t *data, size_t length, size_t peeked) noexcept:
+        """No answer yet: a first word passes on, anything longer is held for a bounded time.
+
+        A word without a space behind it may be a request's method or some protocol's whole message whose answer the client
+        waits for. It names nothing, so it may leave at once; it stays in `shown`, so that what follows is judged with it.
+        """
+        cdef size_t i
+        if self.provisional or length == 0:
+            return True
+        for i in range(length):
+            if not (b"a"[0] <= data[i] | 0x20 <= b"z"[0]) or i >= WORD_MAX:
+                if not self.waiting:
+                    self.waiting = True
+                    self.context.loop.arm(self, INNER_TIMEOUT)
+                return True
+        if peeked:
+            peeked = recv(self.client, self.context.loop.scratch, peeked, MSG_DONTWAIT)
+            self.shown = self.shown + self.context.loop.scratch[:peeked]
+        self.release()
+        return self.put_released()
+
+    cdef void release(self) noexcept:
+        """Gives the relay what was shown and not given yet."""
+        cdef Py_ssize_t total = PyBytes_GET_SIZE(self.shown)
+        if total > self.released:
+            sl_direction_preload(&self.up, <const uint8_t *> PyBytes_AS_STRING(self.shown) + self.released, total - self.released)
+            self.released = total
+
+    cdef bint put_released(self) noexcept:
+        """Sends what the relay was given, and reads nothing behind it (a budget of 0); False when the tunnel has ended."""
+        cdef uint64_t before = self.up.bytes
+        cdef int status = sl_pump(&self.up, self.client, self.upstream, self.context.loop.scratch, SCRATCH_SIZE, 0)
+        self.context.add(SL_COUNTER_BYTES_UP, self.up.bytes - before)
+        self.active = self.context.loop.now
+        if status == SL_PUMP_BUDGET or status == SL_PUMP_FULL:
+            return True
+        self.end(SL_OUTCOME_RESET, True)
+        return False
 
     cdef bint overdue(self) noexcept:
         """No name in time; False when the tunnel has ended."""
@@ -185,6 +230,8 @@ cdef class InspectedTunnel(Tunnel):
         cdef bint timed = held or self.waiting
         self.leave_provisional()
         self.inner_mode = SL_INNER_UNSET
+        self.release()
+        self.shown = None
         if timed:
             self.waiting = False
             self.active = self.context.loop.now
