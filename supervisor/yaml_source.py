@@ -35,9 +35,10 @@ def read_file(path: str, most: int = MOST_BYTES) -> bytes:
 
 def read_descriptor(descriptor: int, place: Place, most: int) -> bytes:
     """The same for an open descriptor, which is closed in any case."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Invalid(place, "is not a regular file")
     with os.fdopen(descriptor, "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Invalid(place, "is not a regular file")
         parts, size = [], 0
         try:
             while size <= most and (part := file.read(min(most + 1 - size, 1 << 20))):
@@ -183,9 +184,13 @@ class _Composer:
             raise node.invalid("tags are not supported", "write the value without it")
         if len(self.open) >= MOST_DEPTH:
             raise node.invalid(f"nested deeper than {MOST_DEPTH} levels")
-        if self.open and isinstance(self.open[-1].node.value, dict) and self.open[-1].key is None:
+        if self.wants_key():
             raise node.invalid("a key must be a text")
         self.open.append(_Open(node, event.anchor))
+
+    def wants_key(self) -> bool:
+        """Whether a mapping is open whose next node is a key."""
+        return bool(self.open) and isinstance(self.open[-1].node.value, dict) and self.open[-1].key is None
 
     def alias(self, event: yaml.AliasEvent) -> None:
         here = self.node(event, "")
@@ -193,6 +198,8 @@ class _Composer:
         if name not in self.anchors:
             raise here.invalid(f"no anchor {quote(name)} is complete before this alias")
         node, weight = self.anchors[name]
+        if self.wants_key() and not isinstance(node.value, str):
+            raise here.invalid("a key must be a text")
         self.expansions += 1 + weight
         if self.expansions > MOST_EXPANSIONS:
             raise here.invalid(f"more than {MOST_EXPANSIONS} anchor expansions", "write the values out")
@@ -208,8 +215,6 @@ class _Composer:
         if isinstance(parent.node.value, list):
             parent.node.value.append(node)
         elif parent.key is None:
-            if not isinstance(node.value, str):
-                raise node.invalid("a key must be a text")
             parent.key = node
         elif isinstance(parent.node.value, dict):
             add_key(parent.node.value, parent.key, node, self.problems)

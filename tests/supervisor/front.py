@@ -1,0 +1,61 @@
+"""Files for the tests of configuration and policy: written, read, and what was wrong told without the folder."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from supervisor.compilation import CompileResult, Report
+from supervisor.compile import compile_config
+from supervisor.config import Config, load_config
+from supervisor.problems import Problems, render
+
+POLICY = """\
+apiVersion: sluice.dev/v1alpha1
+kind: ClusterEgressPolicy
+metadata: {name: web}
+spec:
+  to:
+    - {host: api.example.com, ports: [443]}
+  action: Allow
+"""
+HASH = "scrypt$1024$8$1$AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Writes `sluice_yaml="..."` as sluice.yaml, and so on; answers the folder's sluice.yaml."""
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    return folder / "sluice.yaml"
+
+
+def read(folder: Path, text: str) -> Config:
+    """The configuration that a sluice.yaml of this text gives."""
+    return load_config(str(write(folder, sluice_yaml=text)))
+
+
+def complaints(folder: Path, text: str) -> list[str]:
+    """What is wrong with a sluice.yaml of this text; none when nothing is."""
+    try:
+        read(folder, text)
+    except Problems as problems:
+        return without(folder, render(problems.errors, problems.errors_left_out))
+    return []
+
+
+def compiled(folder: Path) -> tuple[Report, int | None]:
+    """The report on the folder's sluice.yaml, compiled in this process."""
+    return compile_config(str(folder / "sluice.yaml"))
+
+
+def errors(folder: Path, result: Report | CompileResult) -> list[str]:
+    """The errors of a compilation, as lines."""
+    return without(folder, render(result.problems, result.problems_left_out))
+
+
+def warnings(folder: Path, result: Report | CompileResult) -> list[str]:
+    """The warnings of a compilation, as lines."""
+    return without(folder, render(result.warnings, result.warnings_left_out))
+
+
+def without(folder: Path, lines: Iterable[str]) -> list[str]:
+    """Lines with the folder's path taken out."""
+    return [line.replace(f"{folder}/", "") for line in lines]
