@@ -11,7 +11,7 @@ function refused(code) {
 }
 
 function page(socket) {
-  http.get({ createConnection: () => socket, host, path, agent: false }, (response) => response.pipe(process.stdout))
+  http.get({ createConnection: () => socket, host, path }, (response) => response.pipe(process.stdout))
     .on('error', (error) => { console.error(error.message); process.exit(1); });
 }
 
