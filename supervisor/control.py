@@ -5,7 +5,8 @@ cannot be read is answered {ok: false, error} where there is somebody to answer,
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -14,14 +15,15 @@ import zmq
 from supervisor.log import Log, escape
 from supervisor.zmq_port import Peer, ZmqPort
 
-__all__ = ["ControlServer", "Operation", "Refused"]
+__all__ = ["Answer", "ControlServer", "Operation", "Refused"]
 
 MOST_WAITING: Final = 64  # questions being answered at once
 NOT_BUILT: Final = ("tunnels", "kill")
 LOGGED: Final = ("reload", "drain", "kill")
 LONGEST_QUOTE: Final = 40
 
-Operation = Callable[[Mapping[str, object]], Awaitable[dict[str, object]]]
+Answer = dict[str, object]
+Operation = Callable[[Mapping[str, object]], Answer | Coroutine[None, None, Answer]]
 
 
 class Refused(Exception):
@@ -109,25 +111,40 @@ class ControlServer:
             known = ", ".join(sorted({*self._operations, *NOT_BUILT}))
             self._answer(route, {"ok": False, "error": f"unknown op {_quote(op)}; there are {known}"})
             return
-        if len(self._tasks) >= MOST_WAITING:
-            self._answer(route, {"ok": False, "error": f"busy: {MOST_WAITING} requests are being answered"})
-            return
         if op in LOGGED:
             peer = Peer(frames[0])
             self._log.info("control", f"{op} was asked for on the control endpoint", uid=peer.uid, pid=peer.pid)
-        task = self._loop.create_task(self._serve(route, str(op), operation, request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._serve(route, str(op), operation, request)
 
-    async def _serve(self, route: list[bytes], op: str, operation: Operation, request: Mapping[str, object]) -> None:
+    def _serve(self, route: list[bytes], op: str, operation: Operation, request: Mapping[str, object]) -> None:
+        """Answers at once, or starts a task for an operation that waits; only those can be too many."""
+        with self._refusing(route, op):
+            answer = operation(request)
+            if isinstance(answer, dict):
+                self._answer(route, {"ok": True, **answer})
+            elif len(self._tasks) >= MOST_WAITING:
+                answer.close()
+                raise Refused(f"busy: {MOST_WAITING} requests are being answered")
+            else:
+                task = self._loop.create_task(self._wait(route, op, answer))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _wait(self, route: list[bytes], op: str, answer: Coroutine[None, None, Answer]) -> None:
+        with self._refusing(route, op):
+            self._answer(route, {"ok": True, **await answer})
+
+    @contextlib.contextmanager
+    def _refusing(self, route: list[bytes], op: str) -> Iterator[None]:
+        """What goes wrong inside is an answer, never an end."""
         try:
-            answer = {"ok": True, **await operation(request)}
+            yield
         except Refused as error:
-            answer = {"ok": False, "error": str(error)}
+            text = "\n".join(escape(line) for line in str(error).splitlines())
+            self._answer(route, {"ok": False, "error": text})
         except Exception as error:
             self._log.error("control_failed", f"op {op} failed", error=repr(error))
-            answer = {"ok": False, "error": f"internal error in op {op}; the gateway's log has more"}
-        self._answer(route, answer)
+            self._answer(route, {"ok": False, "error": f"internal error in op {op}; the gateway's log has more"})
 
     def _answer(self, route: list[bytes], answer: Mapping[str, object]) -> None:
         try:

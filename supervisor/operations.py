@@ -1,6 +1,6 @@
 """What the control endpoint can be asked: each operation takes the request's other keys and gives the answer's.
 
-Nothing here blocks; an operation that waits (reload) is a task of its own.
+Nothing here blocks; the operations that wait (reload, explain) are coroutines.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from gateway.policy import PolicyImage
-from supervisor.control import Operation, Refused
+from supervisor.control import Answer, Operation, Refused
 from supervisor.explanation import QuestionError, explain_request
 from supervisor.segment import total
 
@@ -53,22 +53,22 @@ class Operations:
             "explain": self.explain,
         }
 
-    async def ping(self, request: Mapping[str, object]) -> dict[str, object]:
+    def ping(self, request: Mapping[str, object]) -> Answer:
         """{}: alive, and the loop turns."""
         _no_more(request)
         return {}
 
-    async def tell_version(self, request: Mapping[str, object]) -> dict[str, object]:
+    def tell_version(self, request: Mapping[str, object]) -> Answer:
         """{version}."""
         _no_more(request)
         return {"version": self._version}
 
-    async def stats(self, request: Mapping[str, object]) -> dict[str, object]:
+    def stats(self, request: Mapping[str, object]) -> Answer:
         """What `sluice stats` shows."""
         _no_more(request)
         return self.statistics()
 
-    def statistics(self) -> dict[str, object]:
+    def statistics(self) -> Answer:
         """{version, generation, workers, counters, ...}: counters as the metrics, without their prefix."""
         service = self._service
         current, pool = service.generations.current, service.pool
@@ -104,7 +104,7 @@ class Operations:
             "orphans_reaped": service.orphans_reaped,
         }
 
-    async def reload(self, request: Mapping[str, object]) -> dict[str, object]:
+    async def reload(self, request: Mapping[str, object]) -> Answer:
         """{generation, warnings, restart_needed}; a refusal carries every problem, a line each."""
         _no_more(request)
         if self._service.draining:
@@ -118,14 +118,14 @@ class Operations:
             "restart_needed": outcome.restart_needed,
         }
 
-    async def drain(self, request: Mapping[str, object]) -> dict[str, object]:
+    def drain(self, request: Mapping[str, object]) -> Answer:
         """{seconds}: accepting has stopped, tunnels have so long. The process stays."""
         _no_more(request)
         if self._service.generations.current is None or self._service.pool is None:
             raise Refused("the gateway has not started yet")
         return {"seconds": self._service.drain()}
 
-    async def policy(self, request: Mapping[str, object]) -> dict[str, object]:
+    def policy(self, request: Mapping[str, object]) -> Answer:
         """{generation, config, loaded_at, counts, warnings} of the generation in force."""
         _no_more(request)
         current = self._service.generations.current
@@ -139,7 +139,7 @@ class Operations:
             "warnings": current.warnings,
         }
 
-    async def explain(self, request: Mapping[str, object]) -> dict[str, object]:
+    async def explain(self, request: Mapping[str, object]) -> Answer:
         """The decision for one question, by the image in force: what `sluice explain` prints for files."""
         current = self._service.generations.current
         if current is None:

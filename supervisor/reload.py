@@ -99,7 +99,7 @@ def _receive(ours: socket.socket) -> CompileResult:
     with ours:
         result = receive_result(ours)
     if result.image is not None:
-        os.set_inheritable(result.image, False)  # socket.recv_fds leaves it open across exec, whatever flags it is given
+        os.set_inheritable(result.image, False)  # socket.recv_fds has it stay open across exec, whatever its flags say
     return result
 
 
@@ -116,7 +116,7 @@ class Outcome:
 
 
 class Reloader:
-    """Serialises reloads and joins those that wait. `run` does one reload and does not raise."""
+    """Serialises reloads and joins those that wait. `run` does one reload."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, run: Callable[[str], Awaitable[Outcome]], log: Log) -> None:
         self._loop = loop
@@ -151,7 +151,11 @@ class Reloader:
         try:
             while self._next is not None:
                 answer, self._next = self._next, None
-                outcome = await self._run(origin)
+                try:
+                    outcome = await self._run(origin)
+                except Exception as error:  # a failure of ours must not end all later reloads
+                    self._log.error("reload_failed", "internal error", error=repr(error))
+                    outcome = Outcome(False, 0, [f"internal error: {error!r}"])
                 if not answer.done():
                     answer.set_result(outcome)
                 origin = "joined"

@@ -11,7 +11,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from supervisor.errors import StartError
@@ -56,6 +57,7 @@ async def _run(config_path: str, options: Options) -> int:
     writer = LogWriter("stderr")
     plain = options.log_format == "plain" or (options.log_format == "auto" and os.isatty(2))
     log = Log(writer.offer, plain=plain)
+    loop.set_exception_handler(lambda _, context: log.error("internal_error", str(context["message"]), **_what(context)))
     reaper = Reaper(loop)
     reaper.start()
     service = Service(loop, reaper, log, config_path, options.worker_command, options.compile_command, options.timing)
@@ -69,6 +71,15 @@ async def _run(config_path: str, options: Options) -> int:
         # On a thread: a stderr that takes no lines must not hold the end up for longer than this.
         await loop.run_in_executor(None, writer.close, FLUSH)
     return 0
+
+
+def _what(context: Mapping[str, object]) -> dict[str, object]:
+    """The exception of an event loop's report, and where it came from."""
+    error = context.get("exception")
+    if not isinstance(error, BaseException):
+        return {}
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    return {"error": repr(error), "at": ", ".join(f"{frame.filename}:{frame.lineno}" for frame in place)}
 
 
 async def _serve(service: Service, signals: "_Signals", options: Options) -> None:

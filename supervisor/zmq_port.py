@@ -16,6 +16,7 @@ __all__ = ["MAX_MESSAGE", "Peer", "ZmqPort"]
 
 MAX_MESSAGE = 1 << 20
 BUDGET = 64  # messages a turn
+HANDSHAKE = 5000  # ms for a peer to show that it speaks ZMTP
 
 
 class Peer:
@@ -51,6 +52,7 @@ class ZmqPort:
         self._socket = socket = context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE)
         socket.setsockopt(zmq.SNDHWM, high_water)
         socket.setsockopt(zmq.RCVHWM, high_water)
         if kind == zmq.ROUTER:
@@ -102,6 +104,10 @@ class ZmqPort:
                 return
             except zmq.ZMQError:
                 return
-            if self._on_message is not None:
-                self._on_message(frames)
+            try:
+                if self._on_message is not None:
+                    self._on_message(frames)
+            except BaseException:
+                self._loop.call_soon(self._wake)  # the edge is spent: what waits would wait for the next message
+                raise
         self._loop.call_soon(self._wake)

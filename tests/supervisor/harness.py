@@ -112,18 +112,22 @@ class Running:
         return self.process.pid
 
     def launch(self) -> Self:
-        command = [sys.executable, str(ROOT / "tests/supervisor/launch.py"), str(self.path), *self.arguments]
+        """Starts it and does not wait."""
         with (self.folder / "err.log").open("ab") as err:
-            self.process = subprocess.Popen(
-                command,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                stdout=err,
-                stderr=err,
-                start_new_session=True,
-                **self.popen,
-            )
+            self.launch_with(err.fileno())
         return self
+
+    def launch_with(self, stderr: int) -> None:
+        command = [sys.executable, str(ROOT / "tests/supervisor/launch.py"), str(self.path), *self.arguments]
+        self.process = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            start_new_session=True,
+            **self.popen,
+        )
 
     def __enter__(self) -> Self:
         try:

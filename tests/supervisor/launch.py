@@ -1,4 +1,5 @@
-"""`python tests/supervisor/launch.py CONFIG [--fault F] [--quick] [--compile SCRIPT]`: the supervisor with stand-in workers."""
+"""`python tests/supervisor/launch.py CONFIG [--fault F] [--quick] [--compile SCRIPT]`: the supervisor with stand-in
+workers."""
 
 import argparse
 import sys

@@ -1,5 +1,6 @@
-"""A real worker process without policy, for the supervisor's tests: it obeys channel and bus as gateway.worker does, greets each
-connection with `<slot> <pid> <generation>` and echoes what comes. `verify USER PASSWORD` asks the bus, `log TEXT` logs.
+"""A real worker process without policy, for the supervisor's tests: it obeys channel and bus as gateway.worker does,
+greets each connection with `<slot> <pid> <generation>` and echoes what comes. `verify USER PASSWORD` asks the bus, `log
+TEXT` logs, `raw HEX` sends any bytes on the bus, `orphan` leaves one behind.
 
 --fault makes it a bad one: `exit` (ends at once), `mute` (never says HELLO), `no-load` (cannot load anything),
 `no-reload` (cannot load a second generation), `deaf` (answers no second LOAD), `stubborn` (ignores STOP and DRAIN).
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgpack
+import msgspec
 import zmq
 
 from gateway import contract
@@ -72,7 +73,7 @@ class StandIn:
         self.context.term()
 
     def send(self, op: str, **fields: Any) -> None:
-        self.bus.send(msgpack.packb({"op": op, "slot": self.slot, **fields}))
+        self.bus.send(msgspec.msgpack.encode({"op": op, "slot": self.slot, **fields}))
 
     def on_channel(self) -> None:
         while True:
@@ -82,13 +83,13 @@ class StandIn:
                 return
             if not packet:
                 sys.exit(0)  # the supervisor is gone
-            number = msgpack.unpackb(packet)["generation"]
+            number = msgspec.msgpack.decode(packet)["generation"]
             for _, _, data in ancillary:
                 self.images[number] = array.array("i", data)[0]
 
     def on_bus(self) -> None:
         while int(self.bus.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            message = msgpack.unpackb(self.bus.recv())
+            message = msgspec.msgpack.decode(self.bus.recv())
             getattr(self, "on_" + message["op"])(message)
 
     def on_load(self, message: dict[str, Any]) -> None:
@@ -134,7 +135,9 @@ class StandIn:
         if owner not in self.open:
             self.open.add(owner)
             for listener in self.sockets[owner]:
-                self.selector.register(listener, selectors.EVENT_READ, lambda listener=listener: self.on_accept(listener))
+                self.selector.register(
+                    listener, selectors.EVENT_READ, lambda listener=listener: self.on_accept(listener)
+                )
 
     def stop_accepting(self, owner: int) -> None:
         if owner in self.open:
@@ -178,8 +181,29 @@ class StandIn:
         elif word == b"log":
             self.send(contract.LOG, level="open", lines=rest)
             client.sendall(b"logged\n")
+        elif word == b"raw":
+            self.bus.send(bytes.fromhex(rest[0].decode()))
+            client.sendall(b"sent\n")
+        elif word == b"orphan":
+            client.sendall(b"%d\n" % orphan())
         else:
             client.sendall(line + b"\n")
+
+
+def orphan() -> int:
+    """Starts a process whose parent ends at once; its pid."""
+    reader, writer = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.write(writer, b"%d" % child)
+        os._exit(0)
+    os.waitpid(parent, 0)
+    os.close(writer)
+    with open(reader, "rb") as answer:
+        return int(answer.read())
 
 
 def main() -> None:

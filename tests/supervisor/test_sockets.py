@@ -1,4 +1,4 @@
-"""Listening sockets, the control lock and the limit of open files: what works, and what people read when it does not."""
+"""Listening sockets, the control lock, the limit of open files: what works, and what people read when it does not."""
 
 import contextlib
 import os
@@ -95,36 +95,37 @@ def test_an_address_that_is_not_ours() -> None:
         open_listeners([("mesh", "192.0.2.1:0")], 1)
 
 
-@pytest.mark.parametrize("text", ["", "1080", "127.0.0.1", "localhost:1080", "::1:1080", "127.0.0.1:65536", "127.0.0.1:-1", "[::1:80"])
+@pytest.mark.parametrize(
+    "text", ["", "1080", "127.0.0.1", "localhost:1080", "::1:1080", "127.0.0.1:65536", "127.0.0.1:-1", "[::1:80"]
+)
 def test_what_is_not_an_address(text: str) -> None:
     with pytest.raises(StartError, match="is not IP:PORT"):
         parse_address(text)
 
 
+# In a process of its own, as another user: permissions mean nothing to root. The library is imported before, as it may
+# be out of that user's reach; where every port is free to all, the text alone is looked at.
+PRIVILEGED = """
+import encodings.idna, errno, os
+from supervisor import sockets
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+if int(open("/proc/sys/net/ipv4/ip_unprivileged_port_start").read()) == 0:
+    print(sockets._bind_error("mesh", "127.0.0.1:80", ("127.0.0.1", 80), PermissionError(errno.EACCES, "x")))
+else:
+    try:
+        sockets.open_listeners([("mesh", "127.0.0.1:80")], 1)
+    except Exception as error:
+        print(error)
+"""
+
+
 def test_a_privileged_port_without_privilege() -> None:
-    """As another user, in a process of its own: permissions mean nothing to root."""
-    code = (
-        "import encodings.idna, os, sys\n"  # the library may be out of reach once we are another user
-        "from supervisor.sockets import open_listeners\n"
-        "if os.geteuid() == 0:\n"
-        "    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        "low = int(open('/proc/sys/net/ipv4/ip_unprivileged_port_start').read())\n"
-        "if low == 0:\n"
-        "    import supervisor.sockets as sockets, errno\n"
-        "    print(sockets._bind_error('mesh', '127.0.0.1:80', ('127.0.0.1', 80), PermissionError(errno.EACCES, 'x')))\n"
-        "    sys.exit()\n"
-        "try:\n"
-        "    open_listeners([('mesh', '127.0.0.1:80')], 1)\n"
-        "except Exception as error:\n"
-        "    print(error)\n"
-    )
+    root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
+        [sys.executable, "-c", PRIVILEGED], cwd=root, capture_output=True, text=True, timeout=30, check=True
     )
     assert "Permission denied (EACCES)" in done.stdout
     assert "CAP_NET_BIND_SERVICE" in done.stdout
@@ -134,7 +135,9 @@ def test_the_lock_keeps_a_second_gateway_out_and_names_the_first(tmp_path: Path)
     endpoint = f"ipc://{tmp_path}/run/control"
     before = open_files()
     first = ControlLock(endpoint)
-    with pytest.raises(StartError, match=rf"another sluice \(pid {os.getpid()}\) is running with this control endpoint"):
+    with pytest.raises(
+        StartError, match=rf"another sluice \(pid {os.getpid()}\) is running with this control endpoint"
+    ):
         ControlLock(endpoint)
     assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
     first.release()
@@ -212,7 +215,7 @@ def test_the_tunnel_cap_follows_the_open_files() -> None:
     cap, warning = tunnel_cap(100_000, explicit=False, workers=2, nofile=1024)
     assert cap == 768
     assert "at most 768 tunnels" in warning and "100256" in warning
-    with pytest.raises(StartError, match="limits.tunnels: 1001 cannot be met"):
+    with pytest.raises(StartError, match=r"limits\.tunnels: 1001 cannot be met"):
         tunnel_cap(1001, explicit=True, workers=1, nofile=2256)
     with pytest.raises(StartError, match="no tunnel fits"):
         tunnel_cap(100_000, explicit=False, workers=4, nofile=256)

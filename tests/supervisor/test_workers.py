@@ -5,7 +5,6 @@ import signal
 import socket
 import threading
 import time
-from pathlib import Path
 
 from tests.supervisor.harness import PATIENCE, Greeted, Running, alive, eventually
 
