@@ -57,7 +57,7 @@ async def _run(config_path: str, options: Options) -> int:
     writer = LogWriter("stderr")
     plain = options.log_format == "plain" or (options.log_format == "auto" and os.isatty(2))
     log = Log(writer.offer, plain=plain)
-    loop.set_exception_handler(lambda _, context: log.error("internal_error", str(context["message"]), **_what(context)))
+    loop.set_exception_handler(lambda _, what: log.error("internal_error", str(what["message"]), **_what(what)))
     reaper = Reaper(loop)
     reaper.start()
     service = Service(loop, reaper, log, config_path, options.worker_command, options.compile_command, options.timing)
