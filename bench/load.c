@@ -1,0 +1,192 @@
+/* The load generator's command line: `load origin` and `load client`. Loopback only, bounded in number and in time.
+ *
+ *   load origin [--listen 127.0.0.1:0] [--seconds 120]
+ *   load client MODE --origin 127.0.0.1:PORT [--via socks5|connect|direct --proxy 127.0.0.1:PORT] [options]
+ */
+#include "load.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BAD_ARGUMENTS = 2, COUNT_MOST = 1000000, AT_ONCE_MOST = 60000, SIZE_MOST = 1 << 20, SPARE_FILES = 32 };
+
+static const char USAGE[] =
+    "load origin [--listen 127.0.0.1:0] [--seconds 120]\n"
+    "    echoes, swallows or sends a known pattern; prints {\"port\": N}; ends with its time or by SIGTERM\n"
+    "load client MODE --origin ADDRESS:PORT [--via direct|socks5|connect] [--proxy ADDRESS:PORT]\n"
+    "    open-close  --count tunnels in all, --at-once of them at a time: open, one echo, close\n"
+    "    pingpong    --count tunnels, round trips of --size bytes for --seconds\n"
+    "    bulk-down   --count tunnels, for --seconds or --bytes each\n"
+    "    bulk-up     the same, towards the origin\n"
+    "    idle        --count tunnels, one echo, quiet for --seconds, one echo\n"
+    "  --count 1 --at-once 64 --seconds 5 --size 64 --bytes 0 --timeout 60 --end close|reset|half\n"
+    "  --ask NAME  asks the proxy for a name instead of the origin's address: localhost, or one under .localhost,\n"
+    "              .test, .example or .invalid\n"
+    "Addresses are loopback. One line of JSON says what happened; exit code 0: no error, 1: errors,\n"
+    "2: bad arguments.\n";
+
+static int complain(const char *what, const char *value)
+{
+    fprintf(stderr, "load: %s: %s\n", what, value ? value : "(nothing)");
+    return BAD_ARGUMENTS;
+}
+
+static int read_double(const char *text, double most, double *out)
+{
+    char *end;
+    *out = strtod(text, &end);
+    return end != text && !*end && isfinite(*out) && *out > 0 && *out <= most;
+}
+
+static int read_count(const char *text, uint64_t least, uint64_t most, uint64_t *out)
+{
+    char *end;
+    if (*text < '0' || *text > '9')
+        return 0;
+    *out = strtoull(text, &end, 10);
+    return !*end && *out >= least && *out <= most;
+}
+
+/* Which of the texts it is, or -1. */
+static int read_word(const char *text, const char *const *words, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(text, words[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* Names that lead nowhere else (RFC 6761, RFC 2606). */
+static int is_reserved(const char *name)
+{
+    static const char *const tops[] = {"localhost", "test", "example", "invalid"};
+    const char *dot = strrchr(name, '.');
+
+    if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") != strlen(name))
+        return 0;
+    return dot ? read_word(dot + 1, tops, 4) >= 0 : strcmp(name, "localhost") == 0;
+}
+
+static int origin_main(int argc, char **argv)
+{
+    static const struct option known[] = {{"listen", 1, NULL, 'l'}, {"seconds", 1, NULL, 's'}, {NULL, 0, NULL, 0}};
+    struct origin_options options = {.seconds = 120};
+    int option;
+
+    read_loopback("127.0.0.1:0", &options.listen, &options.listen_length);
+    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        if (option == 'l' && !read_loopback(optarg, &options.listen, &options.listen_length))
+            return complain("--listen wants a loopback address and port", optarg);
+        if (option == 's' && !read_double(optarg, 3600, &options.seconds))
+            return complain("--seconds wants a number up to 3600", optarg);
+        if (option == '?')
+            return BAD_ARGUMENTS;
+    }
+    return optind == argc ? run_origin(&options) : complain("too many arguments", argv[optind]);
+}
+
+static const char *const VIAS[] = {"direct", "socks5", "connect"};
+static const char *const ENDINGS[] = {"close", "reset", "half"};
+
+/* Takes one option. Returns 0, or an exit code with a message. */
+static int client_option(int option, const char *text, struct client_options *out)
+{
+    uint64_t count;
+    int word;
+
+    switch (option) {
+    case 'o':
+        if (read_loopback(text, &out->origin, &out->origin_length))
+            return 0;
+        return complain("--origin wants a loopback address and port", text);
+    case 'p':
+        if (read_loopback(text, &out->proxy, &out->proxy_length))
+            return 0;
+        return complain("--proxy wants a loopback address and port", text);
+    case 'v':
+        out->via = (enum via)(word = read_word(text, VIAS, 3));
+        return word >= 0 ? 0 : complain("--via wants direct, socks5 or connect", text);
+    case 'e':
+        out->ending = (enum ending)(word = read_word(text, ENDINGS, 3));
+        return word >= 0 ? 0 : complain("--end wants close, reset or half", text);
+    case 'a':
+        out->ask = text;
+        return is_reserved(text) ? 0 : complain("--ask wants localhost or a name under a reserved top level", text);
+    case 'n':
+        out->count = read_count(text, 1, COUNT_MOST, &count) ? (size_t)count : 0;
+        return out->count ? 0 : complain("--count wants 1 to 1000000", text);
+    case 'c':
+        out->at_once = read_count(text, 1, AT_ONCE_MOST, &count) ? (size_t)count : 0;
+        return out->at_once ? 0 : complain("--at-once wants 1 to 60000", text);
+    case 'z':
+        out->size = read_count(text, 1, SIZE_MOST, &count) ? (size_t)count : 0;
+        return out->size ? 0 : complain("--size wants 1 to 1048576", text);
+    case 'b':
+        return read_count(text, 0, 1ull << 40, &out->bytes) ? 0 : complain("--bytes wants a number up to 2^40", text);
+    case 's':
+        return read_double(text, 600, &out->seconds) ? 0 : complain("--seconds wants a number up to 600", text);
+    case 't':
+        return read_double(text, 3600, &out->timeout) ? 0 : complain("--timeout wants a number up to 3600", text);
+    default:
+        return BAD_ARGUMENTS;
+    }
+}
+
+/* What only the options together can say. */
+static int check_client(struct client_options *options)
+{
+    size_t files = raise_files();
+
+    if (!options->origin_length)
+        return complain("--origin is needed", NULL);
+    if (options->via != DIRECT && !options->proxy_length)
+        return complain("--proxy is needed", NULL);
+    if (options->via == DIRECT && options->ask)
+        return complain("--ask needs a proxy", options->ask);
+    if (options->mode != OPEN_CLOSE) {
+        if (options->count > AT_ONCE_MOST)
+            return complain("--count", "at most 60000 tunnels can be open at once");
+        options->at_once = options->count;
+    }
+    if (options->at_once + SPARE_FILES > files)
+        return complain("the limit of open files is too low for so many tunnels", "see `ulimit -Hn`");
+    return 0;
+}
+
+static int client_main(int argc, char **argv)
+{
+    static const char *const modes[] = {"open-close", "pingpong", "bulk-down", "bulk-up", "idle"};
+    static const struct option known[] = {
+        {"origin", 1, NULL, 'o'}, {"proxy", 1, NULL, 'p'},   {"via", 1, NULL, 'v'},   {"end", 1, NULL, 'e'},
+        {"ask", 1, NULL, 'a'},    {"count", 1, NULL, 'n'},   {"at-once", 1, NULL, 'c'}, {"size", 1, NULL, 'z'},
+        {"bytes", 1, NULL, 'b'},  {"seconds", 1, NULL, 's'}, {"timeout", 1, NULL, 't'}, {NULL, 0, NULL, 0},
+    };
+    struct client_options options = {.count = 1, .at_once = 64, .size = 64, .seconds = 5, .timeout = 60};
+    int option, bad, mode;
+
+    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)
+        if ((bad = client_option(option, optarg, &options)))
+            return bad;
+    mode = optind + 1 == argc ? read_word(argv[optind], modes, 5) : -1;
+    if (mode < 0)
+        return complain("one mode is needed: open-close, pingpong, bulk-down, bulk-up or idle", argv[optind]);
+    options.mode = (enum mode)mode;
+    if ((bad = check_client(&options)))
+        return bad;
+    return run_client(&options, modes[mode], VIAS[options.via]);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "origin") == 0)
+        return origin_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "client") == 0)
+        return client_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "--help") == 0)
+        return fputs(USAGE, stdout) < 0;
+    fputs(USAGE, stderr);
+    return BAD_ARGUMENTS;
+}

@@ -1,0 +1,326 @@
+/* The client of the load generator: opens tunnels through a proxy, leads them through the phases of load_client.h,
+ * reports. */
+#include "load_client.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { OPENING_MOST = 128, ANSWER_MOST = 4096 }; /* handshakes under way outside OPEN_CLOSE; bytes of their answers */
+
+static void release(struct client *c, struct tunnel *t, int reset)
+{
+    if (t->fd >= 0 && reset)
+        close_reset(t->fd);
+    else if (t->fd >= 0)
+        close(t->fd);
+    free(t->answer);
+    t->answer = NULL;
+    tunnel_settled(c, t);
+    c->active--;
+    t->state = FREE;
+    if (!t->queued) { /* else run_ready() does it */
+        t->next = c->spare;
+        c->spare = t;
+    }
+}
+
+void tunnel_settled(struct client *c, struct tunnel *t)
+{
+    c->opening -= t->opening;
+    t->opening = 0;
+}
+
+void tunnel_fail(struct client *c, struct tunnel *t, enum error error)
+{
+    c->errors[error]++;
+    release(c, t, 1);
+}
+
+void tunnel_complete(struct client *c, struct tunnel *t, int reset)
+{
+    c->completed++;
+    release(c, t, reset);
+}
+
+/* ---- opening ---- */
+
+static void tunnel_open(struct client *c, struct tunnel *t)
+{
+    free(t->answer);
+    t->answer = NULL;
+    t->state = READY;
+    c->opened++;
+    histogram_add(&c->open_times, now_ns() - t->started);
+    if (c->options->mode != IDLE) /* which counts as being opened until its first echo is back */
+        tunnel_settled(c, t);
+    if (c->options->mode == OPEN_CLOSE || c->options->mode == IDLE)
+        tunnel_start(c, t);
+}
+
+static int say(struct client *c, struct tunnel *t, const void *data, size_t length)
+{
+    if (send(t->fd, data, length, MSG_NOSIGNAL) == (ssize_t)length)
+        return 1;
+    tunnel_fail(c, t, ERROR_RESET);
+    return 0;
+}
+
+/* The connection stands: the first thing to say on it. */
+static void connected(struct client *c, struct tunnel *t)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+
+    if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error) {
+        tunnel_fail(c, t, ERROR_CONNECT);
+        return;
+    }
+    t->state = HANDSHAKE;
+    if (c->options->via == DIRECT)
+        tunnel_open(c, t);
+    else if (!(t->answer = malloc(ANSWER_MOST)))
+        tunnel_fail(c, t, ERROR_CONNECT);
+    else if (c->options->via == SOCKS5)
+        say(c, t, "\5\1\0", 3);
+    else
+        say(c, t, c->handshake.request, c->handshake.request_length);
+}
+
+static void shake_hands(struct client *c, struct tunnel *t)
+{
+    while (t->state == HANDSHAKE && t->readable) {
+        ssize_t n = recv(t->fd, t->answer + t->held, ANSWER_MOST - t->held, 0);
+        if (n < 0) {
+            if (errno != EAGAIN && errno != EINTR)
+                tunnel_fail(c, t, ERROR_RESET);
+            return;
+        }
+        t->held += (size_t)n;
+        t->readable = n == 0 || t->hangup; /* answers are short: what follows makes a new edge */
+        switch (handshake_read(&c->handshake, t->asked, t->answer, t->held, &c->code)) {
+        case HANDSHAKE_ASK:
+            t->asked = 1;
+            say(c, t, c->handshake.request, c->handshake.request_length);
+            break;
+        case HANDSHAKE_OPEN:
+            t->held = 0;
+            tunnel_open(c, t);
+            break;
+        case HANDSHAKE_REFUSED:
+            tunnel_fail(c, t, ERROR_REFUSED);
+            break;
+        case HANDSHAKE_MORE:
+            if (n == 0 || t->held == ANSWER_MOST)
+                tunnel_fail(c, t, n == 0 ? ERROR_END : ERROR_PROTOCOL);
+            break;
+        default:
+            tunnel_fail(c, t, ERROR_PROTOCOL);
+        }
+    }
+}
+
+static void begin(struct client *c, struct tunnel *t)
+{
+    const struct client_options *o = c->options;
+    const struct sockaddr_storage *peer = o->via == DIRECT ? &o->origin : &o->proxy;
+    socklen_t length = o->via == DIRECT ? o->origin_length : o->proxy_length;
+    const int on = 1;
+
+    *t = (struct tunnel){.state = CONNECTING, .opening = 1, .seed = c->seed, .started = now_ns()};
+    c->seed += 7919; /* so that neighbours never lie at the same place of the pattern */
+    c->began++;
+    c->active++;
+    c->opening++;
+    t->fd = socket(peer->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (t->fd < 0 || setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+        (connect(t->fd, (const struct sockaddr *)peer, length) < 0 && errno != EINPROGRESS) ||
+        !watch(c->epoll, t->fd, t))
+        tunnel_fail(c, t, ERROR_CONNECT);
+}
+
+/* ---- the run ---- */
+
+static void turn(struct client *c, struct tunnel *t)
+{
+    if (t->state == CONNECTING)
+        connected(c, t);
+    if (t->state == HANDSHAKE)
+        shake_hands(c, t);
+    if (t->state >= READY && tunnel_carry(c, t)) {
+        t->queued = 1;
+        t->next = NULL;
+        *c->ready_end = t;
+        c->ready_end = &t->next;
+    }
+}
+
+/* One turn for those that were not done; those not done again come next time. */
+static void run_ready(struct client *c)
+{
+    struct tunnel *t = c->ready;
+
+    c->ready = NULL;
+    c->ready_end = &c->ready;
+    while (t) {
+        struct tunnel *next = t->next;
+        t->queued = 0;
+        if (t->state != FREE)
+            turn(c, t);
+        else {
+            t->next = c->spare;
+            c->spare = t;
+        }
+        t = next;
+    }
+}
+
+static void handle(struct client *c, struct tunnel *t, uint32_t events)
+{
+    if (t->state == FREE)
+        return;
+    t->hangup |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    t->readable |= t->hangup || events & EPOLLIN;
+    if (!t->queued)
+        turn(c, t);
+}
+
+/* Opens tunnels while there are some to open and free slots for them. */
+static void open_more(struct client *c)
+{
+    size_t most = c->options->mode == OPEN_CLOSE ? c->slots : OPENING_MOST;
+
+    while (c->spare && c->began < c->options->count && c->opening < most) {
+        struct tunnel *t = c->spare;
+        c->spare = t->next;
+        begin(c, t);
+    }
+}
+
+/* All are open: the measured phase begins. */
+static void start_all(struct client *c)
+{
+    c->phase = MEASURE;
+    c->measured_from = now_ns();
+    c->measured_to = c->measured_from + (uint64_t)(c->options->seconds * (double)SECOND);
+    if (c->options->bytes && (c->options->mode == BULK_DOWN || c->options->mode == BULK_UP))
+        c->measured_to = c->deadline;
+    for (size_t i = 0; i < c->slots && c->options->mode != IDLE; i++)
+        if (c->tunnels[i].state == READY) {
+            tunnel_start(c, &c->tunnels[i]);
+            if (c->tunnels[i].state != FREE && !c->tunnels[i].queued)
+                turn(c, &c->tunnels[i]);
+        }
+}
+
+/* Time is up: what was asked for without end ends now. A round trip under way is finished; an idle tunnel echoes
+ * again. */
+static void stop_all(struct client *c)
+{
+    c->phase = WIND_DOWN;
+    c->measured_to = now_ns();
+    for (size_t i = 0; i < c->slots; i++)
+        if (c->tunnels[i].state == READY || c->tunnels[i].state == RUNNING)
+            tunnel_stop(c, &c->tunnels[i]);
+}
+
+static int over(const struct client *c)
+{
+    return c->active == 0 && c->began == c->options->count;
+}
+
+/* Moves from phase to phase. Returns how long may be waited, in milliseconds. */
+static int steer(struct client *c)
+{
+    uint64_t now = now_ns(), next = c->deadline;
+
+    if (c->options->mode != OPEN_CLOSE && c->phase == RAMP && c->began == c->options->count && c->opening == 0)
+        start_all(c);
+    if (c->options->mode != OPEN_CLOSE && c->phase == MEASURE) {
+        if (now >= c->measured_to)
+            stop_all(c);
+        else
+            next = c->measured_to < next ? c->measured_to : next;
+    }
+    return c->ready || next <= now ? 0 : (int)((next - now + 999999) / 1000000);
+}
+
+static void loop(struct client *c)
+{
+    struct epoll_event events[BATCH];
+
+    while (!over(c) && now_ns() < c->deadline) {
+        open_more(c);
+        int wait = steer(c);
+        if (over(c))
+            break;
+        int count = epoll_wait(c->epoll, events, BATCH, wait);
+        for (int i = 0; i < count; i++)
+            handle(c, events[i].data.ptr, events[i].events);
+        run_ready(c);
+    }
+    if (c->phase == MEASURE)
+        c->measured_to = now_ns();
+    for (size_t i = 0; i < c->slots; i++)
+        if (c->tunnels[i].state != FREE)
+            tunnel_fail(c, &c->tunnels[i], ERROR_TIMEOUT);
+    c->errors[ERROR_TIMEOUT] += c->options->count - c->began;
+}
+
+static void report(struct client *c, const char *mode, const char *via, uint64_t from, uint64_t to)
+{
+#define ERROR_TEXT(name, text) text,
+    static const char *const texts[] = {ERRORS(ERROR_TEXT)};
+
+    printf("{\"mode\": \"%s\", \"via\": \"%s\", \"tunnels\": %zu, \"opened\": %llu, \"completed\": %llu, "
+           "\"seconds\": %.6f, \"round_trips\": %llu, \"bytes_up\": %llu, \"bytes_down\": %llu, \"errors\": {",
+           mode, via, c->options->count, (unsigned long long)c->opened, (unsigned long long)c->completed,
+           (double)(to - from) / (double)SECOND, (unsigned long long)c->round_trips, (unsigned long long)c->up,
+           (unsigned long long)c->down);
+    for (unsigned i = 0; i < ERROR_COUNT; i++)
+        printf("%s\"%s\": %llu", i ? ", " : "", texts[i], (unsigned long long)c->errors[i]);
+    printf("}, \"refusal\": %d, \"open_us\": ", c->code);
+    histogram_print(&c->open_times);
+    printf(", \"round_trip_us\": ");
+    histogram_print(&c->trips);
+    printf("}\n");
+}
+
+int run_client(const struct client_options *options, const char *mode, const char *via)
+{
+    struct client *c = calloc(1, sizeof *c);
+    uint64_t from = now_ns();
+    int failed = 0;
+
+    if (!c)
+        return 1;
+    c->options = options;
+    c->ready_end = &c->ready;
+    c->slots = options->at_once < options->count ? options->at_once : options->count;
+    c->tunnels = calloc(c->slots, sizeof *c->tunnels);
+    c->epoll = epoll_create1(EPOLL_CLOEXEC);
+    c->deadline = from + (uint64_t)(options->timeout * (double)SECOND);
+    c->phase = options->mode == OPEN_CLOSE ? MEASURE : RAMP;
+    for (size_t i = c->slots; c->tunnels && i-- > 0;) {
+        c->tunnels[i].next = c->spare;
+        c->spare = &c->tunnels[i];
+    }
+    if (!c->tunnels || c->epoll < 0 ||
+        !handshake_prepare(&c->handshake, options->via, &options->origin, options->ask)) {
+        fprintf(stderr, "load: no memory or descriptors, or a name too long\n");
+        failed = 1;
+    } else {
+        pattern_fill(&c->pattern);
+        loop(c);
+        report(c, mode, via, c->measured_from ? c->measured_from : from, c->measured_to ? c->measured_to : now_ns());
+        for (unsigned i = 0; i < ERROR_COUNT; i++)
+            failed |= c->errors[i] != 0;
+    }
+    free(c->tunnels);
+    free(c);
+    return failed;
+}
