@@ -18,13 +18,14 @@ PASSWORD: Final = "correct horse: battery"
 
 
 class World(NamedTuple):
-    """The outside: ports of origins on 127.0.0.1, and of one on ::1."""
+    """The outside: origins on 127.0.0.1 and ::1. `team` echoes too, and no rule opens its port to everybody."""
 
     http: int
     http6: int
     echo: Origin
     echo6: Origin
     collect: Origin
+    team: Origin
     refused: int
     full: int
     names: NameServer
@@ -65,10 +66,11 @@ def world() -> Iterator[World]:
         Origin(echo) as plain,
         Origin(echo, "::1") as plain6,
         Origin(collect) as collector,
+        Origin(echo) as team,
         full_listener() as full,
         names,
     ):
-        yield World(http, http6, plain, plain6, collector, free_port(), full, names)
+        yield World(http, http6, plain, plain6, collector, team, free_port(), full, names)
 
 
 def sample_policy(world: World) -> list[Mapping]:
@@ -84,7 +86,7 @@ def sample_policy(world: World) -> list[Mapping]:
         policy("wild", [{"host": "*.wild.test", "ports": [443, *ports], "except": ["not.wild.test"]}]),
         policy("literals", [{"cidr": "127.0.0.0/8", "ports": ports}, {"cidr": "::1/128", "ports": ports}]),
         policy("no-blocked", [{"host": "blocked.test"}, {"host": "*.blocked.test"}], action="Deny"),
-        policy("team", [{"host": "team.test", "ports": ports}], sources=[{"user": "build-bot"}]),
+        policy("team", [{"host": "team.test", "ports": [world.team.port]}], sources=[{"user": "build-bot"}]),
         policy("watched", [{"host": "watched.test", "ports": [443]}], action="Audit"),
     ]
 

@@ -25,7 +25,7 @@ def strict(world: World) -> Iterator[Gateway]:
 
 
 def test_a_user_reaches_what_only_it_may(mesh: Gateway, world: World) -> None:
-    port = world.echo.port
+    port = world.team.port
     with wire.connect(mesh.port) as client:
         local = client.getsockname()[1]
         assert wire.socks5(client, "team.test", port, "build-bot", PASSWORD) == 0
@@ -41,7 +41,7 @@ def test_a_user_reaches_what_only_it_may(mesh: Gateway, world: World) -> None:
 
 def test_http_credentials(mesh: Gateway, world: World) -> None:
     with wire.connect(mesh.port) as client:
-        answer = wire.http(client, f"team.test:{world.echo.port}", wire.basic("build-bot", PASSWORD))
+        answer = wire.http(client, f"team.test:{world.team.port}", wire.basic("build-bot", PASSWORD))
         assert answer.status == 200
         assert wire.echoes(client)
 

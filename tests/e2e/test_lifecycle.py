@@ -21,7 +21,6 @@ from tests.e2e.origins import Origin, holding
 
 OPEN: Final = [policy("open", [{"cidr": "127.0.0.0/8"}, {"host": "localhost"}])]
 SHUT: Final = [policy("shut", [{"cidr": "127.0.0.0/8"}, {"host": "localhost"}], action="Deny")]
-NOBODY: Final = 65534
 
 
 def rep(gateway: Gateway, host: str, port: int) -> int:
@@ -236,51 +235,53 @@ def test_a_control_endpoint_in_use_by_another_instance_of_ours() -> None:
         assert first.sluice("stats").returncode == 0
 
 
-def as_nobody(folder: Path) -> Callable[[], None]:
-    """What a child does before it runs: gives up root, so that permissions mean something."""
-    folder.chmod(0o755)
-
-    def drop() -> None:
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-
-    return drop
-
-
-def run_as_nobody(gateway: Gateway) -> subprocess.CompletedProcess[str]:
-    gateway.write_config()
+def unprivileged(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command without any capability, so that permissions mean something to root, too."""
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     return subprocess.run(
-        [SLUICE, "run", "-c", str(gateway.config_file)], cwd="/", env={**environment(), "HOME": "/"},
-        preexec_fn=as_nobody(gateway.folder), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=PATIENCE, check=False,
+        [*drop, SLUICE, *arguments], cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
 
 
-def test_no_permission_to_make_the_control_endpoint() -> None:
-    with contextlib.ExitStack() as stack:
-        gateway = Gateway(OPEN, {"control": {"endpoint": "ipc:///proc/sluice/control"}})
-        stack.callback(gateway.__exit__)
-        done = run_as_nobody(gateway)
+@pytest.fixture
+def prepared() -> Iterator[Gateway]:
+    """A gateway that is configured and not started."""
+    gateway = Gateway(OPEN)
+    gateway.write_config()
+    yield gateway
+    gateway.__exit__()
+
+
+def test_no_permission_to_make_the_control_endpoint(prepared: Gateway) -> None:
+    shut = prepared.folder / "shut"
+    shut.mkdir(mode=0o500)
+    prepared.config["control"] = {"endpoint": f"ipc://{shut}/control/c"}
+    prepared.write_config()
+    done = unprivileged("run", "-c", str(prepared.config_file), cwd=prepared.folder)
     assert done.returncode == 1, done.stderr
-    assert "/proc/sluice" in done.stderr and "Traceback" not in done.stderr
+    assert str(shut) in done.stderr and "ermission" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_no_permission_to_read_the_configuration() -> None:
-    with contextlib.ExitStack() as stack:
-        gateway = Gateway(OPEN)
-        stack.callback(gateway.__exit__)
-        gateway.write_config()
-        gateway.config_file.chmod(0)
-        done = subprocess.run(
-            [SLUICE, "check", "-c", str(gateway.config_file)], cwd="/", env=environment(),
-            preexec_fn=as_nobody(gateway.folder), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=PATIENCE, check=False,
-        )  # fmt: skip
-    assert done.returncode in (1, 2), done.stderr
-    assert "sluice.yaml" in done.stdout + done.stderr and "ermission" in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("name", ["sluice.yaml", "policy.yaml"])
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_no_permission_to_read_a_file(prepared: Gateway, command: str, name: str) -> None:
+    (prepared.folder / name).chmod(0)
+    done = unprivileged(command, "-c", str(prepared.config_file), cwd=prepared.folder)
+    text = done.stdout + done.stderr
+    assert done.returncode == 1, text
+    assert name in text and "ermission" in text and "Traceback" not in text
+
+
+def test_no_permission_to_bind_a_low_port(prepared: Gateway) -> None:
+    lowest = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if lowest <= 1:
+        pytest.skip("this machine lets everybody bind every port")
+    prepared.config["listeners"][0]["address"] = f"127.0.0.1:{lowest - 1}"
+    prepared.write_config()
+    done = unprivileged("run", "-c", str(prepared.config_file), cwd=prepared.folder)
+    assert done.returncode == 1, done.stderr
+    assert f"127.0.0.1:{lowest - 1}" in done.stderr and "ermission" in done.stderr and "Traceback" not in done.stderr
 
 
 def with_files(soft: int, hard: int) -> Callable[[], None]:

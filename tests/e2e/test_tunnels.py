@@ -31,7 +31,7 @@ def heads(port: int) -> dict[str, bytes]:
     """A whole opening of each protocol as one run of bytes, nothing waited for in between."""
     return {
         "socks5": b"\x05\x01\x00" + wire.socks5_request(LOCAL, port),
-        "socks5 by name": b"\x05\x02\x00\x02" + wire.socks5_request("localhost", port),
+        "socks5 by name": b"\x05\x01\x00" + wire.socks5_request("localhost", port),
         "socks4": wire.socks4a_request(LOCAL, port, b"me"),
         "socks4a": wire.socks4a_request("localhost", port),
         "http": wire.connect_request(f"{LOCAL}:{port}", "User-Agent: a test\r\n"),
