@@ -23,7 +23,7 @@ MISTAKES: Final = {
     "unknown key inside": ("limits:\n  tunels: 3\n", GOOD, ["sluice.yaml:2:3", "tunels", "tunnels"]),
     "wrong type": ("workers: many\n", GOOD, ["sluice.yaml:1:10", "workers"]),
     "wrong duration": ("dns: {timeout: 5 parsecs}\n", GOOD, ["sluice.yaml:1:16", "timeout"]),
-    "not YAML": ("listeners: [\n", GOOD, ["sluice.yaml:2:1"]),
+    "not YAML": ("listeners: [\n", GOOD, ["sluice.yaml:3:1"]),
     "a list where a mapping belongs": ("- a\n", GOOD, ["sluice.yaml:1:1"]),
     "duplicate key": ("workers: 1\nworkers: 2\n", GOOD, ["sluice.yaml:2:1", "workers"]),
     "bad address": ("listeners: [{name: a, address: 'localhost:1080'}]\n", GOOD, ["sluice.yaml:1:32", "address"]),
@@ -38,7 +38,7 @@ MISTAKES: Final = {
         "", GOOD.replace("ClusterEgressPolicy", "EgresPolicy"), ["policy.yaml:2:7", "EgressPolicy"],
     ),
     "policy: bad action": ("", GOOD.replace("Allow", "Alow"), ["policy.yaml:7:11", "Allow"]),
-    "policy: bad port": ("", GOOD.replace("443", "70000"), ["policy.yaml:6:38", "70000"]),
+    "policy: bad port": ("", GOOD.replace("443", "70000"), ["policy.yaml:6:39", "70000"]),
     "policy: bad host": ("", GOOD.replace("api.example.com", "'*api.example.com'"), ["policy.yaml:6:14"]),
     "policy: an address as host": ("", GOOD.replace("api.example.com", "192.0.2.1"), ["policy.yaml:6:14", "cidr"]),
     "policy: bad CIDR": (

@@ -11,16 +11,22 @@ from tests.e2e import wire
 from tests.e2e.conftest import PASSWORD, World, sample_users
 from tests.e2e.gateway import Gateway, Mapping, policy, sluice
 
-# Destinations by a word; `PORT` stands for the echo origin's.
-POLICIES: Final = [
-    policy("open", [{"host": "localhost"}, {"host": "*.wild.test", "except": ["not.wild.test"]}]),
-    policy("literal", [{"cidr": "127.0.0.2/31"}]),
-    policy("no", [{"host": "no.wild.test"}], action="Deny"),
-    policy("never", [{"host": "never.wild.test"}], action="Deny", hard=True),
-    policy("watch", [{"host": "watch.test"}], action="Audit"),
-    policy("shop-only", [{"host": "shop.test"}], namespace="shop"),
-    policy("robots", [{"host": "robot.test"}], sources=[{"user": "build-bot"}]),
-]
+
+def rules(world: World) -> list[Mapping]:
+    """Names on two ports, addresses on another: where both are open, only the address or the inner name can decide."""
+    ports = {"ports": [443, world.echo.port]}
+    return [
+        policy("open", [{"host": "localhost", **ports}, {"host": "*.wild.test", "except": ["not.wild.test"], **ports}]),
+        policy("literal", [{"cidr": "127.0.0.2/31", "ports": [world.refused]}]),
+        policy("no", [{"host": "no.wild.test"}], action="Deny"),
+        policy("never", [{"host": "never.wild.test"}], action="Deny", hard=True),
+        policy("watch", [{"host": "watch.test", **ports}], action="Audit"),
+        policy("shop-only", [{"host": "shop.test", **ports}], namespace="shop"),
+        policy("robots", [{"host": "robot.test", **ports}], sources=[{"user": "build-bot"}]),
+    ]
+
+
+# PORT stands for the echo origin's, SHUT for one where nobody listens.
 QUESTIONS: Final = [
     ([], "localhost:PORT", "allow"),
     ([], "stranger.test:443", "deny"),
@@ -31,10 +37,12 @@ QUESTIONS: Final = [
     ([], "no.wild.test:443", "deny"),
     ([], "never.wild.test:443", "deny"),
     ([], "watch.test:443", "audit"),
-    ([], "127.0.0.2:PORT", "allow"),
-    ([], "127.0.0.9:PORT", "deny"),
+    ([], "127.0.0.2:SHUT", "allow"),
+    ([], "127.0.0.9:SHUT", "deny"),
+    ([], "10.0.0.1:25", "deny"),
+    ([], "[::1]:25", "deny"),
     ([], "10.0.0.1:443", "deny"),
-    ([], "[::1]:443", "deny"),
+    ([], "stranger.test:SHUT", "deny"),
     ([], "shop.test:443", "deny"),
     (["--from", "shop/cart"], "shop.test:443", "allow"),
     (["--from", "bank/till"], "shop.test:443", "deny"),
@@ -45,10 +53,14 @@ QUESTIONS: Final = [
 ]
 
 
+def destination(text: str, world: World) -> str:
+    return text.replace("PORT", str(world.echo.port)).replace("SHUT", str(world.refused))
+
+
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[Gateway]:
+def gateway(world: World) -> Iterator[Gateway]:
     config = {"identity": {"users": "users.yaml"}, "dns": {"timeout": "1s"}}
-    with Gateway(POLICIES, config, files={"users.yaml": yaml.safe_dump(sample_users())}) as running:
+    with Gateway(rules(world), config, files={"users.yaml": yaml.safe_dump(sample_users())}) as running:
         yield running
 
 
@@ -61,9 +73,9 @@ def explained(gateway: Gateway, *arguments: str) -> Mapping:
 
 @pytest.mark.parametrize(("source", "to", "verdict"), QUESTIONS, ids=[" ".join((*s, t)) for s, t, _ in QUESTIONS])
 def test_offline_and_live_agree(gateway: Gateway, world: World, source: list[str], to: str, verdict: str) -> None:
-    destination = to.replace("PORT", str(world.echo.port))
-    offline = explained(gateway, *source, "--to", destination)
-    live = explained(gateway, *source, "--to", destination, "--live")
+    to = destination(to, world)
+    offline = explained(gateway, *source, "--to", to)
+    live = explained(gateway, *source, "--to", to, "--live")
     assert offline == live
     assert offline["verdict"] == verdict
     assert {"verdict", "rule", "phase", "reason", "would_deny", "source", "destination", "trail"} <= offline.keys()
@@ -74,15 +86,18 @@ def test_offline_and_live_agree(gateway: Gateway, world: World, source: list[str
 
 
 @pytest.mark.parametrize(
-    ("host", "user"), [("localhost", None), ("stranger.test", None), ("no.wild.test", None), ("127.0.0.9", None),
-    ("robot.test", "visitor"), ("127.0.0.2", None)],
+    ("to", "user"),
+    [
+        ("localhost:PORT", None), ("stranger.test:PORT", None), ("no.wild.test:PORT", None), ("127.0.0.2:SHUT", None),
+        ("127.0.0.9:SHUT", None), ("robot.test:PORT", "visitor"), ("[::1]:25", None),
+    ],
 )  # fmt: skip
-def test_the_gateway_does_what_explain_says(gateway: Gateway, world: World, host: str, user: str | None) -> None:
-    port = world.echo.port
-    answer = explained(gateway, *(["--user", user] if user else []), "--to", f"{host}:{port}")
+def test_the_gateway_does_what_explain_says(gateway: Gateway, world: World, to: str, user: str | None) -> None:
+    answer = explained(gateway, *(["--user", user] if user else []), "--to", destination(to, world))
+    host, _, port = destination(to, world).rpartition(":")
     with wire.connect(gateway.port) as client:
         local = client.getsockname()[1]
-        rep = wire.socks5(client, host, port, user, PASSWORD)
+        rep = wire.socks5(client, host.strip("[]"), int(port), user, PASSWORD)
     # 127.0.0.2 is allowed, and nobody listens there.
     assert (rep == 2) is (answer["verdict"] == "deny")
     line = gateway.logged(0, local)
