@@ -68,16 +68,21 @@ class User(msgspec.Struct, frozen=True):
 
 
 def hash_password(password: bytes, cost: tuple[int, int, int] = COST) -> str:
-    """A new hash with a salt of its own. Raises ValueError for an empty password or one over 255 bytes."""
-    if not 0 < len(password) <= LONGEST_PASSWORD:
-        raise ValueError(f"a password has 1 to {LONGEST_PASSWORD} bytes")
+    """A new hash with a salt of its own. Raises ValueError for what cannot be a password."""
+    if not is_password(password):
+        raise ValueError(f"a password has 1 to {LONGEST_PASSWORD} bytes, none of them NUL")
     blank = PasswordHash(*cost, os.urandom(16), bytes(32))
     return str(msgspec.structs.replace(blank, key=blank.derive(password)))
 
 
 def verify_password(password: bytes, text: str) -> bool:
     """Whether `password` gives this hash. Raises ValueError when `text` is no hash."""
-    return 0 < len(password) <= LONGEST_PASSWORD and parse_hash(text).matches(password)
+    return parse_hash(text).matches(password) and is_password(password)
+
+
+def is_password(password: bytes) -> bool:
+    """Whether this can be a password. No NUL: HMAC pads its key with them, so one at the end would change nothing."""
+    return 0 < len(password) <= LONGEST_PASSWORD and b"\0" not in password
 
 
 def dummy_hash(hashes: Iterable[str] = ()) -> str:

@@ -15,7 +15,7 @@ from supervisor.cli.common import PROBLEM, USAGE, fail, json_option, print_json,
 from supervisor.config import DEFAULT_PATHS, find_config, load_config
 from supervisor.node import Node
 from supervisor.problems import Invalid, Problems, escape, quote, render
-from supervisor.users import LONGEST_PASSWORD, User, hash_password, load_users
+from supervisor.users import LONGEST_PASSWORD, User, hash_password, is_password, load_users
 from supervisor.words import is_user_name, namespace_name, object_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -157,8 +157,8 @@ def _password(name: str) -> bytes:
         password = str(typed).encode("utf-8", "surrogateescape")
     else:
         password = sys.stdin.buffer.readline(LONGEST_PASSWORD + 3).removesuffix(b"\n").removesuffix(b"\r")
-    if not 0 < len(password) <= LONGEST_PASSWORD:
-        fail(f"a password has 1 to {LONGEST_PASSWORD} bytes", USAGE)
+    if not is_password(password):
+        fail(f"a password has 1 to {LONGEST_PASSWORD} bytes, none of them NUL", USAGE)
     return password
 
 

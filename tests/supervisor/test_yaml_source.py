@@ -75,7 +75,7 @@ REFUSED: Final = {
     "a tag": ("a: !!python/object:os.system x\n", "f.yaml:1:4: tags are not supported (write the value without it)"),
     "a tag on a list": ("a: !x [1]\n", "f.yaml:1:4: tags are not supported (write the value without it)"),
     "a list as key": ("? [a]\n: 1\n", "f.yaml:1:3: a key must be a text"),
-    "an alias to a list as key": ("a: &l [x]\n? *l\n: 1\n", "f.yaml:1:7: a key must be a text"),
+    "an alias to a list as key": ("a: &l [x]\n? *l\n: 1\n", "f.yaml:2:3: a key must be a text"),
     "an unknown anchor": ("a: *b\n", "f.yaml:1:4: no anchor `b` is complete before this alias"),
     "an anchor inside itself": ("a: &a [*a]\n", "f.yaml:1:8: no anchor `a` is complete before this alias"),
     "an anchor of another document": ("&a x\n---\n*a\n", "f.yaml:3:1: no anchor `a` is complete before this alias"),
