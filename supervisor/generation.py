@@ -23,9 +23,10 @@ from supervisor.limits import tunnel_cap
 from supervisor.log import Log
 from supervisor.policy.builder import validate
 from supervisor.reload import CompileFailed, Compiler, Outcome, restart_needed
+from supervisor.slot import Published
 from supervisor.users import dummy_hash
 from supervisor.verifier import Verifier
-from supervisor.workers import Pool, Published
+from supervisor.workers import Pool
 
 __all__ = ["Generation", "Generations", "Prepared", "Refused"]
 
@@ -144,6 +145,9 @@ class Generations:
         except Refused as error:
             return self._failed(error.problems)
         running = self.current
+        if pool.ending:
+            prepared.discard()
+            return self._failed(["the gateway is draining"])
         changed = restart_needed(running.config, prepared.config)
         new, problems = await self.commit(self._keeping(running, prepared, changed), pool)
         self.restart_needed = changed

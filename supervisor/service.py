@@ -28,10 +28,11 @@ from supervisor.log import Log
 from supervisor.operations import Operations
 from supervisor.process import Exit, Reaper, kill_group, spawn
 from supervisor.reload import Compiler, Outcome, Reloader
+from supervisor.slot import Timing
 from supervisor.sockets import ListenerSockets, PortInUse, open_listeners
 from supervisor.users import verify_password
 from supervisor.verifier import Verifier
-from supervisor.workers import Pool, Timing
+from supervisor.workers import Pool
 
 __all__ = ["Companion", "Service"]
 

@@ -21,7 +21,8 @@ from supervisor.log_writer import LogWriter
 from supervisor.process import Reaper, keep_descriptors_to_ourselves
 from supervisor.reload import COMPILE_COMMAND
 from supervisor.service import Companion, Service
-from supervisor.workers import WORKER_COMMAND, Timing
+from supervisor.slot import Timing
+from supervisor.workers import WORKER_COMMAND
 
 __all__ = ["Companion", "Options", "run"]
 

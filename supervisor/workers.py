@@ -12,7 +12,6 @@ a connection in its queue waits for a sibling's next turn, not for a restart (DE
 import asyncio
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -22,60 +21,13 @@ from supervisor.errors import errno_text
 from supervisor.log import Log
 from supervisor.process import Exit, Reaper, kill_group, python_command, spawn
 from supervisor.segment import Segment
+from supervisor.slot import Published, Slot, Timing
 from supervisor.sockets import ListenerSockets
 
-__all__ = ["CRASH_LOOP", "WORKER_COMMAND", "Pool", "Published", "Slot", "Timing"]
+__all__ = ["CRASH_LOOP", "WORKER_COMMAND", "Pool"]
 
 WORKER_COMMAND = tuple(python_command("gateway.worker"))
 CRASH_LOOP = 5  # deaths in a row, none of them after `healthy` seconds of service
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds."""
-
-    hello: float = 10.0  # from exec to HELLO
-    load: float = 10.0  # from LOAD to LOADED
-    backoff_first: float = 0.1
-    backoff_most: float = 10.0
-    healthy: float = 10.0  # of service, after which earlier deaths are forgotten
-    stop: float = 2.0  # from STOP to SIGKILL
-    drain_grace: float = 5.0  # past the drain time, before SIGKILL
-
-
-@dataclass(slots=True)
-class Slot:
-    """One slot. `pid` is None while it has no process; `failures` are deaths in a row."""
-
-    number: int
-    segment: Segment
-    state: str = "stopped"
-    pid: int | None = None
-    last_pid: int | None = None
-    channel: socket.socket | None = None
-    timer: asyncio.TimerHandle | None = None
-    generation: int = 0
-    restarts: int = 0
-    failures: int = 0
-    ready_since: float = 0.0
-    adopted: bool = False
-    last_exit: str = ""
-    last_error: str = ""
-    waiting: dict[int, asyncio.Future[str]] = field(default_factory=dict)  # by generation; the answer is an error or ""
-
-    def cancel_timer(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What every new worker is given: one generation. `image` is the sealed memfd, kept open by its owner."""
-
-    number: int
-    image: int
-    settings: Mapping[str, object]
 
 
 class Pool:
@@ -121,6 +73,7 @@ class Pool:
         return self.slots[slot].last_pid if 0 <= slot < len(self.slots) else None
 
     def ready(self) -> list[Slot]:
+        """The slots whose worker serves."""
         return [slot for slot in self.slots if slot.state == "ready"]
 
     def hopeless(self) -> str:
@@ -245,6 +198,7 @@ class Pool:
     # What workers say.
 
     def on_hello(self, number: int, message: Hello) -> None:
+        """A new worker is connected: it gets the generation in force."""
         slot = self.slots[number]
         if slot.state != "starting" or message.pid != slot.pid or self.current is None:
             return
@@ -256,6 +210,7 @@ class Pool:
         self._give(slot, self.current)
 
     def on_loaded(self, number: int, message: Loaded) -> None:
+        """A worker serves by a generation, or keeps the one it had; a new one that has none is of no use."""
         slot = self.slots[number]
         error = "" if message.ok else message.error or "no reason given"
         if message.ok:
@@ -280,6 +235,7 @@ class Pool:
                 self._kill(slot, "it cannot load its first generation")
 
     def on_drained(self, number: int) -> None:
+        """A worker is about to exit."""
         self._log.debug("drained", "a worker has no tunnel left", slot=number)
 
     # The life of one slot.

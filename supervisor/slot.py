@@ -1,0 +1,59 @@
+"""What is known of one worker slot, the times its workers are given, and what each of them gets to load. Data only."""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from supervisor.segment import Segment
+
+__all__ = ["Published", "Slot", "Timing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds."""
+
+    hello: float = 10.0  # from exec to HELLO
+    load: float = 10.0  # from LOAD to LOADED
+    backoff_first: float = 0.1
+    backoff_most: float = 10.0
+    healthy: float = 10.0  # of service, after which earlier deaths are forgotten
+    stop: float = 2.0  # from STOP to SIGKILL
+    drain_grace: float = 5.0  # past the drain time, before SIGKILL
+
+
+@dataclass(slots=True)
+class Slot:
+    """One slot. `pid` is None while it has no process; `failures` are deaths in a row."""
+
+    number: int
+    segment: Segment
+    state: str = "stopped"
+    pid: int | None = None
+    last_pid: int | None = None
+    channel: socket.socket | None = None
+    timer: asyncio.TimerHandle | None = None
+    generation: int = 0
+    restarts: int = 0
+    failures: int = 0
+    ready_since: float = 0.0
+    adopted: bool = False
+    last_exit: str = ""
+    last_error: str = ""
+    waiting: dict[int, asyncio.Future[str]] = field(default_factory=dict)  # by generation; the answer is an error or ""
+
+    def cancel_timer(self) -> None:
+        """There is at most one: for HELLO, LOADED, health, the next start, or the end."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What every new worker is given: one generation. `image` is the sealed memfd, kept open by its owner."""
+
+    number: int
+    image: int
+    settings: Mapping[str, object]
