@@ -24,12 +24,13 @@ struct session {
     uint32_t seed;
     uint64_t limit, offset;
     struct sl_direction echo;
-    struct session *next;
+    struct session *next;   /* in the ready list */
+    struct session *after, **link; /* in the list of all */
 };
 
 struct origin {
     int epoll, listener, signals;
-    struct session *ready, **ready_end;
+    struct session *ready, **ready_end, *all;
     struct pattern pattern;
     uint8_t scratch[CHUNK];
     uint64_t connections, open, echoes, sinks, sources, bytes_in, bytes_out, bad, resets, protocol;
@@ -170,6 +171,9 @@ static void end(struct origin *o, struct session *s, enum outcome outcome)
     } else
         close(s->fd);
     sl_direction_free(&s->echo);
+    *s->link = s->after;
+    if (s->after)
+        s->after->link = s->link;
     o->open--;
     free(s);
 }
@@ -207,6 +211,11 @@ static void accept_all(struct origin *o)
             continue;
         }
         s->fd = fd;
+        s->after = o->all;
+        s->link = &o->all;
+        if (s->after)
+            s->after->link = &s->after;
+        o->all = s;
         o->open++;
     }
 }
@@ -305,6 +314,8 @@ int run_origin(const struct origin_options *options)
            (unsigned long long)o->bytes_out, (unsigned long long)o->resets, (unsigned long long)o->protocol,
            (unsigned long long)o->bad);
     int broken = o->bad || o->protocol;
+    while (o->all)
+        end(o, o->all, RESET);
     free(o);
     return broken;
 }
