@@ -35,8 +35,10 @@ def started(load: str, wrong: int = 0) -> Iterator[int]:
     """The port of an origin, which must have seen that many tunnels with wrong bytes when it ends."""
     with subprocess.Popen([load, "origin", "--seconds", "300"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        yield int(json.loads(process.stdout.readline())["port"])
-        process.terminate()
+        try:
+            yield int(json.loads(process.stdout.readline())["port"])
+        finally:
+            process.terminate()
         out, _ = process.communicate(timeout=60)
         assert process.returncode == (1 if wrong else 0)
         assert json.loads(out)["content"] == wrong
@@ -151,9 +153,11 @@ def proxy(answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n", down: Spoil = honest, up: 
 
         thread = threading.Thread(target=accept)
         thread.start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def at(place: int, change: Callable[[bytes, int], bytes | None]) -> Spoil:
