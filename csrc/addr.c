@@ -278,7 +278,8 @@ int sl_addr_embedded(const struct sl_addr *addr, struct sl_addr *out)
     struct sl_prefix block;
     memset(out, 0, sizeof *out);
     if (addr->family != 6 || sl_guard_reason(addr, &block) != SL_REASON_EMBEDDED_IPV4) return 0;
-    unsigned from = block.length == 16 ? 2 : 12; /* 6to4 right after its prefix (RFC 3056), the others in the last bits */
+    unsigned from =
+        block.length == 16 ? 2 : 12; /* 6to4 right after its prefix (RFC 3056), the others in the last bits */
     if (block.length == 48) return 0;            /* local NAT64: the prefix length says where, and is not known here */
     memcpy(out->bytes, addr->bytes + from, 4);
     if (block.length == 32) {

@@ -87,9 +87,9 @@ struct sl_builder *sl_builder_new(void)
 void sl_builder_free(struct sl_builder *b)
 {
     if (!b) return;
-    struct sl_vec *vecs[] = {&b->strings, &b->rules,    &b->ranges,     &b->portsets,  &b->hangings, &b->hanging_selectors,
-                             &b->nodes,   &b->labels,   &b->sets,       &b->prefixes,  &b->principals, &b->selectors,
-                             &b->users,   &b->networks, &b->own,        &b->scratch};
+    struct sl_vec *vecs[] = {&b->strings, &b->rules,    &b->ranges, &b->portsets, &b->hangings,   &b->hanging_selectors,
+                             &b->nodes,   &b->labels,   &b->sets,   &b->prefixes, &b->principals, &b->selectors,
+                             &b->users,   &b->networks, &b->own,    &b->scratch};
     struct sl_table *tables[] = {&b->string_slots,    &b->portset_slots,  &b->edges,     &b->set_slots,
                                  &b->principal_slots, &b->selector_slots, &b->user_slots};
     for (size_t i = 0; i < sizeof vecs / sizeof *vecs; i++) free(vecs[i]->data);
@@ -203,7 +203,8 @@ static uint32_t merge_ranges(struct sl_port_range *ranges, size_t count)
     return kept + 1;
 }
 
-enum sl_build_status sl_builder_portset(struct sl_builder *b, const struct sl_port_range *ranges, size_t count, uint32_t *id)
+enum sl_build_status sl_builder_portset(struct sl_builder *b, const struct sl_port_range *ranges, size_t count,
+                                        uint32_t *id)
 {
     *id = 0;
     if (b->failed != SL_BUILD_OK) return b->failed;
@@ -239,8 +240,9 @@ static int number_order(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-enum sl_build_status sl_builder_attach(struct sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset, uint32_t order,
-                                       const uint32_t *selectors, size_t selector_count, uint32_t *attachment)
+enum sl_build_status sl_builder_attach(struct sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset,
+                                       uint32_t order, const uint32_t *selectors, size_t selector_count,
+                                       uint32_t *attachment)
 {
     *attachment = 0;
     if (b->failed != SL_BUILD_OK) return b->failed;

@@ -12,29 +12,41 @@
 
 struct sl_builder;
 
-enum sl_build_status { SL_BUILD_INTERNAL = 0, SL_BUILD_OK = 1, SL_BUILD_NOMEM, SL_BUILD_TOO_LARGE, SL_BUILD_BAD_NAME, SL_BUILD_BAD_ARGUMENT };
+enum sl_build_status {
+    SL_BUILD_INTERNAL = 0,
+    SL_BUILD_OK = 1,
+    SL_BUILD_NOMEM,
+    SL_BUILD_TOO_LARGE,
+    SL_BUILD_BAD_NAME,
+    SL_BUILD_BAD_ARGUMENT
+};
 
 struct sl_builder *sl_builder_new(void);
 void sl_builder_free(struct sl_builder *builder);
 
 /* Ids come back through the pointers; they are image indexes. Equal arguments give equal ids where it says interned. */
-enum sl_build_status sl_builder_string(struct sl_builder *b, const char *text, size_t length, uint32_t *offset); /* interned */
+/* Interned. */
+enum sl_build_status sl_builder_string(struct sl_builder *b, const char *text, size_t length, uint32_t *offset);
 enum sl_build_status sl_builder_rule(struct sl_builder *b, const struct sl_rule *rule, uint32_t *id);
-/* Interned; count 0 = any = id 0. Sorts and merges overlaps, but keeps a single port single unless a range covers it. */
-enum sl_build_status sl_builder_portset(struct sl_builder *b, const struct sl_port_range *ranges, size_t count, uint32_t *id);
+/* Interned; count 0 = any = id 0. Sorts and merges overlaps; a single port stays single unless a range covers it. */
+enum sl_build_status sl_builder_portset(struct sl_builder *b, const struct sl_port_range *ranges, size_t count,
+                                        uint32_t *id);
 /* Interned; `audit` is or-ed in. Texts that the kind does not use must be "", those that it uses must not. */
-enum sl_build_status sl_builder_principal(struct sl_builder *b, uint8_t kind, const char *a, const char *b_text, int audit,
-                                          uint32_t *id);
+enum sl_build_status sl_builder_principal(struct sl_builder *b, uint8_t kind, const char *a, const char *b_text,
+                                          int audit, uint32_t *id);
 /* Interned; the rank is computed; `has_allow` is or-ed in. `cidr` NULL = from any address. */
-enum sl_build_status sl_builder_selector(struct sl_builder *b, uint32_t principal, const struct sl_prefix *cidr, int has_allow,
-                                         uint32_t *id);
+enum sl_build_status sl_builder_selector(struct sl_builder *b, uint32_t principal, const struct sl_prefix *cidr,
+                                         int has_allow, uint32_t *id);
 
-/* One destination item of a rule, for a set of selectors (at least one). Destinations are then hung on it; it is fastest to
- * hang all of one attachment before the next is made. */
-enum sl_build_status sl_builder_attach(struct sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset, uint32_t order,
-                                       const uint32_t *selectors, size_t selector_count, uint32_t *attachment);
-enum sl_build_status sl_builder_host(struct sl_builder *b, uint32_t attachment, const char *pattern, size_t length, enum sl_name_status *why);
-enum sl_build_status sl_builder_host_except(struct sl_builder *b, uint32_t attachment, const char *pattern, size_t length, enum sl_name_status *why);
+/* One destination item of a rule, for a set of selectors (at least one). Destinations are then hung on it; it is
+ * fastest to hang all of one attachment before the next is made. */
+enum sl_build_status sl_builder_attach(struct sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset,
+                                       uint32_t order, const uint32_t *selectors, size_t selector_count,
+                                       uint32_t *attachment);
+enum sl_build_status sl_builder_host(struct sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
+                                     enum sl_name_status *why);
+enum sl_build_status sl_builder_host_except(struct sl_builder *b, uint32_t attachment, const char *pattern,
+                                            size_t length, enum sl_name_status *why);
 enum sl_build_status sl_builder_cidr(struct sl_builder *b, uint32_t attachment, const struct sl_prefix *prefix);
 enum sl_build_status sl_builder_cidr_except(struct sl_builder *b, uint32_t attachment, const struct sl_prefix *prefix);
 /* A list file's bytes: one name or *.suffix per line, `#` comments, CRLF and blank lines fine. Stops at the first bad
@@ -43,8 +55,10 @@ enum sl_build_status sl_builder_host_list(struct sl_builder *b, uint32_t attachm
                                           uint64_t *names, uint64_t *line, enum sl_name_status *why);
 
 /* A user or a network that is there already with another identity is SL_BUILD_BAD_ARGUMENT. */
-enum sl_build_status sl_builder_user(struct sl_builder *b, const char *name, const char *namespace_, const char *service_account);
-enum sl_build_status sl_builder_network(struct sl_builder *b, const struct sl_prefix *cidr, const char *namespace_, const char *service_account);
+enum sl_build_status sl_builder_user(struct sl_builder *b, const char *name, const char *namespace_,
+                                     const char *service_account);
+enum sl_build_status sl_builder_network(struct sl_builder *b, const struct sl_prefix *cidr, const char *namespace_,
+                                        const char *service_account);
 enum sl_build_status sl_builder_guard(struct sl_builder *b, const struct sl_prefix *cidr, int allow /* else deny */);
 enum sl_build_status sl_builder_own(struct sl_builder *b, const struct sl_prefix *block, uint16_t port);
 /* sl_image_flags, or-ed in; SL_IMAGE_HAS_POLICY follows by itself from rules and passthrough. */

@@ -1,5 +1,5 @@
-/* Laying a policy image out: sets become sorted lists, everything is copied into one block, and the block is sealed with its
- * checksum. Nothing of the builder is changed. */
+/* Laying a policy image out: sets become sorted lists, everything is copied into one block, and the block is sealed
+ * with its checksum. Nothing of the builder is changed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,8 +83,8 @@ static int reach_order(const void *left, const void *right)
     return (a->attachment > b->attachment) - (a->attachment < b->attachment);
 }
 
-/* One attachment for each selector, tier and portset of what hosts or CIDRs allow or audit: all that "does any rule cover
- * this source and port" needs. */
+/* One attachment for each selector, tier and portset of what hosts or CIDRs allow or audit: all that "does any rule
+ * cover this source and port" needs. */
 static int expand_reach(struct layout *layout, int of_hosts, uint32_t *list)
 {
     struct sl_builder *b = layout->b;
@@ -96,7 +96,8 @@ static int expand_reach(struct layout *layout, int of_hosts, uint32_t *list)
         if (!reach) break;
         uint64_t class = (uint64_t)hanging->record.portset << 8 | hanging->record.tier;
         for (uint32_t s = 0; s < hanging->selector_count; s++)
-            reach[s] = (struct reach){SL_AT(uint32_t, b->hanging_selectors, hanging->first_selector + s), (uint32_t)i, class};
+            reach[s] =
+                (struct reach){SL_AT(uint32_t, b->hanging_selectors, hanging->first_selector + s), (uint32_t)i, class};
     }
     layout->keys.count = 0;
     if (found.count) qsort(found.data, found.count, sizeof(struct reach), reach_order);

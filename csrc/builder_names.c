@@ -1,5 +1,5 @@
-/* Building the name trie: canonical names in, nodes with sets of attachments out. Sets are interned (builder_private.h), so a
- * name costs one node, one edge and its label, however many rules it stands under. */
+/* Building the name trie: canonical names in, nodes with sets of attachments out. Sets are interned
+ * (builder_private.h), so a name costs one node, one edge and its label, however many rules it stands under. */
 #include <string.h>
 
 #include "builder_private.h"
@@ -141,8 +141,8 @@ enum sl_build_status sl_builder_host(struct sl_builder *b, uint32_t attachment, 
     return status;
 }
 
-enum sl_build_status sl_builder_host_except(struct sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
-                                            enum sl_name_status *why)
+enum sl_build_status sl_builder_host_except(struct sl_builder *b, uint32_t attachment, const char *pattern,
+                                            size_t length, enum sl_name_status *why)
 {
     enum sl_build_status status = hang(b, attachment, pattern, length, 1, why);
     if (status == SL_BUILD_OK) SL_AT(struct sl_hanging, b->hangings, attachment).record.flags |= SL_ATTACH_EXCEPTS;

@@ -72,7 +72,8 @@ static enum sl_build_status refused(const struct sl_builder *b)
     return b->failed != SL_BUILD_OK ? b->failed : SL_BUILD_BAD_ARGUMENT;
 }
 
-static enum sl_build_status hang(struct sl_builder *b, uint32_t attachment, const struct sl_prefix *prefix, uint32_t except)
+static enum sl_build_status hang(struct sl_builder *b, uint32_t attachment, const struct sl_prefix *prefix,
+                                 uint32_t except)
 {
     if (attachment >= b->hangings.count) return refused(b);
     uint32_t node = sl_prefix_insert(b, SL_TRIE_DEST, prefix);

@@ -34,8 +34,8 @@ struct sl_builder {
     enum sl_build_status failed; /* SL_BUILD_OK, or what every call answers from now on */
     uint64_t limit;              /* records of a section; UINT32_MAX but in tests */
     uint32_t flags;
-    struct sl_vec strings, rules, ranges, portsets, hangings, hanging_selectors, nodes, labels, sets, prefixes, principals,
-        selectors, users, networks, own;
+    struct sl_vec strings, rules, ranges, portsets, hangings, hanging_selectors, nodes, labels, sets, prefixes,
+        principals, selectors, users, networks, own;
     struct sl_vec scratch; /* bytes, valid until the next call */
     struct sl_table string_slots, portset_slots, edges, set_slots, principal_slots, selector_slots, user_slots;
     uint32_t roots[SL_TRIE_COUNT][2];
@@ -47,8 +47,8 @@ struct sl_builder {
 
 /* Room for `count` more elements of `size` bytes, zeroed; NULL when `failed` was set. */
 void *sl_vec_push(struct sl_builder *b, struct sl_vec *vec, size_t size, size_t count);
-/* The table's slot for a key: `equal` compares an index that is there with it. The slot is 0 when the key is new; fill it
- * and count it in `used`. NULL when `failed` was set. */
+/* The table's slot for a key: `equal` compares an index that is there with it. The slot is 0 when the key is new; fill
+ * it and count it in `used`. NULL when `failed` was set. */
 uint32_t *sl_table_slot(struct sl_builder *b, struct sl_table *table, uint32_t hash,
                         uint32_t (*hash_of)(const struct sl_builder *b, uint32_t index),
                         int (*equal)(const struct sl_builder *b, uint32_t index, const void *key), const void *key);

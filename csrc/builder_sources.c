@@ -26,20 +26,21 @@ static int principal_equal(const struct sl_builder *b, uint32_t index, const voi
     return record->kind == key->kind && record->a == key->a && record->b == key->b;
 }
 
-enum sl_build_status sl_builder_principal(struct sl_builder *b, uint8_t kind, const char *a, const char *b_text, int audit,
-                                          uint32_t *id)
+enum sl_build_status sl_builder_principal(struct sl_builder *b, uint8_t kind, const char *a, const char *b_text,
+                                          int audit, uint32_t *id)
 {
     enum { A = 1, B = 2 };
     static const uint8_t uses[SL_PRINCIPAL_KIND_COUNT] = {
-        [SL_PRINCIPAL_NAMESPACE] = A,          [SL_PRINCIPAL_SERVICE_ACCOUNT] = A | B,    [SL_PRINCIPAL_IDENTITY] = B,
-        [SL_PRINCIPAL_USER] = B,               [SL_PRINCIPAL_NAMESPACE_IDENTITY] = A | B, [SL_PRINCIPAL_NAMESPACE_USER] = A | B,
+        [SL_PRINCIPAL_NAMESPACE] = A, [SL_PRINCIPAL_SERVICE_ACCOUNT] = A | B,    [SL_PRINCIPAL_IDENTITY] = B,
+        [SL_PRINCIPAL_USER] = B,      [SL_PRINCIPAL_NAMESPACE_IDENTITY] = A | B, [SL_PRINCIPAL_NAMESPACE_USER] = A | B,
     };
     *id = 0;
     if (b->failed != SL_BUILD_OK) return b->failed;
     if (kind == SL_PRINCIPAL_NONE || kind >= SL_PRINCIPAL_KIND_COUNT) return SL_BUILD_BAD_ARGUMENT;
     if ((*a != 0) != ((uses[kind] & A) != 0) || (*b_text != 0) != ((uses[kind] & B) != 0)) return SL_BUILD_BAD_ARGUMENT;
     struct principal_key key = {.kind = kind};
-    if (sl_text_intern(b, a, &key.a) != SL_BUILD_OK || sl_text_intern(b, b_text, &key.b) != SL_BUILD_OK) return b->failed;
+    if (sl_text_intern(b, a, &key.a) != SL_BUILD_OK || sl_text_intern(b, b_text, &key.b) != SL_BUILD_OK)
+        return b->failed;
     uint32_t hash = sl_hash_principal(kind, a, b_text);
     uint32_t *slot = sl_table_slot(b, &b->principal_slots, hash, principal_hash, principal_equal, &key);
     if (!slot) return b->failed;
@@ -79,8 +80,8 @@ static uint16_t rank_of(uint8_t kind, const struct sl_prefix *cidr)
     return (uint16_t)(class * 256 + (cidr ? cidr->length + 1u : 0));
 }
 
-enum sl_build_status sl_builder_selector(struct sl_builder *b, uint32_t principal, const struct sl_prefix *cidr, int has_allow,
-                                         uint32_t *id)
+enum sl_build_status sl_builder_selector(struct sl_builder *b, uint32_t principal, const struct sl_prefix *cidr,
+                                         int has_allow, uint32_t *id)
 {
     *id = 0;
     if (b->failed != SL_BUILD_OK) return b->failed;
@@ -120,18 +121,21 @@ static int user_equal(const struct sl_builder *b, uint32_t index, const void *wa
     return strcmp(text_at(b, SL_AT(struct sl_user, b->users, index).name), wanted) == 0;
 }
 
-enum sl_build_status sl_builder_user(struct sl_builder *b, const char *name, const char *namespace_, const char *service_account)
+enum sl_build_status sl_builder_user(struct sl_builder *b, const char *name, const char *namespace_,
+                                     const char *service_account)
 {
     struct sl_user key = {0};
     if (b->failed != SL_BUILD_OK) return b->failed;
     if (*name == 0) return SL_BUILD_BAD_ARGUMENT;
-    if (sl_text_intern(b, name, &key.name) != SL_BUILD_OK || sl_text_intern(b, namespace_, &key.namespace_) != SL_BUILD_OK ||
+    if (sl_text_intern(b, name, &key.name) != SL_BUILD_OK ||
+        sl_text_intern(b, namespace_, &key.namespace_) != SL_BUILD_OK ||
         sl_text_intern(b, service_account, &key.service_account) != SL_BUILD_OK)
         return b->failed;
     uint32_t *slot = sl_table_slot(b, &b->user_slots, sl_hash_text(name), user_hash, user_equal, name);
     if (!slot) return b->failed;
     if (*slot)
-        return memcmp(&SL_AT(struct sl_user, b->users, *slot), &key, sizeof key) == 0 ? SL_BUILD_OK : SL_BUILD_BAD_ARGUMENT;
+        return memcmp(&SL_AT(struct sl_user, b->users, *slot), &key, sizeof key) == 0 ? SL_BUILD_OK
+                                                                                      : SL_BUILD_BAD_ARGUMENT;
     struct sl_user *record = sl_vec_push(b, &b->users, sizeof *record, 1);
     if (!record) return b->failed;
     *record = key;

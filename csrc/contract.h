@@ -1,9 +1,9 @@
-/* What both sides of Sluice share: verdicts, phases, reasons, outcomes, rule kinds and the order of inherited descriptors.
- * It is not a place for layouts: those of the policy image stand in image.h, those of the shared segment in segment.h.
- * `gateway/contract.py` says the same to Python; tests/gateway/test_contract.py holds the two together.
+/* What both sides of Sluice share: verdicts, phases, reasons, outcomes, rule kinds and the order of inherited
+ * descriptors. It is not a place for layouts: those of the policy image stand in image.h, those of the shared segment
+ * in segment.h. `gateway/contract.py` says the same to Python; tests/gateway/test_contract.py holds the two together.
  *
- * The law kept here: zero is always the safe answer. A function that fails half-way and returns 0 has said DENY, INTERNAL
- * or "no success", never ALLOW (DESIGN.md section 2).
+ * The law kept here: zero is always the safe answer. A function that fails half-way and returns 0 has said DENY,
+ * INTERNAL or "no success", never ALLOW (DESIGN.md section 2).
  */
 #ifndef SLUICE_CONTRACT_H
 #define SLUICE_CONTRACT_H

@@ -17,8 +17,8 @@ static void set(struct sl_decision *out, uint8_t verdict, uint8_t phase, uint8_t
 static void set_match(struct sl_decision *out, uint8_t phase, const struct sl_match *match)
 {
     static const uint8_t verdicts[] = {SL_DENY, SL_AUDIT, SL_ALLOW, SL_DENY, SL_DENY};
-    static const uint8_t reasons[] = {SL_REASON_INTERNAL, SL_REASON_RULE_AUDIT, SL_REASON_RULE_ALLOW, SL_REASON_RULE_DENY,
-                                      SL_REASON_RULE_HARD_DENY};
+    static const uint8_t reasons[] = {SL_REASON_INTERNAL, SL_REASON_RULE_AUDIT, SL_REASON_RULE_ALLOW,
+                                      SL_REASON_RULE_DENY, SL_REASON_RULE_HARD_DENY};
     uint8_t tier = match->attachment->tier;
     set(out, verdicts[tier], phase, reasons[tier], tier == SL_TIER_HARD_DENY ? SL_DECISION_NO_SOFTEN : 0);
     out->tier = tier;
@@ -28,10 +28,12 @@ static void set_match(struct sl_decision *out, uint8_t phase, const struct sl_ma
     if (phase == SL_PHASE_ADDRESS) out->flags |= SL_DECISION_ADDRESS_RULE;
 }
 
-/* Audit mode: a deny passes and is counted. "No policy at all" stays a deny, or a gateway without its files would be open. */
+/* Audit mode: a deny passes and is counted. "No policy at all" stays a deny, or a gateway without its files would be
+ * open. */
 static void soften(struct sl_decision *out, int audit)
 {
-    if (!audit || out->verdict != SL_DENY || out->reason == SL_REASON_NO_POLICY || out->reason == SL_REASON_INTERNAL) return;
+    if (!audit || out->verdict != SL_DENY || out->reason == SL_REASON_NO_POLICY || out->reason == SL_REASON_INTERNAL)
+        return;
     if (out->flags & (SL_DECISION_PENDING | SL_DECISION_NO_SOFTEN)) return;
     out->verdict = SL_AUDIT;
     out->would_deny = 1;
@@ -43,13 +45,18 @@ static void finish_trail(struct sl_trail *trail, const struct sl_decision *out, 
     if (!trail) return;
     for (uint32_t i = 0; match && i < trail->count; i++) {
         struct sl_trail_step *step = &trail->steps[i];
-        if (step->phase == out->phase && step->tier == out->tier && step->rule == out->rule && step->selector == out->selector &&
-            step->depth == match->depth && step->port_class == match->port_class && !step->excepted) {
+        if (step->phase == out->phase && step->tier == out->tier && step->rule == out->rule &&
+            step->selector == out->selector && step->depth == match->depth && step->port_class == match->port_class &&
+            !step->excepted) {
             step->won = 1;
             return;
         }
     }
-    struct sl_trail_step step = {.phase = out->phase, .tier = out->tier, .reason = out->reason, .won = 1, .rule = out->rule,
+    struct sl_trail_step step = {.phase = out->phase,
+                                 .tier = out->tier,
+                                 .reason = out->reason,
+                                 .won = 1,
+                                 .rule = out->rule,
                                  .selector = out->selector};
     if (match) {
         step.depth = match->depth;
@@ -59,8 +66,8 @@ static void finish_trail(struct sl_trail *trail, const struct sl_decision *out, 
 }
 
 /* What applies where no rule matches: the default-allow of passthrough, or a deny that says why. */
-static void set_default(const struct sl_image *image, const struct sl_source *source, uint8_t phase, uint8_t deny_reason,
-                        struct sl_decision *out)
+static void set_default(const struct sl_image *image, const struct sl_source *source, uint8_t phase,
+                        uint8_t deny_reason, struct sl_decision *out)
 {
     if (!(image->header->flags & SL_IMAGE_HAS_POLICY)) set(out, SL_DENY, phase, SL_REASON_NO_POLICY, 0);
     else if (source->passthrough) set(out, SL_ALLOW, phase, SL_REASON_PASSTHROUGH, 0);
@@ -107,8 +114,8 @@ struct subject {
     struct sl_matches matches;
 };
 
-static int in_trie(const struct sl_image *image, enum sl_trie trie, const struct sl_addr *addr, struct sl_prefix *longest,
-                   int *broken)
+static int in_trie(const struct sl_image *image, enum sl_trie trie, const struct sl_addr *addr,
+                   struct sl_prefix *longest, int *broken)
 {
     struct sl_path path;
     sl_path_address(image, trie, addr, &path);
@@ -117,8 +124,8 @@ static int in_trie(const struct sl_image *image, enum sl_trie trie, const struct
     return path.count > 0;
 }
 
-static void look_up(const struct sl_image *image, const struct sl_source *source, uint16_t port, struct subject *subject,
-                    struct sl_trail *trail)
+static void look_up(const struct sl_image *image, const struct sl_source *source, uint16_t port,
+                    struct subject *subject, struct sl_trail *trail)
 {
     struct sl_path path;
     int broken = 0;
@@ -136,8 +143,8 @@ static int guard_refuses(const struct subject *subject)
     return !(subject->matches.lifts && sl_guard_reason_liftable(subject->reason));
 }
 
-/* The IPv4 address a lifted NAT64, mapped, 6to4 ... address leads to; without one there is nothing to judge, and 0 says so.
- * Local NAT64 (RFC 8215) hides it behind a prefix length that only addresses.allow can tell. */
+/* The IPv4 address a lifted NAT64, mapped, 6to4 ... address leads to; without one there is nothing to judge, and 0 says
+ * so. Local NAT64 (RFC 8215) hides it behind a prefix length that only addresses.allow can tell. */
 static int find_embedded(const struct subject *outer, struct sl_addr *inner)
 {
     if (sl_addr_embedded(&outer->addr, inner)) return 1;
@@ -167,7 +174,7 @@ static const struct sl_match *tier_match(const struct subject *subjects, unsigne
     return NULL;
 }
 
-/* What no allow overrides, in order: own addresses, addresses.deny, hard deny, the guard. Returns 1 when one decided. */
+/* What no allow overrides, in order: own addresses, addresses.deny, hard deny, the guard. 1 when one decided. */
 static int refuse(const struct sl_image *image, const struct subject *subjects, unsigned count, uint16_t port,
                   struct sl_decision *out, const struct sl_match **won, int *broken)
 {
@@ -212,7 +219,8 @@ static void judge(const struct sl_image *image, const struct sl_source *source, 
         *out = *by_name;
     } else {
         set_default(image, source, SL_PHASE_ADDRESS, by_name ? SL_REASON_NO_CIDR_RULE : SL_REASON_NO_RULE, out);
-        if (!by_name && out->reason == SL_REASON_NO_RULE && sl_reaches(image, source, image->header->host_reach, port, broken))
+        if (!by_name && out->reason == SL_REASON_NO_RULE &&
+            sl_reaches(image, source, image->header->host_reach, port, broken))
             set(out, SL_DENY, SL_PHASE_ADDRESS, SL_REASON_INNER_NAME_MISSING, SL_DECISION_PROVISIONAL);
     }
 }

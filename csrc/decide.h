@@ -1,6 +1,6 @@
 /* Decisions over a policy image: who a source is to the policy, and what the name and the address phase say.
- * Pure functions: no clock, no allocation, no errno; every read of the image is bounds-checked; failure is DENY/INTERNAL.
- * The semantics are DECISIONS.md sections 3 and 4, sentence by sentence. */
+ * Pure functions: no clock, no allocation, no errno; every read of the image is bounds-checked; failure is
+ * DENY/INTERNAL. The semantics are DECISIONS.md sections 3 and 4, sentence by sentence. */
 #ifndef SLUICE_DECIDE_H
 #define SLUICE_DECIDE_H
 
@@ -55,7 +55,7 @@ struct sl_trail_step {
     uint8_t excepted;                 /* matched, but taken out by its own `except` */
     uint8_t depth;                    /* labels of the suffix, 255 = exact; CIDR length in the address phase */
     uint8_t port_class;               /* 0 any, 1 range, 2 single */
-    uint8_t family;                   /* of the address that matched (an embedded IPv4 address is judged too); 0 = a name */
+    uint8_t family; /* of the address that matched (an embedded IPv4 address is judged too); 0 = a name */
     uint32_t rule, selector;
 };
 struct sl_trail {
@@ -65,12 +65,13 @@ struct sl_trail {
 };
 
 /* Resolves a source: network map first when neither namespace nor identity nor user is known, then every principal and
- * CIDR that matches. An absent user identity is filled from USERS. An IPv4-mapped address (a dual-stack listener's peer)
- * counts as the IPv4 address it is. */
+ * CIDR that matches. An absent user identity is filled from USERS. An IPv4-mapped address (a dual-stack listener's
+ * peer) counts as the IPv4 address it is. */
 void sl_source_resolve(const struct sl_image *image, const struct sl_source_key *key, struct sl_source *out);
 
 /* The namespace and service account that USERS or the NETWORK trie give; NULL texts become "". Returns 1 when found. */
-int sl_source_user(const struct sl_image *image, const char *user, const char **namespace_, const char **service_account);
+int sl_source_user(const struct sl_image *image, const char *user, const char **namespace_,
+                   const char **service_account);
 int sl_source_network(const struct sl_image *image, const struct sl_addr *addr, const char **namespace_,
                       const char **service_account);
 

@@ -108,7 +108,8 @@ enum sl_image_status sl_image_open(const void *base, size_t size, struct sl_imag
     if (header->size % 8) return SL_IMAGE_BOUNDS;
     for (unsigned i = 0; i < SL_SEC_COUNT; i++) {
         const struct sl_section_ref *section = &header->sections[i];
-        if (section->offset % 8 || section->offset < sizeof *header || section->offset > header->size) return SL_IMAGE_BOUNDS;
+        if (section->offset % 8 || section->offset < sizeof *header || section->offset > header->size)
+            return SL_IMAGE_BOUNDS;
         if (section->count > (header->size - section->offset) / RECORD_SIZES[i]) return SL_IMAGE_BOUNDS;
     }
     static const uint8_t tables[] = {SL_SEC_EDGES, SL_SEC_PRINCIPAL_SLOTS, SL_SEC_SELECTOR_SLOTS, SL_SEC_USER_SLOTS};

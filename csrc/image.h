@@ -71,8 +71,8 @@ struct sl_image_header {
     uint64_t size;     /* of the whole image, bytes */
     uint64_t checksum; /* sl_image_checksum over [sizeof header, size), mixed with the header's other fields */
     uint32_t roots[SL_TRIE_COUNT][2];
-    uint32_t cidr_reach;  /* list: one entry per selector and distinct (tier, ports) of CIDR attachments that allow or audit */
-    uint32_t host_reach;  /* list: the same for host attachments */
+    /* Lists: one entry per selector and distinct (tier, ports) of what allows or audits CIDRs, and hosts. */
+    uint32_t cidr_reach, host_reach;
     struct sl_section_ref sections[SL_SEC_COUNT];
 };
 
@@ -155,13 +155,18 @@ enum sl_selector_flags { SL_SELECTOR_HAS_ALLOW = 1 /* an EgressPolicy allow sele
 struct sl_selector {
     uint32_t principal; /* PRINCIPALS */
     uint32_t cidr;      /* id of the source prefix, 0 = any address */
-    uint16_t rank;      /* higher wins: identity and user > service account > namespace > cidr > mesh, then CIDR length */
+    uint16_t rank; /* higher wins: identity and user > service account > namespace > cidr > mesh, then CIDR length */
     uint16_t flags;     /* sl_selector_flags */
 };
 
 struct sl_user { uint32_t name, namespace_, service_account; };
 struct sl_network { uint32_t namespace_, service_account; };
-struct sl_own { uint8_t bits[16]; uint16_t port; uint8_t family, length; uint32_t pad; }; /* an address block and a port of ours; port 0 = every port */
+struct sl_own { /* an address block and a port of ours; port 0 = every port */
+    uint8_t bits[16];
+    uint16_t port;
+    uint8_t family, length;
+    uint32_t pad;
+};
 
 /* A mapped, checked image. Borrowed memory: the caller keeps the mapping. */
 struct sl_image {
@@ -181,13 +186,14 @@ enum sl_image_status {
     SL_IMAGE_ORDER,     /* entries not sorted, a trie child not longer than its parent, a table without a free slot */
 };
 
-/* Finds corruption, not malice. `size` is a multiple of 8 and at least that of the header; the field `checksum` counts as 0. */
+/* Finds corruption, not malice. `size` is a multiple of 8 and at least that of the header; the field `checksum` counts
+ * as 0. */
 uint64_t sl_image_checksum(const uint8_t *base, size_t size);
 /* What a worker does: header, size, section bounds, checksum. Fills *image on SL_IMAGE_OK. Every look-up stays
  * bounds-checked after that; a bad index can make a wrong answer (DENY), never a bad read. */
 enum sl_image_status sl_image_open(const void *base, size_t size, struct sl_image *image);
-/* What the supervisor does before it publishes: everything open() does, and every record. `where` (may be NULL) receives
- * a short text naming the first bad section and index. */
+/* What the supervisor does before it publishes: everything open() does, and every record. `where` (may be NULL)
+ * receives a short text naming the first bad section and index. */
 enum sl_image_status sl_image_validate(const void *base, size_t size, struct sl_image *image, char where[64]);
 const char *sl_image_status_text(enum sl_image_status status);
 
@@ -198,7 +204,8 @@ const void *sl_image_record(const struct sl_image *image, enum sl_section sectio
 /* A text; "" when out of range. */
 const char *sl_image_string(const struct sl_image *image, uint32_t offset);
 /* The node below `parent` that `label` leads to; 0 = none. *broken is set when the image contradicts itself. */
-uint32_t sl_image_child(const struct sl_image *image, uint32_t parent, const uint8_t *label, size_t length, int *broken);
+uint32_t sl_image_child(const struct sl_image *image, uint32_t parent, const uint8_t *label, size_t length,
+                        int *broken);
 /* The principal, selector or user with that key; 0 = none. */
 uint32_t sl_image_principal(const struct sl_image *image, uint8_t kind, const char *a, const char *b, int *broken);
 uint32_t sl_image_selector(const struct sl_image *image, uint32_t principal, uint32_t cidr, int *broken);

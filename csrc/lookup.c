@@ -16,8 +16,8 @@ static void push(struct sl_path *path, uint32_t value, uint8_t depth)
     path->count++;
 }
 
-/* From the last label to the first: every node that is a proper ancestor gives its wildcard list, the name's own node its
- * exact list. `*` is the root's wildcard list. */
+/* From the last label to the first: every node that is a proper ancestor gives its wildcard list, the name's own node
+ * its exact list. `*` is the root's wildcard list. */
 void sl_path_name(const struct sl_image *image, const char *name, size_t length, struct sl_path *path)
 {
     path->count = 0;
@@ -131,7 +131,8 @@ static int excepted(const struct sl_image *image, const struct sl_path *path, co
     for (unsigned i = path->count; i-- > 0;) {
         struct span span = span_of(image, path->levels[i].value, broken);
         uint32_t wanted = entry->attachment | SL_ENTRY_EXCEPT, at = lower_bound(span, entry->selector, wanted);
-        if (at < span.count && span.entries[at].selector == entry->selector && span.entries[at].attachment == wanted) return 1;
+        if (at < span.count && span.entries[at].selector == entry->selector && span.entries[at].attachment == wanted)
+            return 1;
     }
     return 0;
 }
@@ -154,8 +155,8 @@ void sl_trail_add(struct sl_trail *trail, const struct sl_trail_step *step)
 
 static uint8_t tier_reason(uint8_t tier)
 {
-    static const uint8_t reasons[] = {SL_REASON_INTERNAL, SL_REASON_RULE_AUDIT, SL_REASON_RULE_ALLOW, SL_REASON_RULE_DENY,
-                                      SL_REASON_RULE_HARD_DENY};
+    static const uint8_t reasons[] = {SL_REASON_INTERNAL, SL_REASON_RULE_AUDIT, SL_REASON_RULE_ALLOW,
+                                      SL_REASON_RULE_DENY, SL_REASON_RULE_HARD_DENY};
     return reasons[tier <= SL_TIER_HARD_DENY ? tier : 0];
 }
 
@@ -202,8 +203,8 @@ static void consider(const struct search *search, const struct sl_level *level, 
     if (!best->attachment || (best->depth == level->depth && better(&match, best))) *best = match;
 }
 
-void sl_match_path(const struct sl_image *image, const struct sl_source *source, const struct sl_path *path, uint16_t port,
-                   enum sl_phase phase, struct sl_matches *out, struct sl_trail *trail)
+void sl_match_path(const struct sl_image *image, const struct sl_source *source, const struct sl_path *path,
+                   uint16_t port, enum sl_phase phase, struct sl_matches *out, struct sl_trail *trail)
 {
     memset(out, 0, sizeof *out);
     out->broken = path->broken;
@@ -227,7 +228,8 @@ int sl_reaches(const struct sl_image *image, const struct sl_source *source, uin
     for (uint32_t s = 0; s < source->count; s++) {
         uint32_t at = lower_bound(span, source->selectors[s], 0);
         for (; at < span.count && span.entries[at].selector == source->selectors[s]; at++) {
-            const struct sl_attachment *attachment = sl_image_record(image, SL_SEC_ATTACHMENTS, span.entries[at].attachment);
+            const struct sl_attachment *attachment =
+                sl_image_record(image, SL_SEC_ATTACHMENTS, span.entries[at].attachment);
             if (!attachment) {
                 *broken = 1;
                 return 0;

@@ -1,5 +1,5 @@
-/* Walks of a policy image: which lists a name or an address meets, and which attachments in them match a source and a port.
- * It knows precedence inside a tier (DECISIONS.md section 4), and nothing of how tiers combine: that is decide.c. */
+/* Walks of a policy image: which lists a name or an address meets, and which attachments in them match a source and a
+ * port. It knows precedence inside a tier (DECISIONS.md section 4); how tiers combine is decide.c. */
 #ifndef SLUICE_LOOKUP_H
 #define SLUICE_LOOKUP_H
 
@@ -39,8 +39,8 @@ struct sl_matches {
 };
 
 /* Every attachment on the path that matches. `trail` may be NULL. */
-void sl_match_path(const struct sl_image *image, const struct sl_source *source, const struct sl_path *path, uint16_t port,
-                   enum sl_phase phase, struct sl_matches *out, struct sl_trail *trail);
+void sl_match_path(const struct sl_image *image, const struct sl_source *source, const struct sl_path *path,
+                   uint16_t port, enum sl_phase phase, struct sl_matches *out, struct sl_trail *trail);
 /* Whether a reach list has an allow or audit attachment for this source and port. */
 int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, int *broken);
 

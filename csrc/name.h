@@ -28,9 +28,9 @@ enum { SL_NAME_MAX = 253, SL_LABEL_MAX = 63, SL_NAME_BUFFER = 256 };
 enum sl_name_status { SL_NAME_STATUSES(SL_ENUM_NAME) SL_NAME_STATUS_COUNT };
 
 /* Writes the canonical form of `in` (lower case, one trailing dot removed, at most 253 bytes, NUL after it) to `out`.
- * Returns SL_NAME_OK and *out_length; SL_NAME_ADDRESS and *address when the whole is a canonical IPv4 literal or an IPv6
- * literal (without brackets, without zone); else what is wrong, with nothing promised about `out`.
- * A last label that is all digits or 0x-hex makes the whole an address or an error (WHATWG URL, "ends in a number"). */
+ * Returns SL_NAME_OK and *out_length; SL_NAME_ADDRESS and *address when the whole is a canonical IPv4 literal or an
+ * IPv6 literal (without brackets, without zone); else what is wrong, with nothing promised about `out`. A last label
+ * that is all digits or 0x-hex makes the whole an address or an error (WHATWG URL, "ends in a number"). */
 enum sl_name_status sl_name_canonical(const uint8_t *in, size_t length, char out[SL_NAME_BUFFER], size_t *out_length,
                                       struct sl_addr *address);
 

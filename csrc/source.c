@@ -22,7 +22,8 @@ static struct sl_addr peer_address(const struct sl_addr *addr)
     return plain;
 }
 
-int sl_source_user(const struct sl_image *image, const char *user, const char **namespace_, const char **service_account)
+int sl_source_user(const struct sl_image *image, const char *user, const char **namespace_,
+                   const char **service_account)
 {
     int broken = 0;
     *namespace_ = *service_account = "";
@@ -100,7 +101,8 @@ void sl_source_resolve(const struct sl_image *image, const struct sl_source_key 
     }
     if (known(key->identity)) {
         add_principal(image, out, &path, SL_PRINCIPAL_IDENTITY, "", key->identity, &has_allow);
-        if (known(space)) add_principal(image, out, &path, SL_PRINCIPAL_NAMESPACE_IDENTITY, space, key->identity, &has_allow);
+        if (known(space))
+            add_principal(image, out, &path, SL_PRINCIPAL_NAMESPACE_IDENTITY, space, key->identity, &has_allow);
     }
     if (known(key->user)) {
         add_principal(image, out, &path, SL_PRINCIPAL_USER, "", key->user, &has_allow);

@@ -48,7 +48,8 @@ static int check_sections(struct check *check)
         end = section->offset + section->count * sl_section_record_size(i);
     }
     for (unsigned i = 0; i < sizeof reserved; i++)
-        if (check->header->sections[reserved[i]].count == 0) return fail(check, SL_IMAGE_BOUNDS, "section", reserved[i]);
+        if (check->header->sections[reserved[i]].count == 0)
+            return fail(check, SL_IMAGE_BOUNDS, "section", reserved[i]);
     if (check->header->flags & ~(uint32_t)(SL_IMAGE_HAS_POLICY | SL_IMAGE_PASSTHROUGH | SL_IMAGE_AUDIT))
         return fail(check, SL_IMAGE_BOUNDS, "flags", check->header->flags);
     return 1;
@@ -60,8 +61,8 @@ static int check_rules(struct check *check)
         const struct sl_rule *rule = record(check, SL_SEC_RULES, i);
         int texts = is_text(check, rule->kind) && is_text(check, rule->namespace_) && is_text(check, rule->name) &&
                     is_text(check, rule->file) && is_text(check, rule->upstream) && is_text(check, rule->attributes);
-        if (!texts || rule->tier < SL_TIER_AUDIT || rule->tier > SL_TIER_HARD_DENY || rule->on_revoke > SL_REVOKE_KEEP ||
-            rule->on_revoke_set > 1 || rule->inner > SL_INNER_OFF)
+        if (!texts || rule->tier < SL_TIER_AUDIT || rule->tier > SL_TIER_HARD_DENY ||
+            rule->on_revoke > SL_REVOKE_KEEP || rule->on_revoke_set > 1 || rule->inner > SL_INNER_OFF)
             return fail(check, SL_IMAGE_BOUNDS, "rule", i);
     }
     return 1;
@@ -115,7 +116,8 @@ static int check_lists(struct check *check)
                 return fail(check, SL_IMAGE_ORDER, "list", i);
         }
     }
-    if (check->header->cidr_reach >= count_of(check, SL_SEC_LISTS) || check->header->host_reach >= count_of(check, SL_SEC_LISTS))
+    if (check->header->cidr_reach >= count_of(check, SL_SEC_LISTS) ||
+        check->header->host_reach >= count_of(check, SL_SEC_LISTS))
         return fail(check, SL_IMAGE_BOUNDS, "reach list", 0);
     return 1;
 }
@@ -130,7 +132,8 @@ static int check_slots(struct check *check, enum sl_section slots, enum sl_secti
         if (slot[i] >= count_of(check, records)) return fail(check, SL_IMAGE_BOUNDS, what, i);
         filled += slot[i] != 0;
     }
-    if (filled != count_of(check, records) - 1 || (filled && filled == count)) return fail(check, SL_IMAGE_ORDER, what, count);
+    if (filled != count_of(check, records) - 1 || (filled && filled == count))
+        return fail(check, SL_IMAGE_ORDER, what, count);
     return 1;
 }
 
@@ -151,7 +154,8 @@ static int check_nodes(struct check *check)
             bytes[node->label] >= labels - node->label)
             return fail(check, SL_IMAGE_BOUNDS, "node", i);
         int broken = 0;
-        if (sl_image_child(check->image, node->parent, bytes + node->label + 1, bytes[node->label], &broken) != i || broken)
+        if (sl_image_child(check->image, node->parent, bytes + node->label + 1, bytes[node->label], &broken) != i ||
+            broken)
             return fail(check, SL_IMAGE_ORDER, "node", i);
     }
     return 1;
@@ -162,13 +166,15 @@ static int bit_of(const uint8_t bits[16], unsigned at)
     return bits[at / 8] >> (7 - at % 8) & 1;
 }
 
-/* Whether the first `length` bits of both are equal; and, with `longer` NULL, whether all bits after `length` are zero. */
+/* Whether the first `length` bits of both are equal; and, with `longer` NULL, whether all bits after `length` are zero.
+ */
 static int same_prefix(const uint8_t bits[16], const uint8_t *longer, unsigned length)
 {
     static const uint8_t zero[16];
     uint8_t mask = (uint8_t)(0xff00 >> length % 8);
     if (longer)
-        return memcmp(bits, longer, length / 8) == 0 && (length % 8 == 0 || ((bits[length / 8] ^ longer[length / 8]) & mask) == 0);
+        return memcmp(bits, longer, length / 8) == 0 &&
+               (length % 8 == 0 || ((bits[length / 8] ^ longer[length / 8]) & mask) == 0);
     unsigned from = (length + 7) / 8;
     return memcmp(bits + from, zero, 16 - from) == 0 && (length % 8 == 0 || (bits[length / 8] & (uint8_t)~mask) == 0);
 }
@@ -181,21 +187,22 @@ static int check_prefix(struct check *check, unsigned trie, unsigned family, uin
                       : trie == SL_TRIE_NETWORK ? count_of(check, SL_SEC_NETWORKS)
                                                 : 2;
     unsigned longest = family == 0 ? 32 : 128;
-    if (node->length > longest || !same_prefix(node->bits, NULL, node->length)) return fail(check, SL_IMAGE_ORDER, "prefix", index);
+    if (node->length > longest || !same_prefix(node->bits, NULL, node->length))
+        return fail(check, SL_IMAGE_ORDER, "prefix", index);
     if (node->value >= values) return fail(check, SL_IMAGE_BOUNDS, "prefix", index);
     for (int side = 0; side < 2; side++) {
         if (node->child[side] == 0) continue;
         const struct sl_prefix_node *child = record(check, SL_SEC_PREFIXES, node->child[side]);
         if (!child) return fail(check, SL_IMAGE_BOUNDS, "prefix", index);
-        if (child->length <= node->length || child->length > longest || !same_prefix(node->bits, child->bits, node->length) ||
-            bit_of(child->bits, node->length) != side)
+        if (child->length <= node->length || child->length > longest ||
+            !same_prefix(node->bits, child->bits, node->length) || bit_of(child->bits, node->length) != side)
             return fail(check, SL_IMAGE_ORDER, "prefix", index);
     }
     return 1;
 }
 
-/* Walks every trie. Lengths grow with depth, so the stack is at most as deep as an address is long; the budget keeps a node
- * that hangs under two parents from being walked over and over. */
+/* Walks every trie. Lengths grow with depth, so the stack is at most as deep as an address is long; the budget keeps a
+ * node that hangs under two parents from being walked over and over. */
 static int check_prefixes(struct check *check)
 {
     uint64_t budget = count_of(check, SL_SEC_PREFIXES) - 1;
@@ -226,8 +233,8 @@ static int check_sources(struct check *check)
     int broken = 0;
     for (uint64_t i = 1; i < count_of(check, SL_SEC_PRINCIPALS); i++) {
         const struct sl_principal *principal = record(check, SL_SEC_PRINCIPALS, i);
-        if (principal->kind == SL_PRINCIPAL_NONE || principal->kind >= SL_PRINCIPAL_KIND_COUNT || principal->audit > 1 ||
-            !is_text(check, principal->a) || !is_text(check, principal->b))
+        if (principal->kind == SL_PRINCIPAL_NONE || principal->kind >= SL_PRINCIPAL_KIND_COUNT ||
+            principal->audit > 1 || !is_text(check, principal->a) || !is_text(check, principal->b))
             return fail(check, SL_IMAGE_BOUNDS, "principal", i);
         if (sl_image_selector(check->image, (uint32_t)i, 0, &broken) != principal->selector ||
             sl_image_principal(check->image, principal->kind, sl_image_string(check->image, principal->a),
@@ -271,8 +278,9 @@ static int check_people(struct check *check)
 
 enum sl_image_status sl_image_validate(const void *base, size_t size, struct sl_image *image, char where[64])
 {
-    static int (*const checks[])(struct check *) = {check_sections, check_rules,  check_ports,   check_attachments, check_lists,
-                                                    check_nodes,    check_prefixes, check_sources, check_people};
+    static int (*const checks[])(struct check *) = {check_sections,    check_rules,   check_ports,
+                                                    check_attachments, check_lists,   check_nodes,
+                                                    check_prefixes,    check_sources, check_people};
     if (where) where[0] = 0;
     enum sl_image_status status = sl_image_open(base, size, image);
     if (status != SL_IMAGE_OK) {

@@ -75,8 +75,8 @@ static inline size_t fixture_ports(const char *text, struct sl_port_range *out)
     return count;
 }
 
-/* A rule with one item; answers its attachment. The rule's name is `name`, its id that of the item plus 1. Without from()
- * before, it is for the mesh. */
+/* A rule with one item; answers its attachment. The rule's name is `name`, its id that of the item plus 1. Without
+ * from() before, it is for the mesh. */
 static inline uint32_t item(struct fixture *f, const char *name, uint8_t tier, const char *ports)
 {
     struct sl_rule rule = {.tier = tier};
@@ -86,7 +86,8 @@ static inline uint32_t item(struct fixture *f, const char *name, uint8_t tier, c
     CHECK_EQ(sl_builder_string(f->b, name, strlen(name), &rule.name), SL_BUILD_OK);
     CHECK_EQ(sl_builder_rule(f->b, &rule, &id), SL_BUILD_OK);
     CHECK_EQ(sl_builder_portset(f->b, ranges, fixture_ports(ports, ranges), &portset), SL_BUILD_OK);
-    CHECK_EQ(sl_builder_attach(f->b, id, tier, portset, f->order++, f->selectors, f->selector_count, &attachment), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_attach(f->b, id, tier, portset, f->order++, f->selectors, f->selector_count, &attachment),
+             SL_BUILD_OK);
     f->selector_count = 0;
     return attachment;
 }
@@ -128,7 +129,8 @@ static inline void own(struct fixture *f, const char *text, uint16_t port)
 }
 
 /* A rule for the whole mesh about one host pattern or CIDR. */
-static inline uint32_t rule_for(struct fixture *f, const char *name, uint8_t tier, const char *destination, const char *ports)
+static inline uint32_t rule_for(struct fixture *f, const char *name, uint8_t tier, const char *destination,
+                                const char *ports)
 {
     uint32_t attachment = item(f, name, tier, ports);
     if (strchr(destination, '/')) cidr(f, attachment, destination);
@@ -153,7 +155,8 @@ struct ask { /* one question; NULL and 0 are "none" */
     int audit;
 };
 
-/* The final decision, as a gateway takes it: a name first, then one address of it; a literal when only `address` is set. */
+/* The final decision, as a gateway takes it: a name first, then one address of it; a literal when only `address` is
+ * set. */
 static inline struct sl_decision ask_image(const struct sl_image *image, struct ask q, struct sl_trail *trail)
 {
     struct sl_source_key key = {fixture_addr(q.ip), q.namespace_, q.service_account, q.identity, q.user};

@@ -24,7 +24,8 @@ TEST(reads_and_writes_addresses)
 {
     static const struct { const char *in, *out; } rows[] = {
         {"0.0.0.0", "0.0.0.0"}, {"255.255.255.255", "255.255.255.255"}, {"192.0.2.1", "192.0.2.1"},
-        {"::", "::"}, {"::1", "::1"}, {"2001:DB8:0:0:0:0:0:1", "2001:db8::1"}, {"2001:db8::1:0:0:1", "2001:db8::1:0:0:1"},
+        {"::", "::"}, {"::1", "::1"}, {"2001:DB8:0:0:0:0:0:1", "2001:db8::1"},
+        {"2001:db8::1:0:0:1", "2001:db8::1:0:0:1"},
         {"2001:0db8:0000:0000:0001:0000:0000:0001", "2001:db8::1:0:0:1"}, {"::ffff:192.0.2.1", "::ffff:192.0.2.1"},
         {"64:ff9b::192.0.2.33", "64:ff9b::c000:221"}, {"1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"},
         {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
@@ -45,7 +46,8 @@ TEST(reads_and_writes_addresses)
 TEST(refuses_what_is_no_address)
 {
     static const char *const rows[] = {
-        "", "1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.04", "0x1.2.3.4", "1.2.3.4 ", " 1.2.3.4", "1.2.3.4.",
+        "", "1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.04", "0x1.2.3.4", "1.2.3.4 ", " 1.2.3.4",
+        "1.2.3.4.",
         "1..3.4", "-1.2.3.4", "1.2.3.4/32", "[::1]", "::1%lo", "fe80::1%1", ":::", "1::2::3", "1:2:3:4:5:6:7", ":1",
         "1:2:3:4:5:6:7:8:9", "12345::", "g::", "::1.2.3", "::01.2.3.4", "1.2.3.4::", "2001:db8::1:",
         "0000000000000000000000000000000000000000000000000000001",
@@ -81,11 +83,14 @@ TEST(converts_sockaddrs_both_ways)
 TEST(reads_prefixes)
 {
     static const struct { const char *text; int status; } rows[] = {
-        {"10.0.0.0/8", 1}, {"0.0.0.0/0", 1}, {"::/0", 1}, {"192.0.2.1/32", 1}, {"2001:db8::/32", 1}, {"2001:db8::1/128", 1},
-        {"2001:db8:8000::/33", 1}, {"2001:db8::8000:0:0:0/65", 1}, {"fe80::/64", 1}, {"10.0.0.1/8", -1}, {"128.0.0.0/0", -1},
+        {"10.0.0.0/8", 1}, {"0.0.0.0/0", 1}, {"::/0", 1}, {"192.0.2.1/32", 1}, {"2001:db8::/32", 1},
+        {"2001:db8::1/128", 1},
+        {"2001:db8:8000::/33", 1}, {"2001:db8::8000:0:0:0/65", 1}, {"fe80::/64", 1}, {"10.0.0.1/8", -1},
+        {"128.0.0.0/0", -1},
         {"2001:db8::1/64", -1}, {"2001:db8::1/127", -1}, {"2001:db8::4000:0:0:0/65", -1}, {"8000::/0", -1},
         {"10.0.0.0", 0}, {"10.0.0.0/", 0}, {"10.0.0.0/33", 0}, {"::/129", 0}, {"10.0.0.0/08", 0}, {"10.0.0.0/+8", 0},
-        {"10.0.0.0/8 ", 0}, {"10.0.0.0/1000", 0}, {"/8", 0}, {"", 0}, {"10.0.0.0/8/8", 0}, {"10.0.0/8", 0}, {"::/00", 0},
+        {"10.0.0.0/8 ", 0}, {"10.0.0.0/1000", 0}, {"/8", 0}, {"", 0}, {"10.0.0.0/8/8", 0}, {"10.0.0/8", 0},
+        {"::/00", 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct sl_prefix out;
@@ -101,7 +106,8 @@ TEST(prefixes_contain_their_edges_and_no_more)
         {"192.0.2.7/32", "192.0.2.7", "192.0.2.7", "192.0.2.6", "192.0.2.8"},
         {"2001:db8::/33", "2001:db8::", "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff", "2001:db7:ffff::", "2001:db8:8000::"},
         {"2001:db8::/64", "2001:db8::", "2001:db8::ffff:ffff:ffff:ffff", "2001:db7::", "2001:db8:0:1::"},
-        {"2001:db8::8000:0:0:0/65", "2001:db8::8000:0:0:0", "2001:db8::ffff:ffff:ffff:ffff", "2001:db8::7fff:0:0:0", "2001:db8:0:1::"},
+        {"2001:db8::8000:0:0:0/65", "2001:db8::8000:0:0:0", "2001:db8::ffff:ffff:ffff:ffff", "2001:db8::7fff:0:0:0",
+        "2001:db8:0:1::"},
         {"2001:db8::7/128", "2001:db8::7", "2001:db8::7", "2001:db8::6", "2001:db8::8"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -118,21 +124,31 @@ TEST(prefixes_contain_their_edges_and_no_more)
 }
 
 /* For each block: its first and last address, and the addresses right outside, with what the guard says of each. */
-enum { PUBLIC = -1, SPECIAL = SL_REASON_SPECIAL_PURPOSE, EMBEDDED = SL_REASON_EMBEDDED_IPV4, LINK = SL_REASON_LINK_LOCAL,
-       LOOP = SL_REASON_LOOPBACK, MULTI = SL_REASON_MULTICAST, META = SL_REASON_METADATA, NONE = SL_REASON_UNSPECIFIED };
+enum {
+    PUBLIC = -1,
+    SPECIAL = SL_REASON_SPECIAL_PURPOSE,
+    EMBEDDED = SL_REASON_EMBEDDED_IPV4,
+    LINK = SL_REASON_LINK_LOCAL,
+    LOOP = SL_REASON_LOOPBACK,
+    MULTI = SL_REASON_MULTICAST,
+    META = SL_REASON_METADATA,
+    NONE = SL_REASON_UNSPECIFIED
+};
 static const struct { const char *text; int reason; } GUARD[] = {
     {"0.0.0.0", NONE}, {"0.0.0.1", SPECIAL}, {"0.255.255.255", SPECIAL}, {"1.0.0.0", PUBLIC},
     {"9.255.255.255", PUBLIC}, {"10.0.0.0", SPECIAL}, {"10.255.255.255", SPECIAL}, {"11.0.0.0", PUBLIC},
     {"100.63.255.255", PUBLIC}, {"100.64.0.0", SPECIAL}, {"100.127.255.255", SPECIAL}, {"100.128.0.0", PUBLIC},
     {"100.100.100.199", SPECIAL}, {"100.100.100.200", META}, {"100.100.100.201", SPECIAL},
-    {"126.255.255.255", PUBLIC}, {"127.0.0.0", LOOP}, {"127.0.0.1", LOOP}, {"127.255.255.255", LOOP}, {"128.0.0.0", PUBLIC},
+    {"126.255.255.255", PUBLIC}, {"127.0.0.0", LOOP}, {"127.0.0.1", LOOP}, {"127.255.255.255", LOOP},
+    {"128.0.0.0", PUBLIC},
     {"168.63.129.15", PUBLIC}, {"168.63.129.16", META}, {"168.63.129.17", PUBLIC},
     {"169.253.255.255", PUBLIC}, {"169.254.0.0", LINK}, {"169.254.169.253", LINK}, {"169.254.169.254", META},
     {"169.254.170.2", LINK}, {"169.254.255.255", LINK}, {"169.255.0.0", PUBLIC},
     {"172.15.255.255", PUBLIC}, {"172.16.0.0", SPECIAL}, {"172.31.255.255", SPECIAL}, {"172.32.0.0", PUBLIC},
     {"191.255.255.255", PUBLIC}, {"192.0.0.0", SPECIAL}, {"192.0.0.8", SPECIAL}, {"192.0.0.9", PUBLIC},
     {"192.0.0.10", PUBLIC}, {"192.0.0.11", SPECIAL}, {"192.0.0.170", SPECIAL}, {"192.0.0.255", SPECIAL},
-    {"192.0.1.0", PUBLIC}, {"192.0.1.255", PUBLIC}, {"192.0.2.0", SPECIAL}, {"192.0.2.255", SPECIAL}, {"192.0.3.0", PUBLIC},
+    {"192.0.1.0", PUBLIC}, {"192.0.1.255", PUBLIC}, {"192.0.2.0", SPECIAL}, {"192.0.2.255", SPECIAL},
+    {"192.0.3.0", PUBLIC},
     {"192.31.196.1", PUBLIC}, {"192.52.193.1", PUBLIC}, {"192.175.48.1", PUBLIC},
     {"192.88.98.255", PUBLIC}, {"192.88.99.0", SPECIAL}, {"192.88.99.255", SPECIAL}, {"192.88.100.0", PUBLIC},
     {"192.167.255.255", PUBLIC}, {"192.168.0.0", SPECIAL}, {"192.168.255.255", SPECIAL}, {"192.169.0.0", PUBLIC},
@@ -141,14 +157,17 @@ static const struct { const char *text; int reason; } GUARD[] = {
     {"203.0.112.255", PUBLIC}, {"203.0.113.0", SPECIAL}, {"203.0.113.255", SPECIAL}, {"203.0.114.0", PUBLIC},
     {"223.255.255.255", PUBLIC}, {"224.0.0.0", MULTI}, {"239.255.255.255", MULTI},
     {"240.0.0.0", SPECIAL}, {"255.255.255.254", SPECIAL}, {"255.255.255.255", SPECIAL}, {"8.8.8.8", PUBLIC},
-    {"::", NONE}, {"::1", LOOP}, {"::2", EMBEDDED}, {"::8.8.8.8", EMBEDDED}, {"::ffff:ffff", EMBEDDED}, {"::1:0:0", SPECIAL},
-    {"::fffe:ffff:ffff", SPECIAL}, {"::ffff:0:0", EMBEDDED}, {"::ffff:8.8.8.8", EMBEDDED}, {"::ffff:ffff:ffff", EMBEDDED},
+    {"::", NONE}, {"::1", LOOP}, {"::2", EMBEDDED}, {"::8.8.8.8", EMBEDDED}, {"::ffff:ffff", EMBEDDED},
+    {"::1:0:0", SPECIAL},
+    {"::fffe:ffff:ffff", SPECIAL}, {"::ffff:0:0", EMBEDDED}, {"::ffff:8.8.8.8", EMBEDDED},
+    {"::ffff:ffff:ffff", EMBEDDED},
     {"::1:0:0:0", SPECIAL}, {"64:ff9a:ffff::", SPECIAL}, {"64:ff9b::", EMBEDDED}, {"64:ff9b::ffff:ffff", EMBEDDED},
     {"64:ff9b::1:0:0", SPECIAL}, {"64:ff9b:0:ffff::", SPECIAL}, {"64:ff9b:1::", EMBEDDED},
     {"64:ff9b:1:ffff:ffff:ffff:ffff:ffff", EMBEDDED}, {"64:ff9b:2::", SPECIAL},
     {"100::", SPECIAL}, {"100::ffff:ffff:ffff:ffff", SPECIAL}, {"100:0:0:1::", SPECIAL}, {"100:0:0:2::", SPECIAL},
     {"1fff:ffff::", SPECIAL}, {"2000::", PUBLIC}, {"2000:ffff::", PUBLIC}, {"2001::", EMBEDDED},
-    {"2001:0:ffff:ffff:ffff:ffff:ffff:ffff", EMBEDDED}, {"2001:1::", SPECIAL}, {"2001:1::1", PUBLIC}, {"2001:1::2", PUBLIC},
+    {"2001:0:ffff:ffff:ffff:ffff:ffff:ffff", EMBEDDED}, {"2001:1::", SPECIAL}, {"2001:1::1", PUBLIC},
+    {"2001:1::2", PUBLIC},
     {"2001:1::3", PUBLIC}, {"2001:1::4", SPECIAL}, {"2001:2::", SPECIAL}, {"2001:2:0:ffff::", SPECIAL},
     {"2001:3::", PUBLIC}, {"2001:3:ffff::", PUBLIC}, {"2001:4::", SPECIAL}, {"2001:4:111:ffff::", SPECIAL},
     {"2001:4:112::", PUBLIC}, {"2001:4:113::", SPECIAL}, {"2001:10::", SPECIAL}, {"2001:1f:ffff::", SPECIAL},
@@ -185,7 +204,8 @@ TEST(guard_lifts_only_inside_one_block)
     static const struct { const char *prefix; int liftable; } rows[] = {
         {"10.0.0.0/8", 1}, {"10.1.2.0/24", 1}, {"10.1.2.3/32", 1}, {"8.0.0.0/6", 0}, {"0.0.0.0/0", 0}, {"::/0", 0},
         {"172.16.0.0/12", 1}, {"172.0.0.0/11", 0}, {"192.168.0.0/16", 1}, {"192.168.0.0/15", 0}, {"100.64.0.0/10", 1},
-        {"100.100.100.200/32", 0}, {"100.100.100.0/24", 1}, {"127.0.0.0/8", 0}, {"127.0.0.1/32", 0}, {"169.254.0.0/16", 0},
+        {"100.100.100.200/32", 0}, {"100.100.100.0/24", 1}, {"127.0.0.0/8", 0}, {"127.0.0.1/32", 0},
+        {"169.254.0.0/16", 0},
         {"169.254.169.254/32", 0}, {"168.63.129.16/32", 0}, {"224.0.0.0/4", 0}, {"240.0.0.0/4", 1}, {"0.0.0.0/8", 1},
         {"0.0.0.0/32", 0}, {"8.8.8.0/24", 0}, {"192.0.0.9/32", 0}, {"192.0.0.0/24", 1}, {"192.0.0.0/23", 0},
         {"fc00::/7", 1}, {"fd00::/8", 1}, {"fd00:ec2::254/128", 0}, {"fe80::/10", 0}, {"fec0::/10", 1}, {"ff00::/8", 0},
@@ -228,8 +248,10 @@ TEST(finds_ipv4_in_other_addresses)
 {
     static const struct { const char *text, *embedded; } rows[] = {
         {"::ffff:127.0.0.1", "127.0.0.1"}, {"::10.1.2.3", "10.1.2.3"}, {"64:ff9b::169.254.169.254", "169.254.169.254"},
-        {"2002:7f00:1::1", "127.0.0.1"}, {"2001:0:4136:e378:8000:63bf:3fff:fdd2", "192.0.2.45"}, {"64:ff9b:1::7f00:1", NULL},
-        {"2001:db8::1", NULL}, {"::1", NULL}, {"::", NULL}, {"127.0.0.1", NULL}, {"fc00::1", NULL}, {"64:ff9b::1:0:0", NULL},
+        {"2002:7f00:1::1", "127.0.0.1"}, {"2001:0:4136:e378:8000:63bf:3fff:fdd2", "192.0.2.45"},
+        {"64:ff9b:1::7f00:1", NULL},
+        {"2001:db8::1", NULL}, {"::1", NULL}, {"::", NULL}, {"127.0.0.1", NULL}, {"fc00::1", NULL},
+        {"64:ff9b::1:0:0", NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct sl_addr a = addr(rows[i].text), out;
@@ -243,8 +265,10 @@ TEST(finds_ipv4_in_other_addresses)
 TEST(knows_nat64_prefixes)
 {
     static const struct { const char *prefix; int nat64; } rows[] = {
-        {"64:ff9b::/96", 1}, {"64:ff9b::10.0.0.0/104", 1}, {"64:ff9b::/95", 0}, {"64:ff9b:1::/48", 1}, {"64:ff9b:1::/96", 1},
-        {"64:ff9b::/47", 0}, {"64:ff9b:2::/48", 0}, {"2001:db8::/96", 0}, {"::/0", 0}, {"10.0.0.0/8", 0}, {"64:ff9b:0:1::/96", 0},
+        {"64:ff9b::/96", 1}, {"64:ff9b::10.0.0.0/104", 1}, {"64:ff9b::/95", 0}, {"64:ff9b:1::/48", 1},
+        {"64:ff9b:1::/96", 1},
+        {"64:ff9b::/47", 0}, {"64:ff9b:2::/48", 0}, {"2001:db8::/96", 0}, {"::/0", 0}, {"10.0.0.0/8", 0},
+        {"64:ff9b:0:1::/96", 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct sl_prefix p = prefix(rows[i].prefix);

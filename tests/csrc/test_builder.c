@@ -1,5 +1,5 @@
-/* The builder: what is shared, what is refused, lists of names, and that running out of memory or of room is said, never
- * papered over with a wrong image. */
+/* The builder: what is shared, what is refused, lists of names, and that running out of memory or of room is said,
+ * never papered over with a wrong image. */
 #include "builder_private.h"
 #include "policy_fixture.h"
 
@@ -67,7 +67,8 @@ TEST(portsets_are_sorted_merged_and_shared)
 {
     static const struct { const char *in, *out; } rows[] = {
         {"443", "443-443"}, {"443,80", "80-80 443-443"}, {"80,81", "80-80 81-81"}, {"80-90,85", "80-90"},
-        {"85,80-90,91", "80-90 91-91"}, {"80-90,90-100", "80-100"}, {"443,443", "443-443"}, {"1-65535,5,7-9", "1-65535"},
+        {"85,80-90,91", "80-90 91-91"}, {"80-90,90-100", "80-100"}, {"443,443", "443-443"},
+        {"1-65535,5,7-9", "1-65535"},
         {"0,65535", "0-0 65535-65535"}, {"5-9,1-3,2-6", "1-9"},
     };
     struct sl_builder *b = sl_builder_new();
@@ -172,8 +173,11 @@ TEST(lists_of_names)
     uint32_t r = item(&f, "r", SL_TIER_ALLOW, "");
     uint64_t names, line;
     enum sl_name_status why;
-    CHECK_EQ(add_list(&f, r, "\xef\xbb\xbf" "a.com\r\n\r\n# all\n  *.B.com. # below\n\t\nc.com#\nc.com\n#\xff\nlast.com", &names, &line,
-                      &why), SL_BUILD_OK);
+    CHECK_EQ(add_list(&f, r,
+                      "\xef\xbb\xbf"
+                      "a.com\r\n\r\n# all\n  *.B.com. # below\n\t\nc.com#\nc.com\n#\xff\nlast.com",
+                      &names, &line, &why),
+             SL_BUILD_OK);
     CHECK_EQ(names, 5);
     CHECK_EQ(line, 9);
     CHECK_EQ(add_list(&f, r, "", &names, &line, &why), SL_BUILD_OK);
@@ -181,8 +185,10 @@ TEST(lists_of_names)
     CHECK_EQ(add_list(&f, r, "\n\n#\n", &names, &line, &why), SL_BUILD_OK);
     CHECK_EQ(names, 0);
     static const struct { const char *text; uint64_t line; enum sl_name_status why; } bad[] = {
-        {"a b", 1, SL_NAME_BAD_BYTE}, {"ok.com\n\n*x.com\n", 3, SL_NAME_BAD_WILDCARD}, {"a\n1.2.3.4\n", 2, SL_NAME_ADDRESS},
-        {"a\n\xc3\xbc.com", 2, SL_NAME_NON_ASCII}, {"..", 1, SL_NAME_EMPTY_LABEL}, {"\n10", 2, SL_NAME_NUMERIC}, {".", 1, SL_NAME_EMPTY},
+        {"a b", 1, SL_NAME_BAD_BYTE}, {"ok.com\n\n*x.com\n", 3, SL_NAME_BAD_WILDCARD},
+        {"a\n1.2.3.4\n", 2, SL_NAME_ADDRESS},
+        {"a\n\xc3\xbc.com", 2, SL_NAME_NON_ASCII}, {"..", 1, SL_NAME_EMPTY_LABEL}, {"\n10", 2, SL_NAME_NUMERIC},
+        {".", 1, SL_NAME_EMPTY},
         {"https://a.com", 1, SL_NAME_BAD_BYTE},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -214,7 +220,8 @@ TEST(wrong_arguments_are_refused)
     CHECK_EQ(sl_builder_principal(b, SL_PRINCIPAL_IDENTITY, "x", "y", 0, &id), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_selector(b, 1, NULL, 0, &id), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_principal(b, SL_PRINCIPAL_MESH, "", "", 0, &mesh), SL_BUILD_OK);
-    struct sl_prefix bad = {.addr = {.family = 5}, .length = 1}, ten = fixture_prefix("10.0.0.0/8"), nine = fixture_prefix("9.0.0.0/8");
+    struct sl_prefix bad = {.addr = {.family = 5}, .length = 1}, ten = fixture_prefix("10.0.0.0/8"),
+                     nine = fixture_prefix("9.0.0.0/8");
     CHECK_EQ(sl_builder_selector(b, mesh, &bad, 0, &id), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_attach(b, 0, SL_TIER_DENY, 0, 0, &mesh, 1, &id), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_host(b, 0, "a.com", 5, &why), SL_BUILD_BAD_ARGUMENT);
@@ -247,7 +254,8 @@ static enum sl_build_status build_some(struct sl_builder *b)
 {
     struct sl_rule rule = {.tier = SL_TIER_ALLOW};
     struct sl_port_range ports[] = {{443, 443}, {80, 90}};
-    struct sl_prefix ten = fixture_prefix("10.0.0.0/8"), ten1 = fixture_prefix("10.1.0.0/16"), six = fixture_prefix("fd00::/8");
+    struct sl_prefix ten = fixture_prefix("10.0.0.0/8"), ten1 = fixture_prefix("10.1.0.0/16"),
+                     six = fixture_prefix("fd00::/8");
     uint32_t principal, selector, id, portset, attachment[2];
     uint64_t names, line;
     enum sl_name_status why;
@@ -268,7 +276,8 @@ static enum sl_build_status build_some(struct sl_builder *b)
         STEP(sl_builder_portset(b, ports, 2, &portset));
     }
     STEP(sl_builder_rule(b, &rule, &id));
-    for (unsigned i = 0; i < 2; i++) STEP(sl_builder_attach(b, id, SL_TIER_ALLOW, portset, i, &selector, 1, &attachment[i]));
+    for (unsigned i = 0; i < 2; i++)
+        STEP(sl_builder_attach(b, id, SL_TIER_ALLOW, portset, i, &selector, 1, &attachment[i]));
     STEP(sl_builder_host_list(b, attachment[1], (const uint8_t *)list, used, &names, &line, &why));
     STEP(sl_builder_host_list(b, attachment[0], (const uint8_t *)list, used, &names, &line, &why));
     STEP(sl_builder_host_except(b, attachment[0], "*.a.example.com", 15, &why));

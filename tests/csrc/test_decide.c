@@ -90,10 +90,14 @@ TEST(ports_must_match)
     struct fixture f = fixture_new();
     rule_for(&f, "r", SL_TIER_ALLOW, "a.com", "80,443,8000-8100");
     finish(&f);
-    static const struct { uint16_t port; int allowed; } rows[] = {{80, 1}, {79, 0}, {81, 0}, {443, 1}, {444, 0}, {7999, 0},
-        {8000, 1}, {8050, 1}, {8100, 1}, {8101, 0}, {0, 0}, {65535, 0}};
+    static const struct {
+        uint16_t port;
+        int allowed;
+    } rows[] = {{80, 1},   {79, 0},   {81, 0},   {443, 1},  {444, 0}, {7999, 0},
+                {8000, 1}, {8050, 1}, {8100, 1}, {8101, 0}, {0, 0},   {65535, 0}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        CHECK_EQ(ask(&f, (struct ask){.host = "a.com", .port = rows[i].port}).verdict, rows[i].allowed ? SL_ALLOW : SL_DENY);
+        CHECK_EQ(ask(&f, (struct ask){.host = "a.com", .port = rows[i].port}).verdict,
+                 rows[i].allowed ? SL_ALLOW : SL_DENY);
     fixture_free(&f);
 }
 
@@ -129,7 +133,8 @@ TEST(then_the_strongest_principal_wins)
               "allow name rule_allow user");
     CHECK_STR(ASK(&f, .host = "a", .port = 1, .ip = "9.1.0.1", .identity = "spiffe://x", .user = "bot"),
               "allow name rule_allow id");
-    CHECK_STR(ASK(&f, .host = "a", .port = 1, .namespace_ = "other", .service_account = "cart"), "allow name rule_allow mesh");
+    CHECK_STR(ASK(&f, .host = "a", .port = 1, .namespace_ = "other", .service_account = "cart"),
+              "allow name rule_allow mesh");
     fixture_free(&f);
 }
 
@@ -208,7 +213,8 @@ TEST(users_and_networks_give_identities)
     struct fixture f = fixture_new();
     from(&f, SL_PRINCIPAL_SERVICE_ACCOUNT, "shop", "cart", NULL, 0);
     rule_for(&f, "cart", SL_TIER_ALLOW, "*", "");
-    struct sl_prefix wide = fixture_prefix("10.0.0.0/8"), narrow = fixture_prefix("10.1.0.0/16"), six = fixture_prefix("fd00::/8");
+    struct sl_prefix wide = fixture_prefix("10.0.0.0/8"), narrow = fixture_prefix("10.1.0.0/16"),
+                     six = fixture_prefix("fd00::/8");
     CHECK_EQ(sl_builder_network(f.b, &wide, "other", "x"), SL_BUILD_OK);
     CHECK_EQ(sl_builder_network(f.b, &narrow, "shop", "cart"), SL_BUILD_OK);
     CHECK_EQ(sl_builder_network(f.b, &six, "shop", "cart"), SL_BUILD_OK);
@@ -225,7 +231,8 @@ TEST(users_and_networks_give_identities)
     /* A lower source of identity never widens a higher one. */
     CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .ip = "10.1.2.3", .user = "bare"}).verdict, SL_DENY);
     CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .ip = "10.1.2.3", .user = "nobody"}).verdict, SL_DENY);
-    CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .ip = "10.1.2.3", .identity = "spiffe://x"}).verdict, SL_DENY);
+    CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .ip = "10.1.2.3", .identity = "spiffe://x"}).verdict,
+             SL_DENY);
     CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .ip = "10.1.2.3", .namespace_ = "x"}).verdict, SL_DENY);
     const char *space, *account;
     struct sl_addr at = fixture_addr("10.1.9.9");
@@ -245,11 +252,17 @@ TEST(every_kind_of_principal)
     from(&f, SL_PRINCIPAL_NAMESPACE_USER, "shop", "bot", "2001:db8::/32", 0);
     rule_for(&f, "nsuser", SL_TIER_ALLOW, "b", "");
     finish(&f);
-    CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .namespace_ = "shop", .identity = "spiffe://x"}).verdict, SL_ALLOW);
-    CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .namespace_ = "bank", .identity = "spiffe://x"}).verdict, SL_DENY);
+    CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .namespace_ = "shop", .identity = "spiffe://x"}).verdict,
+             SL_ALLOW);
+    CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .namespace_ = "bank", .identity = "spiffe://x"}).verdict,
+             SL_DENY);
     CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .identity = "spiffe://x"}).verdict, SL_DENY);
-    CHECK_EQ(ask(&f, (struct ask){.host = "b", .port = 1, .namespace_ = "shop", .user = "bot", .ip = "2001:db8::1"}).verdict, SL_ALLOW);
-    CHECK_EQ(ask(&f, (struct ask){.host = "b", .port = 1, .namespace_ = "shop", .user = "bot", .ip = "2001:db9::1"}).verdict, SL_DENY);
+    CHECK_EQ(ask(&f, (struct ask){.host = "b", .port = 1, .namespace_ = "shop", .user = "bot", .ip = "2001:db8::1"})
+                 .verdict,
+             SL_ALLOW);
+    CHECK_EQ(ask(&f, (struct ask){.host = "b", .port = 1, .namespace_ = "shop", .user = "bot", .ip = "2001:db9::1"})
+                 .verdict,
+             SL_DENY);
     CHECK_EQ(ask(&f, (struct ask){.host = "b", .port = 1, .namespace_ = "shop", .user = "bot"}).verdict, SL_DENY);
     fixture_free(&f);
 }
@@ -296,14 +309,18 @@ TEST(audit_mode_softens_what_it_may)
     CHECK_STR(ASK(&f, .host = "worse.com", .port = 1, .audit = 1), "deny name rule_hard_deny hard");
     CHECK_STR(ASK(&f, .host = "good.com", .port = 1, .audit = 1), "allow name rule_allow allow");
     /* Afterwards the address is judged all the same. */
-    CHECK_STR(ASK(&f, .host = "bad.com", .address = "12.0.0.1", .port = 443, .audit = 1), "audit name rule_deny deny would_deny");
-    CHECK_STR(ASK(&f, .host = "bad.com", .address = "11.0.0.1", .port = 443, .audit = 1), "deny address rule_hard_deny hardnet");
+    CHECK_STR(ASK(&f, .host = "bad.com", .address = "12.0.0.1", .port = 443, .audit = 1),
+              "audit name rule_deny deny would_deny");
+    CHECK_STR(ASK(&f, .host = "bad.com", .address = "11.0.0.1", .port = 443, .audit = 1),
+              "deny address rule_hard_deny hardnet");
     CHECK_STR(ASK(&f, .host = "bad.com", .address = "10.0.0.1", .port = 443, .audit = 1),
               "deny address address_special_purpose guard");
-    CHECK_STR(ASK(&f, .host = "good.com", .address = "9.0.0.1", .port = 1, .audit = 1), "audit address rule_deny net would_deny");
+    CHECK_STR(ASK(&f, .host = "good.com", .address = "9.0.0.1", .port = 1, .audit = 1),
+              "audit address rule_deny net would_deny");
     CHECK_STR(ASK(&f, .host = "good.com", .address = "9.0.0.1", .port = 1), "deny address rule_deny net");
     CHECK_STR(ASK(&f, .host = "none.com", .port = 443, .audit = 1), "deny name needs_address pending");
-    CHECK_STR(ASK(&f, .host = "none.com", .address = "12.0.0.1", .port = 443, .audit = 1), "allow address rule_allow up");
+    CHECK_STR(ASK(&f, .host = "none.com", .address = "12.0.0.1", .port = 443, .audit = 1),
+              "allow address rule_allow up");
     CHECK_STR(ASK(&f, .host = "none.com", .address = A443, .audit = 1), "audit address no_cidr_rule would_deny");
     CHECK_STR(ASK(&f, .host = "none.com", .address = A443), "deny address no_cidr_rule");
     CHECK_STR(ASK(&f, .address = A443, .audit = 1), "audit address inner_name_missing provisional would_deny");
@@ -382,12 +399,14 @@ TEST(the_trail_names_every_match_and_the_winner)
     rule_for(&f, "exact", SL_TIER_ALLOW, "a.com", "440-450");
     finish(&f);
     struct sl_trail trail = {.count = 0};
-    struct sl_decision d = ask_image(&f.image, (struct ask){.host = "a.com", .port = 443, .address = "10.1.1.1"}, &trail);
+    struct sl_decision d =
+        ask_image(&f.image, (struct ask){.host = "a.com", .port = 443, .address = "10.1.1.1"}, &trail);
     CHECK_STR(said(&f, d), "deny address address_special_purpose guard");
     CHECK_EQ(trail.count, 4);
     CHECK_EQ(trail.total, 4);
     static const struct { uint8_t tier, won, excepted, depth, class; uint32_t rule; } want[] = {
-        {SL_TIER_ALLOW, 1, 0, 255, 1, 3}, {SL_TIER_DENY, 0, 1, 1, 2, 2}, {SL_TIER_ALLOW, 0, 0, 0, 0, 1}, {0, 1, 0, 0, 0, 0},
+        {SL_TIER_ALLOW, 1, 0, 255, 1, 3}, {SL_TIER_DENY, 0, 1, 1, 2, 2}, {SL_TIER_ALLOW, 0, 0, 0, 0, 1},
+        {0, 1, 0, 0, 0, 0},
     };
     for (unsigned i = 0; i < 4; i++) {
         const struct sl_trail_step *step = &trail.steps[i];

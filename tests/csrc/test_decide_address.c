@@ -68,7 +68,8 @@ TEST(a_host_allow_still_passes_guard_and_cidr_denies)
     CHECK_STR(ASK(&f, .host = "a.com", .port = 443, .address = "9.9.1.1"), "deny address rule_deny bad");
     CHECK_STR(ASK(&f, .host = "a.com", .port = 443, .address = "9.8.1.1"), "deny address rule_hard_deny worse");
     CHECK_STR(ASK(&f, .host = "a.com", .port = 443, .address = "127.0.0.1"), "deny address address_loopback guard");
-    CHECK_STR(ASK(&f, .host = "a.com", .port = 443, .address = "::ffff:8.8.8.8"), "deny address address_embedded_ipv4 guard");
+    CHECK_STR(ASK(&f, .host = "a.com", .port = 443, .address = "::ffff:8.8.8.8"),
+              "deny address address_embedded_ipv4 guard");
     fixture_free(&f);
 }
 
@@ -188,10 +189,14 @@ TEST(order_own_deny_hard_guard_soft)
     finish(&f);
     CHECK_STR(ASK(&f, .host = "a.com", .address = "10.9.0.1", .port = 1080), "deny address own_address guard");
     CHECK_STR(ASK(&f, .host = "a.com", .address = "10.9.0.1", .port = 1081), "deny address address_denied guard");
-    CHECK_STR(ASK(&f, .host = "a.com", .address = "10.9.0.1", .port = 1080, .audit = 1), "deny address own_address guard");
-    CHECK_STR(ASK(&f, .host = "a.com", .address = "8.8.8.8", .port = 1, .audit = 1), "deny address address_denied guard");
-    CHECK_STR(ASK(&f, .host = "a.com", .address = "10.8.0.1", .port = 1, .audit = 1), "deny address rule_hard_deny hard");
-    CHECK_STR(ASK(&f, .host = "a.com", .address = "172.16.0.1", .port = 1), "deny address address_special_purpose guard");
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "10.9.0.1", .port = 1080, .audit = 1),
+              "deny address own_address guard");
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "8.8.8.8", .port = 1, .audit = 1),
+              "deny address address_denied guard");
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "10.8.0.1", .port = 1, .audit = 1),
+              "deny address rule_hard_deny hard");
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "172.16.0.1", .port = 1),
+              "deny address address_special_purpose guard");
     CHECK_STR(ASK(&f, .host = "a.com", .address = "192.0.2.9", .port = 1), "deny address own_address guard");
     CHECK_STR(ASK(&f, .host = "a.com", .address = "2a00::1", .port = 1080), "deny address own_address guard");
     CHECK_STR(ASK(&f, .host = "a.com", .address = "2a00::1", .port = 1081), "allow name rule_allow host");
@@ -232,7 +237,8 @@ TEST(nat64_judges_the_embedded_address_too)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct sl_decision d = ask(&f, (struct ask){.host = "a.com", .address = rows[i].address, .port = rows[i].port});
-        if (strcmp(said(&f, d), rows[i].want)) CHECK_FAIL("%s: %s, want %s", rows[i].address, said(&f, d), rows[i].want);
+        if (strcmp(said(&f, d), rows[i].want))
+            CHECK_FAIL("%s: %s, want %s", rows[i].address, said(&f, d), rows[i].want);
     }
     CHECK_STR(ASK(&f, .host = "b.com", .address = "64:ff9b::13.0.0.1", .port = 443), "allow address rule_allow net4");
     CHECK_STR(ASK(&f, .host = "b.com", .address = "64:ff9b::14.0.0.1", .port = 443), "deny address no_cidr_rule");
@@ -286,7 +292,8 @@ TEST(a_literal_waits_for_the_inner_name_where_host_rules_exist)
     CHECK_STR(ASK(&f, .address = "8.8.8.8", .port = 8443), "deny address inner_name_missing provisional");
     CHECK_STR(ASK(&f, .address = "8.8.8.8", .port = 9443), "deny address no_rule");
     CHECK_STR(ASK(&f, .address = "9.8.8.8", .port = 443, .namespace_ = "shop"), "deny address rule_deny net");
-    CHECK_STR(ASK(&f, .address = "10.8.8.8", .port = 443, .namespace_ = "shop"), "deny address address_special_purpose guard");
+    CHECK_STR(ASK(&f, .address = "10.8.8.8", .port = 443, .namespace_ = "shop"),
+              "deny address address_special_purpose guard");
     fixture_free(&f);
 }
 

@@ -44,7 +44,8 @@ static void ask_everything(const struct sl_image *image)
         struct sl_trail trail = {.count = 0};
         struct sl_decision d = ask_image(image, questions[i], &trail);
         CHECK(d.verdict <= SL_AUDIT && d.reason < SL_REASON_COUNT && d.phase < SL_PHASE_COUNT);
-        for (uint32_t step = 0; step < trail.count; step++) sl_image_record(image, SL_SEC_RULES, trail.steps[step].rule);
+        for (uint32_t step = 0; step < trail.count; step++)
+            sl_image_record(image, SL_SEC_RULES, trail.steps[step].rule);
     }
 }
 

@@ -103,8 +103,9 @@ TEST(every_byte_is_decided)
         size_t length;
         struct sl_addr address;
         enum sl_name_status status = sl_name_canonical(in, 3, out, &length, &address);
-        int upper = byte >= 'A' && byte <= 'Z', fine = upper || (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') ||
-                                                       byte == '-' || byte == '_' || byte == '.';
+        int upper = byte >= 'A' && byte <= 'Z', fine = upper || (byte >= 'a' && byte <= 'z') ||
+                                                       (byte >= '0' && byte <= '9') || byte == '-' || byte == '_' ||
+                                                       byte == '.';
         CHECK_EQ(status, fine ? SL_NAME_OK : byte < 0x80 ? SL_NAME_BAD_BYTE : SL_NAME_NON_ASCII);
         if (fine) CHECK_EQ((uint8_t)out[1], upper ? byte + 32 : byte);
     }
@@ -174,7 +175,8 @@ TEST(patterns)
         char out[SL_NAME_BUFFER];
         size_t length;
         int wildcard;
-        enum sl_name_status status = sl_name_pattern((const uint8_t *)rows[i].in, strlen(rows[i].in), out, &length, &wildcard);
+        enum sl_name_status status =
+            sl_name_pattern((const uint8_t *)rows[i].in, strlen(rows[i].in), out, &length, &wildcard);
         CHECK_AT(status == rows[i].status, rows[i].in);
         if (status != SL_NAME_OK) continue;
         CHECK_STR(out, rows[i].out);

@@ -1,5 +1,5 @@
-/* Any bytes as an address, as a prefix and as raw address bits: what is read is written and read back the same, and the guard
- * gives a reason and a block that fit. */
+/* Any bytes as an address, as a prefix and as raw address bits: what is read is written and read back the same, and the
+ * guard gives a reason and a block that fit. */
 #include <stdlib.h>
 #include <string.h>
 

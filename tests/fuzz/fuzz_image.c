@@ -1,5 +1,5 @@
-/* Any bytes as edits of a policy image: four bytes of place and four of value, again and again, then a sealed checksum. Opening,
- * validating and asking it must read nothing outside and end; what validate() passes, open() passes too. */
+/* Any bytes as edits of a policy image: four bytes of place and four of value, again and again, then a sealed checksum.
+ * Opening, validating and asking it must read nothing outside and end; what validate() passes, open() passes too. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* Any bytes as a host name and as a policy pattern: the canonical form is one, and canonicalising it again changes nothing. */
+/* Any bytes as a host name and as a policy pattern: the canonical form is one, and canonicalising it again changes
+ * nothing. */
 #include <stdlib.h>
 #include <string.h>
 
