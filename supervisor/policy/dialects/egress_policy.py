@@ -121,7 +121,8 @@ class _Resource:
                 where = f"it is first listed in line {found[selector].line}"
                 self.problems.error(item.place, "duplicate item in `from`", where)
             found.setdefault(selector, item)
-        return tuple(found)
+        # None is left where all were wrong: then no image comes of it, and `to` can still be judged.
+        return tuple(found) or (Selector(namespace=self.namespace),)
 
     def selector(self, item: Node) -> Selector:
         before = len(self.problems.errors)
@@ -162,9 +163,11 @@ class _Resource:
         results: list[tuple[Node, Destination | None]] = []
         seen: dict[object, Node] = {}
         for item in self.filled(node, "matches nothing"):
+            before = len(self.problems.errors)
             try:
                 destination = self.destination(item)
-                self.unique(item, destination, seen)
+                if len(self.problems.errors) == before:  # else defaults stand where something is wrong
+                    self.unique(item, destination, seen)
                 results.append((item, destination))
             except Invalid as wrong:
                 self.problems.add(wrong.problem)
