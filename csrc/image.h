@@ -14,9 +14,9 @@
  *   source  --(PRINCIPALS by hash, SOURCE tries for CIDRs)-->  the few selectors that match it
  *   host    --(EDGES by hash of parent and label)-->  path of name nodes, each with an exact and a wildcard list
  *   address --(DEST tries)-->  path of prefix nodes, each with a list
- *   (lookup.h walks these; source.c and decide.c ask it)
  *   list    = entries sorted by (selector, attachment); for each selector of the source a binary search
  *   attachment = one destination item of one rule: tier, ports, order, excepts
+ * lookup.h does the walks; source.c and decide.c ask it.
  */
 #ifndef SLUICE_IMAGE_H
 #define SLUICE_IMAGE_H
