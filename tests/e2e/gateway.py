@@ -22,6 +22,8 @@ from tests.e2e import wire
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SLUICE: Final = os.environ.get("SLUICE_COMMAND", str(ROOT / ".venv/bin/sluice"))
+# The sanitizer keeps freed memory for a while: figures of memory are not those of the product then.
+INSTRUMENTED: Final = "SLUICE_PRELOAD" in os.environ
 # Generous: it bounds a hang, it is never what a passing test waits for.
 PATIENCE: Final = 30.0
 
