@@ -4,6 +4,7 @@ The message travels over a unix stream socket: GREETING, and by SCM_RIGHTS (unix
 `Report` and, when `ok`, the sealed memfd of the image.
 """
 
+import array
 import os
 import socket
 import subprocess
@@ -83,12 +84,12 @@ def receive_result(sock: socket.socket) -> CompileResult:
     """Waits for the result. Raises CompileCrashed when the other end closes before it came. The caller owns `image`."""
     received: list[int] = []
     try:
-        data, received, flags, _ = socket.recv_fds(sock, len(GREETING), 2, socket.MSG_CMSG_CLOEXEC)
+        data, received, whole = _receive_descriptors(sock)
         while data and len(data) < len(GREETING) and (more := sock.recv(len(GREETING) - len(data))):
             data += more
         if not data:
             raise CompileCrashed("it ended without a result")
-        if data != GREETING or flags & socket.MSG_CTRUNC or not received:
+        if data != GREETING or not whole or not received:
             raise CompileCrashed("its answer is malformed")
         report = _read_report(received[0])
         if report.ok != (len(received) == 2):
@@ -100,6 +101,19 @@ def receive_result(sock: socket.socket) -> CompileResult:
     finally:
         for descriptor in received:
             os.close(descriptor)
+
+
+def _receive_descriptors(sock: socket.socket) -> tuple[bytes, list[int], bool]:
+    """The first bytes, the descriptors that came with them, and whether these are all.
+
+    socket.recv_fds ignores its flags in Python 3.11: the descriptors would be inherited by whatever starts meanwhile.
+    """
+    descriptors = array.array("i")
+    data, messages, flags, _ = sock.recvmsg(len(GREETING), socket.CMSG_SPACE(2 * 4), socket.MSG_CMSG_CLOEXEC)
+    for level, kind, content in messages:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    return data, descriptors.tolist(), not flags & socket.MSG_CTRUNC
 
 
 def _read_report(descriptor: int) -> Report:

@@ -62,6 +62,7 @@ def explain(image: PolicyImage, listeners: Sequence[Listener], question: Questio
     namespace, account = split_workload(question.workload)
     if not namespace and question.identity:
         namespace, account = workload_of(question.identity)
+    audit = _audit(listeners, question.listener)
     try:
         answer = image.explain(
             host=host,
@@ -72,7 +73,7 @@ def explain(image: PolicyImage, listeners: Sequence[Listener], question: Questio
             user=question.user,
             source_ip=question.source,
             address=question.address,
-            audit=_audit(listeners, question.listener),
+            audit=audit,
         )
     except ValueError as wrong:
         raise QuestionError(f"{quote(question.to)}: {wrong}") from None

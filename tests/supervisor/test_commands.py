@@ -1,210 +1,404 @@
-"""`sluice reload`, `drain`, `stats` and `run` as people use them: output and exit codes."""
+"""The commands that need no gateway: check, explain and user, called as a shell would call them."""
 
-import http.client
+import importlib
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
+import click
 import pytest
+from click.testing import CliRunner, Result
 
-from supervisor import demo
-from supervisor.config import load_config
-from supervisor.process import kill_group, python_command, spawn
-from supervisor.segment import COUNTERS
-from tests.supervisor.harness import PATIENCE, ROOT, Greeted, Running, eventually
+from gateway.policy import reason_names
+from supervisor.cli import COMMANDS, asking, main
+from supervisor.cli.verdicts import TURNS, describe
+from supervisor.problems import Problems
+from supervisor.users import load_users, verify_password
+from tests.supervisor.front import HASH, POLICY, write
 
-SAMPLE = ROOT / "supervisor/sample"
-
-
-def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from supervisor.cli import main; main()", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def gateway() -> Iterator[Running]:
-    with Running() as running:
-        yield running
+CONFIG: Final = "policy: {paths: [policy.yaml]}\n"
+NAMESPACED: Final = """\
+---
+apiVersion: sluice.dev/v1alpha1
+kind: EgressPolicy
+metadata: {name: cart, namespace: shop}
+spec:
+  from: [{serviceAccount: cart}]
+  to: [{host: "*.shop.test"}, {cidr: 10.9.0.0/16, ports: [5432]}]
+  action: Allow
+---
+apiVersion: sluice.dev/v1alpha1
+kind: ClusterEgressPolicy
+metadata: {name: bots}
+spec: {action: Audit, from: [{user: bot}], to: [{host: bot.test}]}
+"""
 
 
-def test_stats_for_people_and_programs(gateway: Running) -> None:
-    Greeted(gateway.port).close()
-    shown = command("stats", "-c", str(gateway.path))
-    assert shown.returncode == 0, shown.stderr
-    lines = shown.stdout.splitlines()
-    assert "generation" in lines[0]
-    assert any(line.split()[:1] == ["connections_accepted"] for line in lines)
-    assert sum("ready" in line for line in lines) == 2
-    told = command("stats", "--json", "-c", str(gateway.path))
-    answer = json.loads(told.stdout)
-    assert set(answer) >= {"version", "generation", "workers", "counters"} and "ok" not in answer
-    assert set(answer["counters"]) == set(COUNTERS)
+def sluice(*arguments: str, given: str | bytes = "") -> Result:
+    return CliRunner().invoke(main, arguments, input=given, prog_name="sluice", catch_exceptions=False)
 
 
-def test_stats_watch_goes_on_until_it_is_interrupted(gateway: Running) -> None:
-    watching = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "from supervisor.cli import main; main()",
-            "stats",
-            "--watch",
-            "--json",
-            "-c",
-            str(gateway.path),
-        ],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert watching.stdout is not None
-        for _ in range(2):
-            assert json.loads(watching.stdout.readline())["generation"] >= 1
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(PATIENCE) == 0
-    finally:
-        watching.kill()
-        watching.wait()
-        if watching.stdout is not None:
-            watching.stdout.close()
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a sound configuration, which is the working directory."""
+    write(tmp_path, sluice_yaml=CONFIG, policy_yaml=POLICY + NAMESPACED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("supervisor.config.DEFAULT_PATHS", ("sluice.yaml", str(tmp_path / "etc/sluice.yaml")))
+    return tmp_path
 
 
-def test_reload(gateway: Running) -> None:
-    done = command("reload", "-c", str(gateway.path))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("generation ") and done.stdout.endswith(" is in force\n")
-    told = json.loads(command("reload", "--json", "-c", str(gateway.path)).stdout)
-    assert told["ok"] is True and told["restart_needed"] == []
+# The group.
 
 
-def test_reload_of_a_broken_file_finds_the_gateway_and_prints_where(gateway: Running) -> None:
-    before = gateway.path.read_text()
-    try:
-        gateway.path.write_text(before + "limits: {tunnel: 1}\n")
-        done = command("reload", "-c", str(gateway.path))
-        assert done.returncode == 1 and done.stdout == ""
-        assert f"{gateway.path}:" in done.stderr and "tunnel" in done.stderr
-        assert command("stats", "-c", str(gateway.path)).stdout.count("last reload refused") == 1
-    finally:
-        gateway.path.write_text(before)
-    assert command("reload", "-c", str(gateway.path)).returncode == 0
+def test_help_imports_no_command() -> None:
+    script = "import sys\nfrom supervisor.cli import main\nmain(['--help'], standalone_mode=False)\nprint(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    *lines, modules = said.splitlines()
+    assert all(f"  {name} " in "\n".join(lines) for name in COMMANDS)
+    assert not {module for module, _, _ in COMMANDS.values()} & set(modules.split())
+    assert "gateway.policy" not in modules and "zmq" not in modules
 
 
-def test_reload_that_needs_a_restart_says_so_and_is_fine() -> None:
-    with Running() as running:
-        running.write(workers=4)
-        done = command("reload", "-c", str(running.path))
-        assert done.returncode == 0
-        assert "restart needed for: workers" in done.stdout
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "run"])
+def test_every_command_teaches(name: str) -> None:
+    done = sluice(name, "--help")
+    assert done.exit_code == 0
+    assert done.output.startswith(f"Usage: sluice {name}")
+    assert "Example" in done.output
 
 
-def test_drain() -> None:
-    with Running() as running:
-        done = command("drain", "-c", str(running.path))
-        assert (done.returncode, done.stdout) == (0, "no new connections are accepted; tunnels have 30.0 s to end\n")
-        eventually(lambda: {worker["state"] for worker in running.workers()} == {"stopped"}, "drained")
-        assert "draining" in command("stats", "-c", str(running.path)).stdout.splitlines()[0]
-        again = command("reload", "-c", str(running.path))
-        assert again.returncode == 1 and "draining" in again.stderr
+def test_a_misspelt_command() -> None:
+    done = sluice("chekc")
+    assert done.exit_code == 2
+    assert "did you mean `check`?" in done.output
 
 
-@pytest.mark.parametrize("name", ["stats", "reload", "drain"])
-def test_no_gateway_and_no_configuration(name: str, tmp_path: Path) -> None:
-    (tmp_path / "sluice.yaml").write_text(f'control: {{endpoint: "ipc://{tmp_path}/run/control"}}\n')
-    done = command(name, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "no gateway answers" in done.stderr and "Traceback" not in done.stderr
-    assert command(name, "-c", "no/such.yaml", cwd=tmp_path).returncode == 2
+def test_the_version() -> None:
+    assert sluice("--version").output.startswith("sluice ")
 
 
-def test_run_without_a_configuration(tmp_path: Path) -> None:
-    done = command("run", "-c", "no/such.yaml", cwd=tmp_path)
-    assert done.returncode == 2 and "no/such.yaml" in done.stderr
-    both = command("run", "--demo", "-c", "x.yaml", cwd=tmp_path)
-    assert both.returncode == 2 and "--demo" in both.stderr
+# check
 
 
-def test_run_with_a_broken_configuration(tmp_path: Path) -> None:
-    (tmp_path / "sluice.yaml").write_text("listener: []\n")
-    done = command("run", cwd=tmp_path)
-    assert done.returncode == 1
-    assert f"{tmp_path}/sluice.yaml:1:1" in done.stderr and "listeners" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_check_counts_what_is_sound(folder: Path) -> None:
+    done = sluice("check")
+    assert done.exit_code == 0
+    assert done.stdout == f"{folder}/sluice.yaml: sound (1 file, 3 resources, 4 rules, 3 names, 1 cidr)\n"
+    place = f"{folder}/policy.yaml:20:49"
+    assert done.stderr.startswith(f"warning: {place}: ClusterEgressPolicy bots selects the user `bot`")
 
 
-@pytest.mark.parametrize("name", ["run", "stats", "reload", "drain"])
-def test_help_teaches(name: str) -> None:
-    done = command(name, "--help")
-    assert done.returncode == 0
-    assert "Example" in done.stdout and "Exit codes" in done.stdout
+def test_check_names_every_mistake_and_ends_with_1(folder: Path) -> None:
+    write(folder, policy_yaml=POLICY.replace("Allow", "Alow").replace("443", "70000"))
+    done = sluice("check", "-c", "sluice.yaml")
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"error: {folder}/policy.yaml:6:39: 70000 is out of range: 1 to 65535",
+        f"error: {folder}/policy.yaml:7:11: action: expected one of Allow, Deny, Audit, found the text `Alow` "
+        "(did you mean `Allow`?)",
+        f"{folder}/sluice.yaml: 2 errors",
+    ]
 
 
-def test_the_sample_allows_the_demo_origin() -> None:
-    config = load_config(str(SAMPLE / "sluice.yaml"))
-    assert config.listeners[0].host == "127.0.0.1"
-    assert f"ports: [{demo.PORT}]" in (SAMPLE / "policy.yaml").read_text()
+def test_check_in_json(folder: Path) -> None:
+    report = json.loads(sluice("check", "--json").stdout)
+    assert report["ok"] is True and report["errors"] == [] and report["counts"]["rules"] == 4
+    write(folder, policy_yaml=POLICY.replace("web", "web, x: y"))
+    done = sluice("check", "--json")
+    assert done.exit_code == 1
+    report = json.loads(done.stdout)
+    assert report["ok"] is False and len(report["warnings"]) == 0
+    expected = {"file": f"{folder}/policy.yaml", "line": 3, "column": 23, "message": "unknown key `x`"}
+    assert report["errors"][0] | expected == report["errors"][0]
 
 
-def test_the_demo_origin_answers_and_ends_with_its_starter() -> None:
-    sockets = demo.open_sockets(0)
-    theirs, ours = os.pipe()
-    pid = spawn(
-        python_command("supervisor.demo", "--sockets", str(len(sockets))),
-        [opened.fileno() for opened in sockets],
-        stdin=theirs,
-    )
-    try:
-        os.close(theirs)
-        for opened in sockets:
-            host, port = opened.getsockname()[:2]
-            connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
-            connection.request("GET", "/any")
-            assert connection.getresponse().read() == demo.ANSWER
-            connection.close()
-            opened.close()
-        os.close(ours)
-        assert os.waitpid(pid, 0)[1] == 0
-    except BaseException:
-        kill_group(pid)
-        os.waitpid(pid, 0)
-        raise
+def test_check_without_a_configuration(folder: Path) -> None:
+    (folder / "sluice.yaml").unlink()
+    done = sluice("check")
+    assert done.exit_code == 2
+    assert "no configuration found: sluice.yaml and" in done.stderr
+    done = sluice("check", "-c", "absent\x1b.yaml")
+    assert done.exit_code == 2
+    assert "absent\\x1b.yaml does not exist" in done.stderr
 
 
-def test_the_demo_says_three_things_that_work_as_said() -> None:
-    """On its own ports, so it is one test: where they are taken the gateway says so."""
-    demonstration = subprocess.Popen(
-        [sys.executable, "-c", "from supervisor.cli import main; main()", "run", "--demo"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert demonstration.stdout is not None and demonstration.stderr is not None
-        lines = [demonstration.stdout.readline().strip() for _ in range(4)]
-        if not lines[0]:
-            assert demonstration.wait(PATIENCE) == 1
-            assert re.search(r"in use|another sluice", demonstration.stderr.read())
-            return
-        assert [line.split()[0] for line in lines[1:3]] == ["curl", "curl"]
-        assert " explain " in lines[3]
-        demonstration.send_signal(signal.SIGINT)
-        assert demonstration.wait(PATIENCE) == 0
-    finally:
-        demonstration.kill()
-        demonstration.communicate()
+def test_a_terminal_gets_no_command_from_a_file(folder: Path) -> None:
+    write(folder, policy_yaml=POLICY.replace("Allow", '"\\e[2J\u202e"'))
+    for arguments in (("check",), ("check", "--json"), ("explain", "--to", "a.test:1")):
+        done = sluice(*arguments)
+        assert done.exit_code == 1
+        text = done.stdout + done.stderr
+        assert "\\x1b[2J\\xe2\\x80\\xae" in text.replace("\\\\", "\\")
+        assert text.isascii() and text.replace("\n", "").isprintable()
+
+
+# explain
+
+
+def explained(*arguments: str) -> Mapping[str, Any]:
+    done = sluice("explain", "--json", *arguments)
+    assert done.exit_code == 0, done.output
+    answer: Mapping[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+QUESTIONS: Final = {
+    "anybody": (["--to", "api.example.com:443"], "allow", "rule_allow", "web"),
+    "another port": (["--to", "api.example.com:80"], "deny", "no_rule", None),
+    "an account": (["--from", "shop/cart", "--to", "a.shop.test:1"], "allow", "rule_allow", "cart"),
+    "an account of another namespace": (["--from", "pay/cart", "--to", "a.shop.test:1"], "deny", "no_rule", None),
+    "a namespace alone": (["--from", "shop", "--to", "a.shop.test:1"], "deny", "no_rule", None),
+    "an identity stands for its account": (
+        ["--identity", "spiffe://mesh/ns/shop/sa/cart", "--to", "a.shop.test:1"], "allow", "rule_allow", "cart",
+    ),
+    "an identity of another form stands for none": (
+        ["--identity", "spiffe://mesh/shop/cart", "--to", "a.shop.test:1"], "deny", "no_rule", None,
+    ),
+    "a user": (["--user", "bot", "--to", "bot.test:1"], "audit", "rule_audit", "bots"),
+    "a name whose address decides": (["--from", "shop/cart", "--to", "db.test:5432"], "deny", "needs_address", None),
+    "and with an address": (
+        ["--from", "shop/cart", "--to", "db.test:5432", "--address", "10.9.1.1"], "allow", "rule_allow", "cart",
+    ),
+    "an address": (["--from", "shop/cart", "--to", "10.9.1.1:5432"], "allow", "rule_allow", "cart"),
+    "an IPv6 address": (["--to", "[2001:db8::1]:443"], "deny", "address_special_purpose", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "verdict", "reason", "rule"), QUESTIONS.values(), ids=list(QUESTIONS))
+def test_explain(folder: Path, arguments: list[str], verdict: str, reason: str, rule: str | None) -> None:
+    answer = explained(*arguments)
+    assert (answer["verdict"], answer["reason"]) == (verdict, reason)
+    assert (answer["rule"] and answer["rule"]["name"]) == rule
+    assert set(answer) == {
+        *("verdict", "rule", "phase", "reason", "would_deny", "source", "destination", "trail"),
+    }  # fmt: skip
+
+
+def test_explain_for_people(folder: Path) -> None:
+    source = ("--from", "shop/cart", "--source", "10.1.1.1")
+    done = sluice("explain", *source, "--to", "DB.test:5432", "--address", "10.9.1.1")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        "ALLOW  db.test:5432 at 10.9.1.1",
+        "  source   shop/cart, 10.1.1.1",
+        f"  rule     EgressPolicy shop/cart, item 1 of `to`  {folder}/policy.yaml:14",
+        "  reason   rule_allow (address phase)",
+        "  trail",
+        "    * name     needs_address",
+        "    * address  allow      shop/cart[1]  10.9.0.0/16 for service account shop/cart, port by single  "
+        f"{folder}/policy.yaml:14",
+        "  to turn  deny it: a policy for this source with action: Deny; or take it out of EgressPolicy shop/cart",
+    ]
+
+
+def test_a_listeners_audit_mode(folder: Path) -> None:
+    listeners = "listeners: [{name: a, audit: true}, {name: b, address: '127.0.0.1:2'}]\n"
+    write(folder, sluice_yaml=CONFIG + listeners)
+    to = ("--to", "x.test:1")
+    assert explained(*to, "--listener", "a")["verdict"] == "audit"
+    assert explained(*to, "--listener", "b")["verdict"] == "deny"
+    assert explained(*to)["verdict"] == "deny"
+    done = sluice("explain", *to, "--listener", "c")
+    assert (done.exit_code, done.stderr) == (2, "sluice: no listener `c`: there is a, b\n")
+    write(folder, sluice_yaml=CONFIG + "listeners: [{audit: true}]\n")
+    assert explained(*to)["verdict"] == "audit"
+
+
+BAD_QUESTIONS: Final = {
+    "no destination": ([], "Missing option '--to'"),
+    "no port": (["--to", "a.test"], "`a.test` is not host:port"),
+    "port 0": (["--to", "a.test:0"], "`a.test:0` is not host:port"),
+    "port 65536": (["--to", "a.test:65536"], "`a.test:65536` is not host:port"),
+    "IPv6 without brackets": (["--to", "::1:443"], "IPv6 addresses stand in brackets"),
+    "a name in brackets": (["--to", "[a.test]:443"], "`a.test` is no IP address"),
+    "a URL": (["--to", "https://a.test:443"], "is not host:port"),
+    "not a name": (["--to", "a b:443"], "only letters, digits, '-', '_' and '.' may stand in a name"),
+    "a U-label": (["--to", "b\u00fccher.test:443"], "b\\xc3\\xbccher.test:443`: a byte is not ASCII"),
+    "a pattern": (["--to", "*.test:443"], "may stand in a name"),
+    "no account": (["--to", "a.test:1", "--from", "shop/"], "`shop/` is not namespace/service-account"),
+    "a namespace in capitals": (
+        ["--to", "a.test:1", "--from", "Shop/cart"], "`Shop/cart` is not namespace/service-account",
+    ),
+    "no identity": (["--to", "a.test:1", "--identity", "cart"], "`cart` is no identity such as spiffe://"),
+    "no user": (["--to", "a.test:1", "--user", "a b"], "`a b` is no user name"),
+    "no address": (["--to", "a.test:1", "--source", "10.0.0.256"], "`10.0.0.256` is no IP address"),
+    "a network": (["--to", "a.test:1", "--address", "10.0.0.0/8"], "`10.0.0.0/8` is no IP address"),
+    "an address of an address": (
+        ["--to", "8.8.8.8:1", "--address", "8.8.4.4"], "the destination is an address already",
+    ),
+    "sni": (["--to", "a.test:1", "--sni", "b"], "--sni is not built yet: it would not be looked at"),
+    "method": (["--to", "a.test:1", "--method", "GET"], "--method is not built yet"),
+    "path": (["--to", "a.test:1", "--path", "/"], "--path is not built yet"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "expected"), BAD_QUESTIONS.values(), ids=list(BAD_QUESTIONS))
+def test_a_question_without_sense_ends_with_2(folder: Path, arguments: list[str], expected: str) -> None:
+    done = sluice("explain", *arguments)
+    assert done.exit_code == 2
+    assert expected in done.stderr
+    assert done.stdout == ""
+
+
+def test_explain_of_a_broken_policy_ends_with_1(folder: Path) -> None:
+    write(folder, policy_yaml="kind: x\n")
+    done = sluice("explain", "--to", "a.test:1")
+    assert done.exit_code == 1
+    expected = f"error: {folder}/policy.yaml:1:1: not a Kubernetes manifest: `apiVersion` is missing\n"
+    assert done.stderr == expected
+
+
+def test_live_asks_the_gateway_the_same_question(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offline = explained("--from", "shop/cart", "--source", "10.1.1.1", "--to", "a.shop.test:1")
+    asked: list[object] = []
+
+    def answer(endpoint: str, request: Mapping[str, object], timeout: float = 10.0) -> dict[str, object]:
+        asked.append((endpoint, request))
+        return {"ok": True, **offline}
+
+    monkeypatch.setattr(importlib.import_module("supervisor.cli.explain"), "ask", answer)
+    write(folder, sluice_yaml=CONFIG + f"control: {{endpoint: 'ipc://{folder}/control'}}\n")
+    live = explained("--from", "shop/cart", "--source", "10.1.1.1", "--to", "a.shop.test:1", "--live")
+    assert live == offline
+    question = {"op": "explain", "from": "shop/cart", "source": "10.1.1.1", "to": "a.shop.test:1"}
+    assert asked == [(f"ipc://{folder}/control", question)]
+
+
+def test_live_without_a_gateway_ends_with_1(folder: Path) -> None:
+    write(folder, sluice_yaml=CONFIG + f"control: {{endpoint: 'ipc://{folder}/control'}}\n")
+    done = sluice("explain", "--live", "--to", "a.test:1")
+    assert done.exit_code == 1
+    assert "no gateway answers" in done.stderr
+
+
+def test_every_reason_of_a_decision_says_what_would_turn_it() -> None:
+    to_come = {"inner_name_mismatch", "inner_ech", "unauthorized"}
+    assert set(TURNS) == set(reason_names()) - to_come
+    for reason in reason_names():
+        lines = describe(
+            {
+                "verdict": "deny",
+                "reason": reason,
+                "phase": "name",
+                "would_deny": False,
+                "rule": None,
+                "trail": [],
+                "source": dict.fromkeys(("ip", "namespace", "service_account", "identity", "user")),
+                "destination": {"host": "a.test", "port": 1, "address": None},
+            }
+        )
+        assert (len(lines) == 5) is (reason not in to_come)
+
+
+# user
+
+
+def test_a_user_is_added_listed_and_removed(folder: Path) -> None:
+    write(folder, sluice_yaml=CONFIG + "identity: {users: users.yaml}\n")
+    done = sluice("user", "add", "bot", "--namespace", "shop", "--service-account", "cart", given="hunter2\n")
+    assert (done.exit_code, done.stdout) == (0, f"{folder}/users.yaml: bot added\n")
+    assert sluice("user", "add", "ann", given="pass word").exit_code == 0
+    assert (folder / "users.yaml").stat().st_mode & 0o777 == 0o600
+    problems = Problems()
+    users = {entry.name: entry for entry in load_users(str(folder / "users.yaml"), problems)}
+    assert not problems.errors and not problems.warnings
+    assert verify_password(b"hunter2", users["bot"].hash) and verify_password(b"pass word", users["ann"].hash)
+    done = sluice("user", "list")
+    assert done.stdout == "bot  shop/cart\nann\n"
+    items = json.loads(sluice("user", "list", "--json").stdout)["items"]
+    assert items == [
+        {"name": "bot", "namespace": "shop", "serviceAccount": "cart"},
+        {"name": "ann", "namespace": None, "serviceAccount": None},
+    ]
+    assert sluice("check").exit_code == 0
+    done = sluice("user", "remove", "bot")
+    assert (done.exit_code, done.stdout) == (0, f"{folder}/users.yaml: bot removed\n")
+    assert sluice("user", "list").stdout == "ann\n"
+    assert sluice("user", "remove", "ann").exit_code == 0
+    assert sluice("user", "list").stdout == ""
+    assert [name for name in os.listdir(folder) if name.startswith(".users")] == []
+
+
+def test_a_new_password_keeps_the_identity(folder: Path) -> None:
+    file = ("--file", "u.yaml")
+    sluice("user", "add", "bot", *file, "--namespace", "shop", given="old")
+    done = sluice("user", "add", "bot", *file, given="new")
+    assert done.stdout == f"{folder}/u.yaml: bot has a new password\n"
+    (found,) = load_users("u.yaml", Problems())
+    assert (found.namespace, verify_password(b"new", found.hash)) == ("shop", True)
+    sluice("user", "add", "bot", *file, "--namespace", "pay", "--service-account", "x", given="new")
+    assert sluice("user", "list", *file).stdout == "bot  pay/x\n"
+
+
+BAD_USERS: Final = {
+    "a colon": (["a:b"], "x", 2, "a user name is 1 to 255 printable ASCII characters"),
+    "a blank": (["a b"], "x", 2, "a user name is 1 to 255 printable ASCII characters"),
+    "no password": (["bot"], "", 2, "a password has 1 to 255 bytes"),
+    "an empty line": (["bot"], "\nx\n", 2, "a password has 1 to 255 bytes"),
+    "a long password": (["bot"], "x" * 256, 2, "a password has 1 to 255 bytes"),
+    "a NUL": (["bot"], "a\0b", 2, "none of them NUL"),
+    "an account alone": (["bot", "--service-account", "x"], "x", 2, "--service-account needs --namespace"),
+    "a namespace in capitals": (["bot", "--namespace", "Shop"], "x", 2, "--namespace: expected a namespace"),
+    "no such folder": (["bot", "--file", "none/u.yaml"], "x", 1, "none/u.yaml: No such file or directory"),
+    "no such configuration": (["bot", "-c", "none.yaml"], "x", 2, "none.yaml does not exist"),
+    "a configuration without users": (["bot", "-c", "sluice.yaml"], "x", 1, "sets no identity.users"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "given", "status", "expected"), BAD_USERS.values(), ids=list(BAD_USERS))
+def test_a_user_that_is_refused(folder: Path, arguments: list[str], given: str, status: int, expected: str) -> None:
+    before = sorted(os.listdir(folder))
+    done = sluice("user", "add", *arguments, given=given)
+    assert done.exit_code == status, done.output
+    assert expected in done.stderr
+    assert sorted(os.listdir(folder)) == before
+
+
+def test_a_broken_users_file_stays_as_it_is(folder: Path) -> None:
+    text = f"users:\n  - name: bot\n    hash: {HASH}x$y\n"
+    write(folder, users_yaml=text)
+    for arguments in (("add", "ann"), ("remove", "bot"), ("list",)):
+        done = sluice("user", *arguments, given="x")
+        assert done.exit_code == 1
+        assert "users.yaml:3:11: hash: a hash reads scrypt$N$r$p$salt$key" in done.stderr
+        assert "AAAA" not in done.output
+        assert (folder / "users.yaml").read_text() == text
+
+
+def test_without_a_users_file_there_is_nobody_to_list_or_remove(folder: Path) -> None:
+    for arguments in (("list",), ("remove", "bot")):
+        done = sluice("user", *arguments)
+        assert done.exit_code == 1
+        assert "users.yaml: cannot be read: No such file or directory" in done.stderr
+
+
+def test_a_link_to_the_users_file_stays_one(folder: Path) -> None:
+    (folder / "secret").mkdir()
+    (folder / "secret/u.yaml").write_text("users: []\n")
+    (folder / "users.yaml").symlink_to("secret/u.yaml")
+    sluice("user", "add", "bot", given="x")
+    assert (folder / "users.yaml").is_symlink()
+    assert "bot" in (folder / "secret/u.yaml").read_text()
+
+
+def test_a_password_at_a_terminal_is_asked_for_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    def prompt(text: str, **options: object) -> str:
+        asked.append({"text": text, **options})
+        return "hunter2"
+
+    monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)}))
+    monkeypatch.setattr(click, "prompt", prompt)
+    assert importlib.import_module("supervisor.cli.user")._password("bot") == b"hunter2"
+    assert asked == [{"text": "Password for bot", "hide_input": True, "confirmation_prompt": True}]
+
+
+def test_the_control_endpoint_is_found_in_the_configuration(folder: Path) -> None:
+    write(folder, sluice_yaml="control: {endpoint: 'ipc:///run/x'}\n")
+    assert asking.endpoint_of(None) == "ipc:///run/x"

@@ -1,0 +1,266 @@
+"""The compile process as its parents see it: a result with a sealed image, a refusal, or a crash that is told apart."""
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import pytest
+
+from gateway.policy import PolicyImage
+from supervisor.compilation import (
+    COUNTS,
+    GREETING,
+    CompileCrashed,
+    CompileResult,
+    Report,
+    compile_blocking,
+    receive_result,
+    send_result,
+)
+from supervisor.config import Admin, Config, Gateway, Listener, load_config
+from supervisor.policy import builder
+from supervisor.policy.compiler import own_endpoints
+from supervisor.problems import Problem
+from tests.supervisor.front import HASH, POLICY, compiled, errors, warnings, write
+
+CONFIG: Final = "policy: {paths: [policy.yaml]}\nidentity: {users: users.yaml}\n"
+USERS: Final = f"users: [{{name: bob, hash: {HASH}, identity: {{namespace: shop}}}}]\n"
+REPORT: Final = Report(ok=False, problems=(Problem("a", 1, 2, "wrong"),), warnings=())
+
+
+def descriptors() -> list[str]:
+    return sorted(os.listdir("/proc/self/fd"))
+
+
+def result_of(path: Path) -> CompileResult:
+    result = compile_blocking(str(path))
+    if result.image is not None:
+        os.close(result.image)
+    return result
+
+
+def test_a_sound_configuration_gives_a_sealed_image(tmp_path: Path) -> None:
+    path = write(tmp_path, sluice_yaml=CONFIG, policy_yaml=POLICY, users_yaml=USERS)
+    result = compile_blocking(str(path))
+    assert result.ok and result.problems == () and result.image is not None
+    try:
+        builder.validate(result.image)
+        seals = fcntl.fcntl(result.image, fcntl.F_GET_SEALS)
+        assert seals & fcntl.F_SEAL_WRITE and seals & fcntl.F_SEAL_SHRINK and seals & fcntl.F_SEAL_GROW
+        assert not os.get_inheritable(result.image)
+        image = PolicyImage.from_fd(result.image)
+        assert image.explain(host="api.example.com", port=443)["verdict"] == "allow"
+        assert image.explain(host="api.example.com", port=443, user="bob")["source"]["namespace"] == "shop"
+    finally:
+        os.close(result.image)
+    assert result.users == {"bob": HASH}
+    assert tuple(result.counts) == COUNTS
+    assert result.counts == {
+        **dict.fromkeys(("files", "resources", "rules", "names", "users"), 1), "cidrs": 0, "networks": 0,
+    }  # fmt: skip
+    assert result.seconds > 0
+    assert result.config == load_config(str(path))
+    assert result.config is not None and result.settings == result.config.settings()
+    assert "the hash is weak" in result.warning_lines()[0]
+
+
+def test_a_refused_configuration_says_why_and_gives_no_image(tmp_path: Path) -> None:
+    path = write(tmp_path, sluice_yaml=CONFIG, policy_yaml=POLICY.replace("Allow", "Alow"), users_yaml=USERS)
+    result = compile_blocking(str(path))
+    assert not result.ok and result.image is None
+    assert [line.replace(f"{tmp_path}/", "") for line in result.problem_lines()] == [
+        "policy.yaml:7:11: action: expected one of Allow, Deny, Audit, found the text `Alow` (did you mean `Allow`?)"
+    ]
+    assert result.config == load_config(str(path)), "what else could be read is there all the same"
+
+
+def test_a_configuration_that_is_wrong_itself(tmp_path: Path) -> None:
+    result = result_of(write(tmp_path, sluice_yaml="workers: 0\n"))
+    assert (result.ok, result.config, result.settings, result.image) == (False, None, None, None)
+    assert errors(tmp_path, result) == ["sluice.yaml:1:10: workers: 0 is out of range: 1 to 256"]
+
+
+def test_mistakes_of_all_files_come_in_one_run(tmp_path: Path) -> None:
+    policy = POLICY.replace("api.example.com", "a b") + "---\n" + POLICY.replace("ports", "prots")
+    write(tmp_path, sluice_yaml=CONFIG, policy_yaml=policy, users_yaml="users: [{name: bob}]\n")
+    report, _ = compiled(tmp_path)
+    assert errors(tmp_path, report) == [
+        "policy.yaml:6:14: `a b` is not a host name: only letters, digits, '-', '_' and '.' may stand in a name",
+        "policy.yaml:9:1: duplicate ClusterEgressPolicy web (it is first defined at policy.yaml:1:1)",
+        "policy.yaml:14:31: unknown key `prots` (did you mean `ports`?)",
+        "users.yaml:1:9: `hash` is missing (`sluice user add bob` makes one)",
+    ]
+
+
+MISSING: Final = {
+    "no users file": (
+        "identity:\n  users: nobody.yaml\n",
+        "sluice.yaml:2:10: the users file `nobody.yaml` does not exist (`sluice user add` makes it)",
+    ),
+    "no policy": ("policy:\n  paths: [none]\n", "sluice.yaml:2:11: policy path `none`: No such file or directory"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), MISSING.values(), ids=list(MISSING))
+def test_a_file_that_is_missing_is_named_where_it_is_asked_for(tmp_path: Path, text: str, expected: str) -> None:
+    write(tmp_path, sluice_yaml=text)
+    report, image = compiled(tmp_path)
+    assert image is None
+    assert errors(tmp_path, report) == [expected]
+
+
+def test_warnings_of_every_file_are_told(tmp_path: Path) -> None:
+    text = "admin: {address: '127.0.0.1:1'}\n" + CONFIG
+    write(tmp_path, sluice_yaml=text, policy_yaml=POLICY, users_yaml="users: []\n")
+    report, image = compiled(tmp_path)
+    assert image is not None
+    os.close(image)
+    expected = ["sluice.yaml:1:18: the admin endpoint is not built yet: nothing listens there"]
+    assert warnings(tmp_path, report) == expected
+
+
+def test_a_missing_sluice_yaml_is_a_refusal(tmp_path: Path) -> None:
+    result = result_of(tmp_path / "sluice.yaml")
+    assert errors(tmp_path, result) == ["sluice.yaml: cannot be read: No such file or directory"]
+
+
+def test_no_descriptor_is_left(tmp_path: Path) -> None:
+    good = write(tmp_path, sluice_yaml=CONFIG, policy_yaml=POLICY, users_yaml=USERS)
+    result_of(good)
+    before = descriptors()
+    result_of(good)
+    result_of(tmp_path / "none.yaml")
+    for _ in range(3):
+        image = compiled(tmp_path)[1]
+        assert image is not None
+        os.close(image)
+    write(tmp_path, policy_yaml=POLICY.replace("api.example.com", "a b"))
+    compiled(tmp_path)
+    assert descriptors() == before
+
+
+def test_the_process_ends_with_0_and_lowers_its_priority(tmp_path: Path) -> None:
+    path = write(tmp_path, sluice_yaml="{}")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        script = (
+            "import os, sys, supervisor.compile as c\n"
+            f"sys.argv = ['x', '--config', {str(path)!r}, '--result-fd', '{theirs.fileno()}']\n"
+            "status = c.main(); print(os.getpriority(os.PRIO_PROCESS, 0)); sys.exit(status)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], pass_fds=[theirs.fileno()], capture_output=True, text=True, check=True
+        )
+        assert int(done.stdout) >= 10
+        theirs.close()
+        result = receive_result(ours)
+    assert result.ok and result.image is not None
+    os.close(result.image)
+
+
+def crash(monkeypatch: pytest.MonkeyPatch, script: str) -> str:
+    """What compile_blocking says when the process runs `script` instead."""
+    real = subprocess.Popen
+
+    def popen(command: list[str], **options: object) -> "subprocess.Popen[bytes]":
+        return real([sys.executable, "-c", script, *command[3:]], **options)  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    before = descriptors()
+    with pytest.raises(CompileCrashed) as caught:
+        compile_blocking("sluice.yaml")
+    assert descriptors() == before
+    return str(caught.value)
+
+
+SEND: Final = "import socket, sys; s = socket.socket(fileno=int(sys.argv[-1]));"
+CRASHES: Final = {
+    "it exits": ("import sys; sys.exit(3)", "it ended without a result, exit status 3"),
+    "it is killed": (
+        "import os; os.kill(os.getpid(), 9)", "it ended without a result, signal 9 (out of memory?)",
+    ),
+    "it fails at import": ("raise ImportError", "it ended without a result, exit status 1"),
+    "it babbles": (SEND + "s.send(b'x' * 16)", "its answer is malformed, exit status 0"),
+    "it greets and sends nothing": (SEND + f"s.send({GREETING!r})", "its answer is malformed, exit status 0"),
+    "it sends half a greeting": (SEND + f"s.send({GREETING[:5]!r})", "its answer is malformed, exit status 0"),
+    "it sends rubbish": (
+        SEND + f"import tempfile; f = tempfile.TemporaryFile(); f.write(b'x'); f.flush();"
+        f"socket.send_fds(s, [{GREETING!r}], [f.fileno()])",
+        "its answer cannot be read: ",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("script", "expected"), CRASHES.values(), ids=list(CRASHES))
+def test_a_crash_is_told_apart_from_a_refusal(monkeypatch: pytest.MonkeyPatch, script: str, expected: str) -> None:
+    said = crash(monkeypatch, script)
+    assert said.startswith("the compile process failed: ")
+    assert expected in said
+
+
+def test_a_report_and_an_image_must_fit_together() -> None:
+    for report, image in ((msgspec.structs.replace(REPORT, ok=True), None), (REPORT, os.memfd_create("x"))):
+        before = descriptors()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            send_result(theirs, report, image)
+            with pytest.raises(CompileCrashed, match="do not fit together"):
+                receive_result(ours)
+        assert descriptors() == before
+        if image is not None:
+            os.close(image)
+
+
+def test_a_greeting_may_come_in_pieces() -> None:
+    ours, theirs = socket.socketpair()
+    report = os.memfd_create("report")
+    os.write(report, msgspec.msgpack.encode(REPORT))
+    with ours, theirs:
+        socket.send_fds(theirs, [GREETING[:3]], [report])
+        timer = threading.Timer(0.05, theirs.send, (GREETING[3:],))
+        timer.start()
+        result = receive_result(ours)
+        timer.join()
+    os.close(report)
+    assert result.problem_lines() == ["a:1:2: wrong"]
+
+
+# What the gateway itself listens on.
+
+
+def test_a_bound_address_is_own_and_so_are_the_unspecified_ones(tmp_path: Path) -> None:
+    config = Config(path="", control="", listeners=(Listener(host="192.0.2.7", port=81),), admin=Admin(port=82))
+    unspecified = ("0.0.0.0/32", "::ffff:0.0.0.0/128", "::/128")
+    assert set(own_endpoints(config)) == {
+        *((block, 81) for block in ("192.0.2.7/32", "::ffff:192.0.2.7/128", *unspecified)),
+        *((block, 82) for block in ("127.0.0.1/32", "::ffff:127.0.0.1/128", *unspecified)),
+    }
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_wildcard_is_every_address_of_the_machine(tmp_path: Path, host: str) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/fib_trie").write_text("     |-- 192.0.2.7\n        /32 host LOCAL\n")
+    (tmp_path / "net/if_inet6").write_text("20010db8000000000000000000000001 02 40 00 80 eth0\n")
+    config = Config(path="", control="", listeners=(Listener(host=host, port=81),))
+    found = {block for block, port in own_endpoints(config, str(tmp_path)) if port == 81}
+    assert {"127.0.0.0/8", "::ffff:127.0.0.0/104", "::1/128", "192.0.2.7/32", "2001:db8::1/128"} <= found
+
+
+def test_service_addresses_count_at_every_listeners_port() -> None:
+    config = Config(
+        path="",
+        control="",
+        listeners=(Listener(port=81), Listener(port=82)),
+        gateway=Gateway(service_addresses=("10.96.0.1", "fd00::1")),
+        metrics=("192.0.2.9", 83),
+    )
+    found = set(own_endpoints(config))
+    assert {("10.96.0.1/32", 81), ("10.96.0.1/32", 82), ("fd00::1/128", 81), ("192.0.2.9/32", 83)} <= found
+    assert ("10.96.0.1/32", 83) not in found
