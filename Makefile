@@ -20,6 +20,8 @@ ASAN := build/asan
 # One Python process holds many instrumented modules: the sanitizer's runtime has to be there first. Python's own arenas
 # stay in use at exit, so leaks are the business of the C unit tests.
 ASAN_ENV = ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+RUNTIMES = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
+ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON))
 
 .PHONY: help run test test-full build lint asan fuzz bench clean packages-build packages-test packages-fuzz requirements
 
@@ -39,25 +41,27 @@ test-full: build packages-test ## every test
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q $(PYTEST)
 
-lint: build ## ruff, mypy --strict, cython-lint and the strict C warnings
+lint: build ## ruff, mypy --strict, cython-lint, and C with all warnings as errors
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/cython-lint $(filter %.pyx %.pxd,$(COMPILED))
 	$(MAKE) -j $(JOBS) -C tests/csrc all
+	$(MAKE) -C bench
 
 asan: build packages-test ## the gateway's own and the end-to-end tests on extensions built with ASan and UBSan
 	deploy/copy_tree.sh $(ASAN)
 	cd $(ASAN) && SLUICE_SANITIZE=address,undefined $(abspath $(PYTHON)) setup.py -q build_ext --inplace --parallel $(JOBS)
-	cd $(ASAN) && $(ASAN_ENV) LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	    PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON)) -m pytest -q -m "not full" tests/gateway
-	cd $(ASAN) && $(ASAN_ENV) SLUICE_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	    SLUICE_COMMAND=$(abspath $(VENV))/bin/sluice $(abspath $(PYTHON)) -m pytest -q -m "not full" tests/e2e
+	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) tests/fuzz/fuzz_codecs.py --count 20000
+	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) -m pytest -q -m "not full" tests/gateway
+	cd $(ASAN) && $(ASAN_ENV) SLUICE_PRELOAD="$(RUNTIMES)" SLUICE_COMMAND=$(abspath $(VENV))/bin/sluice \
+	    $(abspath $(PYTHON)) -m pytest -q -m "not full" tests/e2e
 
-fuzz: packages-build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each
+fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, and the codecs
 	$(MAKE) -C tests/csrc fuzz SECONDS=$(SECONDS)
+	$(PYTHON) tests/fuzz/fuzz_codecs.py --count 50000
 
 bench: build packages-test ## load through the gateway and past it, side by side; results go to bench/results/
-	$(PYTHON) bench/run.py
+	$(PYTHON) -m bench.run
 
 requirements: build ## renews deploy/requirements.txt: the container's Python packages, pinned by version and hash
 	$(PYTHON) deploy/requirements.py > deploy/requirements.txt.new
