@@ -44,7 +44,7 @@ test-full: build packages-test ## every test
 lint: build ## ruff, mypy --strict, cython-lint, and C with all warnings as errors
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/cython-lint $(filter %.pyx %.pxd,$(COMPILED))
+	PATH="$(abspath $(VENV))/bin:$$PATH" cython-lint $(filter %.pyx %.pxd,$(COMPILED))
 	$(MAKE) -j $(JOBS) -C tests/csrc all
 	$(MAKE) -C bench
 

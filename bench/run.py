@@ -3,8 +3,8 @@
     python -m bench.run [--rounds N] [--seconds S] [--only WORKLOAD]
 
 Each round runs every workload directly, over SOCKS5 and over HTTP CONNECT, one after the other on the same cores, so
-that whatever else the machine does falls on all alike. Cost is the CPU time of the gateway's whole process tree, by unit
-of work; policy, access log and the inner check are in their default state. Medians go to bench/results/.
+that whatever else the machine does falls on all alike. Cost is the CPU time of the gateway's whole process tree, by
+unit of work; policy, access log and the inner check are in their default state. Medians go to bench/results/.
 """
 
 import argparse
@@ -29,7 +29,7 @@ Figures = dict[str, float]
 
 
 class Workload(NamedTuple):
-    """Arguments of the load generator; a unit of work: its name, the field of the answer that counts it, and how many."""
+    """Arguments of the load generator; a unit of work: its name, the field that counts it, and of what size."""
 
     arguments: tuple[str, ...]
     unit: str
