@@ -111,7 +111,7 @@ class Admin(msgspec.Struct, frozen=True):
 
 
 class Logs(msgspec.Struct, frozen=True):
-    """`access` is "stdout", "stderr", "off" or an absolute path; `interval` in seconds."""
+    """`access` is "stdout", "stderr", "off" or an absolute path; `interval` in seconds, 0 = no such lines."""
 
     level: Level = "info"
     access: str = "stdout"
@@ -163,6 +163,8 @@ class Config(msgspec.Struct, frozen=True):
                 cache_entries=self.dns.cache_entries,
             ),
             access_log=self.logs.access != "off",
+            log_interval=self.logs.interval,
+            drain=self.drain,
         )
 
 

@@ -25,6 +25,7 @@ from supervisor.config import (
     Policy,
     Protocol,
 )
+from supervisor.host_port import dns_server, endpoint, overlap
 from supervisor.node import Fields, Node, attempt
 from supervisor.problems import Invalid, Place, Problems, quote
 from supervisor.words import namespace_name, object_name
@@ -264,7 +265,7 @@ class _Reader:
             return ()
         if isinstance(node.value, str):
             raise node.unexpected("`system` or a list of servers")
-        return tuple(_server(item) for item in node.filled())
+        return tuple(dns_server(item) for item in node.filled())
 
     # how much, and the rest
 
@@ -324,62 +325,13 @@ class _Reader:
         return Logs(
             level=fields.read("level", lambda n: n.choice(*LEVELS), "info"),
             access=fields.read("access", self.access, "stdout"),
-            interval=fields.read("interval", partial(Node.duration, low=1.0), 60.0),
+            interval=fields.read("interval", partial(Node.duration, low=0.0), 60.0),
         )
 
     def access(self, node: Node) -> str:
         if node.plain and node.value in ("false", "False", "no"):
             raise node.unexpected("stdout, stderr, off or a path", "write off")
         return node.text() if node.value in ("stdout", "stderr", "off") else self.file(node)
-
-
-def endpoint(node: Node) -> tuple[str, int]:
-    """`127.0.0.1:1080` or `[::1]:1080` as (canonical host, port). Raises Invalid."""
-    expected = "an address such as 127.0.0.1:1080 or [::]:1080"
-    text = node.text()
-    found = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*)):([0-9]+)", text)
-    if not found:
-        if text.count(":") > 1:
-            raise node.unexpected(expected, "IPv6 addresses stand in brackets: [::1]:1080")
-        raise node.unexpected(expected, "a port is missing" if ":" not in text and node.plain else "")
-    host, port = found[1] if found[1] is not None else found[2], found[3]
-    if not (len(port) <= 5 and not port.startswith("0") and 1 <= int(port) <= 65535):
-        raise node.invalid(f"{quote(port)} is no port: 1 to 65535")
-    try:
-        address = ipaddress.ip_address(host)
-        if "%" in host or (address.version == 6) != (found[1] is not None):
-            raise ValueError(host)
-    except ValueError:
-        if host in ("", "*"):
-            raise node.unexpected(expected, f"for every address write 0.0.0.0:{port} or [::]:{port}") from None
-        hint = "names are not looked up here: write the IP address"
-        hint = f"write 127.0.0.1:{port}" if host == "localhost" else hint
-        raise node.unexpected(expected, hint) from None
-    return str(address), int(port)
-
-
-def overlap(one: tuple[str, int], other: tuple[str, int]) -> bool:
-    """Whether two endpoints would want the same socket; `::` is dual-stack and takes IPv4 too."""
-    if one[1] != other[1]:
-        return False
-    if one[0] == other[0] or "::" in (one[0], other[0]):
-        return True
-    return "0.0.0.0" in (one[0], other[0]) and ":" not in one[0] + other[0]
-
-
-def _server(node: Node) -> str:
-    text = node.text()
-    try:
-        return str(ipaddress.ip_address(text)) if "%" not in text else _bad_server(node)
-    except ValueError:
-        if re.search(r":[0-9]+$", text):
-            host, port = endpoint(node)
-            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return _bad_server(node)
-
-
-def _bad_server(node: Node) -> str:
-    raise node.unexpected("an IP address, with or without a port: 10.0.0.10, 10.0.0.10:53 or [2001:db8::10]:53")
 
 
 def _workers(node: Node) -> int:

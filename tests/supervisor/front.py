@@ -3,11 +3,15 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from click.testing import CliRunner, Result
+
+from supervisor.cli import main
 from supervisor.compilation import CompileResult, Report
 from supervisor.compile import compile_config
 from supervisor.config import Config, load_config
 from supervisor.problems import Problems, render
 
+CONFIG = "policy: {paths: [policy.yaml]}\n"
 POLICY = """\
 apiVersion: sluice.dev/v1alpha1
 kind: ClusterEgressPolicy
@@ -17,6 +21,9 @@ spec:
     - {host: api.example.com, ports: [443]}
   action: Allow
 """
+ALLOW = "action: Allow\n"  # lines of a spec
+DENY = "action: Deny\n"
+OK_TO = "to: [{host: a.test}]\n"
 HASH = "scrypt$1024$8$1$AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 
@@ -59,3 +66,17 @@ def warnings(folder: Path, result: Report | CompileResult) -> list[str]:
 def without(folder: Path, lines: Iterable[str]) -> list[str]:
     """Lines with the folder's path taken out."""
     return [line.replace(f"{folder}/", "") for line in lines]
+
+
+def sluice(*arguments: str, given: str = "") -> Result:
+    """The command, with `given` on its standard input."""
+    return CliRunner().invoke(main, arguments, input=given, prog_name="sluice", catch_exceptions=False)
+
+
+def manifest(spec: str, name: str = "p", namespace: str = "", kind: str = "") -> str:
+    """A manifest whose `spec` stands in line 4, indented by two."""
+    space = f", namespace: {namespace}" if namespace else ""
+    kind = kind or ("EgressPolicy" if namespace else "ClusterEgressPolicy")
+    return f"apiVersion: sluice.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}{space}}}\nspec:\n" + "".join(
+        f"  {line}\n" for line in spec.splitlines()
+    )

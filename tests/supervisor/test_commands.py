@@ -1,26 +1,20 @@
-"""The commands that need no gateway: check, explain and user, called as a shell would call them."""
+"""The commands that need no gateway: check and explain, called as a shell would call them."""
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import click
 import pytest
-from click.testing import CliRunner, Result
 
 from gateway.policy import reason_names
-from supervisor.cli import COMMANDS, asking, main
+from supervisor.cli import COMMANDS, asking
 from supervisor.cli.verdicts import TURNS, describe
-from supervisor.problems import Problems
-from supervisor.users import load_users, verify_password
-from tests.supervisor.front import HASH, POLICY, write
+from tests.supervisor.front import CONFIG, POLICY, sluice, write
 
-CONFIG: Final = "policy: {paths: [policy.yaml]}\n"
 NAMESPACED: Final = """\
 ---
 apiVersion: sluice.dev/v1alpha1
@@ -36,10 +30,6 @@ kind: ClusterEgressPolicy
 metadata: {name: bots}
 spec: {action: Audit, from: [{user: bot}], to: [{host: bot.test}]}
 """
-
-
-def sluice(*arguments: str, given: str | bytes = "") -> Result:
-    return CliRunner().invoke(main, arguments, input=given, prog_name="sluice", catch_exceptions=False)
 
 
 @pytest.fixture
@@ -293,110 +283,6 @@ def test_every_reason_of_a_decision_says_what_would_turn_it() -> None:
             }
         )
         assert (len(lines) == 5) is (reason not in to_come)
-
-
-# user
-
-
-def test_a_user_is_added_listed_and_removed(folder: Path) -> None:
-    write(folder, sluice_yaml=CONFIG + "identity: {users: users.yaml}\n")
-    done = sluice("user", "add", "bot", "--namespace", "shop", "--service-account", "cart", given="hunter2\n")
-    assert (done.exit_code, done.stdout) == (0, f"{folder}/users.yaml: bot added\n")
-    assert sluice("user", "add", "ann", given="pass word").exit_code == 0
-    assert (folder / "users.yaml").stat().st_mode & 0o777 == 0o600
-    problems = Problems()
-    users = {entry.name: entry for entry in load_users(str(folder / "users.yaml"), problems)}
-    assert not problems.errors and not problems.warnings
-    assert verify_password(b"hunter2", users["bot"].hash) and verify_password(b"pass word", users["ann"].hash)
-    done = sluice("user", "list")
-    assert done.stdout == "bot  shop/cart\nann\n"
-    items = json.loads(sluice("user", "list", "--json").stdout)["items"]
-    assert items == [
-        {"name": "bot", "namespace": "shop", "serviceAccount": "cart"},
-        {"name": "ann", "namespace": None, "serviceAccount": None},
-    ]
-    assert sluice("check").exit_code == 0
-    done = sluice("user", "remove", "bot")
-    assert (done.exit_code, done.stdout) == (0, f"{folder}/users.yaml: bot removed\n")
-    assert sluice("user", "list").stdout == "ann\n"
-    assert sluice("user", "remove", "ann").exit_code == 0
-    assert sluice("user", "list").stdout == ""
-    assert [name for name in os.listdir(folder) if name.startswith(".users")] == []
-
-
-def test_a_new_password_keeps_the_identity(folder: Path) -> None:
-    file = ("--file", "u.yaml")
-    sluice("user", "add", "bot", *file, "--namespace", "shop", given="old")
-    done = sluice("user", "add", "bot", *file, given="new")
-    assert done.stdout == f"{folder}/u.yaml: bot has a new password\n"
-    (found,) = load_users("u.yaml", Problems())
-    assert (found.namespace, verify_password(b"new", found.hash)) == ("shop", True)
-    sluice("user", "add", "bot", *file, "--namespace", "pay", "--service-account", "x", given="new")
-    assert sluice("user", "list", *file).stdout == "bot  pay/x\n"
-
-
-BAD_USERS: Final = {
-    "a colon": (["a:b"], "x", 2, "a user name is 1 to 255 printable ASCII characters"),
-    "a blank": (["a b"], "x", 2, "a user name is 1 to 255 printable ASCII characters"),
-    "no password": (["bot"], "", 2, "a password has 1 to 255 bytes"),
-    "an empty line": (["bot"], "\nx\n", 2, "a password has 1 to 255 bytes"),
-    "a long password": (["bot"], "x" * 256, 2, "a password has 1 to 255 bytes"),
-    "a NUL": (["bot"], "a\0b", 2, "none of them NUL"),
-    "an account alone": (["bot", "--service-account", "x"], "x", 2, "--service-account needs --namespace"),
-    "a namespace in capitals": (["bot", "--namespace", "Shop"], "x", 2, "--namespace: expected a namespace"),
-    "no such folder": (["bot", "--file", "none/u.yaml"], "x", 1, "none/u.yaml: No such file or directory"),
-    "no such configuration": (["bot", "-c", "none.yaml"], "x", 2, "none.yaml does not exist"),
-    "a configuration without users": (["bot", "-c", "sluice.yaml"], "x", 1, "sets no identity.users"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "given", "status", "expected"), BAD_USERS.values(), ids=list(BAD_USERS))
-def test_a_user_that_is_refused(folder: Path, arguments: list[str], given: str, status: int, expected: str) -> None:
-    before = sorted(os.listdir(folder))
-    done = sluice("user", "add", *arguments, given=given)
-    assert done.exit_code == status, done.output
-    assert expected in done.stderr
-    assert sorted(os.listdir(folder)) == before
-
-
-def test_a_broken_users_file_stays_as_it_is(folder: Path) -> None:
-    text = f"users:\n  - name: bot\n    hash: {HASH}x$y\n"
-    write(folder, users_yaml=text)
-    for arguments in (("add", "ann"), ("remove", "bot"), ("list",)):
-        done = sluice("user", *arguments, given="x")
-        assert done.exit_code == 1
-        assert "users.yaml:3:11: hash: a hash reads scrypt$N$r$p$salt$key" in done.stderr
-        assert "AAAA" not in done.output
-        assert (folder / "users.yaml").read_text() == text
-
-
-def test_without_a_users_file_there_is_nobody_to_list_or_remove(folder: Path) -> None:
-    for arguments in (("list",), ("remove", "bot")):
-        done = sluice("user", *arguments)
-        assert done.exit_code == 1
-        assert "users.yaml: cannot be read: No such file or directory" in done.stderr
-
-
-def test_a_link_to_the_users_file_stays_one(folder: Path) -> None:
-    (folder / "secret").mkdir()
-    (folder / "secret/u.yaml").write_text("users: []\n")
-    (folder / "users.yaml").symlink_to("secret/u.yaml")
-    sluice("user", "add", "bot", given="x")
-    assert (folder / "users.yaml").is_symlink()
-    assert "bot" in (folder / "secret/u.yaml").read_text()
-
-
-def test_a_password_at_a_terminal_is_asked_for_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, object]] = []
-
-    def prompt(text: str, **options: object) -> str:
-        asked.append({"text": text, **options})
-        return "hunter2"
-
-    monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)}))
-    monkeypatch.setattr(click, "prompt", prompt)
-    assert importlib.import_module("supervisor.cli.user")._password("bot") == b"hunter2"
-    assert asked == [{"text": "Password for bot", "hide_input": True, "confirmation_prompt": True}]
 
 
 def test_the_control_endpoint_is_found_in_the_configuration(folder: Path) -> None:

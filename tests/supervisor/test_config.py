@@ -104,6 +104,7 @@ def test_settings_carry_what_a_worker_needs(tmp_path: Path) -> None:
     assert settings["limits"]["idle_timeout"] == 7200.0
     assert settings["dns"]["servers"] == ["10.0.0.10", "10.0.0.11:5353", "[fd00::a]:53"]
     assert settings["access_log"] is True
+    assert (settings["log_interval"], settings["drain"]) == (300.0, 0.0)
     assert read(tmp_path, "logs: {access: off}").settings()["access_log"] is False
 
 
