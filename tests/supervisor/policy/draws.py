@@ -3,7 +3,8 @@
 from random import Random
 from typing import Any, Final
 
-from tests.supervisor.policy.evaluator import Manifest, Question, World
+from tests.supervisor.policy.evaluator import Question
+from tests.supervisor.policy.matching import Manifest, World
 
 NAMES: Final = (
     "example.test", "a.example.test", "x.a.example.test", "y.x.a.example.test", "other.test", "xexample.test", "test",

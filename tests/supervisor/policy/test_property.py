@@ -13,9 +13,10 @@ from typing import Any, Final
 import pytest
 
 from supervisor.policy import builder, model
-from tests.supervisor.policy import evaluator
+from tests.supervisor.policy import evaluator, matching
 from tests.supervisor.policy.draws import draw_question, draw_world
-from tests.supervisor.policy.evaluator import Answer, Evaluator, Question, World
+from tests.supervisor.policy.evaluator import Answer, Evaluator, Question
+from tests.supervisor.policy.matching import World
 from tests.supervisor.policy.worlds import ask, compile_world
 
 QUESTIONS: Final = 50  # a world
@@ -120,13 +121,13 @@ def _built_by(kind: type) -> Callable[[pytest.MonkeyPatch], None]:
 
 
 def _longest_suffix_ignored(patch: pytest.MonkeyPatch) -> None:
-    right = evaluator.pattern_depth
+    right = matching.pattern_depth
 
     def flat(pattern: str, name: str) -> int | None:
         depth = right(pattern, name)
-        return depth if depth is None or depth == evaluator.EXACT else 0
+        return depth if depth is None or depth == matching.EXACT else 0
 
-    patch.setattr(evaluator, "pattern_depth", flat)
+    patch.setattr(matching, "pattern_depth", flat)
 
 
 def _deny_below_allow(patch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from supervisor.policy.loader import load_policy
 from supervisor.problems import Place, Problems
 from supervisor.users import User
 from tests.supervisor.policy.draws import LISTENERS
-from tests.supervisor.policy.evaluator import Answer, Question, World
+from tests.supervisor.policy.evaluator import Answer, Question
+from tests.supervisor.policy.matching import World
 
 
 def compile_world(world: World, folder: Path) -> PolicyImage:

@@ -1,0 +1,171 @@
+"""What matches what, the slow way: names as texts, networks by `ipaddress`, every item of every manifest as written."""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+Manifest = dict[str, Any]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+EXACT: Final = 1000
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that decisions depend on. Lists are files by name; users map to (namespace, service account)."""
+
+    manifests: Sequence[Manifest]
+    lists: dict[str, str] = field(default_factory=dict)
+    users: dict[str, tuple[str, str]] = field(default_factory=dict)
+    networks: Sequence[tuple[str, str, str]] = ()
+    allow: Sequence[str] = ()
+    deny: Sequence[str] = ()
+    own: Sequence[tuple[str, int]] = ()
+    passthrough: bool = False
+    audit: bool = False
+
+
+@dataclass(frozen=True)
+class Who:
+    """A source with its identity found."""
+
+    namespace: str
+    account: str
+    identity: str
+    user: str
+    address: Address | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of `to` of one manifest."""
+
+    manifest: Manifest
+    index: int
+    to: dict[str, Any]
+    tier: str
+    order: tuple[Any, ...]
+
+    @property
+    def namespace(self) -> str:
+        return str(self.manifest["metadata"].get("namespace", ""))
+
+    @property
+    def rule(self) -> tuple[str, str, str, int]:
+        kind = "EgressPolicy" if self.namespace else "ClusterEgressPolicy"
+        return kind, self.namespace, self.manifest["metadata"]["name"], self.index
+
+
+@dataclass(frozen=True)
+class Match:
+    """An item that matches, and how well: bigger is better, except `order`."""
+
+    item: Item
+    depth: int
+    port: int
+    rank: tuple[int, int]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return self.depth, self.port, self.rank
+
+
+def items_of(manifest: Manifest) -> list[Item]:
+    """The items of `to`, with the order that decides between equals."""
+    spec, metadata = manifest["spec"], manifest["metadata"]
+    tier = {"Allow": "allow", "Deny": "deny", "Audit": "audit"}[spec["action"]]
+    tier = "hard_deny" if spec.get("hard") else tier
+    created = metadata.get("creationTimestamp")
+    name = f"{metadata.get('namespace', '')}/{metadata['name']}"
+    # Drawn timestamps are all in one form and one zone, so their texts sort as they do; absent ones come last.
+    order = ((created is None, created or ""), name)
+    return [Item(manifest, index, to, tier, (*order, index)) for index, to in enumerate(spec["to"])]
+
+
+def holds(network: Network, address: Address) -> bool:
+    return network.version == address.version and address in network
+
+
+def inside(inner: Any, outer: Any) -> bool:
+    return bool(inner.version == outer.version and inner.subnet_of(outer))
+
+
+def pattern_depth(pattern: str, name: str) -> int | None:
+    """How much of a name a pattern spells out; None = it does not match."""
+    if pattern == "*":
+        return 0
+    if not pattern.startswith("*."):
+        return EXACT if pattern == name else None
+    suffix = pattern[2:]
+    return len(suffix.split(".")) if name.endswith("." + suffix) else None
+
+
+def name_depth(item: Item, name: str, world: World) -> int | None:
+    patterns = [item.to["host"]] if "host" in item.to else []
+    if "hostsFrom" in item.to:
+        lines = (line.partition("#")[0].strip() for line in world.lists[item.to["hostsFrom"]].splitlines())
+        patterns = [line for line in lines if line]
+    depths = [depth for pattern in patterns if (depth := pattern_depth(pattern, name)) is not None]
+    if not depths or ("host" in item.to and is_excepted(item, lambda text: pattern_depth(text, name) is not None)):
+        return None
+    return max(depths)
+
+
+def address_depth(item: Item, text: str, world: World) -> int | None:
+    del world
+    if "cidr" not in item.to:
+        return None
+    address, network = ipaddress.ip_address(text), ipaddress.ip_network(item.to["cidr"])
+    if not holds(network, address) or is_excepted(item, lambda cidr: holds(ipaddress.ip_network(cidr), address)):
+        return None
+    return network.prefixlen
+
+
+def is_excepted(item: Item, matches: Any) -> bool:
+    return any(matches(text) for text in item.to.get("except", ()))
+
+
+def port_class(ports: list[int | str] | None, port: int) -> int | None:
+    """2 = as a single port, 1 = in a range, 0 = any; None = not at all."""
+    if ports is None:
+        return 0
+    best = None
+    for item in ports:
+        low, _, high = str(item).partition("-")
+        if int(low) <= port <= int(high or low):
+            best = max(best or 0, 1 if high else 2)
+    return best
+
+
+def best_rank(item: Item, who: Who) -> tuple[int, int] | None:
+    """How narrowly the item's manifest selects the source; None = not at all."""
+    selectors = item.manifest["spec"].get("from", [{}])
+    ranks = [rank for selector in selectors if (rank := selector_rank(selector, item.namespace, who)) is not None]
+    return max(ranks, default=None)
+
+
+def selector_rank(selector: dict[str, str], namespace: str, who: Who) -> tuple[int, int] | None:
+    space = selector.get("namespace", namespace)
+    wanted = {
+        "namespace": (space, who.namespace),
+        "account": (selector.get("serviceAccount", ""), who.account),
+        "identity": (selector.get("identity", ""), who.identity),
+        "user": (selector.get("user", ""), who.user),
+    }
+    if any(want and want != have for want, have in wanted.values()):
+        return None
+    length = 0
+    if cidr := selector.get("cidr"):
+        network = ipaddress.ip_network(cidr)
+        if who.address is None or not holds(network, who.address):
+            return None
+        length = 1 + network.prefixlen
+    if wanted["identity"][0] or wanted["user"][0]:
+        return 4, length
+    if wanted["account"][0]:
+        return 3, length
+    if space:
+        return 2, length
+    return (1 if cidr else 0), length
