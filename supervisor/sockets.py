@@ -1,8 +1,8 @@
 """The listening sockets: one SO_REUSEPORT socket for each worker slot and listener, opened once and kept for life.
 
 Workers come and go, the sockets stay: a connection that waits in a queue outlives the worker it was meant for
-(DESIGN.md section 3). SO_REUSEPORT alone would let a second gateway share the port in silence, so each port is first
-proved free by a bind without it.
+(DESIGN.md section 3). SO_REUSEPORT alone would let a second gateway share the port in silence, so the first socket of
+each listener is bound and listens without it, which nobody can do beside us, and takes it on for the others after that.
 """
 
 import errno
@@ -68,11 +68,11 @@ def open_listeners(listeners: Sequence[tuple[str, str]], slots: int) -> Listener
     try:
         for name, text in listeners:
             family, address = parse_address(text)
-            port = _prove_free(name, text, family, address)
-            address = _with_port(address, port)
-            opened.addresses.append(text.rpartition(":")[0] + f":{port}")
             for slot in opened.sockets:
-                slot.append(_open(name, text, family, address))
+                listener = _open(name, text, family, address, alone=slot is opened.sockets[0])
+                slot.append(listener)
+                address = _with_port(address, listener.getsockname()[1])
+            opened.addresses.append(text.rpartition(":")[0] + f":{address[1]}")
     except BaseException:
         opened.close()
         raise
@@ -83,28 +83,21 @@ def _with_port(address: SocketAddress, port: int) -> SocketAddress:
     return (address[0], port) if len(address) == 2 else (address[0], port, address[2], address[3])
 
 
-def _prove_free(name: str, text: str, family: int, address: SocketAddress) -> int:
-    """One bind without SO_REUSEPORT: fails while anybody listens on the port, a gateway of ours included. Returns the
-    port.
+def _open(name: str, text: str, family: int, address: SocketAddress, alone: bool) -> socket.socket:
+    """A listening socket. `alone`: it fails while anybody else listens there, a gateway of ours included; there is no
+    moment at which two could both succeed, as of two sockets bound so only one can listen.
 
     SO_REUSEADDR only lets it pass connections in TIME_WAIT, which a restart would otherwise have to wait out."""
-    try:
-        with _socket(family, address) as probe:
-            probe.bind(address)
-            return int(probe.getsockname()[1])
-    except OSError as error:
-        raise _bind_error(name, text, address, error) from None
-
-
-def _open(name: str, text: str, family: int, address: SocketAddress) -> socket.socket:
     try:
         listener = _socket(family, address)
     except OSError as error:
         raise _bind_error(name, text, address, error) from None
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if not alone:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.setblocking(False)
     except OSError as error:
         listener.close()

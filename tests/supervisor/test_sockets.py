@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,51 @@ def test_a_port_held_by_a_stranger(host: str) -> None:
 def test_so_reuseport_does_not_let_two_gateways_share_a_port() -> None:
     with opened(("mesh", "127.0.0.1:0")) as first, pytest.raises(PortInUse):
         open_listeners([("mesh", first.addresses[0])], 2)
+
+
+def test_the_kernel_spreads_connections_over_all_slots() -> None:
+    """Also over the first one's socket, which joins the others' group late."""
+    with opened(("mesh", "127.0.0.1:0"), slots=3) as sockets, contextlib.ExitStack() as stack:
+        for _ in range(200):
+            address = sockets.sockets[0][0].getsockname()
+            stack.enter_context(socket.create_connection(address, timeout=5))
+        assert all(accepted(slot[0], stack) for slot in sockets.sockets)
+
+
+def accepted(listener: socket.socket, stack: contextlib.ExitStack) -> int:
+    """How many connections wait in a queue."""
+    for count in range(1000):
+        try:
+            stack.enter_context(listener.accept()[0])
+        except BlockingIOError:
+            return count
+    raise AssertionError("more than were opened")
+
+
+def test_of_gateways_that_start_at_once_never_two_get_the_port() -> None:
+    """Over and over: threads that bind the same free port at the same moment never share it."""
+    for _ in range(30):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            address = "127.0.0.1:%d" % probe.getsockname()[1]
+        barrier = threading.Barrier(4)
+        winners: list[ListenerSockets] = []
+        losers: list[PortInUse] = []
+
+        def start(address: str = address, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            try:
+                winners.append(open_listeners([("mesh", address)], 2))
+            except PortInUse as error:
+                losers.append(error)
+
+        threads = [threading.Thread(target=start) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for winner in winners:
+            winner.close()
+        assert len(winners) <= 1 and len(winners) + len(losers) == 4
 
 
 def test_a_dual_stack_listener_sees_an_ipv4_stranger() -> None:
