@@ -96,26 +96,32 @@ def test_of_gateways_that_start_at_once_never_two_get_the_port() -> None:
     """Over and over: threads that bind the same free port at the same moment never share it."""
     for _ in range(30):
         with socket.create_server(("127.0.0.1", 0)) as probe:
-            address = "127.0.0.1:%d" % probe.getsockname()[1]
-        barrier = threading.Barrier(4)
-        winners: list[ListenerSockets] = []
-        losers: list[PortInUse] = []
+            port = probe.getsockname()[1]
+        won, refused = race(f"127.0.0.1:{port}", 4)
+        assert won <= 1 and won + refused == 4
 
-        def start(address: str = address, barrier: threading.Barrier = barrier) -> None:
-            barrier.wait()
-            try:
-                winners.append(open_listeners([("mesh", address)], 2))
-            except PortInUse as error:
-                losers.append(error)
 
-        threads = [threading.Thread(target=start) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for winner in winners:
-            winner.close()
-        assert len(winners) <= 1 and len(winners) + len(losers) == 4
+def race(address: str, runners: int) -> tuple[int, int]:
+    """How many of those that open `address` at once got it, and how many were refused."""
+    barrier = threading.Barrier(runners)
+    winners: list[ListenerSockets] = []
+    losers: list[PortInUse] = []
+
+    def start() -> None:
+        barrier.wait()
+        try:
+            winners.append(open_listeners([("mesh", address)], 2))
+        except PortInUse as error:
+            losers.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(runners)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for winner in winners:
+        winner.close()
+    return len(winners), len(losers)
 
 
 def test_a_dual_stack_listener_sees_an_ipv4_stranger() -> None:
