@@ -1,5 +1,7 @@
 """The compile process, `python -m supervisor.compile --config PATH --result-fd N`: reads all, answers once, ends.
 
+`--serving HOST:PORT`, any number of times, names what a running gateway listens on: sluice.yaml may have changed since.
+
 It runs apart from the supervisor, at low priority, because it reads what people wrote: it may take long, and may run
 out of memory. It exits with 0 also for a configuration it refuses; any other status means that it crashed.
 """
@@ -10,6 +12,7 @@ import gc
 import os
 import socket
 import time
+from collections.abc import Sequence
 
 from supervisor.compilation import Report, send_result
 from supervisor.config import Config, load_config
@@ -21,8 +24,9 @@ from supervisor.users import User, load_users
 NICE = 10  # traffic comes first
 
 
-def compile_config(path: str) -> tuple[Report, int | None]:
-    """Compiles the sluice.yaml at `path`: the report and, when ok, the image's descriptor, which the caller closes."""
+def compile_config(path: str, serving: Sequence[tuple[str, int]] = ()) -> tuple[Report, int | None]:
+    """Compiles the sluice.yaml at `path`: the report and, when ok, the image's descriptor, which the caller closes.
+    `serving`: what the running gateway listens on."""
     start = time.monotonic()
     problems = Problems()
     config: Config | None = None
@@ -37,7 +41,7 @@ def compile_config(path: str) -> tuple[Report, int | None]:
             problems.warn(warning)
         users = _users(config, problems)
         policy = load_policy(config.policy.paths, config.policy.places, problems)
-        built = build_image(config, users, policy, problems)
+        built = build_image(config, users, policy, problems, serving)
         if built and not built.counts["rules"] and not config.policy.passthrough:
             hint = "name manifests in policy.paths" if not config.policy.paths else ""
             problems.warning(Place(config.path), "there is no policy: every request will be denied", hint)
@@ -66,16 +70,22 @@ def _users(config: Config, problems: Problems) -> tuple[User, ...]:
     return load_users(config.identity.users, problems)
 
 
+def _endpoint(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def main() -> int:
     """Answers over the inherited socket."""
     parser = argparse.ArgumentParser(prog="supervisor.compile", description="Compiles sluice.yaml for the supervisor.")
     parser.add_argument("--config", required=True)
     parser.add_argument("--result-fd", required=True, type=int)
+    parser.add_argument("--serving", action="append", default=[], type=_endpoint, metavar="HOST:PORT")
     arguments = parser.parse_args()
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
     gc.disable()  # the process ends before garbage counts; walking millions of nodes again and again would
-    report, image = compile_config(arguments.config)
+    report, image = compile_config(arguments.config, arguments.serving)
     with socket.socket(fileno=arguments.result_fd) as sock:
         send_result(sock, report, image)
     return 0

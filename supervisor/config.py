@@ -142,6 +142,11 @@ class Config(msgspec.Struct, frozen=True):
         """The path of the control socket."""
         return self.control.removeprefix("ipc://")
 
+    def endpoints(self) -> list[tuple[str, int]]:
+        """Host and port of everything that listens for this configuration."""
+        found = [(listener.host, listener.port) for listener in self.listeners]
+        return [*found, (self.admin.host, self.admin.port), *([self.metrics] if self.metrics else [])]
+
     def settings(self) -> Settings:
         """What a generation carries to a worker beside the policy image."""
         return Settings(

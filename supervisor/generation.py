@@ -17,7 +17,7 @@ import msgspec
 from gateway.contract import Settings
 from supervisor.access_log import AccessLog, Opened
 from supervisor.compilation import CompileResult
-from supervisor.config import Config
+from supervisor.config import Config, join
 from supervisor.errors import StartError
 from supervisor.limits import tunnel_cap
 from supervisor.log import Log
@@ -93,7 +93,7 @@ class Generations:
     async def prepare(self) -> Prepared:
         """Compiles the files as they are now, and checks everything that can be checked. Raises Refused."""
         try:
-            result = await self._compiler.compile(self._path)
+            result = await self._compiler.compile(self._path, self._serving())
         except CompileFailed as error:
             raise Refused([str(error)]) from None
         image = result.image
@@ -165,6 +165,12 @@ class Generations:
         if self.current is not None:
             os.close(self.current.image)
             self.current = None
+
+    def _serving(self) -> list[str]:
+        """The addresses in force, which a changed sluice.yaml may no longer name: no tunnel may lead there either."""
+        if self.current is None:
+            return []
+        return [join(host, port) for host, port in self.current.config.endpoints()]
 
     def _failed(self, problems: list[str]) -> Outcome:
         self.reloads["failed"] += 1

@@ -45,13 +45,15 @@ class Compiler:
         self._timeout = timeout
         self.pid: int | None = None
 
-    async def compile(self, path: str) -> CompileResult:
-        """The result for the sluice.yaml at `path`. Raises CompileFailed. The caller owns the image's descriptor."""
+    async def compile(self, path: str, serving: Sequence[str] = ()) -> CompileResult:
+        """The result for the sluice.yaml at `path`. Raises CompileFailed. The caller owns the image's descriptor.
+        `serving`: the addresses in force (`127.0.0.1:1080`), which the file may no longer name."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ended: asyncio.Future[Exit] = self._loop.create_future()
         try:
             try:
-                pid = spawn([*self._command, "--config", path, "--result-fd", "3"], [theirs.fileno()])
+                known = [argument for address in serving for argument in ("--serving", address)]
+                pid = spawn([*self._command, "--config", path, "--result-fd", "3", *known], [theirs.fileno()])
             except OSError as error:
                 ours.close()
                 raise CompileFailed(f"the compile process cannot be started: {errno_text(error)}") from None
@@ -97,10 +99,7 @@ class Compiler:
 
 def _receive(ours: socket.socket) -> CompileResult:
     with ours:
-        result = receive_result(ours)
-    if result.image is not None:
-        os.set_inheritable(result.image, False)  # socket.recv_fds has it stay open across exec, whatever its flags say
-    return result
+        return receive_result(ours)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """From rules to the policy image: orders them, numbers them, feeds the builder. It judges no request."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -39,14 +39,21 @@ class Built(msgspec.Struct, frozen=True):
     counts: dict[str, int]
 
 
-def build_image(config: Config, users: tuple[User, ...], policy: Policy, problems: Problems) -> Built | None:
-    """The image of one generation; None when `problems` has errors, whether from here or from before."""
+def build_image(
+    config: Config,
+    users: tuple[User, ...],
+    policy: Policy,
+    problems: Problems,
+    serving: Sequence[tuple[str, int]] = (),
+) -> Built | None:
+    """The image of one generation; None when `problems` has errors, whether from here or from before. `serving`: host
+    and port of what the running gateway listens on, which `config` may no longer name."""
     compiler = _Compiler(users, policy, problems)
     compiler.allowed = tuple(ipaddress.ip_network(cidr) for cidr in config.addresses.allow)
     try:
         for order, rule in enumerate(sorted(policy.rules, key=lambda rule: rule.order)):
             compiler.rule(rule, order)
-        compiler.surroundings(config)
+        compiler.surroundings(config, serving)
         if problems.errors:
             return None
         return Built(compiler.builder.finish_memfd(), compiler.counts)
@@ -151,7 +158,7 @@ class _Compiler:
             words = f"the address guard refuses {cidr} whatever rules say"
             self.problems.warning(rule.place, words, "addresses.allow in sluice.yaml lifts it")
 
-    def surroundings(self, config: Config) -> None:
+    def surroundings(self, config: Config, serving: Sequence[tuple[str, int]]) -> None:
         """Everything of sluice.yaml that decisions need."""
         for user in self.users:
             self.builder.user(user.name, user.namespace, user.service_account)
@@ -161,7 +168,7 @@ class _Compiler:
             self.builder.guard(cidr, True)
         for cidr in config.addresses.deny:
             self.builder.guard(cidr, False)
-        for cidr, port in own_endpoints(config):
+        for cidr, port in own_endpoints(config, serving):
             self.builder.own(cidr, port)
         flags = image.IMAGE_HAS_POLICY if self.counts["rules"] or config.policy.passthrough else 0
         flags |= image.IMAGE_PASSTHROUGH if config.policy.passthrough else 0
@@ -183,11 +190,15 @@ def principal(selector: Selector) -> tuple[int, str]:
     return image.PRINCIPAL_NAMESPACE if selector.namespace else image.PRINCIPAL_MESH, ""
 
 
-def own_endpoints(config: Config, proc: str = machine.PROC) -> Iterator[tuple[str, int]]:
-    """CIDR and port of everything this gateway listens on: a tunnel to itself is refused always."""
-    ports = {listener.port for listener in config.listeners}
-    bound = [(listener.host, listener.port) for listener in config.listeners]
-    bound += [(config.admin.host, config.admin.port), *([config.metrics] if config.metrics else [])]
+def own_endpoints(
+    config: Config, serving: Sequence[tuple[str, int]] = (), proc: str = machine.PROC
+) -> Iterator[tuple[str, int]]:
+    """CIDR and port of everything this gateway listens on: a tunnel to itself is refused always. Where what it listens
+    on waits for a restart, that is both what it has and what it will have."""
+    bound = config.endpoints()
+    gone = [endpoint for endpoint in serving if endpoint not in bound]
+    ports = {listener.port for listener in config.listeners} | {port for _, port in gone}
+    bound += gone
     found = {(address, port) for address in config.gateway.service_addresses for port in ports}
     for host, port in bound:
         # The unspecified addresses reach the machine itself (connect(2) to 0.0.0.0 is one to 127.0.0.1).

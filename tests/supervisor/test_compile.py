@@ -249,7 +249,7 @@ def test_a_wildcard_is_every_address_of_the_machine(tmp_path: Path, host: str) -
     (tmp_path / "net/fib_trie").write_text("     |-- 192.0.2.7\n        /32 host LOCAL\n")
     (tmp_path / "net/if_inet6").write_text("20010db8000000000000000000000001 02 40 00 80 eth0\n")
     config = Config(path="", control="", listeners=(Listener(host=host, port=81),))
-    found = {block for block, port in own_endpoints(config, str(tmp_path)) if port == 81}
+    found = {block for block, port in own_endpoints(config, proc=str(tmp_path)) if port == 81}
     assert {"127.0.0.0/8", "::ffff:127.0.0.0/104", "::1/128", "192.0.2.7/32", "2001:db8::1/128"} <= found
 
 

@@ -117,6 +117,25 @@ def test_what_needs_a_restart_is_said_and_kept() -> None:
         assert gateway.ask("reload")["restart_needed"] == []
 
 
+def test_addresses_that_wait_for_a_restart_are_guarded_as_those_in_force() -> None:
+    with Running(config={"addresses": {"allow": ["127.0.0.0/8"]}}) as gateway:
+        old, new, other = gateway.port, free_port(), free_port()
+
+        def reasons() -> list[str]:
+            asked = [{"to": f"127.0.0.1:{port}", "source": "10.0.0.1"} for port in (old, new, other)]
+            return [gateway.ask("explain", **question)["reason"] for question in asked]
+
+        assert reasons() == ["own_address", "passthrough", "passthrough"]
+        gateway.write(listeners=[{"name": "mesh", "address": f"127.0.0.1:{new}"}])
+        assert gateway.ask("reload")["restart_needed"] == ["listeners"]
+        assert reasons() == ["own_address", "own_address", "passthrough"]
+        gateway.ask("reload")
+        assert reasons() == ["own_address", "own_address", "passthrough"], "as long as it is needed"
+        gateway.write(listeners=[{"name": "mesh", "address": f"127.0.0.1:{old}"}])
+        assert gateway.ask("reload")["restart_needed"] == []
+        assert reasons() == ["own_address", "passthrough", "passthrough"]
+
+
 def test_users_that_appear_need_no_restart() -> None:
     """auth's default follows the users: that is not a change of the listener."""
     with Running() as gateway:
