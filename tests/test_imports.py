@@ -26,8 +26,8 @@ LAYERS: Final = {
 FORBIDDEN_TO_CODECS: Final = {"socket", "os", "time", "select", "selectors", "asyncio", "posix", "libc"}
 # Types and functions over memory are bytes, too.
 LIBC_OF_CODECS: Final = {"libc.stdint", "libc.string", "libc.stdlib"}
-# All that the supervisor may see of the gateway: what both share, and the look-up that `explain` uses.
-SEEN_BY_SUPERVISOR: Final = {"gateway.contract", "gateway.policy"}
+# All that the supervisor may see of the gateway: what both share, `explain`'s look-up, and declarations of C.
+SEEN_BY_SUPERVISOR: Final = {"gateway.contract", "gateway.policy", "gateway.csrc"}
 
 CYTHON_IMPORT: Final = re.compile(
     r"^\s*(?:from\s+([\w.]+)\s+c?import\s+(\([^)]*\)|[^\n#]*)|c?import\s+([\w., ]+))", re.MULTILINE

@@ -169,7 +169,16 @@ def test_workers_end_when_their_supervisor_is_killed() -> None:
         assert refused(gateway.port)
 
 
-def test_a_worker_has_one_thread_and_outlives_stray_signals() -> None:
+def test_a_worker_has_one_thread_beside_those_of_the_bus() -> None:
+    with Gateway(OPEN) as gateway:
+        (worker,) = gateway.workers()
+        tasks = {int(task.name): (task / "comm").read_text().strip() for task in Path(f"/proc/{worker}/task").iterdir()}
+        del tasks[worker]
+        # libzmq's own: they run no Python.
+        assert all(name.startswith("ZMQbg/") for name in tasks.values()), tasks
+
+
+def test_a_worker_outlives_signals_that_are_the_supervisors() -> None:
     with Gateway(OPEN) as gateway:
         (worker,) = gateway.workers()
         for stray in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
