@@ -58,6 +58,7 @@ BUILDER = (
     "addr", "name", "image", "validate",
     "builder", "builder_sources", "builder_names", "builder_prefixes", "builder_layout",
 )
+SEGMENT = ("segment", "segment_text", "live_tunnels")
 EXTENSIONS = [
     extension("gateway.policy", *POLICY, "validate"),
     extension("gateway.codec", "addr", "name"),
@@ -69,11 +70,13 @@ EXTENSIONS = [
     extension("gateway.watch"),
     extension("gateway.sockets", "addr"),
     extension("gateway.resolver", "addr", "name", libraries=("libcares",)),
-    extension("gateway.context", "segment"),
+    extension("gateway.context", "segment", *POLICY),
     extension("gateway.record", *POLICY),
     extension("gateway.opening", *POLICY),
     extension("gateway.tunnel", "relay"),
     extension("gateway.inner", "relay", "inner", "hello", *POLICY),
+    extension("gateway.sweep"),
+    extension("gateway.rejudge", *POLICY),
     extension("gateway.connection", "relay", *POLICY),
     extension("gateway.listener", "addr"),
     extension("supervisor.policy.builder", *BUILDER),

@@ -70,6 +70,7 @@ enum sl_verdict { SL_DENY = 0, SL_ALLOW = 1, SL_AUDIT = 2 };
     X(HALF_CLOSE_TIMEOUT, "half_close_timeout")\
     X(REVOKED, "revoked")                      \
     X(DRAINED, "drained")                      \
+    X(KILLED, "killed")                        \
     X(WORKER_LOST, "worker_lost")
 
 #define SL_ENUM_PHASE(name, text) SL_PHASE_##name,

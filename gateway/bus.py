@@ -17,15 +17,15 @@ from gateway.watch import Clock, Watch
 RECEIVE_BUDGET = 64
 HIGH_WATER = 10_000
 MAX_MESSAGE = 1 << 20
-BATCH_LINES = 256
 BATCH_BYTES = 128 * 1024
 BATCH_DELAY = 0.05
+LOG_LEVELS = ("tunnel", "decision", "interval")
 
 
 class Bus:
     """Sends and receives for one worker.
 
-    `dispatch(message)` gets each map from the supervisor. `dropped` counts log lines that found no room.
+    `dispatch(message)` gets each map from the supervisor. `dropped` counts the log lines of each level that found no room.
     """
 
     def __init__(self, loop: Loop, endpoint: str, slot: int, pid: int, dispatch: Callable[[dict[str, Any]], None]) -> None:
@@ -41,9 +41,9 @@ class Bus:
         self._socket.connect(endpoint)
         self._watch = Watch(loop, self._socket.getsockopt(zmq.FD), self._receive)
         self._flush_clock = Clock(loop, self.flush)
-        self._lines: list[bytes] = []
+        self._lines: dict[str, list[bytes]] = {level: [] for level in LOG_LEVELS}
         self._bytes = 0
-        self.dropped = 0
+        self.dropped = dict.fromkeys(LOG_LEVELS, 0)
 
     def send(self, op: str, **fields: Any) -> bool:
         """One message; False when the supervisor does not keep up."""
@@ -64,21 +64,23 @@ class Bus:
         self.flush()
         self.send(contract.DRAINED)
 
-    def log(self, line: bytes) -> None:
-        """Queues an access log line for the next batch."""
-        if not self._lines:
+    def log(self, level: str, line: bytes) -> None:
+        """Queues an access log line for the next batch. `level`: interval, decision or tunnel, the first to be dropped first."""
+        if not self._bytes:
             self._flush_clock.start(BATCH_DELAY)
-        self._lines.append(line)
+        self._lines[level].append(line)
         self._bytes += len(line)
-        if len(self._lines) >= BATCH_LINES or self._bytes >= BATCH_BYTES:
+        if self._bytes >= BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Sends what is queued; lines that find no room are counted, never waited for."""
-        if self._lines:
-            lines, self._lines, self._bytes = self._lines, [], 0
-            if not self.send(contract.LOG, level="access", lines=lines):
-                self.dropped += len(lines)
+        self._bytes = 0
+        for level, lines in self._lines.items():
+            if lines:
+                self._lines[level] = []
+                if not self.send(contract.LOG, level=level, lines=lines):
+                    self.dropped[level] += len(lines)
 
     def close(self) -> None:
         """Gives what was sent a moment to leave, then ends."""

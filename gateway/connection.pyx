@@ -23,6 +23,7 @@ from gateway.csrc cimport (
 from gateway.http1 cimport Http1Codec
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.record cimport Record
+from gateway.rejudge cimport Rejudge
 from gateway.sniff cimport SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_MORE, SNIFF_SOCKS4, SNIFF_SOCKS5, http2_refusal, sniff
 from gateway.sockets cimport (
     EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, close_reset,
@@ -200,6 +201,7 @@ cdef class Connection(InspectedTunnel):
         cdef sl_addr bound
         cdef uint16_t bound_port
         cdef bytes answer, held = self.held
+        cdef Record record = self.record
         cdef ssize_t sent
         self.opening = None
         self.upstream = fd
@@ -218,6 +220,11 @@ cdef class Connection(InspectedTunnel):
         if not self.context.loop.rewatch(fd, self, UPSTREAM, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET):
             self.end(SL_OUTCOME_INTERNAL, True)
             return
+        if record.generation is not self.context.generation:
+            # A generation came while this was dialed: the tunnel is judged under it before its first byte.
+            Rejudge(self.context).visit(self)
+            if self.closed:
+                return
         self.inspect_first((<ListenerSpec> self.context.listeners[self.listener]).inner, held)
 
     cdef void on_refused(self, int outcome) noexcept:
@@ -232,7 +239,7 @@ cdef class Connection(InspectedTunnel):
         cdef str reason = None
         memset(&nowhere, 0, sizeof(nowhere))
         if self.record is not None:
-            rule, reason = self.record.rule_name(), self.record.reason()
+            rule, reason = self.record.rule, self.record.reason()
         if self.codec is not None:
             self.say(self.codec.answer(outcome, &nowhere, 0, rule, reason))
         self.linger()

@@ -23,6 +23,9 @@ cdef class Generation:
     # One policy in force; tunnels hold a reference to the one that admitted them.
     cdef readonly uint64_t number
     cdef readonly PolicyImage image
+    cdef dict rule_texts             # rule index -> "namespace/name", made when first asked for
+
+    cdef str rule_text(self, uint32_t rule)
 
 cdef class Credentials(Handler):
     # Somebody who waits for a password to be verified. busy: the verifier's queue is full.
@@ -47,7 +50,9 @@ cdef class Context:
     cdef uint64_t dial_timeout
     cdef uint64_t idle_timeout
     cdef uint64_t half_close_timeout
+    cdef uint64_t drain_time         # shutdown.drain: also how long a tunnel revoked with `drain` may go on
     cdef bint access_log
+    cdef readonly uint64_t log_interval   # 0: no interval lines
     cdef bint draining
     cdef uint64_t published_turns    # what the segment holds of the loop's figures
     cdef uint64_t published_failures
@@ -71,5 +76,6 @@ cdef class Context:
     cdef bint enter_provisional(self, bytes source)
     cdef void leave_provisional(self, bytes source)
     cdef int verify(self, bytes user, bytes password, Credentials waiter)
+    cdef bint listener_audits(self, int listener) noexcept
     cdef void entered(self, Handler connection)
     cdef void left(self, Handler connection)

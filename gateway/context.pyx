@@ -12,7 +12,8 @@ import time
 from gateway.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
 from gateway.csrc cimport (
     SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_LONGEST_TURN, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_INNER_AUDIT,
-    SL_INNER_ENFORCE, SL_INNER_OFF, sl_segment_attach,
+    SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES, sl_image_record, sl_image_string, sl_rule,
+    sl_segment_attach,
 )
 
 cdef enum:
@@ -49,6 +50,24 @@ cdef class Generation:
     def __init__(self, uint64_t number, PolicyImage image):
         self.number = number
         self.image = image
+        self.rule_texts = {}
+
+    cdef str rule_text(self, uint32_t rule):
+        """The name a rule is known by in logs and answers, None for a default. Shared by every tunnel it admitted."""
+        cdef const sl_rule *found
+        if rule == SL_NO_RULE:
+            return None
+        text = self.rule_texts.get(rule)
+        if text is None:
+            found = <const sl_rule *> sl_image_record(&self.image.image, SL_SEC_RULES, rule)
+            if found is NULL:
+                return None
+            text = sl_image_string(&self.image.image, found.name).decode("utf-8", "replace")
+            namespace = sl_image_string(&self.image.image, found.namespace_).decode("utf-8", "replace")
+            if namespace:
+                text = f"{namespace}/{text}"
+            self.rule_texts[rule] = text
+        return text
 
 
 cdef class Credentials(Handler):
@@ -97,15 +116,18 @@ cdef class Context:
         """Puts a generation in force between two turns. Everything is made before anything is changed."""
         listeners = [ListenerSpec(entry) for entry in settings["listeners"]]
         limits, dns = settings["limits"], settings["dns"]
-        resolver = None
+        cdef Resolver resolver = None
         if dns != self.dns:
-            resolver = Resolver(self.loop, dns["servers"], dns["timeout"])
+            resolver = Resolver(self.loop, dns)
+            resolver.tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_QUERIES]
         self.tunnel_limit = max(1, -(-limits["tunnels"] // workers))
         self.request_timeout = milliseconds(limits["request_timeout"])
         self.dial_timeout = milliseconds(limits["dial_timeout"])
         self.idle_timeout = milliseconds(limits["idle_timeout"])
         self.half_close_timeout = milliseconds(limits["half_close_timeout"])
+        self.drain_time = milliseconds(settings["drain"])
         self.access_log = settings["access_log"]
+        self.log_interval = round(settings["log_interval"] * 1000)
         self.listeners = listeners
         if resolver is not None:
             if self.resolver is not None:
@@ -131,6 +153,9 @@ cdef class Context:
         self.add(SL_COUNTER_UNRAISABLE, self.loop.failures - self.published_failures)
         self.published_turns, self.published_failures = self.loop.turns, self.loop.failures
         self.set_gauge(SL_COUNTER_LONGEST_TURN, self.loop.longest_turn)
+
+    cdef bint listener_audits(self, int listener) noexcept:
+        return (<ListenerSpec> self.listeners[listener]).audit
 
     cdef void entered(self, Handler connection):
         self.connections.add(connection)

@@ -31,7 +31,7 @@ def listener_fd(slot: int, listener: int, listeners: int) -> int:
 HELLO: Final = "hello"  # {op, slot, pid}: sent once connected; the supervisor answers LOAD
 LOADED: Final = "loaded"  # {op, slot, generation, ok, error: str|None}
 VERIFY: Final = "verify"  # {op, slot, id: int, user: bytes, password: bytes}
-LOG: Final = "log"  # {op, slot, level: str, lines: [bytes]}: access log lines, each without its newline
+LOG: Final = "log"  # {op, slot, level: tunnel|decision|interval, lines: [bytes]}: access log lines, without newlines
 DRAINED: Final = "drained"  # {op, slot}: no tunnel is left, the worker exits with 0
 ANSWER: Final = "answer"  # {op, id, ...}: to a QUERY
 
@@ -42,6 +42,7 @@ ADOPT: Final = "adopt"  # {op, slot}: accept from that slot's sockets too, it ha
 RELEASE: Final = "release"  # {op, slot}: its worker is back
 DRAIN: Final = "drain"  # {op, seconds: float}: stop accepting, end when the tunnels have, kill them after `seconds`
 STOP: Final = "stop"  # {op}: end now
+KILL: Final = "kill"  # {op, sequence}: reset that tunnel of this worker
 QUERY: Final = "query"  # {op, id, what: "explain", ...}: answered by ANSWER with the same id
 
 
@@ -85,3 +86,5 @@ class Settings(TypedDict):
     limits: LimitSettings
     dns: DnsSettings
     access_log: bool
+    log_interval: float  # seconds between `interval` lines of a tunnel; 0 = none
+    drain: float  # shutdown.drain, seconds

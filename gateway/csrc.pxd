@@ -71,6 +71,7 @@ cdef extern from "contract.h" nogil:
         SL_OUTCOME_HALF_CLOSE_TIMEOUT
         SL_OUTCOME_REVOKED
         SL_OUTCOME_DRAINED
+        SL_OUTCOME_KILLED
         SL_OUTCOME_WORKER_LOST
         SL_OUTCOME_COUNT
     enum sl_tier:
@@ -144,6 +145,24 @@ cdef extern from "name.h" nogil:
                                      sl_addr *address)
     sl_name_status sl_name_pattern(const uint8_t *data, size_t length, char *out, size_t *out_length, int *wildcard)
     const char *sl_name_status_text(sl_name_status status)
+
+cdef extern from "dns_answer.h" nogil:
+    enum:
+        SL_DNS_ADDRESSES
+        SL_DNS_A
+        SL_DNS_AAAA
+    enum sl_dns_status:
+        SL_DNS_MALFORMED
+        SL_DNS_FOUND
+        SL_DNS_NONE
+        SL_DNS_REFUSED
+    struct sl_dns_answer:
+        sl_addr addresses[32]
+        unsigned count
+        uint32_t ttl
+
+    sl_dns_status sl_dns_answer_read(const uint8_t *data, size_t length, const char *name, size_t name_length,
+                                     unsigned type, sl_dns_answer *out)
 
 cdef extern from "image.h" nogil:
     enum:
@@ -351,7 +370,16 @@ cdef extern from "relay.h" nogil:
 
 cdef extern from "segment.h" nogil:
     enum:
-        SL_SEGMENT_SIZE
+        SL_SEGMENT_TUNNELS_AT
+        SL_LABELLED_MAX
+        SL_TUNNELS_MAX
+        SL_BUCKETS
+        SL_RULE_SLOTS
+        SL_RULE_SLOT_OTHER
+        SL_RULE_SLOT_NONE
+        SL_LABEL_OTHER
+        SL_TUNNEL_USER
+        SL_TUNNEL_NAME
     enum sl_counter:
         SL_COUNTER_ACCEPTED
         SL_COUNTER_CONNECTIONS_OPEN
@@ -370,6 +398,7 @@ cdef extern from "segment.h" nogil:
         SL_COUNTER_TUNNELS_IDLED
         SL_COUNTER_DNS_QUERIES
         SL_COUNTER_DNS_FAILURES
+        SL_COUNTER_DNS_CACHE_HITS
         SL_COUNTER_DIALS
         SL_COUNTER_LIMITED
         SL_COUNTER_LOG_DROPPED
@@ -377,17 +406,127 @@ cdef extern from "segment.h" nogil:
         SL_COUNTER_TURNS
         SL_COUNTER_LONGEST_TURN
         SL_COUNTER_COUNT
+    enum sl_histogram_name:
+        SL_HISTOGRAM_DIAL
+        SL_HISTOGRAM_DNS
+        SL_HISTOGRAM_TURN
+        SL_HISTOGRAM_COUNT
+    enum sl_family:
+        SL_FAMILY_DECISIONS
+        SL_FAMILY_TUNNELS
+        SL_FAMILY_TUNNELS_OPEN
+        SL_FAMILY_BYTES
+        SL_FAMILY_PROTOCOL_ERRORS
+        SL_FAMILY_LIMITED
+        SL_FAMILY_LOG_DROPPED
+        SL_FAMILY_REJUDGED
+        SL_FAMILY_COUNT
+    enum sl_protocol:
+        SL_PROTOCOL_UNKNOWN
+        SL_PROTOCOL_SOCKS5
+        SL_PROTOCOL_SOCKS4
+        SL_PROTOCOL_HTTP
+        SL_PROTOCOL_HTTP2
+        SL_PROTOCOL_HBONE
+        SL_PROTOCOL_COUNT
+    enum sl_direction_name:
+        SL_DIRECTION_UP
+        SL_DIRECTION_DOWN
+        SL_DIRECTION_COUNT
+    enum sl_scope:
+        SL_SCOPE_OTHER
+        SL_SCOPE_TUNNELS
+        SL_SCOPE_SOURCE_TUNNELS
+        SL_SCOPE_SOURCE_REQUESTS
+        SL_SCOPE_SOURCE_DNS
+        SL_SCOPE_SOURCE_DIALS
+        SL_SCOPE_SOURCE_PROVISIONAL
+        SL_SCOPE_DNS
+        SL_SCOPE_CREDENTIALS
+        SL_SCOPE_DESCRIPTORS
+        SL_SCOPE_DRAINING
+        SL_SCOPE_COUNT
+    enum sl_log_event:
+        SL_LOG_DECISION
+        SL_LOG_OPEN
+        SL_LOG_INTERVAL
+        SL_LOG_CLOSE
+        SL_LOG_EVENT_COUNT
+    enum sl_rejudged:
+        SL_REJUDGED_ALLOWED
+        SL_REJUDGED_KILLED
+        SL_REJUDGED_DRAINING
+        SL_REJUDGED_KEPT
+        SL_REJUDGED_COUNT
+    enum sl_tunnel_state:
+        SL_TUNNEL_FREE
+        SL_TUNNEL_OPEN
+        SL_TUNNEL_HALF_CLOSED
+        SL_TUNNEL_PROVISIONAL
+        SL_TUNNEL_REVOKED
+        SL_TUNNEL_STATE_COUNT
+    enum sl_tunnel_flags:
+        SL_TUNNEL_USER_CUT
+        SL_TUNNEL_NAME_CUT
+        SL_TUNNEL_WOULD_DENY
+    struct sl_tunnel:
+        uint64_t number
+        uint64_t opened_ms
+        uint64_t generation
+        uint64_t bytes_up
+        uint64_t bytes_down
+        uint32_t rule
+        uint16_t rule_slot
+        uint16_t listener
+        uint16_t peer_port
+        uint16_t port
+        uint16_t dialed_port
+        uint8_t state
+        uint8_t verdict
+        uint8_t protocol
+        uint8_t phase
+        uint8_t reason
+        uint8_t flags
+        sl_addr peer
+        sl_addr dialed
     struct sl_segment:
         uint64_t magic
         uint32_t version
         uint32_t pid
         uint64_t generation
-        uint64_t counters[23]
+        uint64_t start
+        uint64_t tunnels_unlisted
+        uint32_t tunnel_capacity
+        uint32_t tunnels_listed
+        uint64_t counters[24]
 
+    size_t sl_segment_size(uint32_t tunnels)
+    int sl_segment_prepare(void *base, size_t size, uint32_t tunnels)
+    sl_segment *sl_segment_open(void *base, size_t size, uint32_t pid, uint64_t now)
     int sl_segment_attach(sl_segment *segment, uint32_t pid)
-    void sl_segment_reap(sl_segment *segment)
+    void sl_segment_reap(void *base, size_t size)
+    uint64_t sl_label_key(sl_family family, unsigned a, unsigned b, unsigned c, unsigned rule_slot)
+    uint64_t *sl_segment_labelled(sl_segment *segment, uint64_t key)
+    void sl_segment_observe(sl_segment *segment, sl_histogram_name which, uint64_t microseconds)
+    sl_tunnel *sl_tunnel_take(sl_segment *segment, uint64_t number)
+    void sl_tunnel_edit(sl_tunnel *tunnel)
+    void sl_tunnel_done(sl_tunnel *tunnel)
+    void sl_tunnel_set_user(sl_tunnel *tunnel, const char *user, size_t length)
+    void sl_tunnel_set_name(sl_tunnel *tunnel, const char *name, size_t length)
+    void sl_tunnel_bytes(sl_tunnel *tunnel, uint64_t up, uint64_t down)
+    void sl_tunnel_release(sl_segment *segment, sl_tunnel *tunnel)
     const char *sl_segment_counter_name(unsigned i)
     const char *sl_segment_counter_help(unsigned i)
+    const char *sl_histogram_text(unsigned i)
+    const char *sl_histogram_help(unsigned i)
+    const char *sl_family_text(unsigned i)
+    const char *sl_family_help(unsigned i)
+    const char *sl_protocol_text(unsigned i)
+    const char *sl_direction_text(unsigned i)
+    const char *sl_scope_text(unsigned i)
+    const char *sl_log_event_text(unsigned i)
+    const char *sl_rejudged_text(unsigned i)
+    const char *sl_tunnel_state_text(unsigned i)
 
 cdef extern from "inner.h" nogil:
     enum:

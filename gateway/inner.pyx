@@ -14,7 +14,6 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from gateway.context cimport ListenerSpec
 from gateway.csrc cimport (
     SL_AUDIT, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW, SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL,
     SL_DENY, SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_HTTP_NAME, SL_INNER_HTTP_NONE, SL_INNER_MALFORMED, SL_INNER_MAX,
@@ -154,8 +153,6 @@ cdef class InspectedTunnel(Tunnel):
 
     cdef bint overdue(self) noexcept:
         """No name in time; False when the tunnel has ended."""
-        if self.provisional:
-            return self.reject(SL_REASON_INNER_NAME_MISSING)
         self.record.inner = b"none"
         return self.disagree(SL_REASON_INNER_NAME_MISSING)
 
@@ -191,24 +188,25 @@ cdef class InspectedTunnel(Tunnel):
 
     cdef bint audited(self) noexcept:
         """The listener, the namespace or the mesh is in audit mode: a denial of this phase is reported, not enforced."""
-        cdef ListenerSpec spec = self.context.listeners[self.record.listener]
         self.record.resolve_source()
-        return spec.audit or self.context.source.audit
+        return self.context.listener_audits(self.record.listener) or self.context.source.audit
 
     cdef bint judge_provisional(self, int status, sl_inner *inner) noexcept:
-        """As if the name shown had been asked for: only an explicit host rule lets it pass."""
-        cdef ListenerSpec spec = self.context.listeners[self.record.listener]
+        """As if the name shown had been asked for: only a host rule, or audit mode, lets it pass."""
         cdef sl_decision decision
         if (status != SL_INNER_TLS_NAME and status != SL_INNER_HTTP_NAME) or inner.name_length == 0:
-            return self.reject(SL_REASON_INNER_NAME_MISSING)
+            return self.overdue()
         self.record.inner = inner.name[:inner.name_length]
         self.record.resolve_source()
         sl_decide_name(&self.record.generation.image.image, &self.context.source, inner.name, inner.name_length,
-                       self.record.port, spec.audit, &decision, NULL)
+                       self.record.port, self.context.listener_audits(self.record.listener), &decision, NULL)
         decision.phase = SL_PHASE_INNER
-        self.record.decision = decision
-        if decision.verdict == SL_DENY or decision.flags & SL_DECISION_PENDING:
+        self.record.decided(&decision)
+        if decision.flags & SL_DECISION_PENDING:
+            return self.disagree(decision.reason)
+        if decision.verdict == SL_DENY:
             return self.reject(decision.reason)
+        self.record.admitted()
         self.context.count(SL_COUNTER_DECISIONS_AUDIT if decision.verdict == SL_AUDIT else SL_COUNTER_DECISIONS_ALLOW)
         self.accept_inner()
         return not self.closed
@@ -235,7 +233,7 @@ cdef class InspectedTunnel(Tunnel):
         if timed:
             self.waiting = False
             self.active = self.context.loop.now
-            self.context.loop.arm(self, self.context.idle_timeout)
+            self.rearm()
         if self.pump(CLIENT) and held:
             self.pump(UPSTREAM)
 

@@ -7,6 +7,8 @@ cdef enum:
     SCRATCH_SIZE = 65536       # the worker's one copy buffer; 16 KiB cost 1.67x (DESIGN.md section 2)
     MAX_LEGS = 16              # objects are 16-byte aligned: the low bits of an epoll datum name the descriptor
 
+cdef uint64_t clock_us() noexcept nogil   # CLOCK_MONOTONIC, microseconds
+
 cdef class Handler:
     cdef bint closed           # set once by close(); everything that comes later is ignored
     cdef bint queued           # on the ready list

@@ -96,7 +96,7 @@ cdef class Opening(Waiter):
         record.resolve_source()
         sl_decide_name(&record.generation.image.image, &self.context.source, PyBytes_AS_STRING(record.name),
                        PyBytes_GET_SIZE(record.name), record.port, self.audit, &self.by_name, NULL)
-        record.decision = self.by_name
+        record.decided(&self.by_name)
         if self.by_name.verdict == SL_DENY and not self.by_name.flags & SL_DECISION_PENDING:
             self.refuse(SL_OUTCOME_DENIED)
             return
@@ -133,13 +133,13 @@ cdef class Opening(Waiter):
             kept[total].decision = decision
             total += 1
         if total and kept[0].decision.flags & SL_DECISION_PROVISIONAL:
-            record.decision = kept[0].decision
+            record.decided(&kept[0].decision)
             self.provisional = self.context.enter_provisional(record.source_key())
             if not self.provisional:
                 self.refuse(SL_OUTCOME_SOURCE_LIMIT)
                 return
         if total == 0:
-            record.decision = refused
+            record.decided(&refused)
             self.refuse(SL_OUTCOME_ADDRESS_PROHIBITED if guarded else SL_OUTCOME_DENIED)
             return
         self.candidates = <Candidate *> malloc(total * sizeof(Candidate))
@@ -167,7 +167,7 @@ cdef class Opening(Waiter):
 
     cdef void race(self) noexcept:
         """Starts dialing: one attempt now, the next ones by on_timer and by failures."""
-        self.record.decision = self.candidates[0].decision
+        self.record.decided(&self.candidates[0].decision)
         self.began = self.context.loop.now
         self.deadline = self.began + self.context.dial_timeout
         self.advance()
@@ -235,7 +235,7 @@ cdef class Opening(Waiter):
         cdef int fd = self.fds[leg]
         self.fds[leg] = -1
         record.address = candidate.address
-        record.decision = candidate.decision
+        record.decided(&candidate.decision)
         record.opened = self.context.loop.now
         record.dial_ms = <int> (record.opened - self.began)
         self.provisional = False

@@ -17,6 +17,8 @@ cdef class Record:
     cdef sl_addr address         # asked for, then the one dialed; family 0 before
     cdef uint16_t port
     cdef sl_decision decision
+    cdef str rule                # of the decision, "namespace/name"; None for a default
+    cdef uint8_t on_revoke       # sl_on_revoke of the rule that admitted the tunnel
     cdef bytes inner             # the name shown inside, "none", or None when nothing was looked at
     cdef uint64_t asked          # loop milliseconds
     cdef uint64_t opened
@@ -25,7 +27,8 @@ cdef class Record:
 
     cdef void resolve_source(self) noexcept
     cdef bytes source_key(self)
-    cdef str rule_name(self)
+    cdef void decided(self, const sl_decision *decision) noexcept
+    cdef void admitted(self) noexcept
     cdef str reason(self)
     cdef tuple identity(self)
     cdef void write(self, str event, int outcome, uint64_t up, uint64_t down)

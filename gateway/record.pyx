@@ -12,7 +12,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.string cimport memset
 
 from gateway.csrc cimport (
-    SL_ADDR_TEXT, SL_ALLOW, SL_NO_RULE, SL_SEC_RULES, sl_addr_format, sl_image_record, sl_image_string, sl_outcome_text,
+    SL_ADDR_TEXT, SL_NO_RULE, SL_REVOKE_KILL, SL_SEC_RULES, sl_addr_format, sl_image_record, sl_outcome_text,
     sl_phase_text, sl_reason_text, sl_rule, sl_source_key, sl_source_network, sl_source_resolve, sl_source_user,
     sl_verdict_text,
 )
@@ -67,17 +67,17 @@ cdef class Record:
             return b"u" + self.user
         return b"a" + (<char *> self.peer.bytes)[:4 if self.peer.family == 4 else 8]
 
-    cdef str rule_name(self):
-        """`namespace/name` of the rule that decided, None for a default."""
-        cdef const sl_rule *rule
-        if self.decision.rule == SL_NO_RULE:
-            return None
-        rule = <const sl_rule *> sl_image_record(&self.generation.image.image, SL_SEC_RULES, self.decision.rule)
-        if rule is NULL:
-            return None
-        name = sl_image_string(&self.generation.image.image, rule.name).decode("utf-8", "replace")
-        namespace = sl_image_string(&self.generation.image.image, rule.namespace_).decode("utf-8", "replace")
-        return f"{namespace}/{name}" if namespace else name
+    cdef void decided(self, const sl_decision *decision) noexcept:
+        """Takes a decision of this record's generation over, and remembers its rule by name: indexes end with an image."""
+        self.decision = decision[0]
+        self.rule = self.generation.rule_text(decision.rule)
+
+    cdef void admitted(self) noexcept:
+        """The tunnel is open: what its rule says of revocation counts as it stands now (DECISIONS.md section 5)."""
+        cdef const sl_rule *rule = NULL
+        if self.decision.rule != SL_NO_RULE:
+            rule = <const sl_rule *> sl_image_record(&self.generation.image.image, SL_SEC_RULES, self.decision.rule)
+        self.on_revoke = rule.on_revoke if rule is not NULL else <uint8_t> SL_REVOKE_KILL
 
     cdef str reason(self):
         return sl_reason_text(self.decision.reason).decode("ascii")
@@ -125,7 +125,7 @@ cdef class Record:
                 "address": address_text(&self.address),
             },
             "verdict": sl_verdict_text(self.decision.verdict).decode("ascii"),
-            "rule": self.rule_name(),
+            "rule": self.rule,
             "phase": sl_phase_text(self.decision.phase).decode("ascii"),
             "reason": self.reason(),
             "would_deny": bool(self.decision.would_deny),
@@ -133,10 +133,10 @@ cdef class Record:
             "dns_ms": None if self.dns_ms < 0 else self.dns_ms,
             "dial_ms": None if self.dial_ms < 0 else self.dial_ms,
         }
-        if event != "open":
+        if event not in ("open", "interval"):
             line["outcome"] = sl_outcome_text(outcome).decode("ascii")
-        if event == "close":
+        if event in ("close", "interval"):
             line["bytes_up"] = up
             line["bytes_down"] = down
             line["duration_ms"] = context.loop.now - self.opened
-        context.bus.log(orjson.dumps(line))
+        context.bus.log(event if event in ("interval", "decision") else "tunnel", orjson.dumps(line))

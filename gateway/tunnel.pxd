@@ -18,12 +18,16 @@ cdef class Tunnel(Requester):
     cdef sl_direction up       # client to upstream
     cdef sl_direction down
     cdef uint64_t active       # loop milliseconds of the last byte
+    cdef uint64_t deadline     # loop milliseconds when a revoked tunnel ends; 0: not revoked
     cdef uint8_t again         # bit per leg: its direction was stopped by the budget
 
     cdef void begin(self) noexcept
     cdef void relay_event(self, uint32_t events, int leg) noexcept
     cdef void hang_up(self, int leg) noexcept
     cdef bint pump(self, int leg) noexcept
+    cdef uint64_t quiet_limit(self) noexcept
+    cdef void rearm(self) noexcept
+    cdef void revoke_in(self, uint64_t delay) noexcept
     cdef void relay_timer(self) noexcept
     cdef void end(self, int outcome, bint reset) noexcept
     cdef void closed_sockets(self) noexcept

@@ -13,7 +13,7 @@ from posix.unistd cimport close
 from gateway.csrc cimport (
     SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_TUNNELS_IDLED, SL_COUNTER_TUNNELS_OPEN,
     SL_COUNTER_TUNNELS_RESET, SL_COUNTER_TUNNELS_TOTAL, SL_OUTCOME_CLOSED, SL_OUTCOME_HALF_CLOSE_TIMEOUT,
-    SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL, SL_OUTCOME_RESET, SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY,
+    SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL, SL_OUTCOME_RESET, SL_OUTCOME_REVOKED, SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY,
     SL_PUMP_FULL, SL_PUMP_SINK_RESET, sl_direction_free, sl_pump,
 )
 from gateway.loop cimport SCRATCH_SIZE
@@ -40,7 +40,8 @@ cdef class Tunnel(Requester):
         context.set_gauge(SL_COUNTER_TUNNELS_OPEN, context.tunnels)
         context.count(SL_COUNTER_TUNNELS_TOTAL)
         self.active = context.loop.now
-        context.loop.arm(self, context.idle_timeout)
+        self.record.admitted()
+        self.rearm()
         self.record.write("open", 0, 0, 0)
 
     cdef void relay_event(self, uint32_t events, int leg) noexcept:
@@ -93,7 +94,7 @@ cdef class Tunnel(Requester):
                 self.end(SL_OUTCOME_CLOSED, False)
                 return False
             self.active = self.context.loop.now
-            self.context.loop.arm(self, self.context.half_close_timeout)
+            self.rearm()
             return True
         if status == SL_PUMP_SINK_RESET and not back.done:
             # What the failed peer said before it failed still reaches the other side, as it would without a gateway.
@@ -101,16 +102,37 @@ cdef class Tunnel(Requester):
         self.end(SL_OUTCOME_RESET, True)
         return False
 
-    cdef void relay_timer(self) noexcept:
-        """Idle or half-closed for too long; otherwise armed again for the rest."""
+    cdef uint64_t quiet_limit(self) noexcept:
+        """Loop milliseconds when the tunnel has been quiet for too long."""
         cdef bint half = self.up.done or self.down.done
-        cdef uint64_t limit = self.context.half_close_timeout if half else self.context.idle_timeout
-        cdef uint64_t idle = self.context.loop.now - self.active
-        if idle < limit:
-            self.context.loop.arm(self, limit - idle)
-            return
-        self.context.count(SL_COUNTER_TUNNELS_IDLED)
-        self.end(SL_OUTCOME_HALF_CLOSE_TIMEOUT if half else SL_OUTCOME_IDLE_TIMEOUT, True)
+        return self.active + (self.context.half_close_timeout if half else self.context.idle_timeout)
+
+    cdef void rearm(self) noexcept:
+        """Arms the timer for whatever ends the tunnel first."""
+        cdef uint64_t at = self.quiet_limit()
+        cdef uint64_t now = self.context.loop.now
+        if self.deadline:
+            at = min(at, self.deadline)
+        self.context.loop.arm(self, at - now if at > now else 0)
+
+    cdef void revoke_in(self, uint64_t delay) noexcept:
+        """The policy has turned against the tunnel: it ends in `delay` milliseconds at the latest; 0 takes that back."""
+        if delay == 0:
+            self.deadline = 0
+        elif self.deadline == 0:
+            self.deadline = self.context.loop.now + delay
+        self.rearm()
+
+    cdef void relay_timer(self) noexcept:
+        """Revoked, idle or half-closed for too long; otherwise armed again for the rest."""
+        cdef uint64_t now = self.context.loop.now
+        if self.deadline and now >= self.deadline:
+            self.end(SL_OUTCOME_REVOKED, True)
+        elif now < self.quiet_limit():
+            self.rearm()
+        else:
+            self.context.count(SL_COUNTER_TUNNELS_IDLED)
+            self.end(SL_OUTCOME_HALF_CLOSE_TIMEOUT if self.up.done or self.down.done else SL_OUTCOME_IDLE_TIMEOUT, True)
 
     cdef void end(self, int outcome, bint reset) noexcept:
         """Closes both legs, as resets when the bytes did not end by themselves."""

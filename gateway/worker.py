@@ -22,6 +22,8 @@ from gateway.context import Context
 from gateway.listener import Listener
 from gateway.loop import Loop
 from gateway.policy import PolicyImage
+from gateway.rejudge import Rejudge
+from gateway.sweep import IntervalLog, Kill
 from gateway.watch import Clock, Watch
 
 SEGMENT_SIZE = 4096
@@ -55,9 +57,11 @@ class Worker:
             contract.RELEASE: self._on_release,
             contract.DRAIN: self._on_drain,
             contract.STOP: self._on_stop,
+            contract.KILL: self._on_kill,
         }
         self._serving = False
         self._deadline = Clock(self._loop, self._on_deadline)
+        self._interval = Clock(self._loop, self._on_interval)
         self._second = Clock(self._loop, self._on_second, 1.0)
         self._second.start(1.0)
 
@@ -117,7 +121,24 @@ class Worker:
             self._serving = True
             for listener in self._sockets[self._slot]:
                 listener.open()
+        self._interval.stop()
+        if self._context.log_interval:
+            self._interval.start(self._context.log_interval / 1000)
+        if error is None:
+            # Acknowledged when every live tunnel has been judged under it: then nothing holds the generation before.
+            Rejudge(self._context, lambda: self._acknowledge(generation, None)).begin()
+        else:
+            self._acknowledge(generation, error)
+
+    def _acknowledge(self, generation: int, error: str | None) -> None:
         self._bus.send(contract.LOADED, generation=generation, ok=error is None, error=error)
+
+    def _on_interval(self) -> None:
+        IntervalLog(self._context).begin()
+        self._interval.start(self._context.log_interval / 1000)
+
+    def _on_kill(self, message: dict[str, Any]) -> None:
+        Kill(self._context, message["sequence"]).begin()
 
     def _on_verified(self, message: dict[str, Any]) -> None:
         self._context.verified(message["id"], bool(message["ok"]), bool(message.get("busy")))

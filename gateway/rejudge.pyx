@@ -1,0 +1,85 @@
+"""Live tunnels are judged again under a new generation (DECISIONS.md section 5).
+
+Judged is what was asked then: the same peer, user, target and inner name, the source's identity derived afresh. A tunnel that
+the new policy denies ends as its admitting rule said (`onRevoke`), unless the rule that denies it says otherwise; a hard deny
+always kills. After the sweep nothing holds the old generation any more, so its image is unmapped.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memset
+
+from gateway.csrc cimport (
+    SL_ALLOW, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_NO_RULE, SL_OUTCOME_REVOKED, SL_PHASE_INNER,
+    SL_PHASE_NAME, SL_REASON_UNAUTHORIZED, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL, SL_SEC_RULES,
+    SL_TIER_HARD_DENY, sl_decide_address, sl_decide_name, sl_image, sl_image_record, sl_rule, sl_source_user,
+)
+
+
+cdef class Rejudge(Sweep):
+    """One sweep after a load. `allowed`, `kept`, `killed` and `draining` count its verdicts."""
+
+    cdef void visit(self, Tunnel tunnel) noexcept:
+        cdef Record record = tunnel.record
+        cdef sl_decision decision
+        if record.generation is self.context.generation:
+            return
+        record.generation = self.context.generation
+        self.judge(record, &decision)
+        if decision.verdict == SL_DENY:
+            self.revoke(tunnel, &decision)
+        else:
+            self.allowed += 1
+            record.decided(&decision)
+            tunnel.revoke_in(0)
+
+    cdef void judge(self, Record record, sl_decision *out) noexcept:
+        """What a request like this one would be answered now."""
+        cdef const sl_image *image = &record.generation.image.image
+        cdef sl_decision by_name
+        cdef const char *namespace = NULL
+        cdef const char *account = NULL
+        cdef bint audit = self.context.listener_audits(record.listener)
+        if record.user is not None and not sl_source_user(image, PyBytes_AS_STRING(record.user), &namespace, &account):
+            memset(out, 0, sizeof(out[0]))
+            out.phase, out.reason = SL_PHASE_NAME, SL_REASON_UNAUTHORIZED
+            return
+        record.resolve_source()
+        if record.name is not None:
+            sl_decide_name(image, &self.context.source, PyBytes_AS_STRING(record.name), PyBytes_GET_SIZE(record.name),
+                           record.port, audit, &by_name, NULL)
+            if by_name.verdict == SL_DENY and not by_name.flags & SL_DECISION_PENDING:
+                out[0] = by_name
+                return
+            sl_decide_address(image, &self.context.source, &by_name, &record.address, record.port, audit, out, NULL)
+            return
+        sl_decide_address(image, &self.context.source, NULL, &record.address, record.port, audit, out, NULL)
+        if out.flags & SL_DECISION_PROVISIONAL and record.inner is not None and record.inner != b"none":
+            sl_decide_name(image, &self.context.source, PyBytes_AS_STRING(record.inner), PyBytes_GET_SIZE(record.inner),
+                           record.port, audit, out, NULL)
+            out.phase = SL_PHASE_INNER
+            if out.flags & SL_DECISION_PENDING:
+                out.verdict = SL_DENY
+
+    cdef void revoke(self, Tunnel tunnel, const sl_decision *decision) noexcept:
+        """Ends a tunnel that is denied now, at once or later, or lets it be; each way leaves a log line."""
+        cdef Record record = tunnel.record
+        cdef const sl_rule *rule = NULL
+        cdef int way = record.on_revoke
+        if decision.rule != SL_NO_RULE:
+            rule = <const sl_rule *> sl_image_record(&record.generation.image.image, SL_SEC_RULES, decision.rule)
+        if decision.tier == SL_TIER_HARD_DENY:
+            way = SL_REVOKE_KILL
+        elif rule is not NULL and rule.on_revoke_set:
+            way = rule.on_revoke
+        record.decided(decision)
+        if way == SL_REVOKE_KILL:
+            self.killed += 1
+            tunnel.end(SL_OUTCOME_REVOKED, True)
+            return
+        record.write("decision", SL_OUTCOME_REVOKED, 0, 0)
+        if way == SL_REVOKE_DRAIN:
+            self.draining += 1
+            tunnel.revoke_in(self.context.drain_time)
+        else:
+            self.kept += 1
+            tunnel.revoke_in(0)
