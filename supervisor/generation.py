@@ -15,6 +15,7 @@ from typing import cast
 import msgspec
 
 from gateway.contract import Settings
+from gateway.policy import PolicyImage
 from supervisor.access_log import AccessLog, Opened
 from supervisor.compilation import CompileResult
 from supervisor.config import Config, join
@@ -84,6 +85,7 @@ class Generations:
         self._access_log = access_log
         self._log = log
         self._warned = ""
+        self._mapping: tuple[int, PolicyImage] | None = None  # of which generation
         self.nofile = 1024  # open files that each process may have
         self.current: Generation | None = None
         self.reloads = {"ok": 0, "failed": 0}
@@ -117,6 +119,7 @@ class Generations:
         """Puts it in force; the answer says which workers did not follow. Without a pool only the supervisor
         changes."""
         old = self.current
+        self._mapping = None
         self.current = new = Generation(
             number=old.number + 1 if old is not None else 1,
             image=prepared.image,
@@ -135,6 +138,20 @@ class Generations:
         if old is not None:
             os.close(old.image)
         return new, problems
+
+    async def mapped(self, generation: Generation) -> PolicyImage:
+        """The image of the generation in force, mapped once, and until the next one. On a thread: the checksum of a
+        large one takes longer than a turn may."""
+        if self._mapping is None or self._mapping[0] != generation.number:
+            own = os.dup(generation.image)  # a reload may close the other one meanwhile
+            try:
+                image = await asyncio.to_thread(PolicyImage.from_fd, own)
+            finally:
+                os.close(own)
+            if generation is not self.current:
+                return image
+            self._mapping = (generation.number, image)
+        return self._mapping[1]
 
     async def reload(self, pool: Pool, origin: str) -> Outcome:
         """One reload, start to end. Does not raise for what is wrong in files."""
@@ -164,7 +181,7 @@ class Generations:
         """Gives the image back."""
         if self.current is not None:
             os.close(self.current.image)
-            self.current = None
+            self.current = self._mapping = None
 
     def _serving(self) -> list[str]:
         """The addresses in force, which a changed sluice.yaml may no longer name: no tunnel may lead there either."""

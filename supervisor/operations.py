@@ -5,18 +5,15 @@ Nothing here blocks; the operations that wait (reload, explain) are coroutines.
 
 import asyncio
 import importlib.metadata
-import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from gateway.policy import PolicyImage
 from supervisor.control import Answer, Operation, Refused
 from supervisor.explanation import QuestionError, explain_request
 from supervisor.segment import total
 
 if TYPE_CHECKING:
-    from supervisor.generation import Generation
     from supervisor.service import Service
 
 __all__ = ["Operations", "version"]
@@ -39,7 +36,6 @@ class Operations:
         """The service need not have started."""
         self._service = service
         self._version = version()
-        self._image: tuple[int, PolicyImage] | None = None  # of which generation
 
     def table(self) -> Mapping[str, Operation]:
         """By op."""
@@ -144,24 +140,11 @@ class Operations:
         current = self._service.generations.current
         if current is None:
             raise Refused("no generation is in force yet")
-        image = await self._mapped(current)
+        image = await self._service.generations.mapped(current)
         try:
             return explain_request(image, current.config.listeners, request)
         except QuestionError as wrong:
             raise Refused(str(wrong)) from None
-
-    async def _mapped(self, generation: "Generation") -> PolicyImage:
-        """The image of a generation, mapped once. On a thread: the checksum of a large one takes longer than a turn
-        may."""
-        known = self._image
-        if known is None or known[0] != generation.number:
-            own = os.dup(generation.image)  # a reload may close the other one meanwhile
-            try:
-                image = await asyncio.to_thread(PolicyImage.from_fd, own)
-            finally:
-                os.close(own)
-            self._image = known = (generation.number, image)
-        return known[1]
 
 
 def _no_more(request: Mapping[str, object]) -> None:

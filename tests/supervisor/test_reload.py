@@ -261,6 +261,62 @@ def test_reloads_asked_for_together_share_runs_and_see_the_latest_file() -> None
         assert generations(gateway) == {stats["generation"]}
 
 
+def test_a_storm_of_sighup_is_joined() -> None:
+    with Running() as gateway:
+        for _ in range(1000):
+            gateway.signal(signal.SIGHUP)
+        answer = gateway.ask("reload")  # behind all of them
+        assert answer["ok"] is True
+        stats = gateway.ask("stats")
+        assert stats["reloads"]["ok"] == stats["generation"] - 1 < 100
+        assert stats["reloads"]["failed"] == 0
+        assert generations(gateway) == {stats["generation"]} == {answer["generation"]}
+
+
+def test_a_policy_file_that_is_removed_keeps_the_policy_in_force() -> None:
+    with Running() as gateway:
+        manifest = {
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "ClusterEgressPolicy",
+            "metadata": {"name": "x"},
+            "spec": {"to": [{"host": "example.com"}], "action": "Deny"},
+        }
+        (gateway.folder / "policies").mkdir()
+        policy = gateway.folder / "policies" / "policy.yaml"
+        policy.write_text(yaml.safe_dump(manifest))
+        gateway.write(policy={"paths": [str(policy)], "passthrough": True})
+        assert gateway.ask("reload")["ok"] is True
+        asked = {"to": "example.com:443", "source": "10.0.0.1"}
+        policy.unlink()
+        answer = gateway.ask("reload")
+        assert answer["ok"] is False
+        assert "sluice.yaml:" in answer["error"] and "policy.yaml" in answer["error"]
+        assert gateway.ask("explain", **asked)["verdict"] == "deny"
+        assert gateway.ask("stats")["problems"] == answer["error"].splitlines()
+        (gateway.folder / "policies").rmdir()
+        assert gateway.ask("reload")["ok"] is False
+        os.kill(gateway.workers()[0]["pid"], signal.SIGKILL)
+        gateway.all_ready()
+        assert generations(gateway) == {2}, "a new worker has the policy in force too"
+
+
+def test_reloads_leave_no_descriptor_and_no_old_image_behind() -> None:
+    with Running() as gateway:
+        for _ in range(3):
+            gateway.ask("reload")
+        before = len(os.listdir(f"/proc/{gateway.pid}/fd"))
+        for number in range(30):
+            assert gateway.ask("reload")["ok"] is True
+            assert gateway.ask("explain", to="example.com:443", source="10.0.0.1")["verdict"] == "allow"
+            if number % 3 == 0:
+                gateway.path.write_text("workers: [\n")
+                assert gateway.ask("reload")["ok"] is False
+                gateway.write()
+        eventually(lambda: len(os.listdir(f"/proc/{gateway.pid}/fd")) <= before, "no descriptor more than before")
+        maps = Path(f"/proc/{gateway.pid}/maps").read_text()
+        assert maps.count("sluice-policy") == 1, "of the generation in force, for explain"
+
+
 def test_reload_while_draining_is_refused() -> None:
     with Running() as gateway, Greeted(gateway.port):
         assert gateway.ask("drain")["ok"] is True
