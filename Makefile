@@ -26,7 +26,7 @@ ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspat
 .PHONY: help run test test-full build lint asan fuzz bench clean packages-build packages-test packages-fuzz requirements
 
 help: ## what there is to make
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: build ## a gateway with a sample policy and a local origin, and three lines to try
 	@exec $(VENV)/bin/sluice run --demo
@@ -63,9 +63,11 @@ fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, and the 
 bench: build packages-test ## load through the gateway and past it, side by side; results go to bench/results/
 	$(PYTHON) -m bench.run
 
-requirements: build ## renews deploy/requirements.txt: the container's Python packages, pinned by version and hash
-	$(PYTHON) deploy/requirements.py > deploy/requirements.txt.new
-	mv deploy/requirements.txt.new deploy/requirements.txt
+requirements: build ## renews deploy/*requirements.txt: the image's Python packages, pinned by version and hash
+	$(PYTHON) deploy/requirements.py --project runtime > deploy/requirements.new
+	mv deploy/requirements.new deploy/requirements.txt
+	$(PYTHON) deploy/requirements.py --project build > deploy/requirements.new
+	mv deploy/requirements.new deploy/build-requirements.txt
 
 clean: ## what was built, and .venv
 	rm -rf build $(VENV) *.egg-info gateway/*.so gateway/*.c supervisor/policy/*.so supervisor/policy/*.c
