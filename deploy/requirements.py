@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-HEADER: Final = "# Made by `make requirements` for CPython 3.11 on x86-64 Linux; pip install --require-hashes -r takes these files.\n"
+HEADER: Final = "# By `make requirements`: files for CPython 3.11 on x86-64, as pip --require-hashes wants them.\n"
 
 
 def project(which: str) -> list[str]:
