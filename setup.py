@@ -70,7 +70,7 @@ EXTENSIONS = [
     extension("gateway.watch"),
     extension("gateway.sockets", "addr"),
     extension("gateway.resolver", "addr", "name", libraries=("libcares",)),
-    extension("gateway.context", "segment", *POLICY),
+    extension("gateway.context", *SEGMENT, *POLICY),
     extension("gateway.record", *POLICY),
     extension("gateway.opening", *POLICY),
     extension("gateway.tunnel", "relay"),

@@ -1,23 +1,47 @@
-/* The shared segment of one worker slot: counters that the supervisor reads without asking. It belongs to the slot,
- * not to the worker: it outlives a killed worker, so counters never go down (DESIGN.md section 3).
+/* The shared segment of one worker slot: counters and live tunnels that the supervisor reads without asking. It belongs
+ * to the slot, not to the worker: it outlives a killed worker, so counters never go down (DESIGN.md section 3).
  *
- *   +--------------------+ 0
- *   | sl_segment_header  | magic, version, worker pid, policy generation in force
- *   +--------------------+ 64
- *   | u64 counters[...]  | one writer (the worker), aligned 64-bit stores
- *   +--------------------+ 64 + 8 * SL_COUNTER_COUNT
+ *        0 +-----------------------+
+ *          | header, 64 bytes      | magic, version, worker, generation in force, geometry
+ *       64 +-----------------------+
+ *          | u64 counters[]        | gateway-wide scalars
+ *     1024 +-----------------------+
+ *          | sl_histogram[]        | sum and buckets of each
+ *     4096 +-----------------------+
+ *          | sl_labelled[8192]     | (key, value), dense, in the order of first use
+ *   135168 +-----------------------+
+ *          | u16 index[16384]      | open addressing over the keys; the worker's own, rebuilt when it attaches
+ *   167936 +-----------------------+
+ *          | sl_tunnel[capacity]   | 256 bytes each; live tunnels, and the free list through the others
+ *          +-----------------------+ sl_segment_size(capacity)
  *
- * Gauges (name ends in `_open`) are rebuilt to zero by the supervisor when it reaps the slot's worker.
+ * It is a sparse memfd, made and prepared by the supervisor. The worker is the only writer while it lives: aligned 64-bit
+ * stores, so readers need no lock; a tunnel's texts are under a sequence lock of its own. The supervisor writes between two
+ * workers (sl_segment_reap) and trusts nothing of what it reads: a worker may have been taken over.
  */
 #ifndef SLUICE_SEGMENT_H
 #define SLUICE_SEGMENT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-#define SL_SEGMENT_MAGIC 0x4745534349554c53ull
-enum { SL_SEGMENT_VERSION = 1, SL_SEGMENT_SIZE = 4096 };
+#include "addr.h"
+#include "contract.h"
 
-/* X(NAME, "name", "help") */
+#define SL_SEGMENT_MAGIC 0x4745534349554c53ull
+enum {
+    SL_SEGMENT_VERSION = 2,
+    SL_SEGMENT_COUNTERS_AT = 64,
+    SL_SEGMENT_HISTOGRAMS_AT = 1024,
+    SL_SEGMENT_LABELLED_AT = 4096,
+    SL_SEGMENT_INDEX_AT = 135168,
+    SL_SEGMENT_TUNNELS_AT = 167936,
+    SL_LABELLED_MAX = 8192,
+    SL_LABELLED_INDEX = 16384,
+    SL_TUNNELS_MAX = 1048576 /* records in one segment */
+};
+
+/* X(NAME, "name", "help"). Gauges end in `_open`; turn_longest_us is a maximum. */
 #define SL_COUNTERS(X) \
     X(ACCEPTED, "connections_accepted", "Connections accepted from clients")                          \
     X(CONNECTIONS_OPEN, "connections_open", "Client connections open now")                            \
@@ -36,6 +60,7 @@ enum { SL_SEGMENT_VERSION = 1, SL_SEGMENT_SIZE = 4096 };
     X(TUNNELS_IDLED, "tunnels_idle_timeout", "Tunnels ended for idleness or a half-close that lasted")\
     X(DNS_QUERIES, "dns_queries", "Names asked of a DNS server")                                      \
     X(DNS_FAILURES, "dns_failures", "Names that did not resolve")                                     \
+    X(DNS_CACHE_HITS, "dns_cache_hits", "Names answered from the cache")                              \
     X(DIALS, "dials", "Connection attempts to the outside")                                           \
     X(LIMITED, "limited", "Requests refused for a limit")                                             \
     X(LOG_DROPPED, "log_dropped", "Access log lines dropped")                                         \
@@ -46,21 +71,191 @@ enum { SL_SEGMENT_VERSION = 1, SL_SEGMENT_SIZE = 4096 };
 #define SL_ENUM_COUNTER(name, text, help) SL_COUNTER_##name,
 enum sl_counter { SL_COUNTERS(SL_ENUM_COUNTER) SL_COUNTER_COUNT };
 
+/* X(NAME, "name", "help"). Bucket i counts what took at most 100 us * 2^i, the last one everything longer. */
+#define SL_HISTOGRAMS(X) \
+    X(DIAL, "dial_seconds", "Time from the first connection attempt of a request to its connected socket") \
+    X(DNS, "dns_seconds", "Time a name took to resolve, from the cache or from a server")                  \
+    X(TURN, "worker_turn_seconds", "Time that one turn of a worker's event loop took")
+
+enum { SL_BUCKET_FIRST_US = 100, SL_BUCKETS = 20 }; /* 100 us to 26 s, and above */
+#define SL_ENUM_HISTOGRAM(name, text, help) SL_HISTOGRAM_##name,
+enum sl_histogram_name { SL_HISTOGRAMS(SL_ENUM_HISTOGRAM) SL_HISTOGRAM_COUNT };
+
+struct sl_histogram {
+    uint64_t sum_us;
+    uint64_t count;
+    uint64_t buckets[SL_BUCKETS]; /* not cumulative */
+};
+
+/* Labelled counters: X(NAME, "name", "help"); what a, b and c of the key are stands behind it. */
+#define SL_FAMILIES(X) \
+    X(DECISIONS, "decisions_total", "Decisions taken")                 /* verdict, phase, reason; rule slot */   \
+    X(TUNNELS, "tunnels_total", "Tunnels that were opened, by how they ended")    /* protocol, outcome */        \
+    X(TUNNELS_OPEN, "tunnels_open", "Tunnels open now")                /* protocol; the one gauge */             \
+    X(BYTES, "bytes_total", "Bytes carried")                           /* direction; rule slot */                \
+    X(PROTOCOL_ERRORS, "protocol_errors_total", "Requests that broke their protocol") /* protocol, outcome */    \
+    X(LIMITED, "limited_total", "Requests refused for a limit")        /* sl_scope */                            \
+    X(LOG_DROPPED, "log_dropped_total", "Access log lines dropped")    /* sl_log_event */                        \
+    X(REJUDGED, "rejudged_total", "Live tunnels judged again after a reload") /* sl_rejudged */
+
+#define SL_ENUM_FAMILY(name, text, help) SL_FAMILY_##name,
+enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
+
+/* The label values that are no enums of contract.h. */
+#define SL_PROTOCOLS(X) \
+    X(UNKNOWN, "unknown") X(SOCKS5, "socks5") X(SOCKS4, "socks4") X(HTTP, "http") X(HTTP2, "http2tunnel") X(HBONE, "hbone")
+#define SL_DIRECTIONS(X) X(UP, "up") X(DOWN, "down")
+#define SL_SCOPES(X) \
+    X(OTHER, "other")                          /* none of these */                                     \
+    X(TUNNELS, "tunnels")                      /* limits.tunnels */                                    \
+    X(SOURCE_TUNNELS, "source_tunnels")        /* limits.tunnelsPerSource */                           \
+    X(SOURCE_REQUESTS, "source_requests")      /* unanswered requests of one source */                 \
+    X(SOURCE_DNS, "source_dns")                /* DNS look-ups in flight of one source */              \
+    X(SOURCE_DIALS, "source_dials")            /* dials in flight of one source */                     \
+    X(SOURCE_PROVISIONAL, "source_provisional")/* tunnels of one source that wait for an inner name */ \
+    X(DNS, "dns")                              /* look-ups in flight of the worker */                  \
+    X(CREDENTIALS, "credentials")              /* passwords that wait to be verified */                \
+    X(DESCRIPTORS, "descriptors")              /* open files */                                        \
+    X(DRAINING, "draining")
+#define SL_LOG_EVENTS(X) X(DECISION, "decision") X(OPEN, "open") X(INTERVAL, "interval") X(CLOSE, "close")
+#define SL_REJUDGES(X) X(ALLOWED, "allowed") X(KILLED, "killed") X(DRAINING, "draining") X(KEPT, "kept")
+#define SL_TUNNEL_STATES(X) \
+    X(FREE, "free") X(OPEN, "open") X(HALF_CLOSED, "half_closed") X(PROVISIONAL, "provisional") X(REVOKED, "revoked")
+
+#define SL_ENUM_PROTOCOL(name, text) SL_PROTOCOL_##name,
+#define SL_ENUM_DIRECTION(name, text) SL_DIRECTION_##name,
+#define SL_ENUM_SCOPE(name, text) SL_SCOPE_##name,
+#define SL_ENUM_LOG_EVENT(name, text) SL_LOG_##name,
+#define SL_ENUM_REJUDGED(name, text) SL_REJUDGED_##name,
+#define SL_ENUM_TUNNEL_STATE(name, text) SL_TUNNEL_##name,
+enum sl_protocol { SL_PROTOCOLS(SL_ENUM_PROTOCOL) SL_PROTOCOL_COUNT };
+enum sl_direction_name { SL_DIRECTIONS(SL_ENUM_DIRECTION) SL_DIRECTION_COUNT };
+enum sl_scope { SL_SCOPES(SL_ENUM_SCOPE) SL_SCOPE_COUNT };
+enum sl_log_event { SL_LOG_EVENTS(SL_ENUM_LOG_EVENT) SL_LOG_EVENT_COUNT };
+enum sl_rejudged { SL_REJUDGES(SL_ENUM_REJUDGED) SL_REJUDGED_COUNT };
+enum sl_tunnel_state { SL_TUNNEL_STATES(SL_ENUM_TUNNEL_STATE) SL_TUNNEL_STATE_COUNT };
+
+/* Rule slots (sl_rule.slot): 1 to SL_RULE_SLOTS are named rules, 0 is `other`. */
+enum { SL_RULE_SLOTS = 1000, SL_RULE_SLOT_OTHER = 0, SL_RULE_SLOT_NONE = 0xffff /* no rule: a default, or the guard */ };
+
+/* Key of a labelled counter, never 0:
+ *
+ *    63      56 55      48 47      40 39      32 31              16 15               0
+ *   +----------+----------+----------+----------+------------------+------------------+
+ *   | family+1 |    a     |    b     |    c     |   rule slot      |        0         |
+ *   +----------+----------+----------+----------+------------------+------------------+
+ *
+ * SL_LABEL_OTHER in all of a, b and c, and the slot `other`, is the family's overflow entry. */
+enum { SL_LABEL_OTHER = 0xff };
+
+static inline uint64_t sl_label_key(enum sl_family family, unsigned a, unsigned b, unsigned c, unsigned rule_slot)
+{
+    return ((uint64_t)family + 1) << 56 | (uint64_t)(a & 0xff) << 48 | (uint64_t)(b & 0xff) << 40 |
+           (uint64_t)(c & 0xff) << 32 | (uint64_t)(rule_slot & 0xffff) << 16;
+}
+
+struct sl_labelled {
+    uint64_t key;
+    uint64_t value;
+};
+
+enum { SL_TUNNEL_USER = 32, SL_TUNNEL_NAME = 120 };
+enum sl_tunnel_flags { SL_TUNNEL_USER_CUT = 1, SL_TUNNEL_NAME_CUT = 2, SL_TUNNEL_WOULD_DENY = 4 };
+
+/* One live tunnel, 256 bytes. bytes_up and bytes_down are stored at any time; everything else only between
+ * sl_tunnel_edit() and sl_tunnel_done(), while `sequence_lock` is odd. Its id is "<slot>-<header's start, hex>-<number>". */
+struct sl_tunnel {
+    uint64_t sequence_lock;
+    uint64_t number;       /* of the tunnel, in its worker's life; 0 is never used */
+    uint64_t opened_ms;    /* Unix time */
+    uint64_t generation;   /* whose rule index `rule` is */
+    uint64_t bytes_up;
+    uint64_t bytes_down;
+    uint32_t rule;         /* RULES index of the decision; SL_NO_RULE. In a free record: the next free one + 1 */
+    uint16_t rule_slot;    /* or SL_RULE_SLOT_NONE */
+    uint16_t listener;
+    uint16_t peer_port;
+    uint16_t port;         /* asked for */
+    uint16_t dialed_port;
+    uint8_t state;         /* sl_tunnel_state */
+    uint8_t verdict;       /* sl_verdict */
+    uint8_t protocol;      /* sl_protocol */
+    uint8_t phase;         /* sl_phase */
+    uint8_t reason;        /* sl_reason */
+    uint8_t flags;         /* sl_tunnel_flags */
+    uint8_t user_length;   /* 0: none */
+    uint8_t name_length;   /* 0: an address was asked for, the one dialed */
+    struct sl_addr peer;
+    struct sl_addr dialed;
+    char user[SL_TUNNEL_USER]; /* verified; raw bytes, to be escaped by the reader */
+    char name[SL_TUNNEL_NAME]; /* asked for, canonical; its first bytes when SL_TUNNEL_NAME_CUT */
+};
+
 struct sl_segment {
     uint64_t magic;
     uint32_t version;
-    uint32_t pid;
-    uint64_t generation;
-    uint64_t reserved[5];
+    uint32_t pid;             /* of the worker; 0 between two of them */
+    uint64_t generation;      /* in force in the worker */
+    uint64_t start;           /* of the worker, Unix ms; grows with each worker, so that tunnel ids are never used twice */
+    uint64_t tunnels_unlisted;/* tunnels that found no record */
+    uint32_t tunnel_capacity; /* records, as prepared */
+    uint32_t tunnels_high;    /* records ever used by this worker; live ones are among them */
+    uint32_t tunnels_free;    /* head of the free list: index + 1 */
+    uint32_t tunnels_listed;  /* live records */
+    uint32_t labelled_used;   /* entries; the first SL_FAMILY_COUNT are the overflow entries */
+    uint32_t reserved;
     uint64_t counters[SL_COUNTER_COUNT];
 };
 
-/* Prepares a zeroed segment, or accepts a prepared one. Returns 1, or 0 when it holds something else. */
+/* Bytes of a segment with so many tunnel records. */
+size_t sl_segment_size(uint32_t tunnels);
+/* Prepares zeroed memory of `size` bytes, as the supervisor does. Returns 1, or 0 when `size` is too small. */
+int sl_segment_prepare(void *base, size_t size, uint32_t tunnels);
+/* A worker takes its slot's segment: counters are kept, gauges and the tunnel table emptied, the index rebuilt.
+ * `now` in Unix ms. Returns the segment, or NULL when it holds something else or does not fit `size`. */
+struct sl_segment *sl_segment_open(void *base, size_t size, uint32_t pid, uint64_t now);
+/* The same for a caller that maps nothing but the first page: scalar counters only. Returns 1 or 0. */
 int sl_segment_attach(struct sl_segment *segment, uint32_t pid);
-/* After the slot's worker died: pid 0, gauges zero, counters kept. */
-void sl_segment_reap(struct sl_segment *segment);
-/* Name and help of counter i; NULL past the end. */
+/* After the slot's worker died, and its left-over tunnels were read: pid 0, gauges and tunnels gone, counters kept. */
+void sl_segment_reap(void *base, size_t size);
+
+/* The counter of a key, made when it is new. The pointer stays good as long as the mapping, so a tunnel may keep those of
+ * its bytes. Never NULL: when the table is full, or the key's family is unknown, it is an overflow entry. */
+uint64_t *sl_segment_labelled(struct sl_segment *segment, uint64_t key);
+/* One more observation. */
+void sl_segment_observe(struct sl_segment *segment, enum sl_histogram_name which, uint64_t microseconds);
+
+/* A record for a new tunnel, in state OPEN and being edited: fill it, then sl_tunnel_done(). NULL: the table is full (the
+ * tunnel lives on unlisted, counted); all functions below take a NULL. */
+struct sl_tunnel *sl_tunnel_take(struct sl_segment *segment, uint64_t number);
+void sl_tunnel_edit(struct sl_tunnel *tunnel);
+void sl_tunnel_done(struct sl_tunnel *tunnel);
+/* Texts, cut to what fits. Only while being edited. NULL or length 0: none. */
+void sl_tunnel_set_user(struct sl_tunnel *tunnel, const char *user, size_t length);
+void sl_tunnel_set_name(struct sl_tunnel *tunnel, const char *name, size_t length);
+/* Live figures; at any time. */
+static inline void sl_tunnel_bytes(struct sl_tunnel *tunnel, uint64_t up, uint64_t down)
+{
+    if (!tunnel) return;
+    __atomic_store_n(&tunnel->bytes_up, up, __ATOMIC_RELAXED);
+    __atomic_store_n(&tunnel->bytes_down, down, __ATOMIC_RELAXED);
+}
+/* The tunnel has ended, and its close line is written. */
+void sl_tunnel_release(struct sl_segment *segment, struct sl_tunnel *tunnel);
+
+/* Name and help; NULL past the end. */
 const char *sl_segment_counter_name(unsigned i);
 const char *sl_segment_counter_help(unsigned i);
+const char *sl_histogram_text(unsigned i);
+const char *sl_histogram_help(unsigned i);
+const char *sl_family_text(unsigned i);
+const char *sl_family_help(unsigned i);
+/* Label values; a number out of range reads as "other". */
+const char *sl_protocol_text(unsigned i);
+const char *sl_direction_text(unsigned i);
+const char *sl_scope_text(unsigned i);
+const char *sl_log_event_text(unsigned i);
+const char *sl_rejudged_text(unsigned i);
+const char *sl_tunnel_state_text(unsigned i);
 
 #endif

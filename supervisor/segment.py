@@ -1,7 +1,10 @@
-"""The shared segment of a worker slot, seen from the supervisor: counters read without asking the worker.
+"""The shared segment of a worker slot, seen from the supervisor: read without asking the worker.
 
-The layout is that of csrc/segment.h; tests/supervisor/test_segment.py parses the header and holds the two together.
-A segment belongs to the slot and outlives its workers, so counters never go down (DESIGN.md section 3).
+The layout is that of csrc/segment.h; tests/supervisor/test_segment.py parses the header, and reads what the C code
+writes. A segment belongs to the slot and outlives its workers, so counters never go down (DESIGN.md section 3).
+
+Nothing that is read is trusted: the worker may have been taken over. Sizes and positions are the supervisor's own; what
+the segment says about them is only ever a bound that is cut to those. Live tunnels are read by live_tunnels.py.
 """
 
 import fcntl
@@ -9,13 +12,31 @@ import mmap
 import os
 import struct
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ["COUNTERS", "MAGIC", "SIZE", "VERSION", "Segment", "total"]
+__all__ = [
+    "BUCKETS",
+    "BUCKET_FIRST_US",
+    "COUNTERS",
+    "FAMILIES",
+    "HISTOGRAMS",
+    "LABELLED_MAX",
+    "LABEL_OTHER",
+    "MAGIC",
+    "RECORD",
+    "SLOT_NONE",
+    "TUNNELS_MAX",
+    "VERSION",
+    "Header",
+    "Histogram",
+    "Labelled",
+    "Segment",
+    "size_of",
+    "total",
+]
 
 MAGIC: Final = 0x4745534349554C53
-VERSION: Final = 1
-SIZE: Final = 4096
+VERSION: Final = 2
 COUNTERS: Final = (
     "connections_accepted",
     "connections_open",
@@ -34,6 +55,7 @@ COUNTERS: Final = (
     "tunnels_idle_timeout",
     "dns_queries",
     "dns_failures",
+    "dns_cache_hits",
     "dials",
     "limited",
     "log_dropped",
@@ -41,51 +63,168 @@ COUNTERS: Final = (
     "turns",
     "turn_longest_us",
 )
+HISTOGRAMS: Final = ("dial_seconds", "dns_seconds", "worker_turn_seconds")
+BUCKETS: Final = 20
+BUCKET_FIRST_US: Final = 100
+FAMILIES: Final = (
+    "decisions_total",
+    "tunnels_total",
+    "tunnels_open",
+    "bytes_total",
+    "protocol_errors_total",
+    "limited_total",
+    "log_dropped_total",
+    "rejudged_total",
+)
+LABELLED_MAX: Final = 8192
+LABEL_OTHER: Final = 0xFF
+SLOT_NONE: Final = 0xFFFF
+TUNNELS_MAX: Final = 1 << 20
+RECORD: Final = 256  # bytes of a live tunnel
 
-_HEADER = struct.Struct("<QIIQ")  # magic, version, pid, generation
+_HEADER = struct.Struct("=QIIQQQIIIIII")
 _COUNTERS_AT = 64
-_VALUES = struct.Struct(f"<{len(COUNTERS)}Q")
+_HISTOGRAMS_AT = 1024
+_LABELLED_AT = 4096
+_TUNNELS_AT = 167936
 _PID_AT = 12
+_HIGH_AT = 44  # tunnels_high, tunnels_free, tunnels_listed, labelled_used
 _LONGEST = "turn_longest_us"  # a maximum, not a sum
+_GAUGE_FAMILY = FAMILIES.index("tunnels_open")
+_WIPE = 4096  # records at a time
+
+
+class Header(NamedTuple):
+    """As written; only the supervisor's own fields (tunnel_capacity before a worker came) are sure."""
+
+    magic: int
+    version: int
+    pid: int
+    generation: int
+    start: int
+    tunnels_unlisted: int
+    tunnel_capacity: int
+    tunnels_high: int
+    tunnels_free: int
+    tunnels_listed: int
+    labelled_used: int
+    reserved: int
+
+
+class Histogram(NamedTuple):
+    """Observations: the sum in microseconds, and how many fell in each bucket (not cumulative)."""
+
+    sum_us: int
+    buckets: list[int]
+
+
+class Labelled(NamedTuple):
+    """A labelled counter. The meaning of a, b and c is the family's (csrc/segment.h)."""
+
+    family: int
+    a: int
+    b: int
+    c: int
+    slot: int
+    value: int
+
+
+def size_of(tunnels: int) -> int:
+    """Bytes of a segment with so many tunnel records."""
+    return _TUNNELS_AT + tunnels * RECORD
 
 
 class Segment:
     """One slot's segment. The worker is its only writer while it lives; reap() writes when it does not."""
 
-    def __init__(self, slot: int) -> None:
+    def __init__(self, slot: int, tunnels: int = 1024) -> None:
+        """`tunnels`: how many live tunnels of one worker can be listed. Memory is used only for those there are."""
+        self.slot = slot
+        self.tunnels = min(max(tunnels, 0), TUNNELS_MAX)
+        size = size_of(self.tunnels)
         self.fd = os.memfd_create(f"sluice-segment-{slot}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            os.ftruncate(self.fd, SIZE)
+            os.ftruncate(self.fd, size)
             # A worker that shrank it would kill us with SIGBUS.
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-            self._map = mmap.mmap(self.fd, SIZE)
+            self._map = mmap.mmap(self.fd, size)
         except BaseException:
             os.close(self.fd)
             raise
+        self._bytes = memoryview(self._map)
+        # Items of a cast view are loaded as whole words: a counter is never seen half written.
+        self._words = self._bytes.cast("Q")
+        self.records = self._bytes[_TUNNELS_AT:]
+        self._prepare()
 
-    def header(self) -> tuple[int, int, int, int]:
-        """(magic, version, pid, generation); zeros before the first worker attached."""
-        magic, version, pid, generation = _HEADER.unpack_from(self._map, 0)
-        return magic, version, pid, generation
+    def _prepare(self) -> None:
+        """As sl_segment_prepare."""
+        for family in range(len(FAMILIES)):
+            self._words[_LABELLED_AT // 8 + 2 * family] = (family + 1) << 56 | 0xFFFFFF << 32
+        _HEADER.pack_into(self._map, 0, MAGIC, VERSION, 0, 0, 0, 0, self.tunnels, 0, 0, 0, len(FAMILIES), 0)
+
+    def header(self) -> Header:
+        """As it stands."""
+        return Header(*_HEADER.unpack_from(self._map, 0))
 
     def counters(self) -> dict[str, int]:
-        """Every counter by name; zeros before the first worker attached."""
-        return dict(zip(COUNTERS, _VALUES.unpack_from(self._map, _COUNTERS_AT), strict=True))
+        """Every scalar counter by name; zeros before the first worker."""
+        first = _COUNTERS_AT // 8
+        return dict(zip(COUNTERS, self._words[first : first + len(COUNTERS)].tolist(), strict=True))
+
+    def histograms(self) -> dict[str, Histogram]:
+        """By name."""
+        found = {}
+        for index, name in enumerate(HISTOGRAMS):
+            first = _HISTOGRAMS_AT // 8 + index * (BUCKETS + 2)
+            sum_us, _, *buckets = self._words[first : first + BUCKETS + 2].tolist()
+            found[name] = Histogram(sum_us, buckets)
+        return found
+
+    def labelled(self) -> list[Labelled]:
+        """Every labelled counter that is not zero; entries that make no sense are left out."""
+        used = min(self.header().labelled_used, LABELLED_MAX)
+        first = _LABELLED_AT // 8
+        pairs = self._words[first : first + 2 * used].tolist()
+        return [
+            Labelled(
+                (key >> 56) - 1, key >> 48 & 0xFF, key >> 40 & 0xFF, key >> 32 & 0xFF, key >> 16 & 0xFFFF, value
+            )
+            for key, value in zip(pairs[::2], pairs[1::2], strict=True)
+            if value and 0 < key >> 56 <= len(FAMILIES)
+        ]
+
+    def tunnels_high(self) -> int:
+        """How many of the first records may hold live tunnels."""
+        return min(self.header().tunnels_high, self.tunnels)
 
     def reap(self) -> None:
-        """After the slot's worker died: pid 0, gauges zero, counters kept (as sl_segment_reap in csrc/segment.c)."""
-        struct.pack_into("<I", self._map, _PID_AT, 0)
+        """After the slot's worker died, and its tunnels were read: pid 0, gauges and tunnels gone, counters kept (as
+        sl_segment_reap). Slow only with very many tunnels: 256 bytes each are wiped."""
+        struct.pack_into("=I", self._map, _PID_AT, 0)
         for index, name in enumerate(COUNTERS):
             if name.endswith("_open"):
-                struct.pack_into("<Q", self._map, _COUNTERS_AT + 8 * index, 0)
+                self._words[_COUNTERS_AT // 8 + index] = 0
+        first = _LABELLED_AT // 8
+        for index, key in enumerate(self._words[first : first + 2 * LABELLED_MAX].tolist()[::2]):
+            if key >> 56 == _GAUGE_FAMILY + 1:
+                self._words[first + 2 * index + 1] = 0
+        high = self.tunnels_high()
+        for index in range(0, high, _WIPE):
+            count = min(_WIPE, high - index)
+            self.records[index * RECORD : (index + count) * RECORD] = bytes(count * RECORD)
+        struct.pack_into("=III", self._map, _HIGH_AT, 0, 0, 0)
 
     def close(self) -> None:
+        self.records.release()
+        self._words.release()
+        self._bytes.release()
         self._map.close()
         os.close(self.fd)
 
 
 def total(segments: Iterable[Segment]) -> dict[str, int]:
-    """Counters of all slots together."""
+    """Scalar counters of all slots together."""
     sums = dict.fromkeys(COUNTERS, 0)
     for segment in segments:
         for name, value in segment.counters().items():

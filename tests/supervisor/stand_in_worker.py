@@ -1,6 +1,6 @@
 """A real worker process without policy, for the supervisor's tests: it obeys channel and bus as gateway.worker does,
 greets each connection with `<slot> <pid> <generation>` and echoes what comes. `verify USER PASSWORD` asks the bus, `log
-TEXT` logs, `raw HEX` sends any bytes on the bus, `orphan` leaves one behind.
+TEXT` logs, `raw HEX` sends any bytes on the bus, `orphan` leaves one behind, `hang` ends all turns.
 
 --fault makes it a bad one: `exit` (ends at once), `mute` (never says HELLO), `no-load` (cannot load anything),
 `no-reload` (cannot load a second generation), `deaf` (answers no second LOAD), `stubborn` (ignores STOP and DRAIN).
@@ -24,8 +24,10 @@ import msgspec
 import zmq
 
 from gateway import contract
+from supervisor.segment import COUNTERS
 
 IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+TURNS_AT = 64 + 8 * COUNTERS.index("turns")
 
 
 class StandIn:
@@ -56,12 +58,14 @@ class StandIn:
         self.done = False
 
     def run(self) -> None:
-        struct.pack_into("<QII", self.segment, 0, 0x4745534349554C53, 1, os.getpid())
+        struct.pack_into("<I", self.segment, 12, os.getpid())
         self.selector.register(self.channel, selectors.EVENT_READ, self.on_channel)
         self.selector.register(int(self.bus.getsockopt(zmq.FD)), selectors.EVENT_READ, self.on_bus)
         if self.fault != "mute":
             self.send(contract.HELLO, pid=os.getpid())
         while not self.done:
+            (turns,) = struct.unpack_from("<Q", self.segment, TURNS_AT)
+            struct.pack_into("<Q", self.segment, TURNS_AT, turns + 1)
             self.on_bus()
             for key, _ in self.selector.select(0.05):
                 handler: Callable[[], None] = key.data
@@ -184,6 +188,9 @@ class StandIn:
         elif word == b"raw":
             self.bus.send(bytes.fromhex(rest[0].decode()))
             client.sendall(b"sent\n")
+        elif word == b"hang":
+            client.sendall(b"hanging\n")
+            time.sleep(3600)
         elif word == b"orphan":
             client.sendall(b"%d\n" % orphan())
         else:
