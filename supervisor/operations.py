@@ -89,6 +89,7 @@ class Operations:
         bus, control = service.bus, service.control
         return {
             "worker_restarts": sum(slot.restarts for slot in service.pool.slots) if service.pool is not None else 0,
+            "workers_hung": service.pool.hung if service.pool is not None else 0,
             "bus_malformed": bus.malformed if bus is not None else 0,
             "bus_strangers": bus.strangers if bus is not None else 0,
             "bus_dropped": bus.dropped if bus is not None else 0,

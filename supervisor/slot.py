@@ -21,6 +21,8 @@ class Timing:
     healthy: float = 10.0  # of service, after which earlier deaths are forgotten
     stop: float = 2.0  # from STOP to SIGKILL
     drain_grace: float = 5.0  # past the drain time, before SIGKILL
+    beat: float = 1.0  # between two looks at a worker's turns
+    beats: int = 10  # looks without a new turn before SIGKILL: a loop that serves turns once a second at least
 
 
 @dataclass(slots=True)
@@ -39,6 +41,8 @@ class Slot:
     failures: int = 0
     ready_since: float = 0.0
     adopted: bool = False
+    turns: int = 0  # of the worker's loop, when they were last looked at
+    still: int = 0  # looks in a row that found no new turn
     last_exit: str = ""
     last_error: str = ""
     waiting: dict[int, asyncio.Future[str]] = field(default_factory=dict)  # by generation; the answer is an error or ""

@@ -5,8 +5,9 @@ A slot's worker goes through these states; whoever dies is replaced on the same 
     starting --HELLO--> loading --LOADED--> ready --DRAIN--> draining --exit--> stopped
         \\_________________\\________________/ exit: restarted at once the first time, then after `backoff`
 
-While a slot has no ready worker its siblings accept from its sockets (ADOPT), until its next worker is ready (RELEASE):
-a connection in its queue waits for a sibling's next turn, not for a restart (DESIGN.md section 3).
+A worker that serves and whose loop no longer turns is killed: its turns are read from its segment, so the look costs it
+nothing. While a slot has no ready worker its siblings accept from its sockets (ADOPT), until its next worker is ready
+(RELEASE): a connection in its queue waits for a sibling's next turn, not for a restart (DESIGN.md section 3).
 """
 
 import asyncio
@@ -53,6 +54,8 @@ class Pool:
         self.bus: Bus | None = None
         self.current: Published | None = None
         self.ending = False  # draining or stopping: nobody is replaced
+        self.hung = 0  # workers killed because their loop stood still
+        self._beat: asyncio.TimerHandle | None = None
         self._stopped = asyncio.Event()
         self._changed = asyncio.Event()
         try:
@@ -105,6 +108,7 @@ class Pool:
         self.current = generation
         for slot in self.slots:
             self._start(slot)
+        self._beat = self._loop.call_later(self.timing.beat, self._look)
 
     async def wait_ready(self, timeout: float) -> None:
         """Returns once every slot is ready, none can be (see hopeless), or `timeout` seconds are over."""
@@ -187,6 +191,8 @@ class Pool:
 
     def close(self) -> None:
         """Gives back what belongs to the slots. Only once no worker is left."""
+        if self._beat is not None:
+            self._beat.cancel()
         for slot in self.slots:
             slot.cancel_timer()
             if slot.channel is not None:
@@ -351,8 +357,23 @@ class Pool:
         slot.timer = self._loop.call_later(delay, self._start, slot)
         self._changed.set()
 
+    def _look(self) -> None:
+        """Whether every loop that serves has turned since the last look. Looks are counted, not seconds: a machine that
+        was frozen for an hour is no reason to kill anybody."""
+        self._beat = self._loop.call_later(self.timing.beat, self._look)
+        for slot in self.slots:
+            if slot.pid is None or slot.state not in ("ready", "draining"):
+                slot.still = 0
+                continue
+            turns, slot.turns = slot.turns, slot.segment.counters()["turns"]
+            slot.still = slot.still + 1 if slot.turns == turns else 0
+            if slot.still >= self.timing.beats:
+                slot.still = 0
+                self.hung += 1
+                self._kill(slot, f"its loop has not turned for {self.timing.beat * self.timing.beats:g} s")
+
     def _kill(self, slot: Slot, why: str) -> None:
-        slot.timer = None
+        slot.cancel_timer()
         if slot.pid is None:
             return
         if why:

@@ -9,7 +9,17 @@ from supervisor.slot import Timing
 from supervisor.supervisor import Options, run
 
 STAND_IN = str(Path(__file__).with_name("stand_in_worker.py"))
-QUICK = Timing(hello=1.0, load=1.0, backoff_first=0.02, backoff_most=0.2, healthy=0.5, stop=0.5, drain_grace=0.5)
+QUICK = Timing(
+    hello=1.0,
+    load=1.0,
+    backoff_first=0.02,
+    backoff_most=0.2,
+    healthy=0.5,
+    stop=0.5,
+    drain_grace=0.5,
+    beat=0.2,
+    beats=5,
+)
 
 
 def main() -> int:

@@ -91,6 +91,40 @@ def test_siblings_accept_for_a_slot_without_worker_and_stop_when_it_is_back() ->
         gateway.greeted_by(1).close()
 
 
+def test_a_worker_that_hangs_while_serving_is_killed_and_replaced() -> None:
+    with Running("--quick", config={"workers": 1}) as gateway:
+        (before,) = gateway.all_ready()
+        with Greeted(gateway.port) as client:
+            assert client.ask("hang") == "hanging"
+            # This one waits in the queue of a worker that will never look at it.
+            with Greeted(gateway.port) as other:
+                assert other.pid != before["pid"]
+            assert client.line() == ""
+        (killed,) = gateway.events("worker_killed")
+        assert killed["pid"] == before["pid"] and "has not turned for 1 s" in killed["why"]
+        assert gateway.ask("stats")["supervisor"]["workers_hung"] == 1
+        (after,) = gateway.all_ready()
+        assert "SIGKILL" in after["last_exit"]
+
+
+def test_a_worker_that_hangs_while_draining_does_not_hold_the_end_up() -> None:
+    with Running("--quick", config={"workers": 2, "shutdown": {"drain": "1h"}}) as gateway:
+        gateway.all_ready()
+        with Greeted(gateway.port) as client:
+            assert client.ask("hang") == "hanging"
+            gateway.signal(signal.SIGTERM)
+            assert gateway.wait() == 0
+        assert gateway.nothing_left()
+
+
+def test_idle_workers_are_left_alone() -> None:
+    with Running("--quick") as gateway:
+        before = [worker["pid"] for worker in gateway.all_ready()]
+        time.sleep(1.5)
+        assert [worker["pid"] for worker in gateway.all_ready()] == before
+        assert gateway.ask("stats")["supervisor"]["workers_hung"] == 0
+
+
 def test_a_slot_whose_worker_hangs_at_start_is_served_by_its_sibling() -> None:
     with Running("--quick") as gateway:
         gateway.all_ready()
