@@ -1,5 +1,5 @@
-/* The table of limits.h: finding, claiming and giving away rows; entering and leaving. */
-#include "limits.h"
+/* The table of limit_table.h: finding, claiming and giving away rows; entering and leaving. */
+#include "limit_table.h"
 
 #include <stdatomic.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* The table of limits: one worker's enters and leaves, rows that change hands, and threads and processes that hammer it
  * together. A limit is never exceeded, and nothing is left when everybody has left. */
 #include "check.h"
-#include "limits.h"
+#include "limit_table.h"
 
 #include <pthread.h>
 #include <signal.h>

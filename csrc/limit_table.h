@@ -29,8 +29,8 @@
  * - Nothing read from the table is trusted: geometry is checked once and kept outside, rows and kinds are checked at
  *   each call, and whatever the cells hold, the worst is a wrong refusal or a limit that does not hold.
  */
-#ifndef SLUICE_LIMITS_H
-#define SLUICE_LIMITS_H
+#ifndef SLUICE_LIMIT_TABLE_H
+#define SLUICE_LIMIT_TABLE_H
 
 #include <stddef.h>
 #include <stdint.h>
