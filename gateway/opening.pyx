@@ -18,7 +18,7 @@ from posix.unistd cimport close
 
 from gateway.csrc cimport (
     SL_COUNTER_DECISIONS_ALLOW, SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_COUNTER_DIALS,
-    SL_COUNTER_DNS_FAILURES, SL_COUNTER_DNS_QUERIES, SL_COUNTER_LIMITED, SL_COUNTER_REQUESTS_FAILED, SL_ALLOW, SL_AUDIT,
+    SL_COUNTER_DNS_FAILURES, SL_COUNTER_LIMITED, SL_COUNTER_REQUESTS_FAILED, SL_ALLOW, SL_AUDIT,
     SL_DECISION_GUARD, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED,
     SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
     SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT, sl_decide_address,
@@ -100,7 +100,6 @@ cdef class Opening(Waiter):
         if self.by_name.verdict == SL_DENY and not self.by_name.flags & SL_DECISION_PENDING:
             self.refuse(SL_OUTCOME_DENIED)
             return
-        self.context.count(SL_COUNTER_DNS_QUERIES)
         self.context.resolver.lookup(PyBytes_AS_STRING(record.name), PyBytes_GET_SIZE(record.name), self)
 
     cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept:

@@ -1,60 +1,82 @@
-# Names to addresses: /etc/hosts, then DNS through c-ares on the worker's own epoll.
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+# Names to addresses: what is fixed, what is remembered, and else one DNS query for everybody who waits for the same name.
+from libc.stdint cimport uint8_t, uint64_t
 
-from gateway.csrc cimport sl_addr
+from gateway.csrc cimport sl_addr, sl_dns_answer
+from gateway.dns_cache cimport Answer, DnsCache
+from gateway.dns_channel cimport LEGS, Asker, Channel
+from gateway.hosts cimport HostsFile
 from gateway.loop cimport Handler, Loop
 
-cdef extern from "<ares.h>" nogil:
-    struct ares_channeldata:
-        pass
-    ctypedef ares_channeldata *ares_channel
-
 cdef enum:
-    MAX_ADDRESSES = 32         # of one answer; the rest is ignored
+    MAX_ADDRESSES = 32         # of one answer; the rest is left out
 
 cdef enum ResolveStatus:
     RESOLVE_FAILED = 0         # the name does not resolve: NXDOMAIN, no address, SERVFAIL, a single label outside /etc/hosts
     RESOLVE_OK = 1
-    RESOLVE_TIMEOUT = 2
+    RESOLVE_TIMEOUT = 2        # no answer in time, or no room to wait for one
 
 cdef class Waiter(Handler):
-    # Who waits for an answer. `addresses` are valid during the call only. Called at most once, maybe before lookup() returns.
+    # Who waits for an answer. `addresses` are valid during the call only. Called at most once, maybe before lookup() returns;
+    # never once it is closed.
     cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept
 
-cdef class HostsFile:
-    cdef object path
-    cdef object stamp          # (mtime_ns, size, inode) of what was read
-    cdef uint64_t checked      # loop milliseconds of the last stat
-    cdef dict names            # canonical name -> bytes of sl_addr records
-
-    cdef bytes find(self, bytes name, uint64_t now)
-
-cdef class Resolver:
+cdef class Resolver(Handler):
     cdef Loop loop
+    cdef object servers
+    cdef uint64_t timeout      # milliseconds, as the rest: of one waiter's wait
+    cdef uint64_t min_ttl
+    cdef uint64_t max_ttl
+    cdef uint64_t negative_ttl
     cdef HostsFile hosts
-    cdef ares_channel channel
-    cdef dict sockets          # descriptor -> ResolverSocket
-    cdef Handler clock         # c-ares' own retry timer
-    cdef uint64_t timeout      # milliseconds for a whole look-up
-    cdef int asked             # look-ups that c-ares still holds
-    cdef bint retired          # another resolver took over: end when the last look-up has
-    cdef readonly uint64_t queries
-    cdef readonly uint64_t failures
+    cdef DnsCache cache
+    cdef Channel channel       # the one that gets new queries; None until there is one
+    cdef dict open             # name -> Query that has no answer yet
+    cdef object queue          # deque of Query: those that wait for their turn to be sent
+    cdef int burst             # queries sent since the timer was armed
+    cdef bint retired          # another resolver took over: end when the last query has
+    cdef readonly int flying   # queries that c-ares holds
+    cdef readonly int waiting  # who waits
+    cdef readonly uint64_t queries      # names asked of DNS servers
+    cdef readonly uint64_t hits         # look-ups answered from the cache
+    cdef readonly uint64_t joined       # look-ups that joined a query under way
+    cdef readonly uint64_t failures     # queries that gave no address
+    cdef readonly uint64_t overflows    # look-ups refused because too many wait
+    cdef uint64_t *tally       # counts queries too, for whoever set it; may be NULL
 
     cdef void lookup(self, const char *name, size_t length, Waiter waiter) noexcept
-    cdef void processed(self) noexcept
-    cdef void retire(self) noexcept
-    cdef void shut(self) noexcept
+    cdef void wait(self, bytes name, Waiter waiter) noexcept
+    cdef Channel current(self)
+    cdef uint64_t lifetime(self, uint64_t seconds) noexcept
+    cdef void pump(self) noexcept
+    cdef void landed(self) noexcept
+    cpdef void retire(self) noexcept
 
-cdef class ResolverSocket(Handler):
+cdef class Query(Asker):
     cdef Resolver resolver
-    cdef int fd
+    cdef dict lookups          # Lookup -> None, in the order they came
+    cdef int legs              # questions that c-ares holds
+    cdef int rounds            # how often c-ares was asked again
+    cdef bint sent
+    cdef uint8_t replies[LEGS] # Reply, or AWAITED
+    cdef list found            # of each leg: packed sl_addr records
+    cdef uint64_t deadline     # loop milliseconds
+    cdef uint64_t expires      # of what was found
+    cdef Answer answer         # None until it is known
+    cdef list due              # those of `lookups` who hear the answer
+    cdef int told              # how many of `due` have
 
-cdef class ResolverClock(Handler):
-    cdef Resolver resolver
+    cdef void join(self, Waiter waiter) noexcept
+    cdef void send(self) noexcept
+    cdef void ask(self, int leg) noexcept
+    cdef void again(self) noexcept
+    cdef void conclude(self) noexcept
+    cdef void settle(self, Answer answer) noexcept
+    cdef void merge(self) noexcept
+    cdef void deliver(self, int budget) noexcept
 
 cdef class Lookup(Handler):
-    cdef Resolver resolver
+    # One waiter of a query, until its own time is over.
+    cdef Query query
     cdef Waiter waiter
 
-    cdef void finish(self, int status, const sl_addr *addresses, int count) noexcept
+    cdef void finish(self, Answer answer) noexcept

@@ -1,88 +1,68 @@
-"""Names to addresses: /etc/hosts first, then DNS through c-ares, on the worker's own epoll.
+"""Names to addresses for one worker: /etc/hosts first, then the cache, then one DNS query for all who wait for the same name.
 
-Names are asked as absolute: no search domains, no host aliases. Single labels come from /etc/hosts alone, and `localhost` never
-goes to DNS (RFC 6761 section 6.3). One time limit bounds a whole look-up, whatever c-ares retries inside it.
+Single labels come from /etc/hosts alone; `localhost` and .onion never go to DNS (RFC 6761 section 6.3, RFC 7686 section 2).
 It decides nothing: which of the addresses may be dialed is the caller's.
+
+Laws kept here:
+
+* A waiter waits at most `timeout`, whatever the query does. It may close at any time and hears nothing then.
+* IPv4 and IPv6 are asked at once. When one has given addresses, the other gets RESOLUTION_DELAY more (RFC 8305 section 3):
+  a server that drops one kind of question delays nobody. What comes later is added to the cache.
+* Everything is bounded: names in flight, names and waiters that wait, addresses of an answer, answers remembered, and how many
+  waiters hear an answer in one turn.
+* c-ares is never called from inside its own callbacks: they take notes, and a turn later is acted on them.
 """
 
-import os
+from collections import deque
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memcpy, memset
 
-from gateway.csrc cimport (
-    SL_NAME_BUFFER, SL_NAME_OK, sl_addr_from_sockaddr, sl_addr_parse, sl_name_canonical, sockaddr,
-)
-from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
-
-cdef extern from "<sys/time.h>" nogil:
-    struct timeval:
-        long tv_sec
-        long tv_usec
-
-cdef extern from "<ares.h>":
-    ctypedef int ares_socket_t
-    ctypedef void (*ares_sock_state_cb)(void *data, ares_socket_t fd, int readable, int writable)
-    struct ares_options:
-        int flags
-        int timeout
-        int tries
-        int ndomains
-        char **domains
-        char *lookups
-        ares_sock_state_cb sock_state_cb
-        void *sock_state_cb_data
-    struct ares_addrinfo_node:
-        int ai_family
-        sockaddr *ai_addr
-        ares_addrinfo_node *ai_next
-    struct ares_addrinfo:
-        ares_addrinfo_node *nodes
-    struct ares_addrinfo_hints:
-        int ai_flags
-        int ai_family
-        int ai_socktype
-        int ai_protocol
-    ctypedef void (*ares_addrinfo_callback)(void *arg, int status, int timeouts, ares_addrinfo *result)
-    int ares_library_init(int flags)
-    int ares_init_options(ares_channel *channel, ares_options *options, int mask)
-    int ares_set_servers_ports_csv(ares_channel channel, const char *servers)
-    void ares_getaddrinfo(ares_channel channel, const char *node, const char *service, const ares_addrinfo_hints *hints,
-                          ares_addrinfo_callback callback, void *arg)
-    void ares_freeaddrinfo(ares_addrinfo *ai)
-    void ares_process_fd(ares_channel channel, ares_socket_t read_fd, ares_socket_t write_fd)
-    timeval *ares_timeout(ares_channel channel, timeval *maximum, timeval *buffer)
-    void ares_destroy(ares_channel channel)
-    const char *ares_strerror(int code)
-    enum:
-        ARES_SUCCESS
-        ARES_ETIMEOUT
-        ARES_LIB_INIT_ALL
-        ARES_FLAG_NOSEARCH
-        ARES_FLAG_NOALIASES
-        ARES_OPT_FLAGS
-        ARES_OPT_TIMEOUTMS
-        ARES_OPT_TRIES
-        ARES_OPT_DOMAINS
-        ARES_OPT_LOOKUPS
-        ARES_OPT_SOCK_STATE_CB
-        ARES_SOCKET_BAD
-        ARES_AI_NOSORT
-        AF_UNSPEC
-        SOCK_STREAM
+from gateway.csrc cimport SL_ADDR_TEXT, sl_addr_format, sl_addr_parse
+from gateway.dns_channel cimport LEG_IPV4, LEG_IPV6, REPLY_FAILED, REPLY_FOUND, REPLY_NONE, REPLY_TIMEOUT
 
 cdef enum:
-    HOSTS_CHECK = 1000         # milliseconds between looks at the file's times
-    HOSTS_MAX_BYTES = 4194304
-    FIRST_TRY = 1000           # milliseconds before c-ares asks again
-    TRIES = 3
-    NAME_ROOM = 256            # a canonical name, its root dot and NUL
+    MAX_FLYING = 1000          # names that c-ares holds at once
+    # A server's socket buffer takes some 270 small packets by default; what is too much is lost, all at once, and again with
+    # each retry. So names leave in bursts of two packets each, and the server gets time to read between them.
+    BURST = 64
+    BURST_EVERY = 8            # milliseconds
+    MAX_QUEUED = 10000         # names that wait for that
+    MAX_WAITING = 20000        # waiters
+    DELIVERIES = 64            # waiters told in one turn
+    RESOLUTION_DELAY = 50      # milliseconds, RFC 8305 section 3
+    FAILURE_TTL = 1000         # milliseconds that a failure of servers is remembered, or negativeTTL if that is less
+    AWAITED = 255              # in Query.replies: no reply yet
+    MAX_ROUNDS = 8
+    ROUND_MIN = 100            # milliseconds left that are worth another round
+    # An off-path forger has to guess the source port: it changes with the channel. The system's servers are read anew then.
+    CHANNEL_QUESTIONS = 512
+    CHANNEL_AGE = 30000        # milliseconds
 
 cdef sl_addr LOCALHOST[2]
-sl_addr_parse(b"127.0.0.1", 9, &LOCALHOST[0])
-sl_addr_parse(b"::1", 3, &LOCALHOST[1])
+sl_addr_parse(b"::1", 3, &LOCALHOST[0])
+sl_addr_parse(b"127.0.0.1", 9, &LOCALHOST[1])
+
+
+cdef void give(Answer answer, Waiter waiter) noexcept:
+    """Tells a waiter, if it is still there. The addresses of each family take turns in being the first."""
+    cdef const sl_addr *records = <const sl_addr *> PyBytes_AS_STRING(answer.addresses)
+    cdef int count = <int> (<size_t> PyBytes_GET_SIZE(answer.addresses) // sizeof(sl_addr)), six = 0, four, i
+    cdef sl_addr turned[MAX_ADDRESSES]
+    if waiter.closed:
+        return
+    while six < count and records[six].family == 6:
+        six += 1
+    four = count - six
+    for i in range(six):
+        turned[i] = records[(i + answer.turn) % <unsigned> six]
+    for i in range(four):
+        turned[six + i] = records[six + (i + answer.turn) % <unsigned> four]
+    answer.turn += 1
+    waiter.on_resolved(answer.status, turned, count)
+
+
+cdef uint64_t milliseconds(double seconds) except? 0:
+    return <uint64_t> (seconds * 1000 + 0.5)
 
 
 cdef class Waiter(Handler):
@@ -92,249 +72,330 @@ cdef class Waiter(Handler):
         pass
 
 
-cdef class HostsFile:
-    """A hosts(5) file, read again when its times change; unreadable means empty."""
+cdef class Caller(Waiter):
+    """A waiter for what is rare: calls `callback(status, addresses)` with a ResolveStatus and texts (RFC 5952)."""
 
-    def __init__(self, path="/etc/hosts"):
-        self.path = path
-        self.names = {}
+    cdef object callback
 
-    cdef bytes find(self, bytes name, uint64_t now):
-        """The addresses of a canonical name as packed sl_addr records, or None."""
-        if self.stamp is None or now - self.checked >= HOSTS_CHECK:
-            self.checked = now
-            self._refresh()
-        return self.names.get(name)
+    def leave(self):
+        """No call any more."""
+        self.closed = True
+        self.callback = None
 
-    def _refresh(self):
-        try:
-            stat = os.stat(self.path)
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if stamp == self.stamp:
-                return
-            with open(self.path, "rb") as file:
-                self._parse(file.read(HOSTS_MAX_BYTES))
-            self.stamp = stamp
-        except OSError:
-            self.names, self.stamp = {}, ()
-
-    def _parse(self, bytes text):
-        cdef sl_addr address, ignored
-        cdef char canonical[SL_NAME_BUFFER]
-        cdef size_t length
-        cdef bytes word
-        names = {}
-        for line in text.splitlines():
-            words = line.split(b"#", 1)[0].split()
-            if len(words) < 2:
-                continue
-            word = words[0]
-            memset(&address, 0, sizeof(address))
-            if not sl_addr_parse(PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word), &address):
-                continue
-            record = (<char *> &address)[:sizeof(address)]
-            for word in words[1:]:
-                if sl_name_canonical(<uint8_t *> PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word), canonical, &length,
-                                     &ignored) == SL_NAME_OK:
-                    found = names.setdefault(canonical[:length], [])
-                    if record not in found and len(found) < MAX_ADDRESSES:
-                        found.append(record)
-        self.names = {name: b"".join(found) for name, found in names.items()}
-
-
-cdef void on_socket_state(void *data, ares_socket_t fd, int readable, int writable) noexcept:
-    """c-ares says which of its sockets it waits for."""
-    cdef Resolver resolver = <Resolver> <PyObject *> data
-    cdef ResolverSocket handler = resolver.sockets.get(fd)
-    cdef uint32_t events = (EPOLLIN if readable else 0) | (EPOLLOUT if writable else 0)
-    if events == 0:
-        if handler is not None:
-            resolver.loop.unwatch(fd)
-            del resolver.sockets[fd]
-            handler.closed = True
-            resolver.loop.park(handler)
-        return
-    if handler is None:
-        handler = ResolverSocket(resolver, fd)
-        resolver.sockets[fd] = handler
-        resolver.loop.keep(handler)
-        resolver.loop.watch(fd, handler, 0, events)
-    else:
-        resolver.loop.rewatch(fd, handler, 0, events)
-
-
-cdef void on_answer(void *arg, int status, int timeouts, ares_addrinfo *result) noexcept:
-    """c-ares has an answer, or gives up, or is being destroyed."""
-    cdef Lookup look = <Lookup> <PyObject *> arg
-    cdef sl_addr addresses[MAX_ADDRESSES]
-    cdef ares_addrinfo_node *node
-    cdef uint16_t port
-    cdef int count = 0
-    Py_DECREF(look)
-    look.resolver.asked -= 1
-    if result is not NULL:
-        node = result.nodes
-        while node is not NULL and count < MAX_ADDRESSES:
-            memset(&addresses[count], 0, sizeof(sl_addr))
-            if sl_addr_from_sockaddr(node.ai_addr, &addresses[count], &port):
-                count += 1
-            node = node.ai_next
-        ares_freeaddrinfo(result)
-    if count > 0:
-        look.finish(RESOLVE_OK, addresses, count)
-    else:
-        look.finish(RESOLVE_TIMEOUT if status == ARES_ETIMEOUT else RESOLVE_FAILED, NULL, 0)
-
-
-cdef class ResolverSocket(Handler):
-    """One of c-ares' sockets; c-ares owns the descriptor."""
-
-    def __cinit__(self, Resolver resolver, int fd):
-        self.resolver = resolver
-        self.fd = fd
-
-    cdef void on_event(self, uint32_t events, int leg) noexcept:
-        cdef Resolver resolver = self.resolver
-        cdef bint broken = events & (EPOLLERR | EPOLLHUP)
-        ares_process_fd(resolver.channel, self.fd if broken or events & EPOLLIN else ARES_SOCKET_BAD,
-                        self.fd if broken or events & EPOLLOUT else ARES_SOCKET_BAD)
-        resolver.processed()
-
-    cdef void close(self) noexcept:
-        pass
-
-
-cdef class ResolverClock(Handler):
-    """Wakes c-ares for its retries."""
-
-    def __cinit__(self, Resolver resolver):
-        self.resolver = resolver
-
-    cdef void on_timer(self) noexcept:
-        if self.resolver.retired and self.resolver.asked == 0:
-            self.resolver.shut()
-            return
-        ares_process_fd(self.resolver.channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD)
-        self.resolver.processed()
+    cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept:
+        cdef char text[SL_ADDR_TEXT]
+        cdef int i
+        found = []
+        for i in range(count):
+            found.append(text[:sl_addr_format(&addresses[i], text)].decode("ascii"))
+        callback = self.callback
+        self.leave()
+        callback(status, found)
 
 
 cdef class Lookup(Handler):
-    """One question under way: who waits, and until when."""
+    """One waiter of a query, until its own time is over."""
 
-    def __cinit__(self, Resolver resolver, Waiter waiter):
-        self.resolver = resolver
-        self.waiter = waiter
-
-    cdef void finish(self, int status, const sl_addr *addresses, int count) noexcept:
+    cdef void finish(self, Answer answer) noexcept:
+        """Tells the waiter, unless it left; None is a timeout."""
         cdef Waiter waiter = self.waiter
+        cdef Resolver resolver = self.query.resolver
         if self.closed:
             return
         self.closed = True
         self.waiter = None
-        if status != RESOLVE_OK:
-            self.resolver.failures += 1
-        self.resolver.loop.park(self)
-        if not waiter.closed:
-            waiter.on_resolved(status, addresses, count)
+        self.query = None
+        resolver.waiting -= 1
+        resolver.loop.park(self)
+        if answer is not None:
+            give(answer, waiter)
+        elif not waiter.closed:
+            waiter.on_resolved(RESOLVE_TIMEOUT, NULL, 0)
+        # An error in there is the waiter's: those behind it are served all the same.
+        resolver.loop.settle(waiter)
 
     cdef void on_timer(self) noexcept:
-        # c-ares goes on alone; its late answer finds this look-up closed.
-        self.finish(RESOLVE_TIMEOUT, NULL, 0)
+        if self.query.lookups is not None:
+            del self.query.lookups[self]
+        self.finish(None)
 
     cdef void close(self) noexcept:
-        self.finish(RESOLVE_FAILED, NULL, 0)
+        self.finish(None)
 
 
-cdef class Resolver:
-    """Answers names for one worker.
+cdef class Query(Asker):
+    """One name on its way, and who waits for it.
 
-    `servers`: "ip", "ip:port" or "[ip6]:port"; empty means the system's (/etc/resolv.conf). `timeout`: seconds.
+    It is queued, then sent, then has an answer, which `due` hear in slices. What c-ares still brings after that goes to the cache.
     """
 
-    def __cinit__(self, Loop loop, servers, double timeout, hosts_path="/etc/hosts"):
-        cdef ares_options options
-        cdef int status
-        self.loop = loop
-        self.hosts = HostsFile(hosts_path)
-        self.sockets = {}
-        self.timeout = <uint64_t> (timeout * 1000)
-        self.clock = ResolverClock(self)
-        memset(&options, 0, sizeof(options))
-        options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES
-        options.timeout = <int> min(<uint64_t> FIRST_TRY, max(self.timeout // TRIES, <uint64_t> 50))
-        options.tries = TRIES
-        options.lookups = b"b"
-        options.sock_state_cb = on_socket_state
-        options.sock_state_cb_data = <void *> self
-        ares_library_init(ARES_LIB_INIT_ALL)
-        status = ares_init_options(&self.channel, &options, ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES
-                                   | ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB)
-        if status != ARES_SUCCESS:
-            self.channel = NULL
-            raise OSError(f"c-ares: {ares_strerror(status).decode()}")
-        if servers:
-            status = ares_set_servers_ports_csv(self.channel, ",".join(servers).encode())
-            if status != ARES_SUCCESS:
-                raise ValueError(f"dns.servers: {ares_strerror(status).decode()}")
+    def __cinit__(self, Resolver resolver, bytes name):
+        self.resolver = resolver
+        self.name = name
+        self.lookups = {}
+        self.found = [b"", b""]
+        self.expires = ~<uint64_t> 0
+        self.replies[LEG_IPV4] = self.replies[LEG_IPV6] = AWAITED
+        resolver.open[name] = self
+        resolver.loop.keep(self)
 
-    def __dealloc__(self):
-        if self.channel is not NULL:
-            ares_destroy(self.channel)
+    cdef void join(self, Waiter waiter) noexcept:
+        cdef Lookup lookup = Lookup.__new__(Lookup)
+        cdef Loop loop = self.resolver.loop
+        lookup.query = self
+        lookup.waiter = waiter
+        self.lookups[lookup] = None
+        self.resolver.waiting += 1
+        loop.keep(lookup)
+        loop.arm(lookup, self.resolver.timeout)
+
+    cdef void send(self) noexcept:
+        """Asks for both families."""
+        cdef Resolver resolver = self.resolver
+        self.sent = True
+        self.deadline = resolver.loop.now + resolver.timeout
+        resolver.loop.arm(self, resolver.timeout)
+        resolver.flying += 1
+        resolver.queries += 1
+        if resolver.tally is not NULL:
+            resolver.tally[0] += 1
+        self.ask(LEG_IPV6)
+        self.ask(LEG_IPV4)
+
+    cdef void ask(self, int leg) noexcept:
+        cdef Channel channel = self.resolver.current()
+        self.legs += 1
+        self.replies[leg] = AWAITED
+        if channel is None:
+            self.on_reply(leg, REPLY_FAILED, NULL)
+        else:
+            channel.ask(self, leg)
+
+    cdef void on_reply(self, int leg, int reply, const sl_dns_answer *answer) noexcept:
+        cdef uint64_t now = self.resolver.loop.now
+        self.legs -= 1
+        self.replies[leg] = <uint8_t> reply
+        if reply == REPLY_FOUND:
+            self.found[leg] = (<const char *> &answer.addresses[0])[:answer.count * sizeof(sl_addr)]
+            self.expires = min(self.expires, now + self.resolver.lifetime(answer.ttl))
+        if self.answer is None:
+            self.resolver.loop.later(self)
+            return
+        if reply == REPLY_FOUND:
+            self.merge()
+        if self.legs == 0:
+            self.resolver.landed()
+
+    cdef void on_turn(self) noexcept:
+        cdef uint64_t now = self.resolver.loop.now
+        if self.answer is not None:
+            self.deliver(DELIVERIES)
+            return
+        self.again()
+        if self.replies[LEG_IPV4] != AWAITED and self.replies[LEG_IPV6] != AWAITED:
+            self.conclude()
+        elif self.replies[LEG_IPV4] == REPLY_FOUND or self.replies[LEG_IPV6] == REPLY_FOUND:
+            self.resolver.loop.arm(self, min(<uint64_t> RESOLUTION_DELAY, self.deadline - min(now, self.deadline)))
+
+    cdef void again(self) noexcept:
+        """Where c-ares gave up before the time is over, it is asked once more: how long its tries take is its own affair."""
+        cdef int leg
+        if self.rounds == MAX_ROUNDS or self.resolver.loop.now + ROUND_MIN > self.deadline:
+            return
+        for leg in range(LEGS):
+            if self.replies[leg] == REPLY_TIMEOUT:
+                self.rounds += 1
+                self.ask(leg)
+
+    cdef void on_timer(self) noexcept:
+        # The deadline, or the end of the delay after the first addresses.
+        if self.answer is None:
+            self.conclude()
+
+    cdef void conclude(self) noexcept:
+        """Makes the answer from what is there, and remembers it."""
+        cdef Resolver resolver = self.resolver
+        cdef uint64_t now = resolver.loop.now, failed = min(<uint64_t> FAILURE_TTL, resolver.negative_ttl)
+        cdef int four = self.replies[LEG_IPV4], six = self.replies[LEG_IPV6]
+        cdef Answer answer
+        if four == REPLY_FOUND or six == REPLY_FOUND:
+            answer = Answer(self.name, RESOLVE_OK, self._addresses(), self.expires)
+        elif four == REPLY_NONE and six == REPLY_NONE:
+            answer = Answer(self.name, RESOLVE_FAILED, b"", now + resolver.negative_ttl)
+        elif four == REPLY_FAILED or six == REPLY_FAILED:
+            answer = Answer(self.name, RESOLVE_FAILED, b"", now + failed)
+        else:
+            answer = Answer(self.name, RESOLVE_TIMEOUT, b"", now + failed)
+        resolver.cache.put(answer, now)
+        if answer.status != RESOLVE_OK:
+            resolver.failures += 1
+        self.settle(answer)
+        self.deliver(DELIVERIES)
+
+    def _addresses(self):
+        """What was found, IPv6 first; of more than MAX_ADDRESSES each family keeps at least half of the room, if it fills it."""
+        cdef size_t room = MAX_ADDRESSES
+        four, six = self.found[LEG_IPV4], self.found[LEG_IPV6]
+        kept = max(room // 2, room - min(room, len(four) // sizeof(sl_addr)))
+        six = six[:kept * sizeof(sl_addr)]
+        return six + four[:(room * sizeof(sl_addr) - len(six))]
+
+    cdef void settle(self, Answer answer) noexcept:
+        """From now on there is an answer: nobody joins any more."""
+        cdef Resolver resolver = self.resolver
+        resolver.loop.disarm(self)
+        self.due = list(self.lookups)
+        self.answer, self.lookups = answer, None
+        del resolver.open[self.name]
+        if self.sent and self.legs == 0:
+            resolver.landed()
+
+    cdef void merge(self) noexcept:
+        """A family that came late: what is remembered grows, unless another query knows better by now."""
+        cdef Resolver resolver = self.resolver
+        cdef uint64_t now = resolver.loop.now
+        cdef Answer known = resolver.cache.find(self.name, now)
+        if known is None or known is self.answer:
+            self.answer = Answer(self.name, RESOLVE_OK, self._addresses(), self.expires)
+            resolver.cache.put(self.answer, now)
+
+    cdef void deliver(self, int budget) noexcept:
+        """Tells some of those who wait; the rest in a turn each."""
+        cdef Lookup lookup
+        cdef Loop loop = self.resolver.loop
+        while self.told < len(self.due) and budget > 0:
+            lookup = self.due[self.told]
+            self.told += 1
+            budget -= 1
+            lookup.finish(self.answer)
+        if self.told < len(self.due):
+            loop.later(self)
+        elif not self.closed:
+            self.closed = True
+            self.due = []
+            loop.park(self)
+
+    cdef void close(self) noexcept:
+        """An error of ours on the way: nobody is left waiting."""
+        if self.closed:
+            return
+        if self.answer is None:
+            self.settle(Answer(self.name, RESOLVE_FAILED, b"", 0))
+        self.deliver(MAX_WAITING)
+
+
+cdef class Resolver(Handler):
+    """Answers names for one worker. `settings` is gateway.contract.DnsSettings; raises ValueError for servers that are none."""
+
+    def __cinit__(self, Loop loop, settings, hosts_path="/etc/hosts"):
+        self.loop = loop
+        self.servers = list(settings["servers"])
+        self.timeout = max(milliseconds(settings["timeout"]), <uint64_t> 1)
+        self.min_ttl = milliseconds(settings["min_ttl"])
+        self.max_ttl = milliseconds(settings["max_ttl"])
+        self.negative_ttl = milliseconds(settings["negative_ttl"])
+        self.hosts = HostsFile(loop, hosts_path)
+        self.cache = DnsCache(settings["cache_entries"])
+        self.open = {}
+        self.queue = deque()
+        self.channel = Channel(loop, self.servers, self.timeout)
+        loop.keep(self)
 
     cdef void lookup(self, const char *name, size_t length, Waiter waiter) noexcept:
-        """Asks for a canonical name; waiter.on_resolved is called once, unless the waiter closed before."""
+        """Asks for a canonical name; waiter.on_resolved is called once, unless the waiter closes before."""
         cdef bytes text = name[:length]
-        cdef bytes found = self.hosts.find(text, self.loop.now)
-        cdef char absolute[NAME_ROOM]
-        cdef ares_addrinfo_hints hints
-        cdef Lookup look
-        if found is not None:
-            waiter.on_resolved(RESOLVE_OK, <const sl_addr *> PyBytes_AS_STRING(found),
-                               <int> (<size_t> PyBytes_GET_SIZE(found) // sizeof(sl_addr)))
-            return
-        if text == b"localhost" or text.endswith(b".localhost"):
+        cdef bytes fixed = self.hosts.find(text)
+        cdef Answer answer
+        if fixed is not None:
+            waiter.on_resolved(RESOLVE_OK, <const sl_addr *> PyBytes_AS_STRING(fixed),
+                               <int> (<size_t> PyBytes_GET_SIZE(fixed) // sizeof(sl_addr)))
+        elif text == b"localhost" or text.endswith(b".localhost"):
             waiter.on_resolved(RESOLVE_OK, LOCALHOST, 2)
-            return
-        if b"." not in text:
-            self.failures += 1
+        elif b"." not in text or text.endswith(b".onion"):
             waiter.on_resolved(RESOLVE_FAILED, NULL, 0)
-            return
-        memcpy(absolute, name, length)
-        absolute[length] = b"."
-        absolute[length + 1] = 0
-        memset(&hints, 0, sizeof(hints))
-        hints.ai_family = AF_UNSPEC
-        hints.ai_socktype = SOCK_STREAM
-        hints.ai_flags = ARES_AI_NOSORT
-        look = Lookup(self, waiter)
-        self.loop.keep(look)
-        self.loop.arm(look, self.timeout)
-        self.queries += 1
-        self.asked += 1
-        Py_INCREF(look)
-        ares_getaddrinfo(self.channel, absolute, NULL, &hints, on_answer, <void *> look)
-        self.processed()
-
-    cdef void processed(self) noexcept:
-        """After any call into c-ares: wake it when its next retry is due."""
-        cdef timeval buffer
-        cdef timeval *wait = ares_timeout(self.channel, NULL, &buffer)
-        if self.retired and self.asked == 0:
-            self.loop.arm(self.clock, 0)
-        elif wait is NULL:
-            self.loop.disarm(self.clock)
         else:
-            self.loop.arm(self.clock, <uint64_t> (<int64_t> wait.tv_sec * 1000 + wait.tv_usec // 1000 + 1))
+            answer = self.cache.find(text, self.loop.now)
+            if answer is None:
+                self.wait(text, waiter)
+            else:
+                self.hits += 1
+                give(answer, waiter)
 
-    cdef void retire(self) noexcept:
-        """Another resolver answers from now on: let what is under way end, then let go. Not from inside a c-ares call."""
+    def ask(self, bytes name, callback):
+        """The same for Python: `callback(status, addresses)`, a ResolveStatus and texts; returns what can `leave()`."""
+        cdef Caller caller = Caller()
+        caller.callback = callback
+        self.lookup(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), caller)
+        return caller
+
+    cdef void wait(self, bytes name, Waiter waiter) noexcept:
+        """Joins the query for a name; begins it when there is none."""
+        cdef Query query = self.open.get(name)
+        if self.waiting >= MAX_WAITING or (query is None and len(self.queue) >= MAX_QUEUED):
+            self.overflows += 1
+            waiter.on_resolved(RESOLVE_TIMEOUT, NULL, 0)
+            return
+        if query is not None:
+            self.joined += 1
+            query.join(waiter)
+            return
+        query = Query(self, name)
+        query.join(waiter)
+        self.queue.append(query)
+        self.pump()
+
+    cdef Channel current(self):
+        """The channel for the next question, a fresh one when it has served its time; None when there cannot be one."""
+        cdef Channel channel = self.channel
+        if channel is None or channel.used >= CHANNEL_QUESTIONS or self.loop.now - channel.born >= CHANNEL_AGE:
+            try:
+                self.channel = Channel(self.loop, self.servers, self.timeout)
+            except (OSError, ValueError):
+                return channel  # better the old one than none
+            if channel is not None:
+                channel.retire()
+        return self.channel
+
+    cdef uint64_t lifetime(self, uint64_t seconds) noexcept:
+        """How long a record's answer is remembered, in milliseconds."""
+        return min(max(seconds * 1000, self.min_ttl), self.max_ttl)
+
+    cdef void landed(self) noexcept:
+        """c-ares holds nothing of a query any more."""
+        self.flying -= 1
+        self.loop.later(self)
+
+    cdef void pump(self) noexcept:
+        """Sends queued queries as far as there is room."""
+        cdef Query query
+        while self.queue and self.flying < MAX_FLYING and self.burst < BURST:
+            query = self.queue.popleft()
+            if not query.lookups:
+                query.close()  # everybody left meanwhile
+                continue
+            if self.burst == 0:
+                self.loop.arm(self, BURST_EVERY)
+            self.burst += 1
+            query.send()
+
+    cdef void on_timer(self) noexcept:
+        self.burst = 0
+        self.pump()
+
+    cdef void on_turn(self) noexcept:
+        """Something has ended: the next ones may go. A retired resolver ends with the last."""
+        self.pump()
+        if self.retired and self.flying == 0 and not self.open and self.channel is not None:
+            self.channel.retire()
+            self.channel = None
+            self.closed = True
+            self.loop.park(self)
+
+    cpdef void retire(self) noexcept:
+        """Another resolver answers from now on: ends when what is under way has ended. Not from inside on_resolved."""
         self.retired = True
-        self.loop.arm(self.clock, 0)
+        self.loop.later(self)
 
-    cdef void shut(self) noexcept:
-        """Ends every look-up under way: their waiters hear RESOLVE_FAILED."""
-        if self.channel is not NULL:
-            ares_destroy(self.channel)
-            self.channel = NULL
-        self.loop.disarm(self.clock)
-        self.clock = None
+    cdef void close(self) noexcept:
+        # An error in one turn is counted by the loop and must not end the resolver.
+        pass
