@@ -28,6 +28,7 @@ cdef class Connection(InspectedTunnel):
     cdef void read(self) noexcept
     cdef void feed(self, const uint8_t *data, size_t length) noexcept
     cdef bint detect(self, const uint8_t *data, size_t length) noexcept
+    cdef void protocol_error(self, int outcome) noexcept
     cdef void advance(self, int status, const uint8_t *rest, size_t length) noexcept
     cdef void ask_verifier(self) noexcept
     cdef void open(self) noexcept

@@ -17,8 +17,10 @@ from gateway.codec cimport CODEC_CREDENTIALS, CODEC_FAILED, CODEC_MORE, CODEC_RE
 from gateway.context cimport PROTOCOL_AUTO, PROTOCOL_HTTP, PROTOCOL_SOCKS5
 from gateway.csrc cimport (
     SL_COUNTER_AUTH_FAILED, SL_COUNTER_LIMITED, SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS,
-    SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED, SL_OUTCOME_DRAINED,
-    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_REQUEST_TIMEOUT, sl_direction_preload,
+    SL_FAMILY_PROTOCOL_ERRORS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED,
+    SL_OUTCOME_DRAINED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED, SL_OUTCOME_NOT_BUILT,
+    SL_OUTCOME_REQUEST_TIMEOUT, SL_PROTOCOL_HTTP, SL_PROTOCOL_SOCKS4, SL_PROTOCOL_SOCKS5, SL_PROTOCOL_UNKNOWN,
+    sl_direction_preload,
 )
 from gateway.http1 cimport Http1Codec
 from gateway.loop cimport SCRATCH_SIZE
@@ -35,6 +37,15 @@ from gateway.tunnel cimport CLIENT, UPSTREAM
 cdef enum:
     LINGER = 1000              # milliseconds for the client to read a refusal and close
     LINGER_BYTES = 1048576     # dropped meanwhile, at most
+
+
+cdef int kind_of(Codec codec) noexcept:
+    """The sl_protocol that metrics know a codec by."""
+    if isinstance(codec, Socks5Codec):
+        return SL_PROTOCOL_SOCKS5
+    if isinstance(codec, Http1Codec):
+        return SL_PROTOCOL_HTTP
+    return SL_PROTOCOL_SOCKS4 if codec is not None else SL_PROTOCOL_UNKNOWN
 
 
 cdef class Connection(InspectedTunnel):
@@ -117,12 +128,17 @@ cdef class Connection(InspectedTunnel):
         elif spec.protocol == PROTOCOL_HTTP and found != SNIFF_HTTP2_PREFACE:
             self.codec = Http1Codec(spec.auth)  # answers 400 to what is not HTTP
         else:
-            self.context.count(SL_COUNTER_PROTOCOL_ERRORS)
+            self.protocol_error(SL_OUTCOME_NOT_BUILT if found == SNIFF_HTTP2_PREFACE else SL_OUTCOME_MALFORMED)
             if found == SNIFF_HTTP2_PREFACE:
                 self.say(http2_refusal())
             self.linger()
             return False
         return True
+
+    cdef void protocol_error(self, int outcome) noexcept:
+        """Counts a request that never became one."""
+        self.context.count(SL_COUNTER_AUTH_FAILED if outcome == SL_OUTCOME_AUTH_FAILED else SL_COUNTER_PROTOCOL_ERRORS)
+        self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, kind_of(self.codec), outcome, 0, 0)[0] += 1
 
     cdef void advance(self, int status, const uint8_t *rest, size_t length) noexcept:
         """Acts on what the codec says; `rest` are the bytes it has not used."""
@@ -136,8 +152,7 @@ cdef class Connection(InspectedTunnel):
         elif status == CODEC_REQUEST:
             self.open()
         else:
-            self.context.count(SL_COUNTER_AUTH_FAILED if self.codec.outcome == SL_OUTCOME_AUTH_FAILED
-                               else SL_COUNTER_PROTOCOL_ERRORS)
+            self.protocol_error(self.codec.outcome)
             self.linger()
 
     cdef void ask_verifier(self) noexcept:
@@ -178,6 +193,7 @@ cdef class Connection(InspectedTunnel):
         cdef Record record = Record(context)
         record.listener = self.listener
         record.protocol = codec.protocol
+        record.kind = kind_of(codec)
         record.peer = self.peer
         record.peer_port = self.peer_port
         record.user = self.user
@@ -288,6 +304,7 @@ cdef class Connection(InspectedTunnel):
             self.drop()
         else:
             self.context.count(SL_COUNTER_REQUEST_TIMEOUTS)
+            self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, kind_of(self.codec), SL_OUTCOME_REQUEST_TIMEOUT, 0, 0)[0] += 1
             self.answer(SL_OUTCOME_REQUEST_TIMEOUT)
 
     cdef void abandon(self) noexcept:

@@ -1,7 +1,7 @@
 # What every connection of one worker shares: the generation in force, limits, counters, credentials, the log.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from gateway.csrc cimport sl_counter, sl_segment, sl_source
+from gateway.csrc cimport sl_counter, sl_family, sl_label_key, sl_segment, sl_segment_labelled, sl_source
 from gateway.loop cimport Handler, Loop
 from gateway.policy cimport PolicyImage
 from gateway.resolver cimport Resolver
@@ -61,11 +61,16 @@ cdef class Context:
     cdef dict provisional            # source key -> tunnels held until their inner name is judged
     cdef dict verifying              # id -> Credentials
     cdef uint64_t verify_id
+    cdef uint64_t started_unix       # milliseconds; what loop times are reckoned from
+    cdef uint64_t started_loop
     cdef bytes cache_key             # of this generation
     cdef dict cache                  # HMAC of (user, password) -> bool
 
     cdef inline void count(self, sl_counter counter) noexcept:
         self.segment.counters[<unsigned> counter] += 1
+
+    cdef inline uint64_t *labelled(self, sl_family family, unsigned a, unsigned b, unsigned c, unsigned slot) noexcept:
+        return sl_segment_labelled(self.segment, sl_label_key(family, a, b, c, slot))
 
     cdef inline void set_gauge(self, sl_counter counter, uint64_t value) noexcept:
         self.segment.counters[<unsigned> counter] = value
@@ -76,6 +81,7 @@ cdef class Context:
     cdef bint enter_provisional(self, bytes source)
     cdef void leave_provisional(self, bytes source)
     cdef int verify(self, bytes user, bytes password, Credentials waiter)
+    cdef uint64_t unix_ms(self) noexcept
     cdef bint listener_audits(self, int listener) noexcept
     cdef void entered(self, Handler connection)
     cdef void left(self, Handler connection)

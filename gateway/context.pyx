@@ -11,10 +11,9 @@ import time
 
 from gateway.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
 from gateway.csrc cimport (
-    SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_DNS_QUERIES, SL_COUNTER_LONGEST_TURN, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE,
-    SL_INNER_AUDIT,
-    SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES, sl_image_record, sl_image_string, sl_rule,
-    sl_segment_attach,
+    SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_DNS_QUERIES, SL_COUNTER_LONGEST_TURN, SL_COUNTER_TURNS,
+    SL_COUNTER_UNRAISABLE, SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES,
+    sl_image_record, sl_image_string, sl_rule, sl_segment_open,
 )
 
 cdef enum:
@@ -86,13 +85,16 @@ cdef class Context:
 
     def __init__(self, Loop loop, int slot, segment):
         cdef unsigned char[::1] view = segment
+        cdef uint64_t now = <uint64_t> (time.time() * 1000)
         self.loop = loop
         self.slot = slot
         self.mapping = segment
-        self.segment = <sl_segment *> &view[0]
-        if not sl_segment_attach(self.segment, os.getpid()):
+        self.segment = sl_segment_open(&view[0], view.shape[0], os.getpid(), now)
+        if self.segment is NULL:
             raise ValueError("the shared segment belongs to another version")
-        self.prefix = f"{slot}-{int(time.time()):x}-"
+        loop.segment = self.segment
+        self.started_unix, self.started_loop = now, loop.now
+        self.prefix = f"{slot}-{self.segment.start:x}-"
         self.listeners = []
         self.connections = set()
         self.provisional = {}
@@ -115,9 +117,10 @@ cdef class Context:
 
     def load(self, uint64_t number, PolicyImage image, settings, int workers):
         """Puts a generation in force between two turns. Everything is made before anything is changed."""
+        cdef Resolver resolver
         listeners = [ListenerSpec(entry) for entry in settings["listeners"]]
         limits, dns = settings["limits"], settings["dns"]
-        cdef Resolver resolver = None
+        resolver = None
         if dns != self.dns:
             resolver = Resolver(self.loop, dns)
             resolver.tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_QUERIES]
@@ -154,6 +157,10 @@ cdef class Context:
         self.add(SL_COUNTER_UNRAISABLE, self.loop.failures - self.published_failures)
         self.published_turns, self.published_failures = self.loop.turns, self.loop.failures
         self.set_gauge(SL_COUNTER_LONGEST_TURN, self.loop.longest_turn)
+
+    cdef uint64_t unix_ms(self) noexcept:
+        """Unix time of this turn, milliseconds."""
+        return self.started_unix + self.loop.now - self.started_loop
 
     cdef bint listener_audits(self, int listener) noexcept:
         return (<ListenerSpec> self.listeners[listener]).audit

@@ -15,11 +15,12 @@ from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from gateway.csrc cimport (
-    SL_AUDIT, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW, SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL,
-    SL_DENY, SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_HTTP_NAME, SL_INNER_HTTP_NONE, SL_INNER_MALFORMED, SL_INNER_MAX,
-    SL_INNER_MORE, SL_INNER_OFF, SL_INNER_OTHER, SL_INNER_TLS_NAME, SL_INNER_TLS_NONE, SL_INNER_UNSET, SL_NO_RULE,
-    SL_OUTCOME_DENIED, SL_OUTCOME_RESET, SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL, SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING, SL_SEC_RULES,
-    sl_decide_name, sl_decision, sl_direction_preload, sl_image_record, sl_inner_read, sl_pump, sl_rule,
+    SL_AUDIT, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_INNER_AUDIT, SL_INNER_ENFORCE,
+    SL_INNER_HTTP_NAME, SL_INNER_HTTP_NONE, SL_INNER_MALFORMED, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OFF,
+    SL_INNER_OTHER, SL_INNER_TLS_NAME, SL_INNER_TLS_NONE, SL_INNER_UNSET, SL_NO_RULE, SL_OUTCOME_DENIED,
+    SL_OUTCOME_RESET, SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL, SL_REASON_INNER_NAME_MISMATCH,
+    SL_REASON_INNER_NAME_MISSING, SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_PROVISIONAL, sl_decide_name, sl_decision,
+    sl_direction_preload, sl_image_record, sl_inner_read, sl_pump, sl_rule,
 )
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP, MSG_DONTWAIT, recv
@@ -52,6 +53,7 @@ cdef class InspectedTunnel(Tunnel):
                 mode = rule.inner
         if self.provisional:
             mode = SL_INNER_ENFORCE
+            self.record.relist(SL_TUNNEL_PROVISIONAL)
             self.context.loop.arm(self, INNER_TIMEOUT)
         elif self.record.name is None or mode == SL_INNER_OFF:
             self.release()
@@ -144,7 +146,7 @@ cdef class InspectedTunnel(Tunnel):
         """Sends what the relay was given, and reads nothing behind it (a budget of 0); False when the tunnel has ended."""
         cdef uint64_t before = self.up.bytes
         cdef int status = sl_pump(&self.up, self.client, self.upstream, self.context.loop.scratch, SCRATCH_SIZE, 0)
-        self.context.add(SL_COUNTER_BYTES_UP, self.up.bytes - before)
+        self.record.carried(True, self.up.bytes - before, self.up.bytes, self.down.bytes)
         self.active = self.context.loop.now
         if status == SL_PUMP_BUDGET or status == SL_PUMP_FULL:
             return True
@@ -160,12 +162,11 @@ cdef class InspectedTunnel(Tunnel):
         """The inner name speaks against the tunnel: a denial where it is enforced, a report elsewhere."""
         if self.inner_mode == SL_INNER_ENFORCE and not self.audited():
             return self.reject(reason)
-        if not self.record.decision.would_deny:
-            self.context.count(SL_COUNTER_DECISIONS_AUDIT)
         self.record.decision.verdict = SL_AUDIT
         self.record.decision.would_deny = True
         self.record.decision.phase = SL_PHASE_INNER
         self.record.decision.reason = reason
+        self.record.count_decision()
         self.accept_inner()
         return not self.closed
 
@@ -207,7 +208,7 @@ cdef class InspectedTunnel(Tunnel):
         if decision.verdict == SL_DENY:
             return self.reject(decision.reason)
         self.record.admitted()
-        self.context.count(SL_COUNTER_DECISIONS_AUDIT if decision.verdict == SL_AUDIT else SL_COUNTER_DECISIONS_ALLOW)
+        self.record.count_decision()
         self.accept_inner()
         return not self.closed
 
@@ -217,7 +218,7 @@ cdef class InspectedTunnel(Tunnel):
         self.record.decision.would_deny = False
         self.record.decision.phase = SL_PHASE_INNER
         self.record.decision.reason = reason
-        self.context.count(SL_COUNTER_DECISIONS_DENY)
+        self.record.count_decision()
         self.leave_provisional()
         self.end(SL_OUTCOME_DENIED, True)
         return False
@@ -234,6 +235,7 @@ cdef class InspectedTunnel(Tunnel):
             self.waiting = False
             self.active = self.context.loop.now
             self.rearm()
+            self.record.relist(SL_TUNNEL_OPEN)
         if self.pump(CLIENT) and held:
             self.pump(UPSTREAM)
 

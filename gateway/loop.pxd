@@ -1,7 +1,7 @@
 # The worker's event loop: one thread, one epoll, intrusive timers, and the discipline by which objects end.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from gateway.csrc cimport sl_timer, sl_wheel
+from gateway.csrc cimport sl_segment, sl_timer, sl_wheel
 
 cdef enum:
     SCRATCH_SIZE = 65536       # the worker's one copy buffer; 16 KiB cost 1.67x (DESIGN.md section 2)
@@ -28,6 +28,7 @@ cdef class Loop:
     cdef list parked           # closed objects, kept until no event of this turn can name them
     cdef list ready            # handlers stopped by their budget
     cdef uint8_t *scratch
+    cdef sl_segment *segment   # where turns are observed; NULL: nowhere
     cdef readonly uint64_t turns
     cdef readonly uint64_t longest_turn   # microseconds
     cdef readonly uint64_t failures       # errors of ours

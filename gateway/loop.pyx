@@ -18,7 +18,10 @@ from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-from gateway.csrc cimport sl_wheel_cancel, sl_wheel_init, sl_wheel_set, sl_wheel_take, sl_wheel_wait
+from gateway.csrc cimport (
+    SL_HISTOGRAM_TURN, sl_segment_observe, sl_wheel_cancel, sl_wheel_init, sl_wheel_set, sl_wheel_take,
+    sl_wheel_wait,
+)
 
 cdef extern from "sys/epoll.h" nogil:
     ctypedef union epoll_data_t:
@@ -175,6 +178,8 @@ cdef class Loop:
         spent = clock_us() - began
         if spent > self.longest_turn:
             self.longest_turn = spent
+        if self.segment is not NULL:
+            sl_segment_observe(self.segment, SL_HISTOGRAM_TURN, spent)
 
     def run(self):
         """Turns until stop()."""

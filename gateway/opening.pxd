@@ -43,7 +43,6 @@ cdef class Opening(Waiter):
     cdef bint attempt(self) noexcept
     cdef void note(self, int outcome) noexcept
     cdef void settle_attempt(self, int leg) noexcept
-    cdef void count_verdict(self) noexcept
     cdef void won(self, int leg) noexcept
     cdef void refuse(self, int outcome) noexcept
     cdef void cancel(self) noexcept

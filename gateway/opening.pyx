@@ -17,12 +17,12 @@ from libc.stdlib cimport free, malloc
 from posix.unistd cimport close
 
 from gateway.csrc cimport (
-    SL_COUNTER_DECISIONS_ALLOW, SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_COUNTER_DIALS,
-    SL_COUNTER_DNS_FAILURES, SL_COUNTER_LIMITED, SL_COUNTER_REQUESTS_FAILED, SL_ALLOW, SL_AUDIT,
-    SL_DECISION_GUARD, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED,
-    SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
-    SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT, sl_decide_address,
-    sl_decide_name,
+    SL_COUNTER_DIALS, SL_COUNTER_DNS_FAILURES, SL_COUNTER_LIMITED, SL_COUNTER_REQUESTS_FAILED, SL_DECISION_GUARD,
+    SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_HISTOGRAM_DIAL, SL_HISTOGRAM_DNS,
+    SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT,
+    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND,
+    SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT, sl_decide_address, sl_decide_name,
+    sl_segment_observe,
 )
 from gateway.resolver cimport RESOLVE_OK, RESOLVE_TIMEOUT
 from gateway.sockets cimport EPOLLET, EPOLLOUT, dial, dial_error
@@ -104,6 +104,7 @@ cdef class Opening(Waiter):
 
     cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept:
         self.record.dns_ms = <int> (self.context.loop.now - self.began)
+        sl_segment_observe(self.context.segment, SL_HISTOGRAM_DNS, (self.context.loop.now - self.began) * 1000)
         if status != RESOLVE_OK:
             self.context.count(SL_COUNTER_DNS_FAILURES)
             self.refuse(SL_OUTCOME_DNS_TIMEOUT if status == RESOLVE_TIMEOUT else SL_OUTCOME_NAME_NOT_FOUND)
@@ -237,23 +238,16 @@ cdef class Opening(Waiter):
         record.decided(&candidate.decision)
         record.opened = self.context.loop.now
         record.dial_ms = <int> (record.opened - self.began)
+        sl_segment_observe(self.context.segment, SL_HISTOGRAM_DIAL, (record.opened - self.began) * 1000)
         self.provisional = False
         if not record.decision.flags & SL_DECISION_PROVISIONAL:
-            self.count_verdict()
+            self.record.count_decision()
         self.cancel()
         requester.on_opened(fd)
 
-    cdef void count_verdict(self) noexcept:
-        if self.record.decision.verdict == SL_ALLOW:
-            self.context.count(SL_COUNTER_DECISIONS_ALLOW)
-        elif self.record.decision.verdict == SL_AUDIT:
-            self.context.count(SL_COUNTER_DECISIONS_AUDIT)
-        else:
-            self.context.count(SL_COUNTER_DECISIONS_DENY)
-
     cdef void refuse(self, int outcome) noexcept:
         cdef Requester requester = self.requester
-        self.count_verdict()
+        self.record.count_decision()
         if outcome == SL_OUTCOME_GATEWAY_LIMIT or outcome == SL_OUTCOME_SOURCE_LIMIT:
             self.context.count(SL_COUNTER_LIMITED)
         elif outcome != SL_OUTCOME_DENIED and outcome != SL_OUTCOME_ADDRESS_PROHIBITED:

@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint64_t
 
 from gateway.context cimport Context, Generation
-from gateway.csrc cimport sl_addr, sl_decision
+from gateway.csrc cimport sl_addr, sl_decision, sl_tunnel, sl_tunnel_state
 
 cdef class Record:
     cdef Context context
@@ -24,11 +24,21 @@ cdef class Record:
     cdef uint64_t opened
     cdef int32_t dns_ms          # -1: no look-up
     cdef int32_t dial_ms         # -1: no dial
+    cdef uint8_t kind            # sl_protocol
+    cdef sl_tunnel *listing      # in the live-tunnel table; NULL: not a tunnel, or the table is full
+    cdef uint64_t *rule_up       # bytes by rule: where this tunnel's are counted
+    cdef uint64_t *rule_down
 
     cdef void resolve_source(self) noexcept
     cdef bytes source_key(self)
     cdef void decided(self, const sl_decision *decision) noexcept
     cdef void admitted(self) noexcept
+    cdef unsigned rule_slot(self) noexcept
+    cdef void count_decision(self) noexcept
+    cdef void enlist(self) noexcept
+    cdef void relist(self, int state) noexcept
+    cdef void carried(self, bint upward, uint64_t amount, uint64_t up, uint64_t down) noexcept
+    cdef void delist(self, int outcome) noexcept
     cdef str reason(self)
     cdef tuple identity(self)
     cdef void write(self, str event, int outcome, uint64_t up, uint64_t down)

@@ -8,13 +8,17 @@ import time
 
 import orjson
 
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memset
 
 from gateway.csrc cimport (
-    SL_ADDR_TEXT, SL_NO_RULE, SL_REVOKE_KILL, SL_SEC_RULES, sl_addr_format, sl_image_record, sl_outcome_text,
-    sl_phase_text, sl_reason_text, sl_rule, sl_source_key, sl_source_network, sl_source_resolve, sl_source_user,
-    sl_verdict_text,
+    SL_ADDR_TEXT, SL_ALLOW, SL_AUDIT, SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW,
+    SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DIRECTION_DOWN, SL_DIRECTION_UP, SL_FAMILY_BYTES,
+    SL_FAMILY_DECISIONS, SL_FAMILY_TUNNELS, SL_FAMILY_TUNNELS_OPEN, SL_NO_RULE, SL_REVOKE_KILL, SL_RULE_SLOT_NONE,
+    SL_RULE_SLOT_OTHER, SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_WOULD_DENY, sl_addr_format, sl_image_record,
+    sl_outcome_text, sl_phase_text, sl_reason_text, sl_rule, sl_source_key, sl_source_network, sl_source_resolve,
+    sl_source_user, sl_tunnel_bytes, sl_tunnel_done, sl_tunnel_edit, sl_tunnel_release, sl_tunnel_set_name,
+    sl_tunnel_set_user, sl_tunnel_take, sl_verdict_text,
 )
 
 
@@ -78,6 +82,81 @@ cdef class Record:
         if self.decision.rule != SL_NO_RULE:
             rule = <const sl_rule *> sl_image_record(&self.generation.image.image, SL_SEC_RULES, self.decision.rule)
         self.on_revoke = rule.on_revoke if rule is not NULL else <uint8_t> SL_REVOKE_KILL
+
+    cdef unsigned rule_slot(self) noexcept:
+        """The metrics slot of the decision's rule (csrc/segment.h)."""
+        cdef const sl_rule *rule = NULL
+        if self.decision.rule == SL_NO_RULE:
+            return SL_RULE_SLOT_NONE
+        rule = <const sl_rule *> sl_image_record(&self.generation.image.image, SL_SEC_RULES, self.decision.rule)
+        return rule.slot if rule is not NULL else <unsigned> SL_RULE_SLOT_OTHER
+
+    cdef void count_decision(self) noexcept:
+        """The decision is final: count it, by its labels and in the scalars."""
+        cdef Context context = self.context
+        cdef int verdict = self.decision.verdict
+        context.labelled(SL_FAMILY_DECISIONS, verdict, self.decision.phase, self.decision.reason, self.rule_slot())[0] += 1
+        context.count(SL_COUNTER_DECISIONS_ALLOW if verdict == SL_ALLOW else SL_COUNTER_DECISIONS_AUDIT
+                      if verdict == SL_AUDIT else SL_COUNTER_DECISIONS_DENY)
+
+    cdef void enlist(self) noexcept:
+        """The tunnel is open: it appears in the live-tunnel table, and its bytes count for its rule."""
+        cdef Context context = self.context
+        cdef sl_tunnel *listing = sl_tunnel_take(context.segment, self.sequence)
+        context.labelled(SL_FAMILY_TUNNELS_OPEN, self.kind, 0, 0, 0)[0] += 1
+        self.listing = listing
+        if listing is not NULL:
+            listing.opened_ms = context.unix_ms()
+            listing.listener = self.listener
+            listing.peer = self.peer
+            listing.peer_port = self.peer_port
+            listing.port = self.port
+            listing.dialed = self.address
+            listing.dialed_port = self.port
+            listing.protocol = self.kind
+            if self.user is not None:
+                sl_tunnel_set_user(listing, PyBytes_AS_STRING(self.user), PyBytes_GET_SIZE(self.user))
+            if self.name is not None:
+                sl_tunnel_set_name(listing, PyBytes_AS_STRING(self.name), PyBytes_GET_SIZE(self.name))
+            sl_tunnel_done(listing)
+        self.relist(SL_TUNNEL_OPEN)
+
+    cdef void relist(self, int state) noexcept:
+        """The decision or the state has changed."""
+        cdef unsigned slot = self.rule_slot()
+        cdef sl_tunnel *listing = self.listing
+        self.rule_up = self.context.labelled(SL_FAMILY_BYTES, SL_DIRECTION_UP, 0, 0, slot)
+        self.rule_down = self.context.labelled(SL_FAMILY_BYTES, SL_DIRECTION_DOWN, 0, 0, slot)
+        if listing is NULL:
+            return
+        sl_tunnel_edit(listing)
+        listing.state = state
+        listing.generation = self.generation.number
+        listing.rule = self.decision.rule
+        listing.rule_slot = slot
+        listing.verdict = self.decision.verdict
+        listing.phase = self.decision.phase
+        listing.reason = self.decision.reason
+        listing.flags = (listing.flags & ~SL_TUNNEL_WOULD_DENY) | (SL_TUNNEL_WOULD_DENY if self.decision.would_deny else 0)
+        sl_tunnel_done(listing)
+
+    cdef void carried(self, bint upward, uint64_t amount, uint64_t up, uint64_t down) noexcept:
+        """`amount` more bytes went one way; `up` and `down` are the sums so far."""
+        if upward:
+            self.rule_up[0] += amount
+            self.context.add(SL_COUNTER_BYTES_UP, amount)
+        else:
+            self.rule_down[0] += amount
+            self.context.add(SL_COUNTER_BYTES_DOWN, amount)
+        sl_tunnel_bytes(self.listing, up, down)
+
+    cdef void delist(self, int outcome) noexcept:
+        """The tunnel has ended, and its close line is written."""
+        self.context.labelled(SL_FAMILY_TUNNELS_OPEN, self.kind, 0, 0, 0)[0] -= 1
+        self.context.labelled(SL_FAMILY_TUNNELS, self.kind, outcome, 0, 0)[0] += 1
+        if self.listing is not NULL:
+            sl_tunnel_release(self.context.segment, self.listing)
+            self.listing = NULL
 
     cdef str reason(self):
         return sl_reason_text(self.decision.reason).decode("ascii")

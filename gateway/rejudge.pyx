@@ -9,14 +9,15 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memset
 
 from gateway.csrc cimport (
-    SL_ALLOW, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_NO_RULE, SL_OUTCOME_REVOKED, SL_PHASE_INNER,
-    SL_PHASE_NAME, SL_REASON_UNAUTHORIZED, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL, SL_SEC_RULES,
+    SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_REJUDGED, SL_NO_RULE, SL_OUTCOME_REVOKED,
+    SL_PHASE_INNER, SL_PHASE_NAME, SL_REASON_UNAUTHORIZED, SL_REJUDGED_ALLOWED, SL_REJUDGED_DRAINING,
+    SL_REJUDGED_KEPT, SL_REJUDGED_KILLED, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL, SL_SEC_RULES,
     SL_TIER_HARD_DENY, sl_decide_address, sl_decide_name, sl_image, sl_image_record, sl_rule, sl_source_user,
 )
 
 
 cdef class Rejudge(Sweep):
-    """One sweep after a load. `allowed`, `kept`, `killed` and `draining` count its verdicts."""
+    """One sweep after a load."""
 
     cdef void visit(self, Tunnel tunnel) noexcept:
         cdef Record record = tunnel.record
@@ -25,12 +26,17 @@ cdef class Rejudge(Sweep):
             return
         record.generation = self.context.generation
         self.judge(record, &decision)
-        if decision.verdict == SL_DENY:
+        if decision.flags & record.decision.flags & SL_DECISION_PROVISIONAL:
+            record.decided(&decision)  # still waits for its inner name, now under this generation
+        elif decision.verdict == SL_DENY:
             self.revoke(tunnel, &decision)
         else:
-            self.allowed += 1
+            self.note(SL_REJUDGED_ALLOWED)
             record.decided(&decision)
             tunnel.revoke_in(0)
+
+    cdef void note(self, int result) noexcept:
+        self.context.labelled(SL_FAMILY_REJUDGED, result, 0, 0, 0)[0] += 1
 
     cdef void judge(self, Record record, sl_decision *out) noexcept:
         """What a request like this one would be answered now."""
@@ -73,13 +79,13 @@ cdef class Rejudge(Sweep):
             way = rule.on_revoke
         record.decided(decision)
         if way == SL_REVOKE_KILL:
-            self.killed += 1
+            self.note(SL_REJUDGED_KILLED)
             tunnel.end(SL_OUTCOME_REVOKED, True)
             return
         record.write("decision", SL_OUTCOME_REVOKED, 0, 0)
         if way == SL_REVOKE_DRAIN:
-            self.draining += 1
+            self.note(SL_REJUDGED_DRAINING)
             tunnel.revoke_in(self.context.drain_time)
         else:
-            self.kept += 1
+            self.note(SL_REJUDGED_KEPT)
             tunnel.revoke_in(0)

@@ -11,10 +11,10 @@ from libc.stdint cimport uint64_t
 from posix.unistd cimport close
 
 from gateway.csrc cimport (
-    SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_TUNNELS_IDLED, SL_COUNTER_TUNNELS_OPEN,
-    SL_COUNTER_TUNNELS_RESET, SL_COUNTER_TUNNELS_TOTAL, SL_OUTCOME_CLOSED, SL_OUTCOME_HALF_CLOSE_TIMEOUT,
-    SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL, SL_OUTCOME_RESET, SL_OUTCOME_REVOKED, SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY,
-    SL_PUMP_FULL, SL_PUMP_SINK_RESET, sl_direction_free, sl_pump,
+    SL_COUNTER_TUNNELS_IDLED, SL_COUNTER_TUNNELS_OPEN, SL_COUNTER_TUNNELS_RESET, SL_COUNTER_TUNNELS_TOTAL,
+    SL_OUTCOME_CLOSED, SL_OUTCOME_HALF_CLOSE_TIMEOUT, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL,
+    SL_OUTCOME_RESET, SL_OUTCOME_REVOKED, SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY, SL_PUMP_FULL,
+    SL_PUMP_SINK_RESET, SL_TUNNEL_HALF_CLOSED, SL_TUNNEL_OPEN, SL_TUNNEL_REVOKED, sl_direction_free, sl_pump,
 )
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, close_reset
@@ -41,6 +41,7 @@ cdef class Tunnel(Requester):
         context.count(SL_COUNTER_TUNNELS_TOTAL)
         self.active = context.loop.now
         self.record.admitted()
+        self.record.enlist()
         self.rearm()
         self.record.write("open", 0, 0, 0)
 
@@ -82,7 +83,7 @@ cdef class Tunnel(Requester):
         status = sl_pump(direction, source, sink, self.context.loop.scratch, SCRATCH_SIZE, TURN_BUDGET)
         if direction.bytes != before:
             self.active = self.context.loop.now
-            self.context.add(SL_COUNTER_BYTES_UP if leg == CLIENT else SL_COUNTER_BYTES_DOWN, direction.bytes - before)
+            self.record.carried(leg == CLIENT, direction.bytes - before, self.up.bytes, self.down.bytes)
         if status == SL_PUMP_DRY or status == SL_PUMP_FULL:
             return True
         if status == SL_PUMP_BUDGET:
@@ -95,6 +96,8 @@ cdef class Tunnel(Requester):
                 return False
             self.active = self.context.loop.now
             self.rearm()
+            if not self.deadline:
+                self.record.relist(SL_TUNNEL_HALF_CLOSED)
             return True
         if status == SL_PUMP_SINK_RESET and not back.done:
             # What the failed peer said before it failed still reaches the other side, as it would without a gateway.
@@ -121,6 +124,8 @@ cdef class Tunnel(Requester):
             self.deadline = 0
         elif self.deadline == 0:
             self.deadline = self.context.loop.now + delay
+        self.record.relist(SL_TUNNEL_REVOKED if self.deadline else SL_TUNNEL_HALF_CLOSED
+                           if self.up.done or self.down.done else SL_TUNNEL_OPEN)
         self.rearm()
 
     cdef void relay_timer(self) noexcept:
@@ -150,6 +155,7 @@ cdef class Tunnel(Requester):
         context.tunnels -= 1
         context.set_gauge(SL_COUNTER_TUNNELS_OPEN, context.tunnels)
         self.record.write("close", outcome, self.up.bytes, self.down.bytes)
+        self.record.delist(outcome)
         self.closed_sockets()
 
     cdef void closed_sockets(self) noexcept:

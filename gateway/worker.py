@@ -26,7 +26,6 @@ from gateway.rejudge import Rejudge
 from gateway.sweep import IntervalLog, Kill
 from gateway.watch import Clock, Watch
 
-SEGMENT_SIZE = 4096
 IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGPIPE)
 ORPHAN_DRAIN = 30.0  # seconds tunnels may go on after the supervisor is gone
 
@@ -38,7 +37,7 @@ class Worker:
         self._slots = slots
         self._slot = slot
         self._loop = Loop()
-        segment = mmap.mmap(contract.FD_SEGMENT, SEGMENT_SIZE)
+        segment = mmap.mmap(contract.FD_SEGMENT, 0)
         self._context = Context(self._loop, slot, memoryview(segment))
         self._sockets = {
             owner: [Listener(self._context, contract.listener_fd(owner, index, listeners), index) for index in range(listeners)]
