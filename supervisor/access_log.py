@@ -5,6 +5,7 @@ A change is made in two steps, as a reload is all or nothing: open() may fail an
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -30,18 +31,30 @@ class Opened:
 
 
 class AccessLog:
-    """Starts off. `on_problem` is called from another thread when the target takes no lines."""
+    """Starts off. `on_problem` is called from another thread when the target takes no lines.
+
+    Each target has a writer of its own: one that no longer takes lines cannot hold up the next.
+    """
 
     def __init__(self, on_problem: Callable[[str], None]) -> None:
         self._on_problem = on_problem
         self._writer: LogWriter | None = None
-        self._dropped = 0  # by writers that are gone
+        self._leaving: dict[LogWriter, asyncio.Future[bool]] = {}  # they still write what was meant for their targets
+        self._dropped: Counter[str] = Counter()  # by writers that are gone
         self.target = "off"
 
     @property
     def dropped(self) -> int:
         """Lines that found no room or could not be written."""
-        return self._dropped + (self._writer.dropped if self._writer is not None else 0)
+        return self.dropped_by_event().total()
+
+    def dropped_by_event(self) -> Counter[str]:
+        """The same by event: decision, open, interval, close; `other` for what a worker of ours would not send."""
+        total = self._dropped.copy()
+        for writer in (self._writer, *self._leaving):
+            if writer is not None:
+                total.update(writer.dropped_by_event())
+        return total
 
     @property
     def written(self) -> int:
@@ -52,20 +65,17 @@ class AccessLog:
         """Prepares a change to `off`, `stdout`, `stderr` or a path. Raises StartError."""
         return Opened(target, None if target in ("off", self.target) else open_target(target))
 
-    async def take(self, opened: Opened) -> None:
+    def take(self, opened: Opened) -> None:
         """Makes the change; the old target still gets what was meant for it."""
         if opened.target == self.target:
             return
         self.target = opened.target
-        if opened.fd is None:
-            await self.close()
-        elif self._writer is None:
+        self._leave()
+        if opened.fd is not None:
             self._writer = LogWriter(opened.target, self._on_problem, fd=opened.fd)
-        else:
-            self._writer.switch(opened.target, opened.fd)
 
     def write(self, lines: Iterable[bytes], level: str) -> None:
-        """Queues lines; drops them while the log is off."""
+        """Queues lines of one level (interval, decision, tunnel); drops them while the log is off."""
         if self._writer is not None:
             self._writer.offer_many(lines, level)
 
@@ -76,10 +86,21 @@ class AccessLog:
 
     async def close(self) -> None:
         """Writes what waits, for a moment."""
+        self._leave()
+        if self._leaving:
+            await asyncio.wait(self._leaving.values())
+
+    def _leave(self) -> None:
+        """The writer in use gets no more lines, and a moment for those it has. On a thread: its target may be stuck."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            await asyncio.get_running_loop().run_in_executor(None, writer.close, FLUSH)
-            self._dropped += writer.dropped
+            left = asyncio.get_running_loop().run_in_executor(None, writer.close, FLUSH)
+            self._leaving[writer] = left
+            left.add_done_callback(lambda _: self._left(writer))
+
+    def _left(self, writer: LogWriter) -> None:
+        del self._leaving[writer]
+        self._dropped.update(writer.dropped_by_event())
 
 
 def reopen_or_say(log: AccessLog, say: Callable[[str], None]) -> None:

@@ -131,7 +131,7 @@ class Generations:
         )
         self._verifier.set_users(prepared.result.users, prepared.dummy)
         self._log.set_level(prepared.config.logs.level)
-        await self._access_log.take(prepared.access_log)
+        self._access_log.take(prepared.access_log)
         for warning in new.warnings:
             self._log.warning("configuration", warning)
         problems = await pool.publish(new.published()) if pool is not None else []

@@ -1,8 +1,8 @@
 """Writes log lines from one thread, so that a slow disk or a full pipe never stops the supervisor's loop.
 
 The laws kept here (DESIGN.md section 3): lines are written whole or not at all; an inherited stdout or stderr is never
-made non-blocking; the queue is bounded in lines and bytes, and what does not fit is counted. When it fills up, interval
-lines go first, then decisions; open and close lines last.
+made non-blocking; the queue is bounded in lines and bytes, and what does not fit is dropped in log_queue.py's order
+and counted.
 """
 
 import contextlib
@@ -11,20 +11,21 @@ import os
 import select
 import stat
 import threading
-from collections import deque
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from supervisor.errors import StartError, errno_text
+from supervisor.log_queue import LogQueue, count_events
 
 __all__ = ["LogWriter", "open_target"]
 
-MAX_LINES: Final = 65_536
+MAX_LINES: Final = 32_768
 MAX_BYTES: Final = 16 << 20
-# Share of the queue that a level may fill; levels not named here may fill it whole.
-SHARES: Final = {"interval": 0.5, "decision": 0.75}
 WHOLE_ON_PIPES: Final = 4096  # PIPE_BUF: a write of at most this many bytes is not torn by other writers of the pipe
 BATCH: Final = 65_536
+QUIET: Final = 60.0  # seconds in which a target that fails now and then is not complained about again
 
 
 def open_target(target: str) -> int:
@@ -50,8 +51,7 @@ def open_target(target: str) -> int:
 
 
 class LogWriter:
-    """One queue, one thread, one target. offer() never blocks; everything else of the public API is called from the
-    loop."""
+    """One queue, one thread, one target. offer() never blocks. The public API is called from the loop."""
 
     def __init__(
         self,
@@ -65,56 +65,59 @@ class LogWriter:
         """`fd`: what open_target(target) gave before; opened here otherwise (StartError)."""
         self.target = target
         self.written = 0
-        self.dropped = 0
         self._on_problem = on_problem  # called from the writer thread
-        self._limits = (max_lines, max_bytes)
-        self._lines: deque[bytes] = deque()
-        self._bytes = 0
+        self._queue = LogQueue(max_lines, max_bytes)
         self._wake = threading.Condition()
-        self._next: tuple[str, int] | None = None  # a target to change to: (name, descriptor)
+        self._next: int | None = None  # the target, opened again
         self._closing = False
-        self._failing = False
+        self._complained = -QUIET
         self._torn = False
         self._fd = open_target(target) if fd is None else fd
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
-    def offer(self, line: bytes, level: str = "") -> bool:
+    @property
+    def dropped(self) -> int:
+        """Lines that found no room or could not be written."""
+        return self.dropped_by_event().total()
+
+    def dropped_by_event(self) -> Counter[str]:
+        """The same by event (decision, open, interval, close), `other` for what has none of these."""
+        with self._wake:
+            return self._queue.dropped.copy()
+
+    def offer(self, line: bytes, level: str = "tunnel") -> bool:
         """Queues one line (without its newline). False: there was no room, and it is counted as dropped."""
         return self.offer_many((line,), level) == 1
 
-    def offer_many(self, lines: Iterable[bytes], level: str = "") -> int:
-        """Queues lines of one level and returns how many found room."""
-        share = SHARES.get(level, 1.0)
-        most_lines, most_bytes = self._limits[0] * share, self._limits[1] * share
+    def offer_many(self, lines: Iterable[bytes], level: str = "tunnel") -> int:
+        """Queues lines of one level (interval, decision, tunnel) and returns how many found room."""
         taken = 0
         with self._wake:
             for line in lines:
-                if self._closing or len(self._lines) >= most_lines or self._bytes + len(line) + 1 > most_bytes:
-                    self.dropped += 1
-                    continue
-                self._lines.append(line.replace(b"\n", b"\\x0a") + b"\n")
-                self._bytes += len(line) + 1
-                taken += 1
+                text = line.replace(b"\n", b"\\x0a") + b"\n"
+                if self._closing:
+                    self._queue.dropped.update(count_events([text]))
+                else:
+                    taken += self._queue.put(text, level)
             self._wake.notify()
         return taken
 
     def backlog(self) -> tuple[int, int]:
         """(lines, bytes) that wait."""
-        return len(self._lines), self._bytes
-
-    def switch(self, target: str, fd: int) -> None:
-        """Writes what comes next to `fd` (from open_target); the old descriptor is closed by the thread."""
-        with self._wake:
-            if self._next is not None:
-                os.close(self._next[1])
-            self._next = (target, fd)
-            self._wake.notify()
+        return self._queue.lines, self._queue.bytes
 
     def reopen(self) -> None:
-        """After a log rotation: opens the path again. Raises StartError, and goes on with the old file then."""
-        if self.target not in ("stdout", "stderr"):
-            self.switch(self.target, open_target(self.target))
+        """After a log rotation: opens the path again; the thread closes the old file once it has written what it was
+        writing. Raises StartError, and goes on with the old file then."""
+        if self.target in ("stdout", "stderr"):
+            return
+        fd = open_target(self.target)
+        with self._wake:
+            if self._next is not None:
+                os.close(self._next)
+            self._next = fd
+            self._wake.notify()
 
     def close(self, timeout: float) -> bool:
         """Writes what waits, for at most `timeout` seconds. False when lines were left: the target does not take
@@ -125,8 +128,7 @@ class LogWriter:
         self._thread.join(timeout)
         if self._thread.is_alive():
             with self._wake:
-                self.dropped += len(self._lines)
-                self._lines.clear()
+                self._queue.clear()
             return False
         os.close(self._fd)
         return True
@@ -134,15 +136,16 @@ class LogWriter:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._lines or self._next or self._closing):
+                while not self._queue.lines and self._next is None and not self._closing:
                     self._wake.wait()
-                change, self._next = self._next, None
-                if change is None and not self._lines:
+                again, self._next = self._next, None
+                if again is None and not self._queue.lines:
                     return
-            if change is not None:
+            if again is not None:
                 os.close(self._fd)
-                self.target, self._fd = change
-                self._failing = self._torn = False
+                self._fd = again
+                self._torn = False
+                self._complained = -QUIET
             self._write_batch(self._take())
 
     def _take(self) -> list[bytes]:
@@ -150,14 +153,8 @@ class LogWriter:
             room = WHOLE_ON_PIPES if stat.S_ISFIFO(os.fstat(self._fd).st_mode) else BATCH
         except OSError:
             room = BATCH
-        batch: list[bytes] = []
         with self._wake:
-            while self._lines and (not batch or room >= len(self._lines[0])):
-                line = self._lines.popleft()
-                self._bytes -= len(line)
-                room -= len(line)
-                batch.append(line)
-        return batch
+            return self._queue.take(room)
 
     def _write_batch(self, batch: list[bytes]) -> None:
         """A failed write drops the rest of the batch; a line cut short is ended before the next one begins."""
@@ -177,12 +174,13 @@ class LogWriter:
             self._torn = data[done - 1 : done] != b"\n"
         with self._wake:
             self.written += complete
-            self.dropped += len(batch) - complete
-        if failure is not None and not self._failing:
+            self._queue.dropped.update(count_events(batch[complete:]))
+        now = time.monotonic()
+        if failure is not None and now - self._complained >= QUIET:
+            self._complained = now
             self._on_problem(
                 f"{self.target} does not take log lines: {errno_text(failure)}; they are dropped and counted"
             )
-        self._failing = failure is not None
 
     def _write(self, data: memoryview) -> int:
         try:

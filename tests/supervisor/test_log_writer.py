@@ -101,22 +101,21 @@ def test_closing_with_a_blocked_target_returns_and_counts_what_is_lost() -> None
     assert not thread.is_alive()
 
 
-def test_interval_lines_go_first_then_decisions_then_the_rest() -> None:
+def test_what_is_dropped_and_what_is_kept_comes_out_in_order() -> None:
     reader, target = os.pipe()
     writer = LogWriter("pipe", fd=target, max_lines=100, max_bytes=1 << 30)
     big = b"z" * 100_000  # one line overfills the pipe: from here on the thread is blocked
     writer.offer(big)
     eventually(lambda: writer.backlog()[0] == 0, "the thread has taken it")
-    assert writer.offer_many([b"i"] * 100, "interval") == 50
-    assert writer.offer_many([b"d"] * 100, "decision") == 25
-    assert writer.offer_many([b"c"] * 100, "close") == 25
-    assert writer.dropped == 50 + 75 + 75
+    assert writer.offer_many([b'{"event":"interval"}'] * 150, "interval") == 100
+    assert writer.offer_many([b'{"event":"open"}'] * 60, "tunnel") == 60
+    assert writer.dropped_by_event() == {"interval": 110}
     got = bytearray()
     reading = threading.Thread(target=drain, args=(reader, got))
     reading.start()
     assert writer.close(PATIENCE)
     reading.join(PATIENCE)
-    assert got.split(b"\n") == [big, *[b"i"] * 50, *[b"d"] * 25, *[b"c"] * 25, b""]
+    assert got.split(b"\n") == [big, *[b'{"event":"interval"}'] * 40, *[b'{"event":"open"}'] * 60, b""]
 
 
 def test_a_non_blocking_target_is_waited_for() -> None:

@@ -296,6 +296,7 @@ def test_a_policy_file_that_is_removed_keeps_the_policy_in_force() -> None:
         (gateway.folder / "policies").rmdir()
         assert gateway.ask("reload")["ok"] is False
         os.kill(gateway.workers()[0]["pid"], signal.SIGKILL)
+        eventually(lambda: gateway.workers()[0]["restarts"] == 1, "it is replaced")
         gateway.all_ready()
         assert generations(gateway) == {2}, "a new worker has the policy in force too"
 

@@ -1,0 +1,156 @@
+"""The bounded queue in front of a log target, and what is dropped from it first. It writes nothing and locks nothing.
+
+The order of DESIGN.md section 3: when there is no room, interval lines go first, then decisions of whichever source has
+the most of them waiting, so that one noisy client cannot push out what is said of the others; lines about tunnels are
+refused only when nothing else is left to drop. What stays comes out in the order in which it came in.
+"""
+
+import socket
+from collections import Counter, deque
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+__all__ = ["EVENTS", "LEVELS", "LogQueue", "count_events"]
+
+LEVELS: Final = ("interval", "decision", "tunnel")  # in the order in which they are dropped
+EVENTS: Final = ("decision", "open", "interval", "close")  # of CONTRACT.md section 6: what drops are counted by
+STEP: Final = 16  # a pass over the decisions makes room for 1/STEP of them, so that its cost spreads over as many lines
+
+
+class _Line(NamedTuple):
+    number: int  # in the order of arrival
+    text: bytes
+    source: bytes  # of a decision
+
+
+_SOURCE: Final = itemgetter(2)
+
+
+class LogQueue:
+    """Lines of three levels. `dropped` counts by event; what is no event of ours counts as `other`."""
+
+    def __init__(self, max_lines: int, max_bytes: int) -> None:
+        self._most_lines = max_lines
+        self._most_bytes = max_bytes
+        self._rows: dict[str, deque[_Line]] = {level: deque() for level in LEVELS}
+        self._number = 0
+        self.lines = 0
+        self.bytes = 0
+        self.dropped: Counter[str] = Counter()
+
+    def put(self, text: bytes, level: str) -> bool:
+        """Takes one line (with its newline). False: there was no room for it. A level of no name counts as `tunnel`."""
+        row = self._rows.get(level)
+        if row is None:
+            level, row = "tunnel", self._rows["tunnel"]
+        if not self._fits(len(text)) and not self._make_room(len(text), level):
+            self.dropped[_event(text)] += 1
+            return False
+        self._number += 1
+        row.append(_Line(self._number, text, _source(text) if level == "decision" else b""))
+        self.lines += 1
+        self.bytes += len(text)
+        return True
+
+    def take(self, room: int) -> list[bytes]:
+        """The oldest lines that fit `room` bytes together, but one at least when there is one."""
+        batch: list[bytes] = []
+        while self.lines:
+            row = min((row for row in self._rows.values() if row), key=lambda row: row[0].number)
+            if batch and len(row[0].text) > room:
+                break
+            line = self._remove(row)
+            room -= len(line.text)
+            batch.append(line.text)
+        return batch
+
+    def clear(self) -> None:
+        """Drops everything."""
+        for row in self._rows.values():
+            while row:
+                self._drop(row)
+
+    def _fits(self, size: int) -> bool:
+        return self.lines < self._most_lines and self.bytes + size <= self._most_bytes
+
+    def _make_room(self, size: int, level: str) -> bool:
+        """Drops what may be dropped for a line of `level`, until it fits or nothing is left."""
+        intervals, decisions = self._rows["interval"], self._rows["decision"]
+        if level == "interval" or size > self._most_bytes:
+            return False
+        while intervals and not self._fits(size):
+            self._drop(intervals)
+        while decisions and not self._fits(size):
+            self._thin_out(max(1, len(decisions) // STEP))
+        return self._fits(size)
+
+    def _thin_out(self, wanted: int) -> None:
+        """Drops at least `wanted` decisions, the oldest of those sources that have the most."""
+        row = self._rows["decision"]
+        counts = Counter(map(_SOURCE, row))
+        most = _level(sorted(counts.values(), reverse=True), wanted)
+        excess = {source: count - most for source, count in counts.items() if count > most}
+        kept: list[_Line] = []
+        for line in row:
+            if left := excess.get(line[2]):
+                excess[line[2]] = left - 1
+                self.lines -= 1
+                self.bytes -= len(line.text)
+                self.dropped[_event(line.text)] += 1
+            else:
+                kept.append(line)
+        row.clear()
+        row.extend(kept)
+
+    def _drop(self, row: deque[_Line]) -> None:
+        self.dropped[_event(self._remove(row).text)] += 1
+
+    def _remove(self, row: deque[_Line]) -> _Line:
+        line = row.popleft()
+        self.lines -= 1
+        self.bytes -= len(line.text)
+        return line
+
+
+def count_events(lines: Iterable[bytes]) -> Counter[str]:
+    """How many lines there are of each event."""
+    return Counter(map(_event, lines))
+
+
+def _level(counts: list[int], wanted: int) -> int:
+    """The highest level to which counts (descending) must be cut so that `wanted` are cut off together."""
+    taken = 0
+    for index, count in enumerate(counts):
+        below = counts[index + 1] if index + 1 < len(counts) else 0
+        step = (count - below) * (index + 1)
+        if taken + step >= wanted:
+            return count - -(-(wanted - taken) // (index + 1))
+        taken += step
+    return 0
+
+
+def _event(text: bytes) -> str:
+    """Of an access log line. Its fields stand in the order of CONTRACT.md section 6: nothing of a client's comes before
+    this one."""
+    name = _field(text, b'"event":"').decode("ascii", "replace")
+    return name if name in EVENTS else "other"
+
+
+def _source(text: bytes) -> bytes:
+    """Whom a decision's noise counts for: an IPv4 address, or the /64 of an IPv6 one, as for limits."""
+    address = _field(text, b'"ip":"')
+    if b":" in address:
+        try:
+            return socket.inet_pton(socket.AF_INET6, address.decode("ascii"))[:8]
+        except (OSError, ValueError):
+            pass
+    return address
+
+
+def _field(text: bytes, key: bytes) -> bytes:
+    begin = text.find(key)
+    if begin < 0:
+        return b""
+    begin += len(key)
+    return text[begin : max(begin, text.find(b'"', begin))]
