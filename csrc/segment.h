@@ -87,16 +87,24 @@ struct sl_histogram {
     uint64_t buckets[SL_BUCKETS]; /* not cumulative */
 };
 
-/* Labelled counters: X(NAME, "name", "help"); what a, b and c of the key are stands behind it. */
+/* Labelled counters: X(NAME, "name", "help"). What a, b and c of the key are: */
 #define SL_FAMILIES(X) \
-    X(DECISIONS, "decisions_total", "Decisions taken")                 /* verdict, phase, reason; rule slot */   \
-    X(TUNNELS, "tunnels_total", "Tunnels that were opened, by how they ended")    /* protocol, outcome */        \
-    X(TUNNELS_OPEN, "tunnels_open", "Tunnels open now")                /* protocol; the one gauge */             \
-    X(BYTES, "bytes_total", "Bytes carried")                           /* direction; rule slot */                \
-    X(PROTOCOL_ERRORS, "protocol_errors_total", "Requests that broke their protocol") /* protocol, outcome */    \
-    X(LIMITED, "limited_total", "Requests refused for a limit")        /* sl_scope */                            \
-    X(LOG_DROPPED, "log_dropped_total", "Access log lines dropped")    /* sl_log_event */                        \
-    X(REJUDGED, "rejudged_total", "Live tunnels judged again after a reload") /* sl_rejudged */
+    /* verdict, phase, reason; rule slot */                                                                   \
+    X(DECISIONS, "decisions_total", "Decisions taken, by the rule that decided")                              \
+    /* protocol, outcome */                                                                                   \
+    X(TUNNELS, "tunnels_total", "Tunnels that ended and requests that failed, by outcome")                    \
+    /* protocol; the one gauge */                                                                             \
+    X(TUNNELS_OPEN, "tunnels_open", "Tunnels open now")                                                       \
+    /* direction; rule slot */                                                                                \
+    X(BYTES, "bytes_total", "Bytes carried, by the rule that admitted the tunnel")                            \
+    /* protocol, outcome */                                                                                   \
+    X(PROTOCOL_ERRORS, "protocol_errors_total", "Requests that broke their protocol, or did not come in time")\
+    /* sl_scope */                                                                                            \
+    X(LIMITED, "limited_total", "Requests refused for a limit")                                               \
+    /* sl_log_event */                                                                                        \
+    X(LOG_DROPPED, "log_dropped_total", "Access log lines dropped")                                           \
+    /* sl_rejudged */                                                                                         \
+    X(REJUDGED, "rejudged_total", "Live tunnels judged again after a reload")
 
 #define SL_ENUM_FAMILY(name, text, help) SL_FAMILY_##name,
 enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };

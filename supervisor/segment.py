@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 import struct
+from array import array
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -29,7 +30,6 @@ __all__ = [
     "VERSION",
     "Header",
     "Histogram",
-    "Labelled",
     "Segment",
     "size_of",
     "total",
@@ -88,7 +88,11 @@ _HISTOGRAMS_AT = 1024
 _LABELLED_AT = 4096
 _TUNNELS_AT = 167936
 _PID_AT = 12
-_HIGH_AT = 44  # tunnels_high, tunnels_free, tunnels_listed, labelled_used
+_HIGH_AT = 44  # tunnels_high, tunnels_free, tunnels_listed
+_USED_AT = 56
+_NUMBER_AT = 8  # of a record
+_STATE_AT = 62  # of a record
+_WORD = (1 << 64) - 1
 _LONGEST = "turn_longest_us"  # a maximum, not a sum
 _GAUGE_FAMILY = FAMILIES.index("tunnels_open")
 _WIPE = 4096  # records at a time
@@ -116,17 +120,6 @@ class Histogram(NamedTuple):
 
     sum_us: int
     buckets: list[int]
-
-
-class Labelled(NamedTuple):
-    """A labelled counter. The meaning of a, b and c is the family's (csrc/segment.h)."""
-
-    family: int
-    a: int
-    b: int
-    c: int
-    slot: int
-    value: int
 
 
 def size_of(tunnels: int) -> int:
@@ -181,22 +174,52 @@ class Segment:
             found[name] = Histogram(sum_us, buckets)
         return found
 
-    def labelled(self) -> list[Labelled]:
-        """Every labelled counter that is not zero; entries that make no sense are left out."""
+    def labelled(self) -> dict[int, int]:
+        """Key -> value of every labelled counter that is not zero; entries that make no sense are left out."""
         used = min(self.header().labelled_used, LABELLED_MAX)
         first = _LABELLED_AT // 8
         pairs = self._words[first : first + 2 * used].tolist()
-        return [
-            Labelled(
-                (key >> 56) - 1, key >> 48 & 0xFF, key >> 40 & 0xFF, key >> 32 & 0xFF, key >> 16 & 0xFFFF, value
-            )
-            for key, value in zip(pairs[::2], pairs[1::2], strict=True)
-            if value and 0 < key >> 56 <= len(FAMILIES)
-        ]
+        found: dict[int, int] = {}
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            if value and 0 < key >> 56 <= len(FAMILIES):
+                found[key] = found.get(key, 0) + value
+        return found
+
+    def add(self, key: int, amount: int) -> None:
+        """Counts for a worker that no longer can, as sl_segment_labelled. Only while the slot has no worker."""
+        first = _LABELLED_AT // 8
+        used = min(max(self.header().labelled_used, len(FAMILIES)), LABELLED_MAX)
+        keys = self._words[first : first + 2 * used].tolist()[::2]
+        if key in keys:
+            index = keys.index(key)
+        elif used < LABELLED_MAX:
+            index = used
+            self._words[first + 2 * index : first + 2 * index + 2] = array("Q", (key, 0))
+            struct.pack_into("=I", self._map, _USED_AT, used + 1)
+        else:
+            index = (key >> 56) - 1
+        at = first + 2 * index + 1
+        self._words[at] = (self._words[at] + amount) & _WORD
 
     def tunnels_high(self) -> int:
         """How many of the first records may hold live tunnels."""
         return min(self.header().tunnels_high, self.tunnels)
+
+    def in_use(self) -> list[int]:
+        """The records that hold live tunnels, as they stand."""
+        states = self.records[_STATE_AT : self.tunnels_high() * RECORD : RECORD].tobytes()
+        return [index for index, state in enumerate(states) if state]
+
+    def find(self, number: int) -> int | None:
+        """The record that holds the live tunnel of that number."""
+        if not 0 < number <= _WORD:
+            return None
+        first = _TUNNELS_AT // 8 + _NUMBER_AT // 8
+        numbers = self._words[first : first + self.tunnels_high() * RECORD // 8 : RECORD // 8].tolist()
+        for index, found in enumerate(numbers):
+            if found == number and self.records[index * RECORD + _STATE_AT]:
+                return index
+        return None
 
     def reap(self) -> None:
         """After the slot's worker died, and its tunnels were read: pid 0, gauges and tunnels gone, counters kept (as

@@ -1,0 +1,144 @@
+"""Live tunnels as the workers' segments hold them: one record read as a value. What is shown of it is tunnel_view.py's.
+
+A worker edits a record under a sequence lock (csrc/segment.h): a reader that finds it odd, or changed meanwhile, looks
+again. The record is as little to be trusted as its writer: every length, number and text is checked or escaped here.
+"""
+
+import ipaddress
+import struct
+from typing import Final, NamedTuple
+
+from supervisor.labels import STATES, word
+from supervisor.segment import RECORD, Segment
+
+__all__ = ["LiveTunnel", "TunnelId", "left_over", "parse", "parse_id", "read"]
+
+TRIES: Final = 4
+USER_CUT: Final = 1
+NAME_CUT: Final = 2
+WOULD_DENY: Final = 4
+
+_RECORD: Final = struct.Struct("=QQQQQQIHHHHHBBBBBBBB17s17s32s120s")
+assert _RECORD.size == RECORD
+
+
+class TunnelId(NamedTuple):
+    """`<slot>-<start>-<number>`, unique across restarts (CONTRACT.md section 2). `start` is written in hex."""
+
+    slot: int
+    start: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.slot}-{self.start:x}-{self.number}"
+
+
+class LiveTunnel(NamedTuple):
+    """One record. `user` and `name` are raw bytes, cut where the flags say so; addresses are texts or None."""
+
+    number: int
+    opened_ms: int
+    generation: int
+    bytes_up: int
+    bytes_down: int
+    rule: int
+    rule_slot: int
+    listener: int
+    peer_port: int
+    port: int
+    dialed_port: int
+    state: str
+    verdict: int
+    protocol: int
+    phase: int
+    reason: int
+    flags: int
+    peer: str | None
+    dialed: str | None
+    user: bytes | None
+    name: bytes | None
+
+    @property
+    def user_cut(self) -> bool:
+        """`user` is only how it begins."""
+        return bool(self.flags & USER_CUT)
+
+    @property
+    def name_cut(self) -> bool:
+        """`name` is only how it begins."""
+        return bool(self.flags & NAME_CUT)
+
+    @property
+    def would_deny(self) -> bool:
+        """It passes in audit mode only."""
+        return bool(self.flags & WOULD_DENY)
+
+
+def read(segment: Segment, index: int) -> LiveTunnel | None:
+    """The live tunnel of a record; None = there is none, or it did not hold still."""
+    at = index * RECORD
+    for _ in range(TRIES):
+        record = segment.records[at : at + RECORD].tobytes()
+        if record[0] & 1 or segment.records[at : at + 8].tobytes() != record[:8]:
+            continue
+        return parse(record)
+    return None
+
+
+def left_over(segment: Segment) -> list[bytes]:
+    """The records of live tunnels that a dead worker left, as parse() takes them. Nobody writes any more: locks do not
+    count, and a tunnel that was being closed counts as open."""
+    return [segment.records[index * RECORD : (index + 1) * RECORD].tobytes() for index in segment.in_use()]
+
+
+def parse(record: bytes) -> LiveTunnel | None:
+    """The value of a record; None = it is free."""
+    _, number, opened, generation, up, down, rule, slot, listener, peer_port, port, dialed_port, *rest = _RECORD.unpack(
+        record
+    )
+    state, verdict, protocol, phase, reason, flags, user_length, name_length, peer, dialed, user, name = rest
+    if not state:
+        return None
+    return LiveTunnel(
+        number=number,
+        opened_ms=opened,
+        generation=generation,
+        bytes_up=up,
+        bytes_down=down,
+        rule=rule,
+        rule_slot=slot,
+        listener=listener,
+        peer_port=peer_port,
+        port=port,
+        dialed_port=dialed_port,
+        state=word(STATES, state),
+        verdict=verdict,
+        protocol=protocol,
+        phase=phase,
+        reason=reason,
+        flags=flags,
+        peer=_address(peer),
+        dialed=_address(dialed),
+        user=user[:user_length] or None,
+        name=name[:name_length] or None,
+    )
+
+
+def parse_id(text: str) -> TunnelId | None:
+    """The parts of a tunnel id; None = it is none."""
+    slot, _, rest = text.partition("-")
+    start, _, number = rest.partition("-")
+    if not (text.isascii() and slot.isdigit() and number.isdigit() and start.isalnum()) or len(text) > 64:
+        return None
+    try:
+        found = TunnelId(int(slot), int(start, 16), int(number))
+    except ValueError:
+        return None
+    return found if str(found) == text else None
+
+
+def _address(packed: bytes) -> str | None:
+    """struct sl_addr: 16 bytes and the family."""
+    if packed[16] == 4:
+        return str(ipaddress.IPv4Address(packed[:4]))
+    return str(ipaddress.IPv6Address(packed[:16])) if packed[16] == 6 else None
