@@ -18,6 +18,7 @@ from typing import Any, Final, Self, TypeVar
 
 import yaml
 
+from supervisor.control_client import ControlClient
 from tests.e2e import wire
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -216,11 +217,10 @@ class Gateway:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def counter(self, name: str) -> int:
-        """A counter of `sluice stats`, summed over the workers."""
-        done = self.sluice("stats", "--json")
-        assert done.returncode == 0, done.stderr
-        value: int = json.loads(done.stdout)["counters"][name]
-        return value
+        """A counter of the whole gateway, as the control endpoint tells it."""
+        with ControlClient(self.config["control"]["endpoint"]) as control:
+            counters: Any = control.call({"op": "stats"})["counters"]
+        return int(counters[name])
 
     def workers(self) -> list[int]:
         """Process ids of the live workers, in no order."""

@@ -3,6 +3,8 @@
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
@@ -26,7 +28,7 @@ def client_hello(name: str | None) -> bytes:
     return outgoing.read()
 
 
-def rules(world: World, **spec: object) -> list[Mapping]:
+def rules(world: World, **spec: Any) -> list[Mapping]:
     return [policy("open", [{"host": "open.test"}, {"host": "other.test"}], **spec)]
 
 
@@ -69,7 +71,7 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def gateway(world: World):
+def gateway(world: World) -> Iterator[Gateway]:
     with Gateway(rules(world), settings(world)) as running:
         yield running
 
@@ -109,7 +111,7 @@ def test_what_names_another_host_is_reset_and_nothing_of_it_leaves(
         assert all(line["phase"] == "inner" and line["outcome"] == "denied" for line in lines)
 
 
-@pytest.mark.parametrize("payload", [REFUSED["TLS for another name"], REFUSED["HTTP for another name"]], ids=["TLS", "HTTP"])
+@pytest.mark.parametrize("payload", [REFUSED[f"{kind} for another name"] for kind in ("TLS", "HTTP")])
 def test_a_name_that_comes_byte_by_byte_does_not_slip_past(gateway: Gateway, payload: bytes) -> None:
     with Origin(collect) as origin, wire.connect(gateway.port) as client:
         wire.open_socks5(client, "open.test", origin.port)
@@ -122,7 +124,7 @@ def test_a_name_that_comes_byte_by_byte_does_not_slip_past(gateway: Gateway, pay
             raise AssertionError("the tunnel ended in peace")
         (seen,) = origin.wait()
         # A first word names nothing and may have left; the name must not.
-        assert isinstance(seen, ConnectionResetError) or b"other" not in bytes(seen)
+        assert isinstance(seen, ConnectionResetError) or b"other" not in cast(bytes, seen)
 
 
 def test_a_first_word_is_answered_before_more_comes(gateway: Gateway, world: World) -> None:
@@ -154,16 +156,15 @@ def test_a_rule_or_a_listener_may_audit_or_not_look(world: World, where: str, mo
     gateway = Gateway(rules(world, **spec), settings(world))
     if where == "listener":
         gateway.config["listeners"][0]["innerName"] = mode
-    with gateway:
-        with Origin(collect) as origin, wire.connect(gateway.port) as client:
-            wire.open_socks5(client, "open.test", origin.port)
-            passes(client, origin, REFUSED["TLS for another name"])
-            line = gateway.event(event="close")
-            assert (line["verdict"], line["would_deny"]) == (verdict, verdict == "audit")
-            assert line["inner"] == ("other.test" if mode == "audit" else None)
+    with gateway, Origin(collect) as origin, wire.connect(gateway.port) as client:
+        wire.open_socks5(client, "open.test", origin.port)
+        passes(client, origin, REFUSED["TLS for another name"])
+        line = gateway.event(event="close")
+        assert (line["verdict"], line["would_deny"]) == (verdict, verdict == "audit")
+        assert line["inner"] == ("other.test" if mode == "audit" else None)
 
 
-def test_an_address_is_let_in_by_the_name_shown_and_both_ways_are_held_until_then(gateway: Gateway, world: World) -> None:
+def test_an_address_is_let_in_by_the_name_shown_and_both_ways_are_held_until_then(gateway: Gateway) -> None:
     with Origin(holding) as origin, wire.connect(gateway.port) as client:
         wire.open_socks5(client, "127.0.0.1", origin.port)
         client.settimeout(0.3)

@@ -1,7 +1,8 @@
-"""Reload against live tunnels: each is judged again, and ends as the rule that admitted it said (DECISIONS.md section 5)."""
+"""Reload against live tunnels: each is judged again, and ends as its admitting rule said (DECISIONS.md section 5)."""
 
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -9,10 +10,10 @@ from tests.e2e import wire
 from tests.e2e.conftest import World
 from tests.e2e.gateway import Gateway, Mapping, eventually, policy
 
-HARD = {"hard": True}
+HARD: Mapping = {"hard": True}
 
 
-def allow(world: World, **spec: object) -> Mapping:
+def allow(world: World, **spec: Any) -> Mapping:
     return policy("open", [{"host": "open.test", "ports": [world.echo.port]}], **spec)
 
 
