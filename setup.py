@@ -72,6 +72,7 @@ EXTENSIONS = [
     extension("gateway.hosts", "addr", "name"),
     extension("gateway.dns_cache"),
     extension("gateway.dns_channel", "dns_answer", libraries=("libcares",)),
+    extension("gateway.dns_waiter", "addr"),
     extension("gateway.resolver", "addr"),
     extension("gateway.context", *SEGMENT, *POLICY),
     extension("gateway.record", *SEGMENT, *POLICY),

@@ -1,7 +1,8 @@
 """Answers that are remembered: a bounded map in order of use.
 
-Finding, putting and evicting are O(1): the answers are a dict, and a list through themselves, the one used last in front. What
-has expired is dropped when it is asked for, or when its room is needed. How long an answer holds is the resolver's decision.
+Finding, putting and evicting are O(1): the answers are a dict, and a list through themselves, the one used last in
+front. What has expired is dropped when it is asked for, or when its room is needed. How long an answer holds is the
+resolver's decision.
 """
 
 

@@ -21,8 +21,8 @@ cdef enum Reply:
     REPLY_TIMEOUT = 3
 
 cdef class Asker(Handler):
-    # Who asks for the addresses of `name`. Called once for each Channel.ask, inside a call into c-ares or before ask() returns:
-    # it may take notes and ask for a turn, and nothing more. `answer` is NULL unless the reply is REPLY_FOUND.
+    # Who asks for the addresses of `name`. Called once for each Channel.ask, inside a call into c-ares or before ask()
+    # returns: it may take notes and ask for a turn, and nothing more. `answer` is NULL unless it is REPLY_FOUND.
     cdef readonly bytes name
     cdef void on_reply(self, int leg, int reply, const sl_dns_answer *answer) noexcept
 

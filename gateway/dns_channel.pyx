@@ -1,8 +1,10 @@
-"""Questions on their way to DNS servers: c-ares on the worker's own epoll. One question is one name and one address family.
+"""Questions on their way to DNS servers: c-ares on the worker's own epoll. A question is a name and an address family.
 
-c-ares does retries, the change of server, TCP after truncation, and matches answers to questions by server, id and question;
-the records are read here (csrc/dns_answer.h), in bounded work. Names are asked as they are: no search domains, no aliases of
-hosts. It remembers nothing, and knows no deadline but its own retries.
+c-ares does retries, the change of server, TCP after truncation, and matches answers to questions by server, id and
+question; the records are read here (csrc/dns_answer.h), in bounded work. c-ares' own reader takes time quadratic in
+the addresses of an answer, 4,000 of which fit into one over TCP, and takes records for what they do not belong to.
+Names are asked as they are: no search domains, no aliases of hosts. It remembers nothing, and knows no deadline but its
+own retries.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -154,8 +156,8 @@ cdef class ChannelSocket(Handler):
 cdef class Channel(Handler):
     """One set of sockets to the servers.
 
-    `servers`: "ip", "ip:port" or "[ip6]:port"; empty means the system's (/etc/resolv.conf). `timeout`: milliseconds in which
-    c-ares spends its tries. Raises ValueError for servers that are none, OSError when c-ares cannot begin.
+    `servers`: "ip", "ip:port" or "[ip6]:port"; empty means the system's (/etc/resolv.conf). `timeout`: milliseconds in
+    which c-ares spends its tries. Raises ValueError for servers that are none, OSError when c-ares cannot begin.
     """
 
     def __cinit__(self, Loop loop, servers, uint64_t timeout):
@@ -173,7 +175,7 @@ cdef class Channel(Handler):
         loop.keep(self)
 
     def _open(self, servers, uint64_t timeout, int count):
-        """Makes the channel. Each pass over the servers takes twice as long as the one before; all fit into `timeout`."""
+        """Each pass over the servers takes twice as long as the one before; all fit into `timeout` milliseconds."""
         cdef ares_options options
         cdef int status, passes = 2
         while timeout // (count * ((1 << passes) - 1)) > RETRY_MAX and passes < 16:

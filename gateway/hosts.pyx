@@ -87,9 +87,9 @@ cdef class HostsFile(Handler):
         self.at, self.fresh = 0, {}
 
     def _parse_slice(self):
-        cdef int lines
+        cdef int _
         cdef Py_ssize_t end
-        for lines in range(SLICE):
+        for _ in range(SLICE):
             end = self.text.find(b"\n", self.at)
             if end < 0:
                 self._parse(self.text[self.at:])

@@ -1,24 +1,12 @@
-# Names to addresses: what is fixed, what is remembered, and else one DNS query for everybody who waits for the same name.
+# Names to addresses: what is fixed, what is remembered, else one DNS query for everybody who waits for the same name.
 from libc.stdint cimport uint8_t, uint64_t
 
 from gateway.csrc cimport sl_addr, sl_dns_answer
 from gateway.dns_cache cimport Answer, DnsCache
 from gateway.dns_channel cimport LEGS, Asker, Channel
+from gateway.dns_waiter cimport MAX_ADDRESSES, RESOLVE_OK, RESOLVE_TIMEOUT, Waiter
 from gateway.hosts cimport HostsFile
 from gateway.loop cimport Handler, Loop
-
-cdef enum:
-    MAX_ADDRESSES = 32         # of one answer; the rest is left out
-
-cdef enum ResolveStatus:
-    RESOLVE_FAILED = 0         # the name does not resolve: NXDOMAIN, no address, SERVFAIL, a single label outside /etc/hosts
-    RESOLVE_OK = 1
-    RESOLVE_TIMEOUT = 2        # no answer in time, or no room to wait for one
-
-cdef class Waiter(Handler):
-    # Who waits for an answer. `addresses` are valid during the call only. Called at most once, maybe before lookup() returns;
-    # never once it is closed.
-    cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept
 
 cdef class Resolver(Handler):
     cdef Loop loop
@@ -57,7 +45,7 @@ cdef class Query(Asker):
     cdef int legs              # questions that c-ares holds
     cdef int rounds            # how often c-ares was asked again
     cdef bint sent
-    cdef uint8_t replies[LEGS] # Reply, or AWAITED
+    cdef uint8_t replies[LEGS]  # Reply, or AWAITED
     cdef list found            # of each leg: packed sl_addr records
     cdef uint64_t deadline     # loop milliseconds
     cdef uint64_t expires      # of what was found

@@ -1,15 +1,15 @@
-"""Names to addresses for one worker: /etc/hosts first, then the cache, then one DNS query for all who wait for the same name.
+"""Names to addresses for one worker: /etc/hosts, then the cache, then one DNS query for all who wait for the same name.
 
-Single labels come from /etc/hosts alone; `localhost` and .onion never go to DNS (RFC 6761 section 6.3, RFC 7686 section 2).
-It decides nothing: which of the addresses may be dialed is the caller's.
+Single labels come from /etc/hosts alone; `localhost` and .onion never go to DNS (RFC 6761 section 6.3, RFC 7686 section
+2). It decides nothing: which of the addresses may be dialed is the caller's.
 
 Laws kept here:
 
 * A waiter waits at most `timeout`, whatever the query does. It may close at any time and hears nothing then.
-* IPv4 and IPv6 are asked at once. When one has given addresses, the other gets RESOLUTION_DELAY more (RFC 8305 section 3):
-  a server that drops one kind of question delays nobody. What comes later is added to the cache.
-* Everything is bounded: names in flight, names and waiters that wait, addresses of an answer, answers remembered, and how many
-  waiters hear an answer in one turn.
+* IPv4 and IPv6 are asked at once. When one has given addresses, the other gets RESOLUTION_DELAY more (RFC 8305 section
+  3): a server that drops one kind of question delays nobody. What comes later is added to the cache.
+* Everything is bounded: names in flight, names and waiters that wait, addresses of an answer, answers remembered, and
+  how many waiters hear an answer in one turn.
 * c-ares is never called from inside its own callbacks: they take notes, and a turn later is acted on them.
 """
 
@@ -17,13 +17,15 @@ from collections import deque
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from gateway.csrc cimport SL_ADDR_TEXT, sl_addr_format, sl_addr_parse
+from gateway.csrc cimport sl_addr_parse
 from gateway.dns_channel cimport LEG_IPV4, LEG_IPV6, REPLY_FAILED, REPLY_FOUND, REPLY_NONE, REPLY_TIMEOUT
+from gateway.dns_waiter cimport RESOLVE_FAILED, RESOLVE_OK, RESOLVE_TIMEOUT, Caller, give
 
 cdef enum:
     MAX_FLYING = 1000          # names that c-ares holds at once
-    # A server's socket buffer takes some 270 small packets by default; what is too much is lost, all at once, and again with
-    # each retry. So names leave in bursts of two packets each, and the server gets time to read between them.
+    # A server's socket buffer takes some 270 small packets by default; what is too much is lost, all at once, and again
+    # with each retry. So names, two packets each, leave in bursts, and the server gets time to read between them.
+    # Measured with 1,000 names at once: 0.13 s, without it 2 to 10 s.
     BURST = 64
     BURST_EVERY = 8            # milliseconds
     MAX_QUEUED = 10000         # names that wait for that
@@ -34,7 +36,8 @@ cdef enum:
     AWAITED = 255              # in Query.replies: no reply yet
     MAX_ROUNDS = 8
     ROUND_MIN = 100            # milliseconds left that are worth another round
-    # An off-path forger has to guess the source port: it changes with the channel. The system's servers are read anew then.
+    # An off-path forger has to guess the source port: it changes with the channel. The system's servers are read anew
+    # then, too.
     CHANNEL_QUESTIONS = 512
     CHANNEL_AGE = 30000        # milliseconds
 
@@ -43,54 +46,8 @@ sl_addr_parse(b"::1", 3, &LOCALHOST[0])
 sl_addr_parse(b"127.0.0.1", 9, &LOCALHOST[1])
 
 
-cdef void give(Answer answer, Waiter waiter) noexcept:
-    """Tells a waiter, if it is still there. The addresses of each family take turns in being the first."""
-    cdef const sl_addr *records = <const sl_addr *> PyBytes_AS_STRING(answer.addresses)
-    cdef int count = <int> (<size_t> PyBytes_GET_SIZE(answer.addresses) // sizeof(sl_addr)), six = 0, four, i
-    cdef sl_addr turned[MAX_ADDRESSES]
-    if waiter.closed:
-        return
-    while six < count and records[six].family == 6:
-        six += 1
-    four = count - six
-    for i in range(six):
-        turned[i] = records[(i + answer.turn) % <unsigned> six]
-    for i in range(four):
-        turned[six + i] = records[six + (i + answer.turn) % <unsigned> four]
-    answer.turn += 1
-    waiter.on_resolved(answer.status, turned, count)
-
-
 cdef uint64_t milliseconds(double seconds) except? 0:
     return <uint64_t> (seconds * 1000 + 0.5)
-
-
-cdef class Waiter(Handler):
-    """Who waits for an answer; see resolver.pxd."""
-
-    cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept:
-        pass
-
-
-cdef class Caller(Waiter):
-    """A waiter for what is rare: calls `callback(status, addresses)` with a ResolveStatus and texts (RFC 5952)."""
-
-    cdef object callback
-
-    def leave(self):
-        """No call any more."""
-        self.closed = True
-        self.callback = None
-
-    cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept:
-        cdef char text[SL_ADDR_TEXT]
-        cdef int i
-        found = []
-        for i in range(count):
-            found.append(text[:sl_addr_format(&addresses[i], text)].decode("ascii"))
-        callback = self.callback
-        self.leave()
-        callback(status, found)
 
 
 cdef class Lookup(Handler):
@@ -99,9 +56,10 @@ cdef class Lookup(Handler):
     cdef void finish(self, Answer answer) noexcept:
         """Tells the waiter, unless it left; None is a timeout."""
         cdef Waiter waiter = self.waiter
-        cdef Resolver resolver = self.query.resolver
+        cdef Resolver resolver
         if self.closed:
             return
+        resolver = self.query.resolver
         self.closed = True
         self.waiter = None
         self.query = None
@@ -126,7 +84,8 @@ cdef class Lookup(Handler):
 cdef class Query(Asker):
     """One name on its way, and who waits for it.
 
-    It is queued, then sent, then has an answer, which `due` hear in slices. What c-ares still brings after that goes to the cache.
+    It is queued, then sent, then has an answer, which `due` hear in slices. What c-ares still brings after that goes to
+    the cache.
     """
 
     def __cinit__(self, Resolver resolver, bytes name):
@@ -198,7 +157,7 @@ cdef class Query(Asker):
             self.resolver.loop.arm(self, min(<uint64_t> RESOLUTION_DELAY, self.deadline - min(now, self.deadline)))
 
     cdef void again(self) noexcept:
-        """Where c-ares gave up before the time is over, it is asked once more: how long its tries take is its own affair."""
+        """Where c-ares gave up before the time is over, it is asked again: how long its tries take is its affair."""
         cdef int leg
         if self.rounds == MAX_ROUNDS or self.resolver.loop.now + ROUND_MIN > self.deadline:
             return
@@ -233,7 +192,7 @@ cdef class Query(Asker):
         self.deliver(DELIVERIES)
 
     def _addresses(self):
-        """What was found, IPv6 first; of more than MAX_ADDRESSES each family keeps at least half of the room, if it fills it."""
+        """What was found, IPv6 first; of more than MAX_ADDRESSES either family may fill half."""
         cdef size_t room = MAX_ADDRESSES
         four, six = self.found[LEG_IPV4], self.found[LEG_IPV6]
         kept = max(room // 2, room - min(room, len(four) // sizeof(sl_addr)))
@@ -285,7 +244,10 @@ cdef class Query(Asker):
 
 
 cdef class Resolver(Handler):
-    """Answers names for one worker. `settings` is gateway.contract.DnsSettings; raises ValueError for servers that are none."""
+    """Answers names for one worker.
+
+    `settings` is gateway.contract.DnsSettings. Raises ValueError for servers that are none.
+    """
 
     def __cinit__(self, Loop loop, settings, hosts_path="/etc/hosts"):
         self.loop = loop

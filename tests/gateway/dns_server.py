@@ -1,7 +1,7 @@
 """DNS servers for the tests: one of ours that answers as a script says, and Debian's dnsmasq.
 
-`Scripted` serves UDP and TCP on one port of 127.0.0.1 (RFC 1035 section 4.2) and notes what it was asked. The script gets a
-`Query` and gives the messages to send back, none for silence; the functions below make them.
+`Scripted` serves UDP and TCP on one port of 127.0.0.1 (RFC 1035 section 4.2) and notes what it was asked. The script
+gets a `Query` and gives the messages to send back, none for silence; the functions below make them.
 """
 
 import ipaddress
@@ -180,8 +180,8 @@ class Dnsmasq:
         self.address = f"127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [
-                self.command, "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--no-resolv", "--no-hosts",
-                "--bind-interfaces", "--listen-address=127.0.0.1", f"--port={self.port}", "--cache-size=0",
+                self.command, "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--no-resolv",
+                "--no-hosts", "--bind-interfaces", "--listen-address=127.0.0.1", f"--port={self.port}", "--cache-size=0",
                 f"--addn-hosts={self.hosts}", "--log-facility=-", *self.options,
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,

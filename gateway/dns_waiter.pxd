@@ -1,0 +1,23 @@
+# Who waits for a name, and how they are told.
+from gateway.csrc cimport sl_addr
+from gateway.dns_cache cimport Answer
+from gateway.loop cimport Handler
+
+cdef enum:
+    MAX_ADDRESSES = 32         # of one answer; the rest is left out
+
+cdef enum ResolveStatus:
+    RESOLVE_FAILED = 0         # NXDOMAIN, no address, SERVFAIL, a single label that is not in /etc/hosts
+    RESOLVE_OK = 1
+    RESOLVE_TIMEOUT = 2        # no answer in time, or no room to wait for one
+
+cdef class Waiter(Handler):
+    # Who waits for an answer. `addresses` are valid during the call only. Called at most once, maybe before lookup()
+    # returns; never once it is closed.
+    cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept
+
+cdef class Caller(Waiter):
+    cdef object callback
+
+# Tells a waiter, unless it has closed. The addresses of each family take turns in being the first.
+cdef void give(Answer answer, Waiter waiter) noexcept
