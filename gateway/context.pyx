@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import os
 import time
+from itertools import islice
 
 from gateway.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
 from gateway.csrc cimport (
@@ -145,10 +146,19 @@ cdef class Context:
         """No new tunnel is opened from now on."""
         self.draining = True
 
+    @property
+    def drain_seconds(self):
+        """shutdown.drain of the generation in force."""
+        return self.drain_time / 1000
+
     def close_all(self):
         """Ends every connection."""
+        self.close_some(len(self.connections))
+
+    def close_some(self, Py_ssize_t count):
+        """Ends so many connections, whichever."""
         cdef Handler connection
-        for connection in list(self.connections):
+        for connection in list(islice(self.connections, count)):
             connection.close()
 
     def publish(self):

@@ -8,5 +8,5 @@ cdef class Listener(Handler):
     cdef readonly int index    # of the listener in the settings
     cdef bint resting
 
-    cdef void accept_batch(self) noexcept
+    cdef bint accept_batch(self) noexcept
     cdef void rest(self) noexcept

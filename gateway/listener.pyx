@@ -16,6 +16,7 @@ from gateway.sockets cimport EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4
 
 cdef enum:
     ACCEPT_BATCH = 64          # connections of one socket in one turn
+    DRAIN_BATCHES = 80         # of one socket when the worker drains: more than the supervisor's backlog
     REST = 50                  # milliseconds without accepting after the kernel had no descriptor or memory to give
 
 
@@ -54,14 +55,18 @@ cdef class Listener(Handler):
         self.close()
 
     def drain_queue(self):
-        """Accepts what waits in the queue now, so that nobody who was told "connected" by the kernel is reset."""
-        if not self.closed:
-            self.accept_batch()
+        """Accepts what waits in the queue now, so that nobody who was told "connected" by the kernel is reset. Bounded by
+        what a queue can hold: where new ones come as fast as they are taken it would not end."""
+        cdef int i
+        for i in range(DRAIN_BATCHES):
+            if self.closed or not self.accept_batch():
+                return
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
         self.accept_batch()
 
-    cdef void accept_batch(self) noexcept:
+    cdef bint accept_batch(self) noexcept:
+        """Whether more may wait: the batch was full."""
         cdef sockaddr_storage storage
         cdef socklen_t length
         cdef Connection connection
@@ -75,12 +80,13 @@ cdef class Listener(Handler):
                 if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
                     self.context.count(SL_COUNTER_LIMITED)
                     self.rest()
-                return
+                return False
             self.context.count(SL_COUNTER_ACCEPTED)
             connection = Connection(self.context, fd, self.index)
             sl_addr_from_sockaddr(<sockaddr *> &storage, &connection.peer, &connection.peer_port)
             unmap(&connection.peer)
             connection.enter()
+        return True
 
     cdef void rest(self) noexcept:
         """Out of descriptors: leave the queue alone for a moment instead of spinning on it."""

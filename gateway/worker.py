@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from typing import Any
 
 import msgpack
@@ -27,7 +28,10 @@ from gateway.sweep import IntervalLog, Kill
 from gateway.watch import Clock, Watch
 
 IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGPIPE)
-ORPHAN_DRAIN = 30.0  # seconds tunnels may go on after the supervisor is gone
+# The share of a drain's time over which tunnels that are still there are ended: were it a single moment, all of them would come
+# back in the next one, to whoever is left to take them.
+SPREAD = 0.2
+SPREAD_STEP = 0.05  # seconds
 
 
 class Worker:
@@ -59,6 +63,8 @@ class Worker:
             contract.KILL: self._on_kill,
         }
         self._serving = False
+        self._finished = False
+        self._drain_until = 0.0
         self._deadline = Clock(self._loop, self._on_deadline)
         self._interval = Clock(self._loop, self._on_interval)
         self._second = Clock(self._loop, self._on_second, 1.0)
@@ -86,7 +92,7 @@ class Worker:
                     descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
             if not packet:
                 self._channel_watch.stop()
-                self._drain(ORPHAN_DRAIN)
+                self._drain(self._context.drain_seconds)
                 return
             generation = msgpack.unpackb(packet)["generation"]
             for descriptor in descriptors:
@@ -169,17 +175,27 @@ class Worker:
                 listener.shut()
                 os.close(listener.fd)
         self._context.drain()
-        self._deadline.start(seconds)
+        self._drain_until = time.monotonic() + seconds
+        self._deadline.start(seconds * (1 - SPREAD))
         if not self._context.open_connections:
             self._finish()
 
     def _finish(self) -> None:
-        self._bus.drained()
-        self._loop.stop()
+        if not self._finished:
+            self._finished = True
+            self._bus.drained()
+            self._loop.stop()
 
     def _on_deadline(self) -> None:
-        self._context.close_all()
-        self._finish()
+        """The last part of a drain has begun: a few tunnels are ended in each step, the rest in the last one."""
+        left = self._drain_until - time.monotonic()
+        if left <= 0:
+            self._context.close_all()
+            self._finish()
+            return
+        steps = int(left / SPREAD_STEP) + 1
+        self._context.close_some(-(-self._context.open_connections // steps))
+        self._deadline.start(min(left, SPREAD_STEP))
 
     def _on_second(self) -> None:
         self._context.publish()

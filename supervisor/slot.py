@@ -20,6 +20,7 @@ class Timing:
     backoff_most: float = 10.0
     healthy: float = 10.0  # of service, after which earlier deaths are forgotten
     stop: float = 2.0  # from STOP to SIGKILL
+    settle: float = 0.2  # from the last SYN to DRAIN: handshakes that are under way end meanwhile
     drain_grace: float = 5.0  # past the drain time, before SIGKILL
     beat: float = 1.0  # between two looks at a worker's turns
     beats: int = 10  # looks without a new turn before SIGKILL: a loop that serves turns once a second at least

@@ -5,8 +5,11 @@ Workers come and go, the sockets stay: a connection that waits in a queue outliv
 each listener is bound and listens without it, which nobody can do beside us, and takes it on for the others after that.
 """
 
+import contextlib
+import ctypes
 import errno
 import socket
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +19,19 @@ from supervisor.errors import StartError, errno_text
 __all__ = ["BACKLOG", "ListenerSockets", "PortInUse", "open_listeners", "parse_address"]
 
 BACKLOG = 4096
+
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h; the module socket has no name for it
+# Classic BPF over the TCP header: a segment with SYN and without ACK is dropped (Documentation/networking/filter.rst).
+_NO_NEW_SYN = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # ldb [13]: the flags
+        (0x45, 1, 0, 0x10),  # jset ACK: accept
+        (0x45, 1, 0, 0x02),  # jset SYN: drop
+        (0x06, 0, 0, 0xFFFFFFFF),  # accept
+        (0x06, 0, 0, 0),  # drop
+    )
+)
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
@@ -34,6 +50,17 @@ class ListenerSockets:
     def descriptors(self) -> list[int]:
         """In the order of gateway.contract.listener_fd."""
         return [listener.fileno() for slot in self.sockets for listener in slot]
+
+    def refuse_new(self) -> None:
+        """From here on a first SYN is not answered, while handshakes under way still end and are queued: what the
+        queues hold when it is over is all that any peer may think of as connected. The sockets of the workers are
+        these, so it holds for them too. A kernel that takes no filter goes on without."""
+        code = (ctypes.c_char * len(_NO_NEW_SYN)).from_buffer_copy(_NO_NEW_SYN)
+        program = struct.pack("HP", len(_NO_NEW_SYN) // 8, ctypes.addressof(code))
+        for slot in self.sockets:
+            for listener in slot:
+                with contextlib.suppress(OSError):
+                    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
     def close(self) -> None:
         for slot in self.sockets:

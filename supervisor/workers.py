@@ -54,6 +54,8 @@ class Pool:
         self.bus: Bus | None = None
         self.current: Published | None = None
         self.ending = False  # draining or stopping: nobody is replaced
+        self._settling: asyncio.TimerHandle | None = None  # between drain() and DRAIN
+        self._drain_seconds: float | None = None  # once DRAIN was sent
         self.hung = 0  # workers killed because their loop stood still
         self._beat: asyncio.TimerHandle | None = None
         self._stopped = asyncio.Event()
@@ -143,28 +145,53 @@ class Pool:
         return problems
 
     def drain(self, seconds: float) -> None:
-        """No new connections; workers end with their last tunnel, at the latest after `seconds`."""
+        """No new connections; workers end with their last tunnel, at the latest after `seconds`.
+
+        Everything the kernel has said yes to is served: first no new handshake begins, then those under way end in the
+        queues, then the workers empty these. Nobody is replaced from here on; only a worker that is still starting is
+        waited for where no other is there to empty the queues."""
+        if self.ending:
+            return
         self.ending = True
+        self._sockets.refuse_new()
+        self._settling = self._loop.call_later(self.timing.settle, self._drain_workers, seconds)
+
+    def _drain_workers(self, seconds: float) -> None:
+        self._settling = None
+        self._drain_seconds = seconds
+        serving = bool(self.ready())
         for slot in self.slots:
-            if slot.state == "draining":
-                continue
-            slot.cancel_timer()
-            if slot.pid is None:
-                slot.state = "stopped"
-            elif slot.state == "ready" and self._send(slot, {"op": contract.DRAIN, "seconds": seconds}):
-                slot.state = "draining"
-                slot.timer = self._loop.call_later(
-                    seconds + self.timing.drain_grace, self._kill, slot, "it did not drain in time"
-                )
-            else:
+            if slot.state != "ready" and not slot.adopted:
+                slot.adopted = True
+                self._tell_siblings(slot, contract.ADOPT)
+        for slot in self.slots:
+            if slot.state == "ready":
+                self._drain_worker(slot, seconds)
+            elif slot.pid is not None and serving:
+                slot.cancel_timer()
                 self._kill(slot, "")  # it serves nobody yet
+            elif slot.pid is None:
+                slot.cancel_timer()
+                slot.state = "stopped"
         # The workers hold copies and accept what is queued; ours would only keep a queue that nobody empties.
         self._sockets.close()
         self._check_stopped()
 
+    def _drain_worker(self, slot: Slot, seconds: float) -> None:
+        slot.cancel_timer()
+        if not self._send(slot, {"op": contract.DRAIN, "seconds": seconds}):
+            self._kill(slot, "it does not read the bus")
+            return
+        slot.state = "draining"
+        slot.timer = self._loop.call_later(
+            seconds + self.timing.drain_grace, self._kill, slot, "it did not drain in time"
+        )
+
     def stop(self) -> None:
         """Ends every worker now: STOP, and SIGKILL for whoever does not."""
         self.ending = True
+        if self._settling is not None:
+            self._settling.cancel()
         for slot in self.slots:
             slot.cancel_timer()
             if slot.pid is None:
@@ -191,8 +218,9 @@ class Pool:
 
     def close(self) -> None:
         """Gives back what belongs to the slots. Only once no worker is left."""
-        if self._beat is not None:
-            self._beat.cancel()
+        for timer in (self._beat, self._settling):
+            if timer is not None:
+                timer.cancel()
         for slot in self.slots:
             slot.cancel_timer()
             if slot.channel is not None:
@@ -309,6 +337,8 @@ class Pool:
         for orphan in self.slots:
             if orphan.adopted:
                 self._send(slot, {"op": contract.ADOPT, "slot": orphan.number})
+        if self._drain_seconds is not None:
+            self._drain_worker(slot, self._drain_seconds)
         self._changed.set()
 
     def _became_healthy(self, slot: Slot) -> None:
@@ -333,6 +363,9 @@ class Pool:
     def _lost(self, slot: Slot, why: str, clean: bool = False) -> None:
         """The slot has no process (any more): replace it, unless all are ending."""
         slot.last_exit = why
+        if not slot.adopted:
+            slot.adopted = True
+            self._tell_siblings(slot, contract.ADOPT)
         if self.ending:
             slot.state = "stopped"
             if not clean:
@@ -345,9 +378,6 @@ class Pool:
         slot.failures += 1
         slot.restarts += 1
         slot.state = "backoff"
-        if not slot.adopted:
-            slot.adopted = True
-            self._tell_siblings(slot, contract.ADOPT)
         if slot.failures == CRASH_LOOP:
             self._log.error(
                 "crash_loop", f"{CRASH_LOOP} workers in a row died soon after their start", slot=slot.number, how=why
