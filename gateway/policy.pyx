@@ -207,6 +207,35 @@ cdef class PolicyImage:
             "slot": rule.slot,
         }
 
+    def rule_label(self, uint32_t index):
+        """`namespace/name` of rule `index`, or its name where it has no namespace; None when there is no such rule."""
+        brief = self.rule_brief(index) if self.image.base is not NULL else None
+        if brief is None:
+            return None
+        return f"{brief['namespace']}/{brief['name']}" if brief["namespace"] else brief["name"]
+
+    def identity_of(self, source_ip, user):
+        """(`namespace/serviceAccount` or None, `credentials`, `network` or None): what a peer's address and a verified
+        user stand for, as access log lines say it. Either may be None. Raises ValueError for what is no address."""
+        cdef sl_addr peer
+        cdef const char *space = NULL
+        cdef const char *account = NULL
+        cdef bytes name = optional_text(user)
+        self.need_open()
+        if name:
+            sl_source_user(&self.image, name, &space, &account)
+            origin = "credentials"
+        elif source_ip is None:
+            return None, None
+        else:
+            parse_address(source_ip, &peer)
+            if not sl_source_network(&self.image, &peer, &space, &account):
+                return None, None
+            origin = "network"
+        if space is NULL or not space[0]:
+            return None, origin
+        return f"{decoded(space)}/{decoded(account)}", origin
+
     cdef object rule_brief(self, uint32_t index):
         cdef const sl_rule *rule = <const sl_rule *> sl_image_record(&self.image, SL_SEC_RULES, index)
         if index == 0 or rule is NULL:

@@ -34,13 +34,15 @@ class Report(msgspec.Struct, frozen=True):
     settings: Settings | None = None
     users: dict[str, str] = {}
     counts: dict[str, int] = {}
+    rule_slots: dict[str, int] = {}
     seconds: float = 0.0
 
 
 class CompileResult(msgspec.Struct, frozen=True):
     """A configuration, compiled (`ok`) or refused. `image` is a descriptor that its holder closes; None = refused.
 
-    `users` maps names to password hashes; `counts` has COUNTS; `seconds` is what the compilation took.
+    `users` maps names to password hashes; `counts` has COUNTS; `rule_slots` are those handed over and those of new
+    rules (rule_slots.py); `seconds` is what the compilation took.
     """
 
     ok: bool
@@ -52,6 +54,7 @@ class CompileResult(msgspec.Struct, frozen=True):
     settings: Settings | None
     users: dict[str, str]
     counts: dict[str, int]
+    rule_slots: dict[str, int]
     seconds: float
     image: int | None
 

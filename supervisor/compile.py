@@ -1,6 +1,7 @@
 """The compile process, `python -m supervisor.compile --config PATH --result-fd N`: reads all, answers once, ends.
 
 `--serving HOST:PORT`, any number of times, names what a running gateway listens on: sluice.yaml may have changed since.
+`--rule-slots-fd N` is a file with the msgpack of the metrics slots that rules have already.
 
 It runs apart from the supervisor, at low priority, because it reads what people wrote: it may take long, and may run
 out of memory. It exits with 0 also for a configuration it refuses; any other status means that it crashed.
@@ -12,26 +13,32 @@ import gc
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from supervisor.compilation import Report, send_result
 from supervisor.config import Config, load_config
 from supervisor.policy.compiler import Built, build_image
 from supervisor.policy.loader import load_policy
 from supervisor.problems import Place, Problems, quote
+from supervisor.rule_slots import RuleSlots
 from supervisor.users import User, load_users
 
 NICE = 10  # traffic comes first
 
 
-def compile_config(path: str, serving: Sequence[tuple[str, int]] = ()) -> tuple[Report, int | None]:
+def compile_config(
+    path: str, serving: Sequence[tuple[str, int]] = (), known: Mapping[str, int] | None = None
+) -> tuple[Report, int | None]:
     """Compiles the sluice.yaml at `path`: the report and, when ok, the image's descriptor, which the caller closes.
-    `serving`: what the running gateway listens on."""
+    `serving`: what the running gateway listens on. `known`: the metrics slots that rules have already."""
     start = time.monotonic()
     problems = Problems()
     config: Config | None = None
     users: tuple[User, ...] = ()
     built: Built | None = None
+    slots = RuleSlots(known)
     try:
         config = load_config(path)
     except Problems as wrong:
@@ -41,7 +48,7 @@ def compile_config(path: str, serving: Sequence[tuple[str, int]] = ()) -> tuple[
             problems.warn(warning)
         users = _users(config, problems)
         policy = load_policy(config.policy.paths, config.policy.places, problems)
-        built = build_image(config, users, policy, problems, serving)
+        built = build_image(config, users, policy, problems, serving, slots)
         if built and not built.counts["rules"] and not config.policy.passthrough:
             hint = "name manifests in policy.paths" if not config.policy.paths else ""
             problems.warning(Place(config.path), "there is no policy: every request will be denied", hint)
@@ -55,6 +62,7 @@ def compile_config(path: str, serving: Sequence[tuple[str, int]] = ()) -> tuple[
         settings=config.settings() if config else None,
         users={user.name: user.hash for user in users},
         counts=built.counts if built else {},
+        rule_slots=slots.known() if built else {},
         seconds=time.monotonic() - start,
     )
     return report, built.descriptor if built else None
@@ -70,6 +78,13 @@ def _users(config: Config, problems: Problems) -> tuple[User, ...]:
     return load_users(config.identity.users, problems)
 
 
+def _known_slots(descriptor: int | None) -> dict[str, int]:
+    if descriptor is None:
+        return {}
+    with open(descriptor, "rb") as file:
+        return msgspec.msgpack.decode(file.read(), type=dict[str, int])
+
+
 def _endpoint(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)
@@ -81,11 +96,12 @@ def main() -> int:
     parser.add_argument("--config", required=True)
     parser.add_argument("--result-fd", required=True, type=int)
     parser.add_argument("--serving", action="append", default=[], type=_endpoint, metavar="HOST:PORT")
+    parser.add_argument("--rule-slots-fd", type=int)
     arguments = parser.parse_args()
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
     gc.disable()  # the process ends before garbage counts; walking millions of nodes again and again would
-    report, image = compile_config(arguments.config, arguments.serving)
+    report, image = compile_config(arguments.config, arguments.serving, _known_slots(arguments.rule_slots_fd))
     with socket.socket(fileno=arguments.result_fd) as sock:
         send_result(sock, report, image)
     return 0

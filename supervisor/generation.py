@@ -24,6 +24,7 @@ from supervisor.limits import tunnel_cap
 from supervisor.log import Log
 from supervisor.policy.builder import validate
 from supervisor.reload import CompileFailed, Compiler, Outcome, restart_needed
+from supervisor.rule_slots import RuleSlots
 from supervisor.slot import Published
 from supervisor.users import dummy_hash
 from supervisor.verifier import Verifier
@@ -59,6 +60,7 @@ class Prepared:
     settings: Settings
     dummy: str
     access_log: Opened
+    rule_slots: RuleSlots
 
     def discard(self) -> None:
         """It does not come in force after all."""
@@ -88,6 +90,7 @@ class Generations:
         self._mapping: tuple[int, PolicyImage] | None = None  # of which generation
         self.nofile = 1024  # open files that each process may have
         self.current: Generation | None = None
+        self.rule_slots = RuleSlots()
         self.reloads = {"ok": 0, "failed": 0}
         self.last_problems: list[str] = []
         self.restart_needed: list[str] = []
@@ -95,13 +98,14 @@ class Generations:
     async def prepare(self) -> Prepared:
         """Compiles the files as they are now, and checks everything that can be checked. Raises Refused."""
         try:
-            result = await self._compiler.compile(self._path, self._serving())
+            result = await self._compiler.compile(self._path, self._serving(), self.rule_slots.known())
         except CompileFailed as error:
             raise Refused([str(error)]) from None
         image = result.image
         try:
             if not result.ok or result.config is None or result.settings is None or image is None:
                 raise Refused(result.problem_lines() or ["the compile process gave no reason"])
+            slots = self.rule_slots.followed_by(result.rule_slots)
             # On a thread: a large image takes longer than the loop may stand still.
             await asyncio.to_thread(validate, image)
             dummy = await asyncio.to_thread(dummy_hash, result.users.values())
@@ -113,13 +117,14 @@ class Generations:
         except BaseException:
             _close(image)
             raise
-        return Prepared(result, image, result.config, settings, dummy, opened)
+        return Prepared(result, image, result.config, settings, dummy, opened, slots)
 
     async def commit(self, prepared: Prepared, pool: Pool | None) -> tuple[Generation, list[str]]:
         """Puts it in force; the answer says which workers did not follow. Without a pool only the supervisor
         changes."""
         old = self.current
         self._mapping = None
+        self.rule_slots = prepared.rule_slots
         self.current = new = Generation(
             number=old.number + 1 if old is not None else 1,
             image=prepared.image,

@@ -6,12 +6,13 @@ again. The record is as little to be trusted as its writer: every length, number
 
 import ipaddress
 import struct
+from collections import Counter
 from typing import Final, NamedTuple
 
 from supervisor.labels import STATES, word
 from supervisor.segment import RECORD, Segment
 
-__all__ = ["LiveTunnel", "TunnelId", "left_over", "parse", "parse_id", "read"]
+__all__ = ["LiveTunnel", "TunnelId", "left_over", "parse", "parse_id", "protocols", "read"]
 
 TRIES: Final = 4
 USER_CUT: Final = 1
@@ -20,6 +21,8 @@ WOULD_DENY: Final = 4
 
 _RECORD: Final = struct.Struct("=QQQQQQIHHHHHBBBBBBBB17s17s32s120s")
 assert _RECORD.size == RECORD
+_STATE_AT: Final = 62
+_PROTOCOL_AT: Final = 64
 
 
 class TunnelId(NamedTuple):
@@ -85,10 +88,21 @@ def read(segment: Segment, index: int) -> LiveTunnel | None:
     return None
 
 
-def left_over(segment: Segment) -> list[bytes]:
-    """The records of live tunnels that a dead worker left, as parse() takes them. Nobody writes any more: locks do not
-    count, and a tunnel that was being closed counts as open."""
-    return [segment.records[index * RECORD : (index + 1) * RECORD].tobytes() for index in segment.in_use()]
+def left_over(segment: Segment) -> bytes:
+    """The table as a dead worker left it, up to the last record in use; parse() takes each RECORD of it. Nobody writes
+    any more: locks do not count, and a tunnel that was being closed counts as open."""
+    used = segment.in_use()
+    return segment.records[: (used[-1] + 1) * RECORD].tobytes() if used else b""
+
+
+def protocols(table: bytes) -> Counter[int]:
+    """How many live tunnels of each protocol number a table holds."""
+    found = Counter(zip(table[_STATE_AT::RECORD], table[_PROTOCOL_AT::RECORD], strict=True))
+    total: Counter[int] = Counter()
+    for (state, protocol), count in found.items():
+        if state:
+            total[protocol] += count
+    return total
 
 
 def parse(record: bytes) -> LiveTunnel | None:

@@ -9,9 +9,11 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from supervisor.compilation import CompileCrashed, CompileResult, receive_result
 from supervisor.config import Config, Listener
@@ -45,20 +47,28 @@ class Compiler:
         self._timeout = timeout
         self.pid: int | None = None
 
-    async def compile(self, path: str, serving: Sequence[str] = ()) -> CompileResult:
+    async def compile(
+        self, path: str, serving: Sequence[str] = (), rule_slots: Mapping[str, int] | None = None
+    ) -> CompileResult:
         """The result for the sluice.yaml at `path`. Raises CompileFailed. The caller owns the image's descriptor.
-        `serving`: the addresses in force (`127.0.0.1:1080`), which the file may no longer name."""
+        `serving`: the addresses in force (`127.0.0.1:1080`), which the file may no longer name. `rule_slots`: the
+        metrics slots that rules have."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        slots: int | None = None
         ended: asyncio.Future[Exit] = self._loop.create_future()
         try:
             try:
                 known = [argument for address in serving for argument in ("--serving", address)]
-                pid = spawn([*self._command, "--config", path, "--result-fd", "3", *known], [theirs.fileno()])
+                slots = _as_file(rule_slots or {})
+                known += ["--result-fd", "3", "--rule-slots-fd", "4"]
+                pid = spawn([*self._command, "--config", path, *known], [theirs.fileno(), slots])
             except OSError as error:
                 ours.close()
                 raise CompileFailed(f"the compile process cannot be started: {errno_text(error)}") from None
             finally:
                 theirs.close()
+                if slots is not None:
+                    os.close(slots)
             self.pid = pid
             self._reaper.watch(pid, lambda status: self._on_exit(status, ended))
             return await self._result(pid, ours, ended)
@@ -95,6 +105,18 @@ class Compiler:
         how = f", {ended.result()}" if ended.done() else ""
         hint = " (out of memory?)" if ended.done() and ended.result().signal == signal.SIGKILL else ""
         raise CompileFailed(f"the compile process failed: {failure}{how}{hint}")
+
+
+def _as_file(rule_slots: Mapping[str, int]) -> int:
+    """A memfd with their msgpack, to be read from its beginning."""
+    descriptor = os.memfd_create("sluice-rule-slots", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, msgspec.msgpack.encode(rule_slots))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _receive(ours: socket.socket) -> CompileResult:

@@ -205,10 +205,11 @@ class Segment:
         """How many of the first records may hold live tunnels."""
         return min(self.header().tunnels_high, self.tunnels)
 
-    def in_use(self) -> list[int]:
-        """The records that hold live tunnels, as they stand."""
-        states = self.records[_STATE_AT : self.tunnels_high() * RECORD : RECORD].tobytes()
-        return [index for index, state in enumerate(states) if state]
+    def in_use(self, first: int = 0, count: int = TUNNELS_MAX) -> list[int]:
+        """Which of `count` records from `first` on hold live tunnels, as they stand."""
+        last = min(first + count, self.tunnels_high())
+        states = self.records[first * RECORD + _STATE_AT : last * RECORD : RECORD].tobytes()
+        return [first + index for index, state in enumerate(states) if state]
 
     def find(self, number: int) -> int | None:
         """The record that holds the live tunnel of that number."""

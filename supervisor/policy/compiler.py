@@ -13,6 +13,7 @@ from supervisor.policy.host_lists import read_list
 from supervisor.policy.loader import Policy
 from supervisor.policy.model import Rule, Selector, Text
 from supervisor.problems import Invalid, Place, Problems, quote
+from supervisor.rule_slots import RuleSlots, label_of
 from supervisor.users import User
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -45,10 +46,13 @@ def build_image(
     policy: Policy,
     problems: Problems,
     serving: Sequence[tuple[str, int]] = (),
+    slots: RuleSlots | None = None,
 ) -> Built | None:
     """The image of one generation; None when `problems` has errors, whether from here or from before. `serving`: host
-    and port of what the running gateway listens on, which `config` may no longer name."""
+    and port of what the running gateway listens on, which `config` may no longer name. `slots`: the metrics slots that
+    rules have; new ones are added."""
     compiler = _Compiler(users, policy, problems)
+    compiler.slots = slots if slots is not None else RuleSlots()
     compiler.allowed = tuple(ipaddress.ip_network(cidr) for cidr in config.addresses.allow)
     try:
         for order, rule in enumerate(sorted(policy.rules, key=lambda rule: rule.order)):
@@ -74,6 +78,7 @@ class _Compiler:
         self.selectors: dict[tuple[Selector, bool], int] = {}
         self.unknown: set[str] = set()
         self.allowed: tuple[Network, ...] = ()
+        self.slots = RuleSlots()
         counted = ("files", "resources", "rules", "names", "cidrs", "users", "networks")
         self.counts = dict.fromkeys(counted, 0) | {"files": policy.files, "resources": policy.resources}
 
@@ -89,6 +94,7 @@ class _Compiler:
             TIERS[rule.tier],
             on_revoke=rule.on_revoke,
             inner=rule.inner,
+            slot=self.slots.assign(label_of(rule.namespace, rule.name)),
         )
         ports = self.builder.portset(list(rule.destination.ports))
         selectors = [self.selector(selector, rule) for selector in rule.selectors]
