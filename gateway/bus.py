@@ -1,7 +1,7 @@
 """The worker's end of the bus: one ZeroMQ DEALER, msgpack maps, and batches of log lines (gateway/contract.py).
 
-ZMQ_FD is edge-triggered: it may stay silent while messages wait. So after every wake and after every send ZMQ_EVENTS is read
-until nothing is left, and a receive that stopped at its budget asks the loop for another turn.
+ZMQ_FD is edge-triggered: it may stay silent while messages wait. So after every wake and after every send ZMQ_EVENTS
+is read until nothing is left, and a receive that stopped at its budget asks the loop for another turn.
 """
 
 from collections.abc import Callable
@@ -25,10 +25,13 @@ LOG_LEVELS = ("tunnel", "decision", "interval")
 class Bus:
     """Sends and receives for one worker.
 
-    `dispatch(message)` gets each map from the supervisor. `dropped` counts the log lines of each level that found no room.
+    `dispatch(message)` gets each map from the supervisor. `dropped` counts the log lines of each level that had no
+    room.
     """
 
-    def __init__(self, loop: Loop, endpoint: str, slot: int, pid: int, dispatch: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, loop: Loop, endpoint: str, slot: int, pid: int, dispatch: Callable[[dict[str, Any]], None]
+    ) -> None:
         self._slot = slot
         self._dispatch = dispatch
         self._context = zmq.Context()
@@ -65,7 +68,8 @@ class Bus:
         self.send(contract.DRAINED)
 
     def log(self, level: str, line: bytes) -> None:
-        """Queues an access log line for the next batch. `level`: interval, decision or tunnel, the first to be dropped first."""
+        """Queues an access log line for the next batch. `level`: interval, decision or tunnel, dropped in this
+        order."""
         if not self._bytes:
             self._flush_clock.start(BATCH_DELAY)
         self._lines[level].append(line)

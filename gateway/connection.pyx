@@ -2,19 +2,19 @@
 
 READING -> (VERIFYING -> READING) -> OPENING -> RELAYING, or from any of them -> LINGERING -> closed.
 
-* Nothing is read while credentials are verified or an upstream is dialed: early payload waits in `held` or in the kernel.
+* Nothing is read while credentials are verified or an upstream is dialed: early payload waits in `held` or in the
+  kernel.
 * Success is answered only by on_opened, when the upstream is connected; no payload byte went anywhere before.
 * A refusal is followed by a short linger, so that unread bytes do not turn the close into a reset that eats the answer.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint64_t
 from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from posix.unistd cimport close
+from posix cimport unistd
 
-from gateway.codec cimport CODEC_CREDENTIALS, CODEC_FAILED, CODEC_MORE, CODEC_REQUEST
-from gateway.context cimport PROTOCOL_AUTO, PROTOCOL_HTTP, PROTOCOL_SOCKS5
+from gateway.codec cimport CODEC_CREDENTIALS, CODEC_MORE, CODEC_REQUEST
+from gateway.context cimport PROTOCOL_HTTP, PROTOCOL_SOCKS5
 from gateway.csrc cimport (
     SL_COUNTER_AUTH_FAILED, SL_COUNTER_LIMITED, SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS,
     SL_FAMILY_PROTOCOL_ERRORS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED,
@@ -26,9 +26,11 @@ from gateway.http1 cimport Http1Codec
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.record cimport Record
 from gateway.rejudge cimport Rejudge
-from gateway.sniff cimport SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_MORE, SNIFF_SOCKS4, SNIFF_SOCKS5, http2_refusal, sniff
+from gateway.sniff cimport (
+    SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_MORE, SNIFF_SOCKS4, SNIFF_SOCKS5, http2_refusal, sniff,
+)
 from gateway.sockets cimport (
-    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, close_reset,
+    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR,
     local_address, recv, send, shutdown, tune,
 )
 from gateway.socks cimport Socks4Codec, Socks5Codec
@@ -73,7 +75,7 @@ cdef class Connection(InspectedTunnel):
         if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
             self.hang_up(leg)
         if events & (EPOLLHUP | EPOLLERR) and self.state != LINGERING:
-            # Both directions are gone: nobody is there to answer. A half-close alone (EPOLLRDHUP) still wants its tunnel.
+            # Both directions are gone: nobody is there to answer. A half-close alone (EPOLLRDHUP) still wants a tunnel.
             self.abandon()
         elif self.state == READING and events & (EPOLLIN | EPOLLRDHUP):
             self.read()
@@ -231,7 +233,8 @@ cdef class Connection(InspectedTunnel):
         if sent < 0:
             sent = 0
         if sent < PyBytes_GET_SIZE(answer):
-            sl_direction_preload(&self.down, <const uint8_t *> PyBytes_AS_STRING(answer) + sent, PyBytes_GET_SIZE(answer) - sent)
+            sl_direction_preload(&self.down, <const uint8_t *> PyBytes_AS_STRING(answer) + sent,
+                                 PyBytes_GET_SIZE(answer) - sent)
         # Edges of the client that came before were not acted upon; those of the upstream are reported again by rewatch.
         if not self.context.loop.rewatch(fd, self, UPSTREAM, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET):
             self.end(SL_OUTCOME_INTERNAL, True)
@@ -304,7 +307,8 @@ cdef class Connection(InspectedTunnel):
             self.drop()
         else:
             self.context.count(SL_COUNTER_REQUEST_TIMEOUTS)
-            self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, kind_of(self.codec), SL_OUTCOME_REQUEST_TIMEOUT, 0, 0)[0] += 1
+            self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, kind_of(self.codec), SL_OUTCOME_REQUEST_TIMEOUT, 0,
+                                  0)[0] += 1
             self.answer(SL_OUTCOME_REQUEST_TIMEOUT)
 
     cdef void abandon(self) noexcept:
@@ -323,7 +327,7 @@ cdef class Connection(InspectedTunnel):
             self.opening = None
         self.codec = None
         self.held = None
-        close(self.client)
+        unistd.close(self.client)
         self.closed_sockets()
 
     cdef void close(self) noexcept:

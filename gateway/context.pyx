@@ -1,7 +1,8 @@
 """What every connection of one worker shares: the generation in force, limits, counters, credentials, the log.
 
-Credentials are verified by the supervisor, never here: a scrypt check costs tens of milliseconds. What it answered, yes and no
-alike, is remembered under an HMAC with a key that lives as long as the generation, so no password stays in memory.
+Credentials are verified by the supervisor, never here: a scrypt check costs tens of milliseconds. What it answered,
+yes and no alike, is remembered under an HMAC with a key that lives as long as the generation, so no password stays in
+memory.
 """
 
 import hashlib

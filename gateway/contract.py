@@ -1,14 +1,15 @@
 """What the supervisor and the workers share: message names and shapes, inherited descriptors, settings.
 
-It is data and constants only. `csrc/contract.h` says the same to C; tests/gateway/test_contract.py holds the two together.
+It is data and constants only. `csrc/contract.h` says the same to C; tests/gateway/test_contract.py holds the two
+together.
 
 Two paths join a worker to its supervisor (DESIGN.md sections 1 to 3):
 
 * the *channel*, a SOCK_SEQPACKET socketpair inherited as descriptor 3. Supervisor to worker only: one packet for each
-  generation, msgpack ``{"generation": N}`` with the image's memfd attached (SCM_RIGHTS). Its end of file tells the worker
-  that the supervisor is gone: drain and exit.
-* the *bus*, ZeroMQ over ipc: the supervisor binds a ROUTER at ``argv --bus``, each worker connects a DEALER whose routing id is
-  ``worker-<slot>-<pid>``. Every message is one msgpack map with a key ``op``.
+  generation, msgpack ``{"generation": N}`` with the image's memfd attached (SCM_RIGHTS). Its end of file tells the
+  worker that the supervisor is gone: drain and exit.
+* the *bus*, ZeroMQ over ipc: the supervisor binds a ROUTER at ``argv --bus``, each worker connects a DEALER whose
+  routing id is ``worker-<slot>-<pid>``. Every message is one msgpack map with a key ``op``.
 
 Worker process: ``python -m gateway.worker --slot S --slots N --listeners L --bus ENDPOINT`` with the descriptors below.
 """

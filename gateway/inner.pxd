@@ -8,11 +8,11 @@ cdef enum:
     INNER_TIMEOUT = 5000       # milliseconds to show a name, once one is awaited
 
 cdef class InspectedTunnel(Tunnel):
-    cdef uint8_t inner_mode    # sl_inner_mode while the first bytes are awaited; SL_INNER_UNSET when they have been judged
+    cdef uint8_t inner_mode    # sl_inner_mode while the first bytes are awaited; SL_INNER_UNSET once they are judged
     cdef bint provisional      # asked by address, held both ways until the name is judged
     cdef bint waiting          # the time for the rest of a begun ClientHello or request head is running
 
-    cdef bytes shown           # what was taken from the client and may matter for the name: the first bytes of the tunnel
+    cdef bytes shown           # what was taken from the client and may matter for the name: the first bytes
     cdef Py_ssize_t released   # how many of them went to the relay
 
     cdef void inspect_first(self, int listener_mode, bytes early) noexcept

@@ -1,9 +1,9 @@
 """The inner phase: a tunnel's first client bytes are looked at before they leave (DECISIONS.md section 3).
 
-* Asked by name: the SNI or Host inside must be the name asked for. What shows no name passes and is logged so. Bytes from the
-  server are never held: server-first protocols work.
-* Asked by address, where only a host rule could allow: both directions are held until a name is shown and judged like a request
-  for it; none within five seconds is a denial.
+* Asked by name: the SNI or Host inside must be the name asked for. What shows no name passes and is logged so. Bytes
+  from the server are never held: server-first protocols work.
+* Asked by address, where only a host rule could allow: both directions are held until a name is shown and judged like
+  a request for it; none within five seconds is a denial.
 * Bytes that begin like TLS or HTTP and stop are held as long, then denied: a name that comes late must not slip past.
 
 The bytes are peeked at where they wait in the kernel; nothing is kept of them but early payload and a first word.
@@ -15,12 +15,12 @@ from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from gateway.csrc cimport (
-    SL_AUDIT, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_INNER_AUDIT, SL_INNER_ENFORCE,
-    SL_INNER_HTTP_NAME, SL_INNER_HTTP_NONE, SL_INNER_MALFORMED, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OFF,
-    SL_INNER_OTHER, SL_INNER_TLS_NAME, SL_INNER_TLS_NONE, SL_INNER_UNSET, SL_NO_RULE, SL_OUTCOME_DENIED,
-    SL_OUTCOME_RESET, SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL, SL_REASON_INNER_NAME_MISMATCH,
-    SL_REASON_INNER_NAME_MISSING, SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_PROVISIONAL, sl_decide_name, sl_decision,
-    sl_direction_preload, sl_image_record, sl_inner_read, sl_pump, sl_rule,
+    SL_AUDIT, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_INNER_ENFORCE, SL_INNER_HTTP_NAME,
+    SL_INNER_MALFORMED, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OFF, SL_INNER_OTHER, SL_INNER_TLS_NAME,
+    SL_INNER_UNSET, SL_NO_RULE, SL_OUTCOME_DENIED, SL_OUTCOME_RESET, SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL,
+    SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING, SL_SEC_RULES, SL_TUNNEL_OPEN,
+    SL_TUNNEL_PROVISIONAL, sl_decide_name, sl_decision, sl_direction_preload, sl_image_record, sl_inner_read,
+    sl_pump, sl_rule,
 )
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP, MSG_DONTWAIT, recv
@@ -63,7 +63,7 @@ cdef class InspectedTunnel(Tunnel):
         self.inspect()
 
     cdef void inspected_event(self, uint32_t events, int leg) noexcept:
-        """relay_event for a tunnel that may still be under inspection: of the client's bytes only released ones move."""
+        """relay_event for a tunnel that may be under inspection: of the client's bytes only released ones move."""
         if self.inner_mode == SL_INNER_UNSET:
             self.relay_event(events, leg)
             return
@@ -117,8 +117,9 @@ cdef class InspectedTunnel(Tunnel):
     cdef bint let_pass(self, const uint8_t *data, size_t length, size_t peeked) noexcept:
         """No answer yet: a first word passes on, anything longer is held for a bounded time.
 
-        A word without a space behind it may be a request's method or some protocol's whole message whose answer the client
-        waits for. It names nothing, so it may leave at once; it stays in `shown`, so that what follows is judged with it.
+        A word without a space behind it may be a request's method or some protocol's whole message whose answer the
+        client waits for. It names nothing, so it may leave at once; it stays in `shown`, so that what follows is
+        judged with it.
         """
         cdef size_t i
         if self.provisional or length == 0:
@@ -139,11 +140,13 @@ cdef class InspectedTunnel(Tunnel):
         """Gives the relay what was shown and not given yet."""
         cdef Py_ssize_t total = PyBytes_GET_SIZE(self.shown)
         if total > self.released:
-            sl_direction_preload(&self.up, <const uint8_t *> PyBytes_AS_STRING(self.shown) + self.released, total - self.released)
+            sl_direction_preload(&self.up, <const uint8_t *> PyBytes_AS_STRING(self.shown) + self.released,
+                                 total - self.released)
             self.released = total
 
     cdef bint put_released(self) noexcept:
-        """Sends what the relay was given, and reads nothing behind it (a budget of 0); False when the tunnel has ended."""
+        """Sends what the relay was given and reads nothing behind it (a budget of 0); False when the tunnel has
+        ended."""
         cdef uint64_t before = self.up.bytes
         cdef int status = sl_pump(&self.up, self.client, self.upstream, self.context.loop.scratch, SCRATCH_SIZE, 0)
         self.record.carried(True, self.up.bytes - before, self.up.bytes, self.down.bytes)
@@ -188,7 +191,7 @@ cdef class InspectedTunnel(Tunnel):
         return not self.closed
 
     cdef bint audited(self) noexcept:
-        """The listener, the namespace or the mesh is in audit mode: a denial of this phase is reported, not enforced."""
+        """Listener, namespace or mesh is in audit mode: a denial of this phase is reported, not enforced."""
         self.record.resolve_source()
         return self.context.listener_audits(self.record.listener) or self.context.source.audit
 

@@ -1,17 +1,19 @@
 """One inherited listening socket: accepts in bounded batches, and rests when descriptors run out.
 
-Level-triggered on purpose: a batch that stopped at its bound is reported again in the next turn, and a sibling's socket that
-this worker watches for a while (ADOPT) needs no hand-over of state.
+Level-triggered on purpose: a batch that stopped at its bound is reported again in the next turn, and a sibling's
+socket that this worker watches for a while (ADOPT) needs no hand-over of state.
 """
 
 import os
 
-from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
+from libc.errno cimport ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport uint32_t
 from libc.string cimport memmove, memset
 
 from gateway.connection cimport Connection
-from gateway.csrc cimport SL_COUNTER_ACCEPTED, SL_COUNTER_LIMITED, sl_addr, sl_addr_from_sockaddr, sockaddr, sockaddr_storage, socklen_t
+from gateway.csrc cimport (
+    SL_COUNTER_ACCEPTED, SL_COUNTER_LIMITED, sl_addr, sl_addr_from_sockaddr, sockaddr, sockaddr_storage, socklen_t,
+)
 from gateway.sockets cimport EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4
 
 cdef enum:
@@ -55,10 +57,10 @@ cdef class Listener(Handler):
         self.close()
 
     def drain_queue(self):
-        """Accepts what waits in the queue now, so that nobody who was told "connected" by the kernel is reset. Bounded by
-        what a queue can hold: where new ones come as fast as they are taken it would not end."""
-        cdef int i
-        for i in range(DRAIN_BATCHES):
+        """Accepts what waits in the queue now, so that nobody who was told "connected" by the kernel is reset.
+        Bounded by what a queue can hold: where new ones come as fast as they are taken it would not end."""
+        cdef int _batch
+        for _batch in range(DRAIN_BATCHES):
             if self.closed or not self.accept_batch():
                 return
 
@@ -70,8 +72,8 @@ cdef class Listener(Handler):
         cdef sockaddr_storage storage
         cdef socklen_t length
         cdef Connection connection
-        cdef int fd, i
-        for i in range(ACCEPT_BATCH):
+        cdef int fd, _next
+        for _next in range(ACCEPT_BATCH):
             length = sizeof(storage)
             fd = accept4(self.fd, <sockaddr *> &storage, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:

@@ -24,7 +24,7 @@ cdef class Loop:
     cdef bint running
     cdef bint failed           # an error of ours was reported while a handler ran
     cdef sl_wheel wheel
-    cdef readonly uint64_t now # CLOCK_MONOTONIC in milliseconds, read once a turn
+    cdef readonly uint64_t now  # CLOCK_MONOTONIC in milliseconds, read once a turn
     cdef list parked           # closed objects, kept until no event of this turn can name them
     cdef list ready            # handlers stopped by their budget
     cdef uint8_t *scratch

@@ -2,9 +2,10 @@
 
 Laws kept here:
 
-* A handler is kept alive by one counted reference from `keep` to `park`; epoll and the timer wheel hold borrowed pointers.
-* `close` of a handler closes its descriptors (which takes them out of epoll: nobody else holds a copy), cancels its timer and
-  parks it; it is let go when the turn ends, so no event of the current batch can name freed memory.
+* A handler is kept alive by one counted reference from `keep` to `park`; epoll and the timer wheel hold borrowed
+  pointers.
+* `close` of a handler closes its descriptors (which takes them out of epoll: nobody else holds a copy), cancels its
+  timer and parks it; it is let go when the turn ends, so no event of the current batch can name freed memory.
 * An error of ours inside a handler is counted and closes that handler; the loop goes on.
 * A handler stopped by its budget is put on the ready list and gets `on_turn` before the next wait.
 """
@@ -13,8 +14,8 @@ import os
 import sys
 
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.errno cimport EINTR, errno
-from libc.stdint cimport int64_t, uintptr_t
+from libc.errno cimport errno
+from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 

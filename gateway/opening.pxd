@@ -24,10 +24,10 @@ cdef class Opening(Waiter):
     cdef Record record
     cdef bint audit            # the listener's
     cdef sl_decision by_name
-    cdef Candidate *candidates # malloc'd: addresses that may be dialed, in the order to try
+    cdef Candidate *candidates  # malloc'd: addresses that may be dialed, in the order to try
     cdef int candidate_count
     cdef int next_candidate
-    cdef int fds[MAX_ATTEMPTS] # -1: free
+    cdef int fds[MAX_ATTEMPTS]  # -1: free
     cdef int targets[MAX_ATTEMPTS]
     cdef int dialing           # descriptors in use
     cdef bint provisional      # counted in context.provisional until the requester takes over

@@ -4,8 +4,8 @@ Every protocol asks through here, so one code path decides for all (DECISIONS.md
 
 * a name is judged before any DNS query; a denied one is never asked for;
 * every address of the answer is judged; what is dialed is exactly an address that was judged, never a second look-up;
-* the addresses that remain race (Happy Eyeballs, RFC 8305): families alternate, IPv6 first, a new attempt each 250 ms or as
-  soon as one fails, and one deadline bounds them all;
+* the addresses that remain race (Happy Eyeballs, RFC 8305): families alternate, IPv6 first, a new attempt each 250 ms
+  or as soon as one fails, and one deadline bounds them all;
 * the decision that counts is that of the address that answered.
 """
 
@@ -14,7 +14,7 @@ from libc.errno cimport (
     EACCES, ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMFILE, ENETDOWN, ENETUNREACH, ENFILE, EPERM, ETIMEDOUT,
 )
 from libc.stdlib cimport free, malloc
-from posix.unistd cimport close
+from posix cimport unistd
 
 from gateway.csrc cimport (
     SL_COUNTER_DIALS, SL_COUNTER_DNS_FAILURES, SL_COUNTER_LIMITED, SL_COUNTER_REQUESTS_FAILED, SL_DECISION_GUARD,
@@ -47,7 +47,7 @@ cdef int outcome_of(int code) noexcept:
 
 
 cdef int telling(int outcome) noexcept:
-    """How much a failure says about the destination: of several addresses' failures the client hears the most telling."""
+    """How much a failure says about the destination: of several, the client hears the most telling one."""
     if outcome == SL_OUTCOME_REFUSED:
         return 5
     if outcome == SL_OUTCOME_DIAL_TIMEOUT:
@@ -201,7 +201,7 @@ cdef class Opening(Waiter):
             self.note(outcome_of(-fd))
             return False
         if not self.context.loop.watch(fd, self, leg, EPOLLOUT | EPOLLET):
-            close(fd)
+            unistd.close(fd)
             return False
         self.fds[leg] = fd
         self.dialing += 1
@@ -221,7 +221,7 @@ cdef class Opening(Waiter):
         if code == 0:
             self.won(leg)
             return
-        close(self.fds[leg])
+        unistd.close(self.fds[leg])
         self.fds[leg] = -1
         self.dialing -= 1
         self.note(outcome_of(code))
@@ -274,7 +274,7 @@ cdef class Opening(Waiter):
             self.context.leave_provisional(self.record.source_key())
         for leg in range(MAX_ATTEMPTS):
             if self.fds[leg] >= 0:
-                close(self.fds[leg])
+                unistd.close(self.fds[leg])
                 self.fds[leg] = -1
         self.context.loop.park(self)
 

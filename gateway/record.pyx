@@ -1,7 +1,7 @@
 """What is known of one request and of the tunnel it may become, and its access log lines (CONTRACT.md section 6).
 
-A record holds the inputs of the decision (peer, verified user, target) and not their resolution against a policy, so that a
-later generation can judge the same tunnel afresh.
+A record holds the inputs of the decision (peer, verified user, target) and not their resolution against a policy, so
+that a later generation can judge the same tunnel afresh.
 """
 
 import time
@@ -72,7 +72,7 @@ cdef class Record:
         return b"a" + (<char *> self.peer.bytes)[:4 if self.peer.family == 4 else 8]
 
     cdef void decided(self, const sl_decision *decision) noexcept:
-        """Takes a decision of this record's generation over, and remembers its rule by name: indexes end with an image."""
+        """Takes over a decision of this record's generation; its rule is kept by name: indexes end with an image."""
         self.decision = decision[0]
         self.rule = self.generation.rule_text(decision.rule)
 
@@ -95,7 +95,8 @@ cdef class Record:
         """The decision is final: count it, by its labels and in the scalars."""
         cdef Context context = self.context
         cdef int verdict = self.decision.verdict
-        context.labelled(SL_FAMILY_DECISIONS, verdict, self.decision.phase, self.decision.reason, self.rule_slot())[0] += 1
+        context.labelled(SL_FAMILY_DECISIONS, verdict, self.decision.phase, self.decision.reason,
+                         self.rule_slot())[0] += 1
         context.count(SL_COUNTER_DECISIONS_ALLOW if verdict == SL_ALLOW else SL_COUNTER_DECISIONS_AUDIT
                       if verdict == SL_AUDIT else SL_COUNTER_DECISIONS_DENY)
 
@@ -137,7 +138,9 @@ cdef class Record:
         listing.verdict = self.decision.verdict
         listing.phase = self.decision.phase
         listing.reason = self.decision.reason
-        listing.flags = (listing.flags & ~SL_TUNNEL_WOULD_DENY) | (SL_TUNNEL_WOULD_DENY if self.decision.would_deny else 0)
+        listing.flags &= ~SL_TUNNEL_WOULD_DENY
+        if self.decision.would_deny:
+            listing.flags |= SL_TUNNEL_WOULD_DENY
         sl_tunnel_done(listing)
 
     cdef void carried(self, bint upward, uint64_t amount, uint64_t up, uint64_t down) noexcept:

@@ -1,8 +1,9 @@
 """Live tunnels are judged again under a new generation (DECISIONS.md section 5).
 
-Judged is what was asked then: the same peer, user, target and inner name, the source's identity derived afresh. A tunnel that
-the new policy denies ends as its admitting rule said (`onRevoke`), unless the rule that denies it says otherwise; a hard deny
-always kills. After the sweep nothing holds the old generation any more, so its image is unmapped.
+Judged is what was asked then: the same peer, user, target and inner name, the source's identity derived afresh. A
+tunnel that the new policy denies ends as its admitting rule said (`onRevoke`), unless the rule that denies it says
+otherwise; a hard deny always kills. After the sweep nothing holds the old generation any more, so its image is
+unmapped.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -11,8 +12,8 @@ from libc.string cimport memset
 from gateway.csrc cimport (
     SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_REJUDGED, SL_NO_RULE, SL_OUTCOME_REVOKED,
     SL_PHASE_INNER, SL_PHASE_NAME, SL_REASON_UNAUTHORIZED, SL_REJUDGED_ALLOWED, SL_REJUDGED_DRAINING,
-    SL_REJUDGED_KEPT, SL_REJUDGED_KILLED, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL, SL_SEC_RULES,
-    SL_TIER_HARD_DENY, sl_decide_address, sl_decide_name, sl_image, sl_image_record, sl_rule, sl_source_user,
+    SL_REJUDGED_KEPT, SL_REJUDGED_KILLED, SL_REVOKE_DRAIN, SL_REVOKE_KILL, SL_SEC_RULES, SL_TIER_HARD_DENY,
+    sl_decide_address, sl_decide_name, sl_image, sl_image_record, sl_rule, sl_source_user,
 )
 
 

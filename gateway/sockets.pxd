@@ -1,4 +1,4 @@
-# Socket calls of the data path, as thin functions: the options every leg gets, a non-blocking dial, a close that resets.
+# Socket calls of the data path, as thin functions: options of a leg, a non-blocking dial, a close that resets.
 from libc.stdint cimport uint16_t
 
 from gateway.csrc cimport sl_addr, sockaddr, socklen_t

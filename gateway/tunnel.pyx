@@ -1,8 +1,8 @@
 """Two sockets and the bytes between them.
 
-Both legs are watched once, edge-triggered, for reading and writing: nothing is asked of epoll while a tunnel lives. An edge
-therefore means "pump until it would block", and an end of file that came together with bytes has no edge of its own: it is
-remembered from EPOLLRDHUP (`hangup`) and looked for after the bytes.
+Both legs are watched once, edge-triggered, for reading and writing: nothing is asked of epoll while a tunnel lives.
+An edge therefore means "pump until it would block", and an end of file that came together with bytes has no edge of
+its own: it is remembered from EPOLLRDHUP (`hangup`) and looked for after the bytes.
 
 It knows nothing of how it was opened: protocols end before a tunnel begins.
 """
@@ -12,9 +12,9 @@ from posix.unistd cimport close
 
 from gateway.csrc cimport (
     SL_COUNTER_TUNNELS_IDLED, SL_COUNTER_TUNNELS_OPEN, SL_COUNTER_TUNNELS_RESET, SL_COUNTER_TUNNELS_TOTAL,
-    SL_OUTCOME_CLOSED, SL_OUTCOME_HALF_CLOSE_TIMEOUT, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL,
-    SL_OUTCOME_RESET, SL_OUTCOME_REVOKED, SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY, SL_PUMP_FULL,
-    SL_PUMP_SINK_RESET, SL_TUNNEL_HALF_CLOSED, SL_TUNNEL_OPEN, SL_TUNNEL_REVOKED, sl_direction_free, sl_pump,
+    SL_OUTCOME_CLOSED, SL_OUTCOME_HALF_CLOSE_TIMEOUT, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_RESET, SL_OUTCOME_REVOKED,
+    SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY, SL_PUMP_FULL, SL_PUMP_SINK_RESET, SL_TUNNEL_HALF_CLOSED,
+    SL_TUNNEL_OPEN, SL_TUNNEL_REVOKED, sl_direction_free, sl_pump,
 )
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, close_reset
@@ -119,7 +119,7 @@ cdef class Tunnel(Requester):
         self.context.loop.arm(self, at - now if at > now else 0)
 
     cdef void revoke_in(self, uint64_t delay) noexcept:
-        """The policy has turned against the tunnel: it ends in `delay` milliseconds at the latest; 0 takes that back."""
+        """The policy turned against the tunnel: it ends in `delay` milliseconds at the latest; 0 takes that back."""
         if delay == 0:
             self.deadline = 0
         elif self.deadline == 0:

@@ -1,4 +1,4 @@
-"""Python callbacks on the loop, for what is rare: the bus, the channel, a clock. Nothing per connection goes through here."""
+"""Python callbacks on the loop, for what is rare: the bus, the channel, a clock. Connections never come here."""
 
 import os
 

@@ -1,7 +1,8 @@
 """The worker process: takes its inherited descriptors, loads generations, accepts, and ends when it is told to.
 
-Started by the supervisor as ``python -m gateway.worker`` (gateway/contract.py says with what). It obeys the channel and the bus
-alone: HUP, INT, TERM and USR1 are the supervisor's to act on, so a terminal's Ctrl-C does not tear tunnels.
+Started by the supervisor as ``python -m gateway.worker`` (gateway/contract.py says with what). It obeys the channel
+and the bus alone: HUP, INT, TERM and USR1 are the supervisor's to act on, so a terminal's Ctrl-C does not tear
+tunnels.
 """
 
 import argparse
@@ -28,8 +29,8 @@ from gateway.sweep import IntervalLog, Kill
 from gateway.watch import Clock, Watch
 
 IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGPIPE)
-# The share of a drain's time over which tunnels that are still there are ended: were it a single moment, all of them would come
-# back in the next one, to whoever is left to take them.
+# The share of a drain's time over which tunnels that are still there are ended: were it a single moment, all of them
+# would come back in the next one, to whoever is left to take them.
 SPREAD = 0.2
 SPREAD_STEP = 0.05  # seconds
 
@@ -44,7 +45,10 @@ class Worker:
         segment = mmap.mmap(contract.FD_SEGMENT, 0)
         self._context = Context(self._loop, slot, memoryview(segment))
         self._sockets = {
-            owner: [Listener(self._context, contract.listener_fd(owner, index, listeners), index) for index in range(listeners)]
+            owner: [
+                Listener(self._context, contract.listener_fd(owner, index, listeners), index)
+                for index in range(listeners)
+            ]
             for owner in range(slots)
         }
         self._channel = socket.socket(fileno=contract.FD_CHANNEL)
@@ -65,6 +69,7 @@ class Worker:
         self._serving = False
         self._finished = False
         self._drain_until = 0.0
+        self._spread: tuple[int, float] | None = None  # connections, and seconds left, when their end began
         self._deadline = Clock(self._loop, self._on_deadline)
         self._interval = Clock(self._loop, self._on_interval)
         self._second = Clock(self._loop, self._on_second, 1.0)
@@ -105,7 +110,7 @@ class Worker:
             handler(message)
 
     def _on_load(self, message: dict[str, Any]) -> None:
-        """A generation was announced: its image came by the channel before. What cannot be loaded leaves the old one in force."""
+        """A generation is announced; its image came by the channel. One that cannot be loaded changes nothing."""
         generation = message["generation"]
         self._on_channel()
         error = None
@@ -193,8 +198,12 @@ class Worker:
             self._context.close_all()
             self._finish()
             return
-        steps = int(left / SPREAD_STEP) + 1
-        self._context.close_some(-(-self._context.open_connections // steps))
+        if self._spread is None:
+            self._spread = (self._context.open_connections, left)
+        count, span = self._spread
+        keep = int(count * left / span)  # what may still be there now; the rest may have gone by itself
+        if self._context.open_connections > keep:
+            self._context.close_some(self._context.open_connections - keep)
         self._deadline.start(min(left, SPREAD_STEP))
 
     def _on_second(self) -> None:
@@ -208,7 +217,9 @@ class Worker:
 
 def main() -> int:
     """Parses the supervisor's arguments and serves."""
-    parser = argparse.ArgumentParser(prog="gateway.worker", description="A Sluice worker; started by `sluice run`, not by hand.")
+    parser = argparse.ArgumentParser(
+        prog="gateway.worker", description="A Sluice worker; started by `sluice run`, not by hand."
+    )
     for name in ("slot", "slots", "listeners"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--bus", required=True, help="the supervisor's ZeroMQ endpoint")
