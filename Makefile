@@ -12,7 +12,7 @@ SECONDS ?= 60
 PYTEST ?=
 
 BUILD_PACKAGES := gcc make pkg-config libssl-dev libnghttp2-dev libc-ares-dev python3-dev python3-venv
-TEST_PACKAGES := curl netcat-openbsd nodejs procps
+TEST_PACKAGES := curl dnsmasq-base netcat-openbsd nodejs procps
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 COMPILED := setup.py $(wildcard csrc/*.[ch] gateway/*.pyx gateway/*.pxd supervisor/policy/*.pyx supervisor/policy/*.pxd)
@@ -23,7 +23,8 @@ ASAN_ENV = ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_er
 RUNTIMES = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
 ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON))
 
-.PHONY: help run test test-full build lint asan fuzz bench clean packages-build packages-test packages-fuzz requirements
+.PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan fuzz bench requirements clean
+.PHONY: packages-build packages-test packages-fuzz
 
 help: ## what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,10 +42,19 @@ test-full: build packages-test ## every test
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q $(PYTEST)
 
-lint: build ## ruff, mypy --strict, cython-lint, and C with all warnings as errors
+lint: lint-python lint-types lint-cython lint-c ## ruff, mypy --strict, cython-lint, and C with all warnings as errors
+
+lint-python: build
 	$(VENV)/bin/ruff check .
+
+lint-types: build
 	$(VENV)/bin/mypy
+
+# It looks for pycodestyle on the path.
+lint-cython: build
 	PATH="$(abspath $(VENV))/bin:$$PATH" cython-lint $(filter %.pyx %.pxd,$(COMPILED))
+
+lint-c: packages-build
 	$(MAKE) -j $(JOBS) -C tests/csrc all
 	$(MAKE) -C bench
 
