@@ -16,7 +16,7 @@ from pathlib import Path
 
 from supervisor.errors import StartError, errno_text
 
-__all__ = ["BACKLOG", "ListenerSockets", "PortInUse", "open_listeners", "parse_address"]
+__all__ = ["BACKLOG", "ListenerSockets", "PortInUse", "open_alone", "open_listeners", "parse_address"]
 
 BACKLOG = 4096
 
@@ -96,7 +96,7 @@ def open_listeners(listeners: Sequence[tuple[str, str]], slots: int) -> Listener
         for name, text in listeners:
             family, address = parse_address(text)
             for slot in opened.sockets:
-                listener = _open(name, text, family, address, alone=slot is opened.sockets[0])
+                listener = _open(f"listener {name!r}", text, family, address, alone=slot is opened.sockets[0])
                 slot.append(listener)
                 address = _with_port(address, listener.getsockname()[1])
             opened.addresses.append(text.rpartition(":")[0] + f":{address[1]}")
@@ -106,29 +106,38 @@ def open_listeners(listeners: Sequence[tuple[str, str]], slots: int) -> Listener
     return opened
 
 
+def open_alone(what: str, host: str, port: int) -> socket.socket:
+    """One listening socket that nobody shares; `what` names it in errors (`admin.address`). Raises StartError."""
+    text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    family, address = parse_address(text)
+    return _open(what, text, family, address, alone=True, shared=False)
+
+
 def _with_port(address: SocketAddress, port: int) -> SocketAddress:
     return (address[0], port) if len(address) == 2 else (address[0], port, address[2], address[3])
 
 
-def _open(name: str, text: str, family: int, address: SocketAddress, alone: bool) -> socket.socket:
+def _open(what: str, text: str, family: int, address: SocketAddress, alone: bool, shared: bool = True) -> socket.socket:
     """A listening socket. `alone`: it fails while anybody else listens there, a gateway of ours included; there is no
-    moment at which two could both succeed, as of two sockets bound so only one can listen.
+    moment at which two could both succeed, as of two sockets bound so only one can listen. `shared`: others of ours
+    may join it.
 
     SO_REUSEADDR only lets it pass connections in TIME_WAIT, which a restart would otherwise have to wait out."""
     try:
         listener = _socket(family, address)
     except OSError as error:
-        raise _bind_error(name, text, address, error) from None
+        raise _bind_error(what, text, address, error) from None
     try:
         if not alone:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise _bind_error(name, text, address, error) from None
+        raise _bind_error(what, text, address, error) from None
     return listener
 
 
@@ -145,9 +154,9 @@ def _socket(family: int, address: SocketAddress) -> socket.socket:
     return opened
 
 
-def _bind_error(name: str, text: str, address: SocketAddress, error: OSError) -> StartError:
+def _bind_error(who: str, text: str, address: SocketAddress, error: OSError) -> StartError:
     port = address[1]
-    what = f"listener {name!r} cannot use {text}: {errno_text(error)}"
+    what = f"{who} cannot use {text}: {errno_text(error)}"
     if error.errno == errno.EADDRINUSE:
         holder = _holder(port)
         by = (
@@ -155,7 +164,8 @@ def _bind_error(name: str, text: str, address: SocketAddress, error: OSError) ->
             if holder
             else f"another process listens there (`ss -ltnp 'sport = :{port}'` as root names it)"
         )
-        return PortInUse(f"{what}; {by}", "stop it, or give the listener another address in sluice.yaml")
+        hint = "give the listener another address" if who.startswith("listener ") else f"set another {who}"
+        return PortInUse(f"{what}; {by}", f"stop it, or {hint} in sluice.yaml")
     if error.errno in (errno.EACCES, errno.EPERM):
         return StartError(
             what,
