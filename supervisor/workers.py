@@ -12,7 +12,7 @@ nothing. While a slot has no ready worker its siblings accept from its sockets (
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -43,7 +43,9 @@ class Pool:
         *,
         command: Sequence[str] = WORKER_COMMAND,
         timing: Timing | None = None,
+        tunnel_records: int = 1024,
     ) -> None:
+        """`tunnel_records`: how many live tunnels of one worker can be listed."""
         self._loop = loop
         self._reaper = reaper
         self._log = log
@@ -52,6 +54,7 @@ class Pool:
         self.timing = timing or Timing()
         self.slots: list[Slot] = []
         self.bus: Bus | None = None
+        self.on_death: Callable[[Slot], None] = lambda slot: None  # before the slot is reaped
         self.current: Published | None = None
         self.ending = False  # draining or stopping: nobody is replaced
         self._settling: asyncio.TimerHandle | None = None  # between drain() and DRAIN
@@ -62,7 +65,7 @@ class Pool:
         self._changed = asyncio.Event()
         try:
             for number in range(len(sockets.sockets)):
-                self.slots.append(Slot(number, Segment(number)))
+                self.slots.append(Slot(number, Segment(number, tunnel_records)))
         except BaseException:
             self.close()
             raise
@@ -192,6 +195,7 @@ class Pool:
         self.ending = True
         if self._settling is not None:
             self._settling.cancel()
+            self._settling = None
         for slot in self.slots:
             slot.cancel_timer()
             if slot.pid is None:
@@ -353,6 +357,7 @@ class Pool:
         if slot.channel is not None:
             slot.channel.close()
             slot.channel = None
+        self.on_death(slot)
         slot.segment.reap()
         for answer in slot.waiting.values():
             if not answer.done():
@@ -363,10 +368,11 @@ class Pool:
     def _lost(self, slot: Slot, why: str, clean: bool = False) -> None:
         """The slot has no process (any more): replace it, unless all are ending."""
         slot.last_exit = why
+        slot.state = "backoff"
         if not slot.adopted:
             slot.adopted = True
             self._tell_siblings(slot, contract.ADOPT)
-        if self.ending:
+        if self.ending and (self._settling is None or self.ready()):  # else the queues wait for somebody
             slot.state = "stopped"
             if not clean:
                 self._log.debug("worker_ended", "a worker ended while stopping", slot=slot.number, how=why)
@@ -377,7 +383,6 @@ class Pool:
             delay = min(self.timing.backoff_most, self.timing.backoff_first * 2 ** min(slot.failures - 1, 20))
         slot.failures += 1
         slot.restarts += 1
-        slot.state = "backoff"
         if slot.failures == CRASH_LOOP:
             self._log.error(
                 "crash_loop", f"{CRASH_LOOP} workers in a row died soon after their start", slot=slot.number, how=why
