@@ -24,6 +24,7 @@ from supervisor.config import (
     Network,
     Policy,
     Protocol,
+    join,
 )
 from supervisor.host_port import dns_server, endpoint, overlap
 from supervisor.node import Fields, Node, attempt
@@ -92,6 +93,8 @@ class _Reader:
         identity = self.identity(top)
         listeners = self.listeners(top, identity)
         self.upstreams(top)
+        admin, metrics = self.admin(top), self.metrics(top)
+        self.apart(top, listeners, admin, metrics)
         return Config(
             path=self.path,
             control=self.control(top),
@@ -103,8 +106,8 @@ class _Reader:
             addresses=self.addresses(top),
             dns=self.dns(top),
             limits=self.limits(top),
-            admin=self.admin(top),
-            metrics=self.metrics(top),
+            admin=admin,
+            metrics=metrics,
             logs=self.logs(top),
             drain=self.section(top, "shutdown", "drain").read("drain", partial(Node.duration, low=0.0), 30.0),
             warnings=tuple(self.problems.warnings),
@@ -286,8 +289,6 @@ class _Reader:
         host, port = fields.read("address", endpoint, ("127.0.0.1", 9901))
         token = fields.read("token", _token, None)
         node = fields.get("address") or fields.get("token")
-        if node:
-            self.problems.warning(node.place, "the admin endpoint is not built yet: nothing listens there")
         if node and not ipaddress.ip_address(host).is_loopback and not fields.get("token"):
             words = f"admin.address {host} is not loopback, and there is no token"
             self.problems.error(node.place, words, "set admin.token")
@@ -295,9 +296,20 @@ class _Reader:
 
     def metrics(self, top: Fields) -> tuple[str, int] | None:
         fields = self.section(top, "metrics", "address")
-        if node := fields.get("address"):
-            self.problems.warning(node.place, "the metrics endpoint is not built yet: nothing listens there")
         return fields.read("address", endpoint, None)
+
+    def apart(
+        self, top: Fields, listeners: tuple[Listener, ...], admin: Admin, metrics: tuple[str, int] | None
+    ) -> None:
+        """The HTTP endpoints have addresses of their own."""
+        taken = [(f"listener {quote(listener.name)}", (listener.host, listener.port)) for listener in listeners]
+        endpoints = [("admin", (admin.host, admin.port)), *([("metrics", metrics)] if metrics else [])]
+        for key, address in endpoints:
+            node = top.get(key) or top.node
+            for owner, other in taken:
+                if overlap(address, other):
+                    self.problems.error(node.place, f"{key}.address {join(*address)} overlaps with {owner}")
+            taken.append((f"{key}.address", address))
 
     def control(self, top: Fields) -> str:
         fields = self.section(top, "control", "endpoint")
@@ -358,6 +370,6 @@ def _listener_name(node: Node) -> str:
 
 def _token(node: Node) -> str:
     """Never quoted in a message."""
-    if not isinstance(node.value, str) or node.is_null or not 16 <= len(node.value) <= 1024 or not node.value.isascii():
-        raise node.invalid("expected a token of 16 to 1024 ASCII characters")
+    if not isinstance(node.value, str) or node.is_null or not re.fullmatch(r"[\x21-\x7e]{16,1024}", node.value):
+        raise node.invalid("expected a token of 16 to 1024 printable ASCII characters without blanks")
     return node.value

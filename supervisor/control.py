@@ -15,10 +15,9 @@ import zmq
 from supervisor.log import Log, escape
 from supervisor.zmq_port import Peer, ZmqPort
 
-__all__ = ["Answer", "ControlServer", "Operation", "Refused"]
+__all__ = ["Answer", "ControlServer", "NotFound", "Operation", "Refused"]
 
 MOST_WAITING: Final = 64  # questions being answered at once
-NOT_BUILT: Final = ("tunnels", "kill")
 LOGGED: Final = ("reload", "drain", "kill")
 LONGEST_QUOTE: Final = 40
 
@@ -28,6 +27,10 @@ Operation = Callable[[Mapping[str, object]], Answer | Coroutine[None, None, Answ
 
 class Refused(Exception):
     """An operation's way to say no; the text is the answer's `error`."""
+
+
+class NotFound(Refused):
+    """What was asked about is not there."""
 
 
 class ControlServer:
@@ -102,13 +105,10 @@ class ControlServer:
             self._answer(route, {"ok": False, "error": "the request is not a map with text keys"})
             return
         op = request.pop("op", None)
-        if op in NOT_BUILT:
-            self._answer(route, {"ok": False, "error": "not built yet"})
-            return
         operation = self._operations.get(op) if isinstance(op, str) else None
         if operation is None:
             self.malformed += 1
-            known = ", ".join(sorted({*self._operations, *NOT_BUILT}))
+            known = ", ".join(sorted(self._operations))
             self._answer(route, {"ok": False, "error": f"unknown op {_quote(op)}; there are {known}"})
             return
         if op in LOGGED:

@@ -41,7 +41,7 @@ class Generation:
     image: int
     settings: Settings
     config: Config
-    counts: Mapping[str, object]
+    counts: Mapping[str, int]
     warnings: list[str]
     loaded_at: float  # seconds since the epoch
 

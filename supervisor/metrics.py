@@ -24,6 +24,7 @@ __all__ = ["CONTENT_TYPE", "Keys", "Snapshot", "by_label", "counters", "open_fil
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 PREFIX: Final = "sluice_"
+MOST: Final = (1 << 63) - 1  # what JSON and msgpack carry; no honest counter gets there
 MOST_KEYS: Final = 50_000
 LONGEST: Final = "worker_turn_longest_seconds"
 
@@ -125,8 +126,10 @@ def snapshot(
 def counters(taken: Snapshot) -> dict[str, float]:
     """For `stats`: the metrics without their prefix, summed over their labels."""
     found: dict[str, float]
-    found = {family.name: sum(values.values()) for family, values in zip(FAMILY, taken.labelled, strict=True)}
-    found |= {name: taken.scalars[scalar] for scalar, (name, _) in SCALARS.items()}
+    found = {
+        family.name: min(sum(values.values()), MOST) for family, values in zip(FAMILY, taken.labelled, strict=True)
+    }
+    found |= {name: min(taken.scalars[scalar], MOST) for scalar, (name, _) in SCALARS.items()}
     found["reloads_total"] = sum(taken.reloads.values())
     found["worker_restarts_total"] = taken.restarts
     found["policy_rules"] = taken.rules
@@ -147,7 +150,7 @@ def by_label(taken: Snapshot) -> dict[str, dict[str, int]]:
         at = FAMILY[index].labels.index(label)
         sums = found[name] = {}
         for values, count in taken.labelled[index].items():
-            sums[values[at]] = sums.get(values[at], 0) + count
+            sums[values[at]] = min(sums.get(values[at], 0) + count, MOST)
     return found
 
 

@@ -9,9 +9,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from supervisor.control import Answer, Operation, Refused
+import msgspec
+
+from supervisor import metrics
+from supervisor.control import Answer, NotFound, Operation, Refused
 from supervisor.explanation import QuestionError, explain_request
-from supervisor.segment import total
+from supervisor.tunnel_view import FilterError, TunnelFilter, make_filter
+from supervisor.tunnels import MOST_ITEMS, NoSuchTunnel
 
 if TYPE_CHECKING:
     from supervisor.service import Service
@@ -35,7 +39,7 @@ class Operations:
     def __init__(self, service: "Service") -> None:
         """The service need not have started."""
         self._service = service
-        self._version = version()
+        self.version = version()
 
     def table(self) -> Mapping[str, Operation]:
         """By op."""
@@ -43,6 +47,8 @@ class Operations:
             "ping": self.ping,
             "version": self.tell_version,
             "stats": self.stats,
+            "tunnels": self.tunnels,
+            "kill": self.kill,
             "reload": self.reload,
             "drain": self.drain,
             "policy": self.policy,
@@ -57,7 +63,7 @@ class Operations:
     def tell_version(self, request: Mapping[str, object]) -> Answer:
         """{version}."""
         _no_more(request)
-        return {"version": self._version}
+        return {"version": self.version}
 
     def stats(self, request: Mapping[str, object]) -> Answer:
         """What `sluice stats` shows."""
@@ -65,17 +71,17 @@ class Operations:
         return self.statistics()
 
     def statistics(self) -> Answer:
-        """{version, generation, workers, counters, ...}: counters as the metrics, without their prefix."""
+        """{version, generation, workers, counters, ...}: counters as the metrics, without their prefix and summed over
+        their labels; `by_label` has the sums by their most telling one."""
         service = self._service
         current, pool = service.generations.current, service.pool
-        counters = total(slot.segment for slot in pool.slots) if pool is not None else {}
-        if counters:
-            counters["log_dropped"] += service.access_log.dropped
+        taken = service.observation.snapshot(self.version)
         return {
-            "version": self._version,
+            "version": self.version,
             "generation": current.number if current is not None else 0,
             "workers": pool.describe() if pool is not None else [],
-            "counters": counters,
+            "counters": metrics.counters(taken),
+            "by_label": metrics.by_label(taken),
             "draining": service.draining,
             "uptime": round(time.time() - service.started_at, 3),
             "reloads": {**service.generations.reloads, "joined": service.reloader.joined},
@@ -95,11 +101,39 @@ class Operations:
             "bus_dropped": bus.dropped if bus is not None else 0,
             "control_malformed": control.malformed if control is not None else 0,
             "control_dropped": control.dropped if control is not None else 0,
+            "http_cut": service.observation.ended_early(),
+            "tunnels_lost": service.observation.tunnels.lost,
             "verifier_waiting": service.verifier.waiting(),
             "verifier_busy": service.verifier.busy,
             "log_written": service.access_log.written,
             "orphans_reaped": service.orphans_reaped,
         }
+
+    async def tunnels(self, request: Mapping[str, object]) -> Answer:
+        """{items, next}: live tunnels. {from, to, rule} filter (tunnel_view.TunnelFilter), {limit, after} page."""
+        rest = dict(request)
+        limit, after = rest.pop("limit", MOST_ITEMS), rest.pop("after", None)
+        if type(limit) is not int or not 1 <= limit <= MOST_ITEMS:
+            raise Refused(f"limit is a number from 1 to {MOST_ITEMS}")
+        if after is not None and not isinstance(after, str):
+            raise Refused("after is the `next` of a page")
+        try:
+            match = make_filter(msgspec.convert(rest, TunnelFilter))
+            page = await self._service.observation.tunnels.page(match, limit, after)
+        except (msgspec.ValidationError, FilterError, ValueError) as wrong:
+            raise Refused(str(wrong)) from None
+        return {"items": page.items, "next": page.next}
+
+    async def kill(self, request: Mapping[str, object]) -> Answer:
+        """{id, ended}: the tunnel was reset; `ended` is false when its worker has not followed yet."""
+        wanted = request.get("id")
+        if not isinstance(wanted, str) or len(request) != 1:
+            raise Refused("kill takes an `id`, as `tunnels` lists them")
+        try:
+            ended = await self._service.observation.tunnels.kill(wanted)
+        except NoSuchTunnel as wrong:
+            raise NotFound(str(wrong)) from None
+        return {"id": wanted, "ended": ended}
 
     async def reload(self, request: Mapping[str, object]) -> Answer:
         """{generation, warnings, restart_needed}; a refusal carries every problem, a line each."""

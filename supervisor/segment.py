@@ -175,13 +175,14 @@ class Segment:
         return found
 
     def labelled(self) -> dict[int, int]:
-        """Key -> value of every labelled counter that is not zero; entries that make no sense are left out."""
+        """Key -> value of every labelled counter that there is, overflow entries only when something is in them; entries
+        that make no sense are left out."""
         used = min(self.header().labelled_used, LABELLED_MAX)
         first = _LABELLED_AT // 8
         pairs = self._words[first : first + 2 * used].tolist()
         found: dict[int, int] = {}
-        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            if value and 0 < key >> 56 <= len(FAMILIES):
+        for index, (key, value) in enumerate(zip(pairs[::2], pairs[1::2], strict=True)):
+            if (value or index >= len(FAMILIES)) and 0 < key >> 56 <= len(FAMILIES):
                 found[key] = found.get(key, 0) + value
         return found
 

@@ -25,6 +25,7 @@ from supervisor.errors import StartError, errno_text
 from supervisor.generation import Generations, Refused
 from supervisor.limits import raise_nofile
 from supervisor.log import Log
+from supervisor.observation import Observation, listed_tunnels
 from supervisor.operations import Operations
 from supervisor.process import Exit, Reaper, kill_group, spawn
 from supervisor.reload import Compiler, Outcome, Reloader
@@ -76,6 +77,7 @@ class Service:
         self.access_log = AccessLog(self._say_from_thread)
         self.generations = Generations(config_path, self.compiler, self.verifier, self.access_log, log)
         self.reloader = Reloader(loop, self._reload, log)
+        self.observation = Observation(self, loop, log)
         self.started_at = time.time()
         self.draining = False
         self.pool: Pool | None = None
@@ -104,6 +106,11 @@ class Service:
         try:
             self._lock = ControlLock(config.control)
             sockets = await self._open_sockets(config, self._lock)
+            try:
+                self.observation.open(config)
+            except BaseException:
+                sockets.close()
+                raise
         except BaseException:
             prepared.discard()
             raise
@@ -129,8 +136,15 @@ class Service:
 
     def _open_parts(self, sockets: ListenerSockets, lock: ControlLock) -> None:
         self.pool = Pool(
-            self._loop, self._reaper, self._log, sockets, command=self._worker_command, timing=self._timing
+            self._loop,
+            self._reaper,
+            self._log,
+            sockets,
+            command=self._worker_command,
+            timing=self._timing,
+            tunnel_records=listed_tunnels(self.generations.nofile),
         )
+        self.pool.on_death = self.observation.tunnels.worker_died
         self._context = zmq.Context()
         operations = Operations(self)
         try:
@@ -148,6 +162,7 @@ class Service:
             raise StartError(
                 f"control endpoint {lock.control} cannot be opened: {error}", "set another control.endpoint"
             ) from None
+        self.observation.serve(self.config, operations)
 
     async def _wait_for_workers(self, pool: Pool) -> None:
         while not pool.ready():
@@ -283,6 +298,7 @@ class Service:
                 os.close(pipe)
         await self._children_gone(patience)
         await self.reloader.close()
+        await self.observation.close(ANSWERS)
         if self.control is not None:
             await self.control.finish(ANSWERS)
             self.control.close()
@@ -290,6 +306,7 @@ class Service:
             await self.bus.settle()
             self.bus.close()
         self.verifier.close()
+        await self.observation.tunnels.settle()
         await self.access_log.close()
         if self.pool is not None:
             self.pool.close()

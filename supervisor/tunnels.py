@@ -22,6 +22,7 @@ MOST_ITEMS: Final = 1000  # in one page
 SLICE: Final = 200  # records at a time: a few milliseconds
 KILL_PATIENCE: Final = 2.0
 KILL_LOOK: Final = 0.01
+LAST_WORDS: Final = 0.1  # seconds that lines of a dead worker may still be on their way
 
 
 class NoSuchTunnel(Exception):
@@ -113,6 +114,7 @@ class Tunnels:
             task.add_done_callback(self._writing.discard)
 
     async def _write_lines(self, slot: int, start: int, table: bytes, now: int) -> None:
+        await asyncio.sleep(LAST_WORDS)
         viewer = await self._viewer()
         for first in range(0, len(table), SLICE * RECORD):
             records = (table[at : at + RECORD] for at in range(first, min(first + SLICE * RECORD, len(table)), RECORD))

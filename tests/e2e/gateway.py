@@ -110,12 +110,14 @@ class Gateway:
         # A short path of its own: unix socket names have little room (CONTRACT.md section 3).
         self.folder = Path(tempfile.mkdtemp(prefix="sluice-"))
         self.port = free_port()
+        self.admin = free_port()
         self.config = merged(
             {
                 "listeners": [{"name": "mesh", "address": f"127.0.0.1:{self.port}"}],
                 "workers": 1,
                 "policy": {"paths": ["policy.yaml"]},
                 "addresses": {"allow": ["127.0.0.0/8", "::1/128"]},
+                "admin": {"address": f"127.0.0.1:{self.admin}"},
                 "control": {"endpoint": f"ipc://{self.folder}/control/c"},
                 "logs": {"access": "access.log"},
                 "shutdown": {"drain": "1s"},

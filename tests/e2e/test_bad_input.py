@@ -137,14 +137,14 @@ def test_a_client_that_leaves_without_a_word(guarded: Gateway) -> None:
     ids=["nothing", "a version", "half a SOCKS5 request", "half a SOCKS4 request", "half a request line"],
 )  # fmt: skip
 def test_a_request_that_stops_is_closed_at_the_timeout(guarded: Gateway, start: bytes) -> None:
-    before = guarded.counter("request_timeouts")
+    before = guarded.counter("request_timeouts_total")
     with wire.connect(guarded.port) as client:
         client.sendall(start)
         try:
             wire.to_the_end(client)  # within the client's own, much larger, timeout
         except ConnectionResetError:
             pass
-    eventually(lambda: guarded.counter("request_timeouts") > before, "the timeout is counted")
+    eventually(lambda: guarded.counter("request_timeouts_total") > before, "the timeout is counted")
 
 
 def test_a_byte_at_a_time_does_not_move_the_timeout(guarded: Gateway) -> None:

@@ -171,7 +171,7 @@ def leaves_nothing(gateway: Gateway, warm: Callable[[], object], work: Callable[
     eventually(lambda: all(open_files(w) <= f for w, f in zip(workers, files, strict=True)), "all files are closed")
     assert sum(resident(worker) for worker in workers) <= memory + (300 if INSTRUMENTED else 4) * MIB
     assert sorted(gateway.workers()) == workers, "no worker has died of it"
-    assert gateway.counter("internal_errors") == 0
+    assert gateway.counter("internal_errors_total") == 0
 
 
 def visits_leave_nothing(visit: Visit, gateway: Gateway, world: World, count: int) -> None:

@@ -82,11 +82,13 @@ class Running:
     def __init__(self, *arguments: str, config: dict[str, Any] | None = None, **popen: Any) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sluice-"))
         self.port = free_port()
+        self.admin = free_port()
         self.arguments = arguments
         self.popen = popen
         self.config: dict[str, Any] = {
             "listeners": [{"name": "mesh", "address": f"127.0.0.1:{self.port}"}],
             "workers": 2,
+            "admin": {"address": f"127.0.0.1:{self.admin}"},
             "control": {"endpoint": f"ipc://{self.folder}/run/control"},
             "logs": {"access": "access.log", "level": "debug"},
             "policy": {"passthrough": True},

@@ -113,7 +113,7 @@ def test_what_needs_a_restart_is_said_and_kept() -> None:
         assert len(gateway.workers()) == 2
         with Greeted(gateway.port) as client:
             assert client.generation == 2, "the old address, the new generation"
-        gateway.write(**old, admin={})
+        gateway.write(**old)
         assert gateway.ask("reload")["restart_needed"] == []
 
 

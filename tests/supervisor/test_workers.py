@@ -192,14 +192,14 @@ def test_counters_outlive_a_worker_and_gauges_do_not() -> None:
     with Running(config={"workers": 1}) as gateway:
         clients = [Greeted(gateway.port) for _ in range(3)]
         counters = gateway.ask("stats")["counters"]
-        assert (counters["connections_accepted"], counters["connections_open"]) == (3, 3)
+        assert (counters["connections_accepted_total"], counters["connections_open"]) == (3, 3)
         os.kill(clients[0].pid, signal.SIGKILL)
         eventually(lambda: gateway.workers()[0]["restarts"] == 1, "it is replaced")
         gateway.all_ready()
         counters = gateway.ask("stats")["counters"]
-        assert (counters["connections_accepted"], counters["connections_open"]) == (3, 0)
+        assert (counters["connections_accepted_total"], counters["connections_open"]) == (3, 0)
         with Greeted(gateway.port):
-            assert gateway.ask("stats")["counters"]["connections_accepted"] == 4
+            assert gateway.ask("stats")["counters"]["connections_accepted_total"] == 4
         for client in clients:
             client.close()
 
