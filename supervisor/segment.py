@@ -175,8 +175,8 @@ class Segment:
         return found
 
     def labelled(self) -> dict[int, int]:
-        """Key -> value of every labelled counter that there is. Overflow entries count once something is in them, entries
-        that make no sense never."""
+        """Key -> value of every labelled counter that there is. Overflow entries count once something is in them,
+        entries that make no sense never."""
         used = min(self.header().labelled_used, LABELLED_MAX)
         first = _LABELLED_AT // 8
         pairs = self._words[first : first + 2 * used].tolist()
