@@ -122,7 +122,7 @@ class Config(msgspec.Struct, frozen=True):
     """All of sluice.yaml. `path` is absolute; `workers` a number, also when it was `auto`."""
 
     path: str
-    control: str  # "ipc:///absolute/path"
+    control: str  # "ipc:///absolute/path" or "tcp://10.0.0.1:9902"
     listeners: tuple[Listener, ...] = (Listener(),)
     workers: int = 1
     gateway: Gateway = Gateway()
@@ -145,7 +145,11 @@ class Config(msgspec.Struct, frozen=True):
     def endpoints(self) -> list[tuple[str, int]]:
         """Host and port of everything that listens for this configuration."""
         found = [(listener.host, listener.port) for listener in self.listeners]
-        return [*found, (self.admin.host, self.admin.port), *([self.metrics] if self.metrics else [])]
+        found += [(self.admin.host, self.admin.port), *([self.metrics] if self.metrics else [])]
+        if self.control.startswith("tcp://"):  # questions, and statistics on the next port
+            host, _, port = self.control.removeprefix("tcp://").rpartition(":")
+            found += [(host.strip("[]"), int(port)), (host.strip("[]"), int(port) + 1)]
+        return found
 
     def settings(self) -> Settings:
         """What a generation carries to a worker beside the policy image."""

@@ -327,9 +327,12 @@ class _Reader:
     def control_endpoint(self, node: Node) -> str:
         scheme, separator, rest = node.text().partition("://")
         if scheme == "tcp" and separator:
-            raise node.invalid("a control endpoint over tcp:// is not built yet", "use ipc://")
+            host, port = endpoint(Node(node.file, node.line, node.column, rest, node.plain))
+            if port == 65535:
+                raise node.invalid("the port after it is for statistics: 65535 has none")
+            return f"tcp://{join(host, port)}"
         if scheme != "ipc" or not rest or rest.startswith("@") or "\0" in rest:
-            raise node.unexpected("an endpoint such as ipc:///run/sluice/control")
+            raise node.unexpected("an endpoint such as ipc:///run/sluice/control or tcp://127.0.0.1:9902")
         return "ipc://" + os.path.abspath(os.path.join(self.folder, rest))
 
     def logs(self, top: Fields) -> Logs:

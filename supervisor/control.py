@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import zmq
 
+from supervisor.curve import Authority, ServerKeys
 from supervisor.log import Log, escape
 from supervisor.zmq_port import Peer, ZmqPort
 
@@ -34,7 +35,7 @@ class NotFound(Refused):
 
 
 class ControlServer:
-    """`operations` maps an op to what answers it; `stats` gives the published statistics."""
+    """`operations` maps an op to what answers it; `stats` gives the published statistics; `keys` are there for tcp://."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class ControlServer:
         stats: Callable[[], Mapping[str, object]],
         log: Log,
         interval: float = 1.0,
+        keys: ServerKeys | None = None,
     ) -> None:
         self._loop = loop
         self._operations = operations
@@ -55,18 +57,31 @@ class ControlServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._encoder = msgspec.msgpack.Encoder()
         self.malformed = 0
-        self._port = ZmqPort(loop, context, zmq.ROUTER, endpoint, self._receive)
-        try:
-            self._publisher = ZmqPort(loop, context, zmq.PUB, stats_endpoint)
-        except BaseException:
-            self._port.close()
-            raise
+        prepare = keys.apply if keys is not None else None
+        with contextlib.ExitStack() as undo:
+            self._authority = Authority(loop, context, keys.clients) if keys is not None else None
+            if self._authority is not None:
+                undo.callback(self._authority.close)
+            self._port = ZmqPort(loop, context, zmq.ROUTER, endpoint, self._receive, prepare=prepare)
+            undo.callback(self._port.close)
+            self._publisher = ZmqPort(loop, context, zmq.PUB, stats_endpoint, prepare=prepare)
+            undo.pop_all()
         self._timer = loop.call_later(interval, self._publish)
 
     @property
     def dropped(self) -> int:
         """Answers and statistics that could not be sent."""
         return self._port.dropped + self._publisher.dropped
+
+    @property
+    def refused(self) -> int:
+        """Handshakes with a key that may not ask."""
+        return self._authority.refused if self._authority is not None else 0
+
+    def admit(self, keys: ServerKeys | None) -> None:
+        """After a reload: from here on these clients may connect."""
+        if self._authority is not None and keys is not None:
+            self._authority.clients = keys.clients
 
     def close(self) -> None:
         """Questions still open stay unanswered."""
@@ -75,6 +90,8 @@ class ControlServer:
             task.cancel()
         self._port.close()
         self._publisher.close()
+        if self._authority is not None:
+            self._authority.close()
 
     async def finish(self, timeout: float) -> None:
         """Gives answers that are under way a moment to leave."""
@@ -112,8 +129,9 @@ class ControlServer:
             self._answer(route, {"ok": False, "error": f"unknown op {_quote(op)}; there are {known}"})
             return
         if op in LOGGED:
-            peer = Peer(frames[0])
-            self._log.info("control", f"{op} was asked for on the control endpoint", uid=peer.uid, pid=peer.pid)
+            about = {"id": request["id"]} if "id" in request else {}
+            peer = Peer.describe(frames[0])
+            self._log.info("control", f"{op} was asked for on the control endpoint", **about, **peer)
         self._serve(route, str(op), operation, request)
 
     def _serve(self, route: list[bytes], op: str, operation: Operation, request: Mapping[str, object]) -> None:

@@ -1,36 +1,54 @@
-"""The control endpoint's place on disk: its folder, the lock that keeps two gateways apart, and stale sockets.
+"""The control endpoint's place: its folder, the lock that keeps two gateways apart, and stale sockets.
 
 A ZeroMQ ipc bind replaces the socket file of whoever had it. So nothing is bound, and nothing stale removed, before the
 lock on the folder is held; it is held for life. The folder is ours alone (0700), as whoever reaches the sockets rules
-the gateway.
+the gateway. An endpoint over tcp:// has no folder, and needs one all the same: the workers' bus never leaves the
+machine.
 """
 
 import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
+from supervisor import machine
 from supervisor.errors import StartError, errno_text
 
-__all__ = ["LONGEST_ENDPOINT", "ControlLock", "endpoint_path"]
+__all__ = ["LONGEST_ENDPOINT", "ControlLock", "TcpEndpoint", "endpoint_path", "tcp_endpoint"]
 
 LONGEST_ENDPOINT = 100  # bytes: with a suffix it must fit a Unix socket's address (108)
 BUS = "bus"
 LOCK = "control.lock"
 
 
+class TcpEndpoint(NamedTuple):
+    """`host` as it stands in the endpoint, IPv6 in brackets. Statistics have the next port."""
+
+    host: str
+    port: int
+
+    @property
+    def stats(self) -> str:
+        return f"tcp://{self.host}:{self.port + 1}"
+
+
+def tcp_endpoint(endpoint: str) -> TcpEndpoint | None:
+    """The parts of `tcp://10.0.0.1:9902` or `tcp://[::1]:9902`, None for an endpoint of another kind."""
+    found = re.fullmatch(r"tcp://([0-9.]+|\[[0-9a-fA-F:.]+\]):([1-9][0-9]{0,4})", endpoint)
+    return TcpEndpoint(found[1], int(found[2])) if found and int(found[2]) < 65535 else None
+
+
 def endpoint_path(endpoint: str) -> Path:
     """The socket path of `ipc:///absolute/path`. Raises StartError for what cannot serve as a control endpoint."""
-    if endpoint.startswith("tcp://"):
-        raise StartError(
-            f"control.endpoint {endpoint}: tcp:// needs CURVE keys, which this version cannot load", "use ipc:///path"
-        )
     path = endpoint.removeprefix("ipc://")
     if path == endpoint or not path.startswith("/") or "\0" in path:
         raise StartError(
-            f"control.endpoint {endpoint!r} is not ipc:///absolute/path", "for example ipc:///run/sluice/control"
+            f"control.endpoint {endpoint!r} is neither ipc:///absolute/path nor tcp://IP:PORT",
+            "for example ipc:///run/sluice/control",
         )
     if len(os.fsencode(endpoint)) > LONGEST_ENDPOINT:
         raise StartError(
@@ -44,18 +62,23 @@ def endpoint_path(endpoint: str) -> Path:
 
 
 class ControlLock:
-    """The held lock. `control`, `stats` and `bus` are the ipc endpoints that may be bound while it is held."""
+    """The held lock. `control`, `stats` and `bus` are the endpoints that may be bound while it is held."""
 
     def __init__(self, endpoint: str) -> None:
         """Takes the lock and removes stale sockets. Raises StartError, with nothing left behind."""
-        path = endpoint_path(endpoint)
-        self.folder = path.parent
-        self.control = f"ipc://{path}"
-        self.stats = f"ipc://{path}.pub"
+        if tcp := tcp_endpoint(endpoint):
+            self.control, self.stats = endpoint, tcp.stats
+            usual = endpoint_path(machine.control_endpoint()).parent
+            self.folder = usual.with_name(f"{usual.name}-{tcp.port}")
+            self._sockets = [self.folder / BUS]
+        else:
+            path = endpoint_path(endpoint)
+            self.control, self.stats = f"ipc://{path}", f"ipc://{path}.pub"
+            self.folder = path.parent
+            self._sockets = [path, Path(f"{path}.pub"), self.folder / BUS]
         self.bus = f"ipc://{self.folder / BUS}"
         if len(os.fsencode(self.bus)) > LONGEST_ENDPOINT + 4:
             raise StartError(f"control.endpoint {endpoint}: the folder's path is too long", "use a shorter folder")
-        self._sockets = [path, Path(f"{path}.pub"), self.folder / BUS]
         self._made_folder = False
         self.found_stale = False  # a gateway was killed here and could not clean up
         try:

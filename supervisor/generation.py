@@ -19,6 +19,7 @@ from gateway.policy import PolicyImage
 from supervisor.access_log import AccessLog, Opened
 from supervisor.compilation import CompileResult
 from supervisor.config import Config, join
+from supervisor.curve import ServerKeys, keys_folder, load_server
 from supervisor.errors import StartError
 from supervisor.limits import tunnel_cap
 from supervisor.log import Log
@@ -60,6 +61,7 @@ class Prepared:
     settings: Settings
     dummy: str
     access_log: Opened
+    keys: ServerKeys | None
     rule_slots: RuleSlots
 
     def discard(self) -> None:
@@ -90,6 +92,7 @@ class Generations:
         self._mapping: tuple[int, PolicyImage] | None = None  # of which generation
         self.nofile = 1024  # open files that each process may have
         self.current: Generation | None = None
+        self.keys: ServerKeys | None = None  # of a control endpoint over tcp://
         self.rule_slots = RuleSlots()
         self.reloads = {"ok": 0, "failed": 0}
         self.last_problems: list[str] = []
@@ -110,6 +113,7 @@ class Generations:
             await asyncio.to_thread(validate, image)
             dummy = await asyncio.to_thread(dummy_hash, result.users.values())
             settings = self._with_limits(result.config, result.settings)
+            keys = self._read_keys(result.config)
             opened = self._access_log.open(result.config.logs.access)
         except (StartError, ValueError, OSError) as error:
             _close(image)
@@ -117,7 +121,7 @@ class Generations:
         except BaseException:
             _close(image)
             raise
-        return Prepared(result, image, result.config, settings, dummy, opened, slots)
+        return Prepared(result, image, result.config, settings, dummy, opened, keys, slots)
 
     async def commit(self, prepared: Prepared, pool: Pool | None) -> tuple[Generation, list[str]]:
         """Puts it in force; the answer says which workers did not follow. Without a pool only the supervisor
@@ -134,6 +138,7 @@ class Generations:
             warnings=prepared.result.warning_lines(),
             loaded_at=time.time(),
         )
+        self.keys = prepared.keys
         self._verifier.set_users(prepared.result.users, prepared.dummy)
         self._log.set_level(prepared.config.logs.level)
         self._access_log.take(prepared.access_log)
@@ -187,6 +192,11 @@ class Generations:
         if self.current is not None:
             os.close(self.current.image)
             self.current = self._mapping = None
+
+    def _read_keys(self, config: Config) -> ServerKeys | None:
+        """Those of the endpoint in force: a changed one waits for a restart. Raises StartError."""
+        control = self.current.config.control if self.current is not None else config.control
+        return load_server(keys_folder(self._path)) if control.startswith("tcp://") else None
 
     def _serving(self) -> list[str]:
         """The addresses in force, which a changed sluice.yaml may no longer name: no tunnel may lead there either."""

@@ -101,6 +101,7 @@ class Operations:
             "bus_dropped": bus.dropped if bus is not None else 0,
             "control_malformed": control.malformed if control is not None else 0,
             "control_dropped": control.dropped if control is not None else 0,
+            "control_refused": control.refused if control is not None else 0,
             "http_cut": service.observation.ended_early(),
             "tunnels_lost": service.observation.tunnels.lost,
             "verifier_waiting": service.verifier.waiting(),

@@ -157,6 +157,7 @@ class Service:
                 operations.table(),
                 operations.statistics,
                 self._log,
+                keys=self.generations.keys,
             )
         except zmq.ZMQError as error:
             raise StartError(
@@ -244,7 +245,10 @@ class Service:
     async def _reload(self, origin: str) -> Outcome:
         if self.draining or self.pool is None:
             return Outcome(False, 0, ["the gateway is draining"])
-        return await self.generations.reload(self.pool, origin)
+        outcome = await self.generations.reload(self.pool, origin)
+        if self.control is not None:
+            self.control.admit(self.generations.keys)
+        return outcome
 
     def reopen_logs(self) -> None:
         """SIGUSR1."""

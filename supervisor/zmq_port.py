@@ -20,7 +20,7 @@ HANDSHAKE = 5000  # ms for a peer to show that it speaks ZMTP
 
 
 class Peer:
-    """Who sent a message over ipc, as the kernel says (SO_PEERCRED)."""
+    """Who sent a message: over ipc as the kernel says (SO_PEERCRED), over tcp by the key it proved to have."""
 
     __slots__ = ("pid", "uid")
 
@@ -33,9 +33,19 @@ class Peer:
         except (zmq.ZMQError, ValueError, KeyError):
             pass
 
+    @staticmethod
+    def describe(frame: zmq.Frame) -> dict[str, object]:
+        """For a log line: {uid, pid}, or {key, address}."""
+        try:
+            return {"key": str(frame.get("User-Id")), "address": str(frame.get("Peer-Address"))}
+        except (zmq.ZMQError, KeyError):  # nobody had to prove anything
+            peer = Peer(frame)
+            return {"uid": peer.uid, "pid": peer.pid}
+
 
 class ZmqPort:
-    """A bound socket. `on_message` gets the frames of each message and must not block."""
+    """A bound socket. `on_message` gets the frames of each message and must not block; `prepare` sets further options
+    before the socket is bound."""
 
     def __init__(
         self,
@@ -45,6 +55,7 @@ class ZmqPort:
         endpoint: str,
         on_message: Callable[[list[zmq.Frame]], None] | None = None,
         high_water: int = 1000,
+        prepare: "Callable[[zmq.Socket[bytes]], None] | None" = None,
     ) -> None:
         self._loop = loop
         self._on_message = on_message
@@ -57,16 +68,13 @@ class ZmqPort:
         socket.setsockopt(zmq.RCVHWM, high_water)
         if kind == zmq.ROUTER:
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a peer that is gone is an error, not silence
-        # The folder is 0700 already; the socket itself is 0600 from its first moment.
-        mask = os.umask(0o177)
         try:
-            socket.bind(endpoint)
+            if prepare is not None:
+                prepare(socket)
+            _bind(socket, endpoint)
         except BaseException:
             socket.close()
             raise
-        finally:
-            os.umask(mask)
-        Path(endpoint.removeprefix("ipc://")).chmod(0o600)
         self._fd = int(socket.getsockopt(zmq.FD))
         if on_message is not None:
             loop.add_reader(self._fd, self._wake)
@@ -111,3 +119,17 @@ class ZmqPort:
                 self._loop.call_soon(self._wake)  # the edge is spent: what waits would wait for the next message
                 raise
         self._loop.call_soon(self._wake)
+
+
+def _bind(socket: "zmq.Socket[bytes]", endpoint: str) -> None:
+    """The folder of an ipc socket is 0700 already; the socket itself is 0600 from its first moment."""
+    if not endpoint.startswith("ipc://"):
+        socket.setsockopt(zmq.IPV6, "[" in endpoint)
+        socket.bind(endpoint)
+        return
+    mask = os.umask(0o177)
+    try:
+        socket.bind(endpoint)
+    finally:
+        os.umask(mask)
+    Path(endpoint.removeprefix("ipc://")).chmod(0o600)

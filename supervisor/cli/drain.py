@@ -2,13 +2,14 @@
 
 import click
 
-from supervisor.cli.asking import ask, endpoint_of
+from supervisor.cli.asking import ask, endpoint_of, endpoint_option
 from supervisor.cli.common import common_options, print_json
 
 
 @click.command()
+@endpoint_option
 @common_options
-def drain(config: str | None, as_json: bool) -> None:
+def drain(config: str | None, as_json: bool, endpoint: str | None) -> None:
     """Make a running gateway stop accepting. Open tunnels go on until they end, for `shutdown.drain` at most.
 
     The process stays up and answers `sluice stats`; end it with SIGTERM. There is no way back but a restart.
@@ -19,7 +20,7 @@ def drain(config: str | None, as_json: bool) -> None:
 
     Exit codes: 0 draining, 1 no gateway answers, 2 no configuration.
     """
-    answer = ask(endpoint_of(config), {"op": "drain"})
+    answer = ask(endpoint_of(config, endpoint), {"op": "drain"})
     if as_json:
         print_json(answer)
         return

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gateway.policy import PolicyImage
-from supervisor.cli.asking import ask, endpoint_of
+from supervisor.cli.asking import ask, endpoint_of, endpoint_option
 from supervisor.cli.common import (
     PROBLEM,
     USAGE,
@@ -38,8 +38,9 @@ NOT_BUILT = ("sni", "method", "path")
 @click.option("--method", metavar="M", help="Not built yet.")
 @click.option("--path", metavar="P", help="Not built yet.")
 @click.option("--live", is_flag=True, help="Ask the running gateway instead of reading the files.")
+@endpoint_option
 @common_options
-def explain(config: str | None, as_json: bool, live: bool, **given: str | None) -> None:
+def explain(config: str | None, as_json: bool, live: bool, endpoint: str | None, **given: str | None) -> None:
     """Say whether a source may reach a destination, by which rule, and what else had a say.
 
     Sources combine: with --user and --source both the user's rules and those for the address count. The policy comes
@@ -61,7 +62,7 @@ def explain(config: str | None, as_json: bool, live: bool, **given: str | None) 
     request = {("from" if name == "workload" else name): text for name, text in given.items() if text is not None}
     try:
         question = read_question(request)
-        answer = _live(config, question) if live else _from_files(config, question)
+        answer = _live(config, endpoint, question) if live else _from_files(config, question)
     except QuestionError as wrong:
         fail(escape(str(wrong)), USAGE)
     if as_json:
@@ -81,7 +82,7 @@ def _from_files(config: str | None, question: Question) -> dict[str, Any]:
         os.close(result.image)
 
 
-def _live(config: str | None, question: Question) -> dict[str, Any]:
-    answer = ask(endpoint_of(config), {"op": "explain", **question.request()})
+def _live(config: str | None, endpoint: str | None, question: Question) -> dict[str, Any]:
+    answer = ask(endpoint_of(config, endpoint), {"op": "explain", **question.request()})
     answer.pop("ok", None)
     return answer

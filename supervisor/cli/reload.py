@@ -2,7 +2,7 @@
 
 import click
 
-from supervisor.cli.asking import ask, endpoint_of
+from supervisor.cli.asking import ask, endpoint_of, endpoint_option
 from supervisor.cli.common import common_options, print_json
 from supervisor.problems import escape
 
@@ -10,8 +10,9 @@ PATIENCE = 180.0  # seconds: a compile may take 60, and another may be under way
 
 
 @click.command()
+@endpoint_option
 @common_options
-def reload(config: str | None, as_json: bool) -> None:
+def reload(config: str | None, as_json: bool, endpoint: str | None) -> None:
     """Make a running gateway read sluice.yaml and every file it names again: all of it, or nothing.
 
     Returns once every worker decides by the new policy. When a file is wrong nothing changes, and the problems are
@@ -24,7 +25,7 @@ def reload(config: str | None, as_json: bool) -> None:
 
     Exit codes: 0 in force (also where some keys need a restart), 1 refused or no gateway answers, 2 no configuration.
     """
-    answer = ask(endpoint_of(config), {"op": "reload"}, PATIENCE)
+    answer = ask(endpoint_of(config, endpoint), {"op": "reload"}, PATIENCE)
     if as_json:
         print_json(answer)
         return

@@ -85,6 +85,7 @@ class Running:
         self.admin = free_port()
         self.arguments = arguments
         self.popen = popen
+        self.environment: dict[str, str] = {}
         self.config: dict[str, Any] = {
             "listeners": [{"name": "mesh", "address": f"127.0.0.1:{self.port}"}],
             "workers": 2,
@@ -123,7 +124,7 @@ class Running:
         command = [sys.executable, str(ROOT / "tests/supervisor/launch.py"), str(self.path), *self.arguments]
         self.process = subprocess.Popen(
             command,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=stderr,
             stderr=stderr,
@@ -181,7 +182,7 @@ class Running:
         return found
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
-        with ControlClient(self.endpoint, PATIENCE) as client:
+        with ControlClient(self.endpoint, PATIENCE, self.folder / "control-keys") as client:
             return client.ask({"op": op, **fields})
 
     def workers(self) -> list[dict[str, Any]]:

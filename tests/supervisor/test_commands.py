@@ -256,7 +256,7 @@ def test_live_asks_the_gateway_the_same_question(folder: Path, monkeypatch: pyte
     live = explained("--from", "shop/cart", "--source", "10.1.1.1", "--to", "a.shop.test:1", "--live")
     assert live == offline
     question = {"op": "explain", "from": "shop/cart", "source": "10.1.1.1", "to": "a.shop.test:1"}
-    assert asked == [(f"ipc://{folder}/control", question)]
+    assert asked == [((f"ipc://{folder}/control", folder / "control-keys"), question)]
 
 
 def test_live_without_a_gateway_ends_with_1(folder: Path) -> None:
@@ -287,4 +287,7 @@ def test_every_reason_of_a_decision_says_what_would_turn_it() -> None:
 
 def test_the_control_endpoint_is_found_in_the_configuration(folder: Path) -> None:
     write(folder, sluice_yaml="control: {endpoint: 'ipc:///run/x'}\n")
-    assert asking.endpoint_of(None) == "ipc:///run/x"
+    assert asking.endpoint_of(None) == ("ipc:///run/x", folder / "control-keys")
+    assert asking.endpoint_of(None, "ipc:///run/y") == ("ipc:///run/y", folder / "control-keys")
+    (folder / "sluice.yaml").unlink()
+    assert asking.endpoint_of(None, "ipc:///run/y").endpoint == "ipc:///run/y", "no configuration is needed then"

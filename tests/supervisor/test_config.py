@@ -299,13 +299,23 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         "admin: {address: '0.0.0.0:9901'}\n",
         ["1:18: admin.address 0.0.0.0 is not loopback, and there is no token (set admin.token)"],
     ),
-    "control over tcp": (
-        "control: {endpoint: 'tcp://127.0.0.1:5'}\n",
-        ["1:21: endpoint: a control endpoint over tcp:// is not built yet (use ipc://)"],
+    "control over tcp by name": (
+        "control: {endpoint: 'tcp://localhost:5'}\n",
+        [
+            "1:21: endpoint: expected an address such as 127.0.0.1:1080 or [::]:1080, found the text `localhost:5`"
+            " (write 127.0.0.1:5)"
+        ],
+    ),
+    "control over tcp without a port for statistics": (
+        "control: {endpoint: 'tcp://127.0.0.1:65535'}\n",
+        ["1:21: endpoint: the port after it is for statistics: 65535 has none"],
     ),
     "an abstract control socket": (
         "control: {endpoint: 'ipc://@sluice'}\n",
-        ["1:21: endpoint: expected an endpoint such as ipc:///run/sluice/control, found the text `ipc://@sluice`"],
+        [
+            "1:21: endpoint: expected an endpoint such as ipc:///run/sluice/control or tcp://127.0.0.1:9902,"
+            " found the text `ipc://@sluice`"
+        ],
     ),
     "a log level": (
         "logs: {level: warn}\n",
