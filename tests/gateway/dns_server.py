@@ -4,6 +4,7 @@
 gets a `Query` and gives the messages to send back, none for silence; the functions below make them.
 """
 
+import contextlib
 import ipaddress
 import os
 import shutil
@@ -153,7 +154,8 @@ class Scripted:
             threading.Thread(target=self._serve_connection, args=(connection,), daemon=True).start()
 
     def _serve_connection(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as stream:
+        # Resolvers hang up in the midst of things: that is theirs to do.
+        with contextlib.suppress(OSError), connection, connection.makefile("rb") as stream:
             while len(head := stream.read(2)) == 2:
                 for answer in self._answers(stream.read(int.from_bytes(head)), tcp=True):
                     connection.sendall(len(answer).to_bytes(2) + answer)
@@ -181,8 +183,8 @@ class Dnsmasq:
         self.process = subprocess.Popen(
             [
                 self.command, "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--no-resolv",
-                "--no-hosts", "--bind-interfaces", "--listen-address=127.0.0.1", f"--port={self.port}", "--cache-size=0",
-                f"--addn-hosts={self.hosts}", "--log-facility=-", *self.options,
+                "--no-hosts", "--bind-interfaces", "--listen-address=127.0.0.1", f"--port={self.port}",
+                "--cache-size=0", f"--addn-hosts={self.hosts}", "--log-facility=-", *self.options,
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
