@@ -18,6 +18,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "reload": ("supervisor.cli.reload", "reload", "Make a running gateway read its files again."),
     "drain": ("supervisor.cli.drain", "drain", "Make a running gateway stop accepting."),
     "stats": ("supervisor.cli.stats", "stats", "Show the counters of a running gateway."),
+    "tunnels": ("supervisor.cli.tunnels", "tunnels", "List the live tunnels of a running gateway, or kill one."),
 }
 
 

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from supervisor.cli.asking import ask, endpoint_of
+from supervisor.cli.asking import ask, endpoint_of, endpoint_option
 from supervisor.cli.common import common_options, print_json
 from supervisor.problems import escape
 
@@ -18,11 +18,13 @@ COLUMNS = ("slot", "pid", "state", "generation", "restarts")
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Show them again every second, until Ctrl-C.")
+@endpoint_option
 @common_options
-def stats(watch: bool, config: str | None, as_json: bool) -> None:
+def stats(watch: bool, config: str | None, as_json: bool, endpoint: str | None) -> None:
     """Show the counters and workers of a running gateway.
 
-    Counters have the names of the metrics, without their prefix, and are sums over all workers since the start.
+    Counters have the names of the metrics, without their prefix, and are sums over all workers and labels since the
+    start; behind them stands what they consist of. With --watch also how much they grew in a second.
 
     \b
     Examples:
@@ -33,11 +35,12 @@ def stats(watch: bool, config: str | None, as_json: bool) -> None:
 
     Exit codes: 0 shown, 1 no gateway answers, 2 no configuration.
     """
-    endpoint = endpoint_of(config)
+    target = endpoint_of(config, endpoint)
     console = Console(highlight=False, markup=False)
+    before: dict[str, Any] | None = None
     try:
         while True:
-            answer = ask(endpoint, {"op": "stats"})
+            answer = ask(target, {"op": "stats"})
             answer.pop("ok", None)
             if as_json and watch:
                 click.echo(json.dumps(answer, ensure_ascii=True))
@@ -46,15 +49,16 @@ def stats(watch: bool, config: str | None, as_json: bool) -> None:
             else:
                 if watch and console.is_terminal:
                     console.clear()
-                _show(console, answer)
+                _show(console, answer, before)
             if not watch:
                 return
+            before = answer
             time.sleep(INTERVAL)
     except KeyboardInterrupt:
         return
 
 
-def _show(console: Console, answer: dict[str, Any]) -> None:
+def _show(console: Console, answer: dict[str, Any], before: dict[str, Any] | None) -> None:
     draining = ", draining" if answer.get("draining") else ""
     console.print(
         f"sluice {escape(str(answer['version']))}, generation {answer['generation']}, "
@@ -71,9 +75,26 @@ def _show(console: Console, answer: dict[str, Any]) -> None:
         cells["state"] += loop
         workers.add_row(*(escape(cells[name]) for name in COLUMNS))
     console.print(workers)
-    counters = Table(box=None, pad_edge=False, show_header=False)
-    counters.add_column()
-    counters.add_column(justify="right")
+    console.print(_counters(answer, before))
+
+
+def _counters(answer: dict[str, Any], before: dict[str, Any] | None) -> Table:
+    """Each counter, how fast it grew since the answer before, and what its sum consists of."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column()
     for name, value in answer["counters"].items():
-        counters.add_row(escape(str(name)), str(value))
-    console.print(counters)
+        parts = sorted(answer.get("by_label", {}).get(name, {}).items(), key=lambda part: -part[1])
+        shown = ", ".join(f"{label} {count}" for label, count in parts if count)
+        table.add_row(escape(str(name)), str(value), _rate(name, answer, before), escape(shown))
+    return table
+
+
+def _rate(name: str, answer: dict[str, Any], before: dict[str, Any] | None) -> str:
+    if before is None or not name.endswith("_total") or name not in before["counters"]:
+        return ""
+    seconds = float(answer["uptime"]) - float(before["uptime"])
+    grown = answer["counters"][name] - before["counters"][name]
+    return f"{grown / seconds:.0f}/s" if seconds > 0 and grown > 0 else ""
