@@ -14,7 +14,7 @@ import msgspec
 from supervisor import metrics
 from supervisor.control import Answer, NotFound, Operation, Refused
 from supervisor.explanation import QuestionError, explain_request
-from supervisor.tunnel_view import FilterError, TunnelFilter, make_filter
+from supervisor.tunnel_filter import FilterError, TunnelFilter, make_filter
 from supervisor.tunnels import MOST_ITEMS, NoSuchTunnel
 
 if TYPE_CHECKING:

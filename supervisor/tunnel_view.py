@@ -1,15 +1,12 @@
-"""Live tunnels as operators see them: items of lists, the filters over them, and the close lines of lost ones.
+"""Live tunnels as operators see them: items of lists, and the close lines of lost ones.
 
 The values come from segments that a worker may have spoiled, and texts from clients: all texts are escaped here.
 """
 
 import datetime
-import ipaddress
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
 import orjson
 
 from gateway.policy import PolicyImage
@@ -19,9 +16,8 @@ from supervisor.log import escape
 from supervisor.rule_slots import RuleSlots
 from supervisor.segment import SLOT_NONE
 
-__all__ = ["FilterError", "Match", "TunnelFilter", "Viewer", "make_filter", "now_ms"]
+__all__ = ["Viewer", "now_ms"]
 
-_NAME_ROOM: Final = 120  # bytes of a name that a record holds
 _LATEST: Final = 253402300799000  # the last millisecond that RFC 3339 can write
 
 
@@ -108,106 +104,6 @@ class Viewer:
             "reason": word(REASONS, tunnel.reason),
             "would_deny": tunnel.would_deny,
         }
-
-
-class FilterError(ValueError):
-    """A filter that makes no sense; the text says why."""
-
-
-class TunnelFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"workload": "from"}):
-    """Which tunnels are meant; None = any. They combine.
-
-    `from`: an IP address or CIDR, `namespace/serviceAccount`, or else a namespace or user. `to`: a host, `*.suffix`,
-    IP address or CIDR, each with or without `:port`. `rule`: the label of a rule, "" = none.
-    """
-
-    workload: str | None = None
-    to: str | None = None
-    rule: str | None = None
-
-
-Match = Callable[[Viewer, LiveTunnel], bool]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def make_filter(wanted: TunnelFilter) -> Match:
-    """The test for one tunnel. Raises FilterError."""
-    parts: list[Match] = []
-    if wanted.workload is not None:
-        parts.append(_from(wanted.workload))
-    if wanted.to is not None:
-        parts.append(_to(wanted.to))
-    if wanted.rule is not None:
-        rule = wanted.rule or None
-        parts.append(lambda viewer, tunnel: viewer.rule(tunnel) == rule)
-    return lambda viewer, tunnel: all(part(viewer, tunnel) for part in parts)
-
-
-def _from(text: str) -> Match:
-    if not text:
-        raise FilterError("`from` is empty")
-    network = _network(text)
-    if network is not None:
-        return lambda viewer, tunnel: _inside(tunnel.peer, network)
-    if "/" in text:
-        return lambda viewer, tunnel: viewer.identity(tunnel)[0] == text
-    user, prefix = text.encode(), text + "/"
-    return lambda viewer, tunnel: (
-        (tunnel.user == user and not tunnel.user_cut)
-        or (tunnel.user_cut and tunnel.user == user[: len(tunnel.user or b"")])
-        or (viewer.identity(tunnel)[0] or "").startswith(prefix)
-    )
-
-
-def _to(text: str) -> Match:
-    host, port = _host_and_port(text)
-    network = _network(host)
-    if network is not None:
-        return lambda viewer, tunnel: port in (None, tunnel.port) and _inside(tunnel.dialed, network)
-    name = host.lower().rstrip(".").encode("utf-8", "replace")
-    suffix = name[1:] if name.startswith(b"*.") else None
-    if not name or b"*" in (suffix or name):
-        raise FilterError("`to` is a host, *.suffix, IP address or CIDR, with or without :port")
-
-    def match(_: Viewer, tunnel: LiveTunnel) -> bool:
-        if tunnel.name is None or port not in (None, tunnel.port):
-            return False
-        if suffix is not None:
-            return tunnel.name.endswith(suffix) and not tunnel.name_cut
-        return tunnel.name == (name[:_NAME_ROOM] if tunnel.name_cut else name)
-
-    return match
-
-
-def _host_and_port(text: str) -> tuple[str, int | None]:
-    """`host`, `host:443`, `10.0.0.0/8:443`, `2001:db8::1`, `[2001:db8::/32]:443`."""
-    if text.startswith("["):
-        host, bracket, rest = text[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")):
-            raise FilterError("`to` has a [ that is not closed")
-        return host, _port(rest[1:]) if rest else None
-    if text.count(":") == 1:
-        host, _, port = text.partition(":")
-        return host, _port(port)
-    return text, None
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= 65535):
-        raise FilterError("the port in `to` is no port: 1 to 65535")
-    return int(text)
-
-
-def _network(text: str) -> Network | None:
-    """An address or CIDR, None for another text; host bits may be set."""
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
-
-
-def _inside(address: str | None, network: Network) -> bool:
-    return address is not None and ipaddress.ip_address(address) in network
 
 
 def _text(raw: bytes | None, cut: bool) -> str | None:

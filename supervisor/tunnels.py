@@ -14,7 +14,8 @@ from supervisor.labels import OUTCOMES, write_key
 from supervisor.live_tunnels import TunnelId, left_over, parse, parse_id, protocols, read
 from supervisor.segment import RECORD
 from supervisor.slot import Slot
-from supervisor.tunnel_view import Match, Viewer, now_ms
+from supervisor.tunnel_filter import Match
+from supervisor.tunnel_view import Viewer, now_ms
 
 __all__ = ["MOST_ITEMS", "NoSuchTunnel", "Page", "Tunnels"]
 

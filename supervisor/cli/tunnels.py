@@ -10,6 +10,7 @@ import click
 from supervisor.cli.asking import Target, ask, endpoint_of, endpoint_option
 from supervisor.cli.common import PROBLEM, USAGE, common_options, fail, print_json
 from supervisor.problems import escape
+from supervisor.tunnel_filter import FilterError, TunnelFilter, make_filter
 
 PAGE = 1000
 PATIENCE = 30.0  # seconds: a gateway may have a hundred thousand tunnels to look through
@@ -28,7 +29,14 @@ UNITS = ("", "K", "M", "G", "T", "P", "E")
 @endpoint_option
 @common_options
 def tunnels(
-    config: str | None, as_json: bool, endpoint: str | None, kill: str | None, **asked: str | int | None
+    config: str | None,
+    as_json: bool,
+    endpoint: str | None,
+    kill: str | None,
+    workload: str | None,
+    to: str | None,
+    rule: str | None,
+    **page: str | int | None,
 ) -> None:
     """List the live tunnels of a running gateway, or kill one.
 
@@ -43,9 +51,14 @@ def tunnels(
 
     Exit codes: 0 listed or killed, 1 no such tunnel or no gateway answers, 2 bad arguments or no configuration.
     """
-    request = {("from" if name == "workload" else name): value for name, value in asked.items() if value is not None}
+    filters = {"from": workload, "to": to, "rule": rule}
+    request = {name: value for name, value in {**filters, **page}.items() if value is not None}
     if kill is not None and request:
         fail("--kill takes one id, and nothing else goes with it", USAGE)
+    try:
+        make_filter(TunnelFilter(workload, to, rule))
+    except FilterError as wrong:
+        fail(escape(str(wrong)), USAGE)
     target = endpoint_of(config, endpoint)
     if kill is not None:
         _kill(target, kill, as_json)
