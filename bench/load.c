@@ -22,6 +22,9 @@ static const char USAGE[] =
     "    bulk-down   --count tunnels, for --seconds or --bytes each\n"
     "    bulk-up     the same, towards the origin\n"
     "    idle        --count tunnels, one echo, quiet for --seconds, one echo\n"
+    "  --rate N    open-close: N tunnels a second, pingpong: N messages a second on each; times count from when\n"
+    "              each was due\n"
+    "  --hold S    open-close: S seconds quiet after the echo, then a second one\n"
     "  --count 1 --at-once 64 --seconds 5 --size 64 --bytes 0 --timeout 60 --end close|reset|half\n"
     "  --ask NAME  asks the proxy for a name instead of the origin's address: localhost, or one under .localhost,\n"
     "              .test, .example or .invalid\n"
@@ -128,6 +131,10 @@ static int client_option(int option, const char *text, struct client_options *ou
         return read_count(text, 0, 1ull << 40, &out->bytes) ? 0 : complain("--bytes wants a number up to 2^40", text);
     case 's':
         return read_double(text, 600, &out->seconds) ? 0 : complain("--seconds wants a number up to 600", text);
+    case 'r':
+        return read_double(text, 1000000, &out->rate) ? 0 : complain("--rate wants a number up to 1000000", text);
+    case 'h':
+        return read_double(text, 600, &out->hold) ? 0 : complain("--hold wants a number up to 600", text);
     case 't':
         return read_double(text, 3600, &out->timeout) ? 0 : complain("--timeout wants a number up to 3600", text);
     default:
@@ -146,6 +153,10 @@ static int check_client(struct client_options *options)
         return complain("--proxy is needed", NULL);
     if (options->via == DIRECT && options->ask)
         return complain("--ask needs a proxy", options->ask);
+    if (options->hold > 0 && options->mode != OPEN_CLOSE)
+        return complain("--hold goes with", "open-close");
+    if (options->rate > 0 && options->mode != OPEN_CLOSE && options->mode != PING_PONG)
+        return complain("--rate goes with", "open-close and pingpong");
     if (options->mode != OPEN_CLOSE) {
         if (options->count > AT_ONCE_MOST)
             return complain("--count", "at most 60000 tunnels can be open at once");
@@ -162,7 +173,8 @@ static int client_main(int argc, char **argv)
     static const struct option known[] = {
         {"origin", 1, NULL, 'o'}, {"proxy", 1, NULL, 'p'},   {"via", 1, NULL, 'v'},   {"end", 1, NULL, 'e'},
         {"ask", 1, NULL, 'a'},    {"count", 1, NULL, 'n'},   {"at-once", 1, NULL, 'c'}, {"size", 1, NULL, 'z'},
-        {"bytes", 1, NULL, 'b'},  {"seconds", 1, NULL, 's'}, {"timeout", 1, NULL, 't'}, {NULL, 0, NULL, 0},
+        {"bytes", 1, NULL, 'b'},  {"seconds", 1, NULL, 's'}, {"timeout", 1, NULL, 't'},
+        {"rate", 1, NULL, 'r'},   {"hold", 1, NULL, 'h'},    {NULL, 0, NULL, 0},
     };
     struct client_options options = {.count = 1, .at_once = 64, .size = 64, .seconds = 5, .timeout = 60};
     int option, bad, mode;

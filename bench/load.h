@@ -90,6 +90,8 @@ struct client_options {
     uint64_t bytes;       /* of one bulk tunnel; 0 = as many as the time allows */
     double seconds;       /* of the measured phase */
     double timeout;       /* of everything */
+    double rate;          /* OPEN_CLOSE: tunnels a second; PING_PONG: messages a second on each; 0 = as fast as can be */
+    double hold;          /* OPEN_CLOSE: seconds between a first and a second echo; 0 = one echo */
 };
 
 /* Runs one load and prints one line of JSON. Returns 0, or 1 when anything went wrong. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { OPENING_MOST = 128, ANSWER_MOST = 4096 }; /* handshakes under way outside OPEN_CLOSE; bytes of their answers */
@@ -20,6 +22,7 @@ static void release(struct client *c, struct tunnel *t, int reset)
         close(t->fd);
     free(t->answer);
     t->answer = NULL;
+    pace_release(c, t);
     tunnel_settled(c, t);
     c->active--;
     t->state = FREE;
@@ -37,7 +40,9 @@ void tunnel_settled(struct client *c, struct tunnel *t)
 
 void tunnel_fail(struct client *c, struct tunnel *t, enum error error)
 {
-    c->errors[error]++;
+    int opening = t->state == HANDSHAKE && (error == ERROR_RESET || error == ERROR_END);
+
+    c->errors[opening ? ERROR_OPENING : error]++;
     release(c, t, 1);
 }
 
@@ -94,28 +99,28 @@ static void connected(struct client *c, struct tunnel *t)
 static void shake_hands(struct client *c, struct tunnel *t)
 {
     while (t->state == HANDSHAKE && t->readable) {
-        ssize_t n = recv(t->fd, t->answer + t->held, ANSWER_MOST - t->held, 0);
+        ssize_t n = recv(t->fd, t->answer + t->have, ANSWER_MOST - t->have, 0);
         if (n < 0) {
             if (errno != EAGAIN && errno != EINTR)
                 tunnel_fail(c, t, ERROR_RESET);
             return;
         }
-        t->held += (size_t)n;
+        t->have += (size_t)n;
         t->readable = n == 0 || t->hangup; /* answers are short: what follows makes a new edge */
-        switch (handshake_read(&c->handshake, t->asked, t->answer, t->held, &c->code)) {
+        switch (handshake_read(&c->handshake, t->asked, t->answer, t->have, &c->code)) {
         case HANDSHAKE_ASK:
             t->asked = 1;
             say(c, t, c->handshake.request, c->handshake.request_length);
             break;
         case HANDSHAKE_OPEN:
-            t->held = 0;
+            t->have = 0;
             tunnel_open(c, t);
             break;
         case HANDSHAKE_REFUSED:
             tunnel_fail(c, t, ERROR_REFUSED);
             break;
         case HANDSHAKE_MORE:
-            if (n == 0 || t->held == ANSWER_MOST)
+            if (n == 0 || t->have == ANSWER_MOST)
                 tunnel_fail(c, t, n == 0 ? ERROR_END : ERROR_PROTOCOL);
             break;
         default:
@@ -124,14 +129,14 @@ static void shake_hands(struct client *c, struct tunnel *t)
     }
 }
 
-static void begin(struct client *c, struct tunnel *t)
+static void begin(struct client *c, struct tunnel *t, uint64_t due)
 {
     const struct client_options *o = c->options;
     const struct sockaddr_storage *peer = o->via == DIRECT ? &o->origin : &o->proxy;
     socklen_t length = o->via == DIRECT ? o->origin_length : o->proxy_length;
     const int on = 1;
 
-    *t = (struct tunnel){.state = CONNECTING, .opening = 1, .seed = c->seed, .started = now_ns()};
+    *t = (struct tunnel){.state = CONNECTING, .opening = 1, .seed = c->seed, .started = due ? due : now_ns()};
     c->seed += 7919; /* so that neighbours never lie at the same place of the pattern */
     c->began++;
     c->active++;
@@ -195,9 +200,12 @@ static void open_more(struct client *c)
     size_t most = c->options->mode == OPEN_CLOSE ? c->slots : OPENING_MOST;
 
     while (c->spare && c->began < c->options->count && c->opening < most) {
+        uint64_t due = pace_begin_due(c);
         struct tunnel *t = c->spare;
+        if (due > now_ns())
+            break;
         c->spare = t->next;
-        begin(c, t);
+        begin(c, t, due);
     }
 }
 
@@ -209,7 +217,7 @@ static void start_all(struct client *c)
     c->measured_to = c->measured_from + (uint64_t)(c->options->seconds * (double)SECOND);
     if (c->options->bytes && (c->options->mode == BULK_DOWN || c->options->mode == BULK_UP))
         c->measured_to = c->deadline;
-    for (size_t i = 0; i < c->slots && c->options->mode != IDLE; i++)
+    for (size_t i = 0; i < c->slots && c->options->mode != IDLE && c->options->rate <= 0; i++)
         if (c->tunnels[i].state == READY) {
             tunnel_start(c, &c->tunnels[i]);
             if (c->tunnels[i].state != FREE && !c->tunnels[i].queued)
@@ -249,6 +257,17 @@ static int steer(struct client *c)
     return c->ready || next <= now ? 0 : (int)((next - now + 999999) / 1000000);
 }
 
+/* Wakes the loop when the next thing is due by the clock: a wait in milliseconds would be too coarse. */
+static void set_alarm(const struct client *c)
+{
+    uint64_t next = pace_next(c);
+    struct itimerspec alarm = {0};
+
+    if (next != UINT64_MAX)
+        alarm.it_value = (struct timespec){.tv_sec = (time_t)(next / SECOND), .tv_nsec = (long)(next % SECOND)};
+    timerfd_settime(c->alarm, TFD_TIMER_ABSTIME, &alarm, NULL);
+}
+
 static void loop(struct client *c)
 {
     struct epoll_event events[BATCH];
@@ -258,10 +277,13 @@ static void loop(struct client *c)
         int wait = steer(c);
         if (over(c))
             break;
+        set_alarm(c);
         int count = epoll_wait(c->epoll, events, BATCH, wait);
         for (int i = 0; i < count; i++)
-            handle(c, events[i].data.ptr, events[i].events);
+            if (events[i].data.ptr)
+                handle(c, events[i].data.ptr, events[i].events);
         run_ready(c);
+        pace_turn(c);
     }
     if (c->phase == MEASURE)
         c->measured_to = now_ns();
@@ -283,7 +305,7 @@ static void report(struct client *c, const char *mode, const char *via, uint64_t
            (unsigned long long)c->down);
     for (unsigned i = 0; i < ERROR_COUNT; i++)
         printf("%s\"%s\": %llu", i ? ", " : "", texts[i], (unsigned long long)c->errors[i]);
-    printf("}, \"refusal\": %d, \"open_us\": ", c->code);
+    printf("}, \"refusal\": %d, \"missed\": %llu, \"open_us\": ", c->code, (unsigned long long)c->missed);
     histogram_print(&c->open_times);
     printf(", \"round_trip_us\": ");
     histogram_print(&c->trips);
@@ -303,13 +325,15 @@ int run_client(const struct client_options *options, const char *mode, const cha
     c->slots = options->at_once < options->count ? options->at_once : options->count;
     c->tunnels = calloc(c->slots, sizeof *c->tunnels);
     c->epoll = epoll_create1(EPOLL_CLOEXEC);
+    c->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    c->from = from;
     c->deadline = from + (uint64_t)(options->timeout * (double)SECOND);
     c->phase = options->mode == OPEN_CLOSE ? MEASURE : RAMP;
     for (size_t i = c->slots; c->tunnels && i-- > 0;) {
         c->tunnels[i].next = c->spare;
         c->spare = &c->tunnels[i];
     }
-    if (!c->tunnels || c->epoll < 0 ||
+    if (!c->tunnels || c->epoll < 0 || c->alarm < 0 || !watch(c->epoll, c->alarm, NULL) ||
         !handshake_prepare(&c->handshake, options->via, &options->origin, options->ask)) {
         fprintf(stderr, "load: no memory or descriptors, or a name too long\n");
         failed = 1;

@@ -15,6 +15,7 @@ enum phase { RAMP, MEASURE, WIND_DOWN };
 
 #define ERRORS(X) \
     X(CONNECT, "connect")   /* the connection to the proxy (or origin) failed */  \
+    X(OPENING, "opening")   /* it ended, or was reset, before the tunnel was open */ \
     X(REFUSED, "refused")   /* the proxy refused the tunnel */                    \
     X(PROTOCOL, "protocol") /* an answer that is none */                          \
     X(RESET, "reset")       /* a reset, or a failed read or write */              \
@@ -33,12 +34,15 @@ struct tunnel {
     uint8_t readable; /* not known to be dry */
     uint8_t hangup;   /* an end or an error was reported: read on until it shows */
     uint8_t asked;    /* the proxy was asked for the origin */
+    uint8_t held;     /* was held open as long as was asked for */
     uint8_t header[SOURCE_HEADER]; /* what it says to the origin first */
     size_t header_length, header_sent;
     uint32_t seed;
     uint64_t sent, target, got; /* payload: written, to be written, read and checked */
-    uint64_t started, sent_at;  /* nanoseconds */
-    size_t held;                /* bytes of the proxy's answers, or of the sink's report */
+    uint64_t started, sent_at;  /* nanoseconds; by the clock where the load goes by it */
+    size_t have;                /* bytes of the proxy's answers, or of the sink's report */
+    uint64_t held_until;        /* in the queue of those that are held open; 0 = not there */
+    struct tunnel *held_before, *held_after;
     uint8_t *answer;            /* the proxy's answers, while the handshake lasts */
     uint8_t report[REPORT];
     struct tunnel *next;        /* in the ready list or the free list */
@@ -46,7 +50,7 @@ struct tunnel {
 
 struct client {
     const struct client_options *options;
-    int epoll;
+    int epoll, alarm;                   /* alarm: a timerfd, for what goes by the clock */
     enum phase phase;
     struct handshake handshake;
     struct tunnel *tunnels, *spare, *ready, **ready_end;
@@ -56,7 +60,9 @@ struct client {
     uint64_t errors[ERROR_COUNT];
     int code;                           /* of the last refusal */
     uint32_t seed;                      /* of the next tunnel */
-    uint64_t deadline, measured_from, measured_to;
+    uint64_t from, deadline, measured_from, measured_to;
+    uint64_t paced, missed;             /* messages by the clock; those whose tunnel was still busy */
+    struct tunnel *held_first, *held_last;
     struct histogram open_times, trips;
     struct pattern pattern;
     uint8_t scratch[CHUNK];
@@ -64,6 +70,8 @@ struct client {
 
 /* An open tunnel begins what it is for; it is RUNNING after that, or ended. */
 void tunnel_start(struct client *c, struct tunnel *t);
+/* Sends the next message of an echo; its time is counted from `from`. */
+void tunnel_message(struct client *c, struct tunnel *t, uint64_t from);
 /* The time is up for a READY or RUNNING tunnel: what has no end of its own ends now, an idle one echoes once more. */
 void tunnel_stop(struct client *c, struct tunnel *t);
 /* Carries what can be carried. Returns 1 when the tunnel wants another turn. */
@@ -74,5 +82,16 @@ void tunnel_fail(struct client *c, struct tunnel *t, enum error error);
 void tunnel_complete(struct client *c, struct tunnel *t, int reset);
 /* The tunnel no longer counts as being opened. */
 void tunnel_settled(struct client *c, struct tunnel *t);
+
+/* ---- by the clock: load_pace.c ---- */
+
+/* When the next tunnel is due to begin; 0 = at any time. */
+uint64_t pace_begin_due(const struct client *c);
+/* Keeps an open tunnel quiet for as long as was asked for, and forgets one that is being released. */
+void pace_hold(struct client *c, struct tunnel *t);
+void pace_release(struct client *c, struct tunnel *t);
+/* Everything that is due now; when the next thing is. */
+void pace_turn(struct client *c);
+uint64_t pace_next(const struct client *c);
 
 #endif

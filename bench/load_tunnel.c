@@ -61,10 +61,14 @@ static void end_echo(struct client *c, struct tunnel *t)
         tunnel_complete(c, t, c->options->ending == END_RESET);
 }
 
-static void next_message(struct client *c, struct tunnel *t)
+void tunnel_message(struct client *c, struct tunnel *t, uint64_t from)
 {
     t->state = RUNNING;
-    t->sent_at = now_ns();
+    t->sent_at = from;
+    if (t->header_length == 0) {
+        t->header[0] = 'e';
+        t->header_length = 1;
+    }
     t->target += c->options->size;
     put_out(c, t);
 }
@@ -74,8 +78,11 @@ static void round_trip(struct client *c, struct tunnel *t)
 {
     histogram_add(&c->trips, now_ns() - t->sent_at);
     c->round_trips += c->phase == MEASURE;
-    if (c->options->mode == PING_PONG && c->phase == MEASURE)
-        next_message(c, t);
+    if (c->options->mode == PING_PONG && c->phase == MEASURE) {
+        if (c->options->rate <= 0)
+            tunnel_message(c, t, now_ns());
+    } else if (c->options->mode == OPEN_CLOSE && c->options->hold > 0 && !t->held)
+        pace_hold(c, t);
     else if (c->options->mode == IDLE && c->phase == RAMP) {
         t->state = READY;
         tunnel_settled(c, t);
@@ -95,23 +102,23 @@ void tunnel_start(struct client *c, struct tunnel *t)
     if (o->mode == BULK_UP)
         t->target = o->bytes ? o->bytes : UINT64_MAX;
     if (is_echo(c))
-        next_message(c, t);
+        tunnel_message(c, t, now_ns());
 }
 
 /* The sink has all we sent: its report must say so. */
 static void read_report(struct client *c, struct tunnel *t)
 {
-    ssize_t n = recv(t->fd, t->report + t->held, sizeof t->report - t->held, 0);
+    ssize_t n = recv(t->fd, t->report + t->have, sizeof t->report - t->have, 0);
 
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
             tunnel_fail(c, t, ERROR_RESET);
         return;
     }
-    t->held += (size_t)n;
+    t->have += (size_t)n;
     if (n == 0)
         tunnel_fail(c, t, ERROR_END);
-    else if (t->held == sizeof t->report) {
+    else if (t->have == sizeof t->report) {
         if (t->report[0] == 'k' && read_number(t->report + 1, 8) == t->sent)
             tunnel_complete(c, t, 0);
         else
@@ -202,8 +209,10 @@ void tunnel_stop(struct client *c, struct tunnel *t)
 {
     const struct client_options *o = c->options;
 
-    if (o->mode == IDLE && t->state == READY)
-        next_message(c, t);
+    if (o->mode == PING_PONG && o->rate > 0 && t->got == t->target)
+        end_echo(c, t);
+    else if (o->mode == IDLE && t->state == READY)
+        tunnel_message(c, t, now_ns());
     else if (o->mode == BULK_DOWN && o->bytes == 0)
         tunnel_complete(c, t, 1);
     else if (o->mode == BULK_UP && o->bytes == 0) {

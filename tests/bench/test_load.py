@@ -60,7 +60,12 @@ MODES: Final[dict[str, list[str]]] = {
     "open-close": ["open-close", "--count", "300", "--at-once", "20"],
     "open-close, half-closed": ["open-close", "--count", "50", "--at-once", "7", "--end", "half", "--size", "300000"],
     "open-close, reset": ["open-close", "--count", "50", "--at-once", "50", "--end", "reset"],
+    "open-close, by the clock": ["open-close", "--count", "50", "--rate", "200"],
+    "open-close, held": ["open-close", "--count", "50", "--hold", "0.1", "--at-once", "50", "--end", "half"],
+    "open-close, by the clock and held": ["open-close", "--count", "50", "--rate", "500", "--hold", "0.05"],
     "pingpong": ["pingpong", "--count", "5", "--seconds", "0.3"],
+    "pingpong, by the clock": ["pingpong", "--count", "20", "--seconds", "0.3", "--rate", "20"],
+    "pingpong, too seldom for one": ["pingpong", "--count", "20", "--seconds", "0.1", "--rate", "1"],
     "pingpong of large messages": ["pingpong", "--count", "3", "--seconds", "0.3", "--size", "1048576"],
     "bulk-down": ["bulk-down", "--count", "3", "--seconds", "0.3"],
     "bulk-down, a given size": ["bulk-down", "--count", "3", "--bytes", "3000001"],
@@ -81,10 +86,14 @@ def test_every_mode_ends_well(load: str, origin: int, mode: str) -> None:
     name = MODES[mode][0]
     if name == "open-close":
         size = int(MODES[mode][MODES[mode].index("--size") + 1]) if "--size" in MODES[mode] else 64
-        assert result["round_trips"] == count
-        assert result["bytes_up"] == result["bytes_down"] == count * size
+        echoes = 2 if "--hold" in MODES[mode] else 1
+        assert result["round_trips"] == count * echoes
+        assert result["bytes_up"] == result["bytes_down"] == count * echoes * size
     elif name == "pingpong":
         assert 0 < result["round_trips"] <= result["round_trip_us"]["count"]
+        if "--rate" in MODES[mode]:
+            due = count * float(MODES[mode][4]) * float(MODES[mode][6])
+            assert result["round_trip_us"]["count"] + result["missed"] <= due + 1
     elif name == "idle":
         assert result["round_trip_us"]["count"] == 2 * count
     elif "--bytes" in MODES[mode]:
@@ -93,6 +102,8 @@ def test_every_mode_ends_well(load: str, origin: int, mode: str) -> None:
         assert result["bytes_down" if name == "bulk-down" else "bytes_up"] > 0
 
 
+RESET: Final = b"RST"  # in place of an answer
+HALF: Final = b"HTTP/1.1 2"
 Spoil = Callable[[bytes, int], bytes | None]
 
 
@@ -132,9 +143,14 @@ def serve(client: socket.socket, answer: bytes, down: Spoil, up: Spoil) -> None:
         while b"\r\n\r\n" not in head:
             head += client.recv(4096)
         host, _, port = head.split()[1].decode().partition(":")
+        if answer == RESET:
+            reset(client)
+            return
         if answer:
             client.sendall(answer)
         if b" 200 " not in answer:
+            if answer == HALF:
+                client.shutdown(socket.SHUT_WR)
             client.recv(1)
             return
         with socket.create_connection((host, int(port))) as origin:
@@ -200,6 +216,8 @@ LIES: Final[dict[str, tuple[list[str], dict[str, Any], str]]] = {
     "a refusal": (ECHO, {"answer": b"HTTP/1.1 403 Forbidden\r\n\r\n"}, "refused"),
     "an answer that is none": (ECHO, {"answer": b"220 ready\r\n\r\n"}, "protocol"),
     "bytes behind the answer": (ECHO, {"answer": b"HTTP/1.1 200 OK\r\n\r\nx"}, "protocol"),
+    "a reset before the answer": (ECHO, {"answer": RESET}, "opening"),
+    "an end before the answer": (ECHO, {"answer": HALF}, "opening"),
     "no answer": ([*ECHO, "--timeout", "0.5"], {"answer": b""}, "timeout"),
 }
 
@@ -263,6 +281,9 @@ GOOD: Final = ["--origin", "127.0.0.1:9"]
         ["client", "pingpong", *GOOD, "--size", "-1"],
         ["client", "pingpong", *GOOD, "--end", "never"],
         ["client", "pingpong", *GOOD, "more"],
+        ["client", "pingpong", *GOOD, "--hold", "1"],
+        ["client", "idle", *GOOD, "--rate", "1"],
+        ["client", "open-close", *GOOD, "--rate", "-1"],
         ["client", "juggle", *GOOD],
         ["origin", "--listen", "0.0.0.0:0"],
         ["origin", "--seconds", "0"],
