@@ -36,13 +36,13 @@ class Bus:
         self._dispatch = dispatch
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.ROUTING_ID, f"worker-{slot}-{pid}".encode())
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
-        self._socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+        self._socket.set(zmq.ROUTING_ID, f"worker-{slot}-{pid}".encode())
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.set(zmq.SNDHWM, HIGH_WATER)
+        self._socket.set(zmq.RCVHWM, HIGH_WATER)
+        self._socket.set(zmq.MAXMSGSIZE, MAX_MESSAGE)
         self._socket.connect(endpoint)
-        self._watch = Watch(loop, self._socket.getsockopt(zmq.FD), self._receive)
+        self._watch = Watch(loop, self._socket.get(zmq.FD), self._receive)
         self._flush_clock = Clock(loop, self.flush)
         self._lines: dict[str, list[bytes]] = {level: [] for level in LOG_LEVELS}
         self._bytes = 0
@@ -95,7 +95,7 @@ class Bus:
 
     def _receive(self) -> None:
         for _ in range(RECEIVE_BUDGET):
-            if not self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            if not int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
                 return
             try:
                 message = msgpack.unpackb(self._socket.recv(zmq.NOBLOCK))
