@@ -13,8 +13,8 @@ from itertools import islice
 
 from gateway.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
 from gateway.csrc cimport (
-    SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_DNS_QUERIES, SL_COUNTER_LONGEST_TURN, SL_COUNTER_TURNS,
-    SL_COUNTER_UNRAISABLE, SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES,
+    SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_DNS_CACHE_HITS, SL_COUNTER_DNS_QUERIES, SL_COUNTER_LONGEST_TURN,
+    SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES,
     sl_image_record, sl_image_string, sl_rule, sl_segment_open,
 )
 
@@ -125,7 +125,8 @@ cdef class Context:
         resolver = None
         if dns != self.dns:
             resolver = Resolver(self.loop, dns)
-            resolver.tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_QUERIES]
+            resolver.query_tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_QUERIES]
+            resolver.hit_tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_CACHE_HITS]
         self.tunnel_limit = max(1, -(-limits["tunnels"] // workers))
         self.request_timeout = milliseconds(limits["request_timeout"])
         self.dial_timeout = milliseconds(limits["dial_timeout"])

@@ -29,7 +29,9 @@ cdef class Resolver(Handler):
     cdef readonly uint64_t joined       # look-ups that joined a query under way
     cdef readonly uint64_t failures     # queries that gave no address
     cdef readonly uint64_t overflows    # look-ups refused because too many wait
-    cdef uint64_t *tally       # counts queries too, for whoever set it; may be NULL
+    # Count queries and hits too, for whoever set them; may be NULL.
+    cdef uint64_t *query_tally
+    cdef uint64_t *hit_tally
 
     cdef void lookup(self, const char *name, size_t length, Waiter waiter) noexcept
     cdef void wait(self, bytes name, Waiter waiter) noexcept

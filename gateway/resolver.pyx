@@ -116,8 +116,8 @@ cdef class Query(Asker):
         resolver.loop.arm(self, resolver.timeout)
         resolver.flying += 1
         resolver.queries += 1
-        if resolver.tally is not NULL:
-            resolver.tally[0] += 1
+        if resolver.query_tally is not NULL:
+            resolver.query_tally[0] += 1
         self.ask(LEG_IPV6)
         self.ask(LEG_IPV4)
 
@@ -281,6 +281,8 @@ cdef class Resolver(Handler):
                 self.wait(text, waiter)
             else:
                 self.hits += 1
+                if self.hit_tally is not NULL:
+                    self.hit_tally[0] += 1
                 give(answer, waiter)
 
     def ask(self, bytes name, callback):
