@@ -5,6 +5,7 @@ again. The record is as little to be trusted as its writer: every length, number
 """
 
 import ipaddress
+import re
 import struct
 from collections import Counter
 from typing import Final, NamedTuple
@@ -21,6 +22,7 @@ WOULD_DENY: Final = 4
 
 _RECORD: Final = struct.Struct("=QQQQQQIHHHHHBBBBBBBB17s17s32s120s")
 assert _RECORD.size == RECORD
+_ID: Final = re.compile(r"([0-9]{1,5})-([0-9a-f]{1,16})-([0-9]{1,20})")
 _STATE_AT: Final = 62
 _PROTOCOL_AT: Final = 64
 
@@ -140,15 +142,11 @@ def parse(record: bytes) -> LiveTunnel | None:
 
 def parse_id(text: str) -> TunnelId | None:
     """The parts of a tunnel id; None = it is none."""
-    slot, _, rest = text.partition("-")
-    start, _, number = rest.partition("-")
-    if not (text.isascii() and slot.isdigit() and number.isdigit() and start.isalnum()) or len(text) > 64:
+    found = _ID.fullmatch(text)
+    if not found:
         return None
-    try:
-        found = TunnelId(int(slot), int(start, 16), int(number))
-    except ValueError:
-        return None
-    return found if str(found) == text else None
+    wanted = TunnelId(int(found[1]), int(found[2], 16), int(found[3]))
+    return wanted if str(wanted) == text else None
 
 
 def _address(packed: bytes) -> str | None:
