@@ -40,7 +40,7 @@ SCALARS: Final[Mapping[str, tuple[str, str]]] = {
     "dns_cache_hits": ("dns_cache_hits_total", "Names answered from the cache"),
     "dials": ("dials_total", "Connection attempts to the outside"),
     "internal_errors": ("internal_errors_total", "Errors of our own; each closed the connection being served"),
-    "turns": ("worker_turns_total", "Turns of the workers' event loops"),
+    "turns": ("worker_turns_total", "Turns of the event loop"),
 }
 HISTOGRAM_HELP: Final[Mapping[str, str]] = {
     "dial_seconds": "Time from the first connection attempt of a request to its connected socket",
