@@ -1,7 +1,8 @@
-"""Names on their way to a connection: what is dialed is an address that was checked, whatever DNS says before and after.
+"""Names on their way to a connection: what is dialed was checked, whatever DNS says before and after.
 
-The gateway asks Debian's dnsmasq, which knows some names itself and passes the others on to a server of ours. Only 127.0.0.2
-to .7 and ::1 are opened by addresses.allow: they stand for the public Internet, 127.0.0.1 for what the guard refuses.
+The gateway asks Debian's dnsmasq, which knows some names itself and passes the others on to a server of ours. Only
+127.0.0.2 to .7 and ::1 are opened by addresses.allow: they stand for the public Internet, 127.0.0.1 for what the guard
+refuses.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ import pytest
 from tests.e2e import wire
 from tests.e2e.gateway import Gateway, Mapping, eventually, policy
 from tests.e2e.origins import Origin, echo
-from tests.gateway.dns_server import NXDOMAIN, SERVFAIL, A, Dnsmasq, Query, Scripted, addresses, reply
+from tests.gateway.dns_server import NXDOMAIN, SERVFAIL, Dnsmasq, Query, Scripted, addresses, reply
 
 GOOD: Final = "127.0.0.2"
 TRAPPED: Final = "127.0.0.1"

@@ -180,13 +180,15 @@ class Dnsmasq:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
+        # What the sanitizers preload is meant for Python alone.
+        variables = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
         self.process = subprocess.Popen(
             [
                 self.command, "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--no-resolv",
                 "--no-hosts", "--bind-interfaces", "--listen-address=127.0.0.1", f"--port={self.port}",
                 "--cache-size=0", f"--addn-hosts={self.hosts}", "--log-facility=-", *self.options,
             ],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=variables,
         )  # fmt: skip
         deadline = time.monotonic() + 30
         while not self._answers():
