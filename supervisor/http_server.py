@@ -53,8 +53,7 @@ class HttpServer:
         self._resume: asyncio.TimerHandle | None = None
         self.ended_early = 0  # connections that were cut: too slow, or too many
         quiet = logging.getLogger("supervisor.http_server")
-        quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False
+        quiet.disabled = True  # a malformed request is the client's affair, and not worth a traceback
         self._server = web.Server(
             self._handle,
             loop=loop,
