@@ -371,6 +371,12 @@ def test_servers_that_are_none(servers: list[str]) -> None:
         Bench(*servers)
 
 
+@pytest.mark.parametrize("server", ["127.0.0.1", "127.0.0.1:5353", "::1", "[::1]:5353"])
+def test_servers_in_every_form(server: str) -> None:
+    with Bench(server, "127.0.0.2:53") as bench:
+        assert bench.resolve("single") == (FAILED, [])
+
+
 def test_no_servers_are_the_systems() -> None:
     with Bench() as bench:
         assert bench.resolve("single") == (FAILED, [])
