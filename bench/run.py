@@ -20,6 +20,8 @@ from typing import Any, Final, NamedTuple
 
 from tests.e2e.gateway import ROOT, Gateway, policy
 
+__all__ = ["LOAD", "RESULTS", "ROOT", "versions"]
+
 LOAD: Final = ROOT / "build/bench/load"
 RESULTS: Final = ROOT / "bench/results"
 WAYS: Final = ("direct", "socks5", "connect")
