@@ -16,6 +16,7 @@ TEST_PACKAGES := curl dnsmasq-base netcat-openbsd nodejs procps
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 COMPILED := setup.py $(wildcard csrc/*.[ch] gateway/*.pyx gateway/*.pxd supervisor/policy/*.pyx supervisor/policy/*.pxd)
+PROMETHEUS := build/prometheus
 ASAN := build/asan
 # One Python process holds many instrumented modules: the sanitizer's runtime has to be there first. Python's own arenas
 # stay in use at exit, so leaks are the business of the C unit tests.
@@ -38,7 +39,7 @@ test: build packages-test ## every test but the long ones: C units under sanitiz
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q -m "not full" $(PYTEST)
 
-test-full: build packages-test ## every test
+test-full: build packages-test $(PROMETHEUS) ## every test
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q $(PYTEST)
 
@@ -91,6 +92,10 @@ packages-test:
 
 packages-fuzz:
 	@deploy/packages.sh $(FUZZ_PACKAGES)
+
+# Debian's package, unpacked and not installed: it would start a service.
+$(PROMETHEUS):
+	deploy/prometheus.sh $@
 
 # Packages come first, but being phony they must not make what follows look out of date.
 $(PYTHON): | packages-build
