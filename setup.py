@@ -80,6 +80,7 @@ EXTENSIONS = [
     extension("gateway.tunnel", "relay", *SEGMENT),
     extension("gateway.inner", "relay", "inner", "hello", *SEGMENT, *POLICY),
     extension("gateway.sweep"),
+    extension("gateway.load"),
     extension("gateway.rejudge", *SEGMENT, *POLICY),
     extension("gateway.connection", "relay", *SEGMENT, *POLICY),
     extension("gateway.listener", "addr", *SEGMENT),

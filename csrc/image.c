@@ -76,14 +76,19 @@ uint32_t sl_hash_text(const char *text)
 }
 
 /* Four lanes, so that the multiplications of neighbouring words overlap: 50 MB take about 5 ms. */
-uint64_t sl_image_checksum(const uint8_t *base, size_t size)
+static void sum_begin(uint64_t lanes[4], const uint8_t *base, size_t size)
 {
     struct sl_image_header header;
     memcpy(&header, base, sizeof header);
     header.checksum = 0;
-    uint64_t lanes[4] = {1, 2, 3, hash_bytes(size, (const uint8_t *)&header, sizeof header)};
-    size_t at = sizeof header;
-    for (; at + 32 <= size; at += 32) {
+    for (unsigned i = 0; i < 3; i++) lanes[i] = i + 1;
+    lanes[3] = hash_bytes(size, (const uint8_t *)&header, sizeof header);
+}
+
+/* Takes in whole steps of 32 bytes from `at` up to `end`. Returns where it stopped. */
+static size_t sum_take(uint64_t lanes[4], const uint8_t *base, size_t at, size_t end)
+{
+    for (; at + 32 <= end; at += 32) {
         uint64_t words[4];
         memcpy(words, base + at, 32);
         for (int i = 0; i < 4; i++) {
@@ -91,14 +96,25 @@ uint64_t sl_image_checksum(const uint8_t *base, size_t size)
             lanes[i] ^= lanes[i] >> 29;
         }
     }
+    return at;
+}
+
+static uint64_t sum_end(const uint64_t lanes[4], const uint8_t *base, size_t at, size_t size)
+{
     uint64_t sum = hash_bytes(0, base + at, size - at);
     for (int i = 0; i < 4; i++) sum = mix(sum ^ lanes[i]);
     return sum;
 }
 
-enum sl_image_status sl_image_open(const void *base, size_t size, struct sl_image *image)
+uint64_t sl_image_checksum(const uint8_t *base, size_t size)
 {
-    memset(image, 0, sizeof *image);
+    uint64_t lanes[4];
+    sum_begin(lanes, base, size);
+    return sum_end(lanes, base, sum_take(lanes, base, sizeof(struct sl_image_header), size), size);
+}
+
+static enum sl_image_status check_header(const void *base, size_t size)
+{
     if (!base || (uintptr_t)base % 8) return SL_IMAGE_INTERNAL;
     const struct sl_image_header *header = base;
     if (size < sizeof *header) return SL_IMAGE_SHORT;
@@ -121,9 +137,51 @@ enum sl_image_status sl_image_open(const void *base, size_t size, struct sl_imag
     const struct sl_section_ref *strings = &header->sections[SL_SEC_STRINGS];
     const uint8_t *texts = (const uint8_t *)base + strings->offset;
     if (strings->count == 0 || texts[0] != 0 || texts[strings->count - 1] != 0) return SL_IMAGE_BOUNDS;
-    if (sl_image_checksum(base, (size_t)header->size) != header->checksum) return SL_IMAGE_CHECKSUM_BAD;
-    *image = (struct sl_image){.base = base, .header = header, .size = (size_t)header->size};
     return SL_IMAGE_OK;
+}
+
+enum sl_image_status sl_image_open_begin(const void *base, size_t size, struct sl_image_opening *opening)
+{
+    enum sl_image_status status = check_header(base, size);
+
+    memset(opening, 0, sizeof *opening);
+    if (status != SL_IMAGE_OK) return status;
+    opening->base = base;
+    opening->size = (size_t)((const struct sl_image_header *)base)->size;
+    opening->at = sizeof(struct sl_image_header);
+    sum_begin(opening->lanes, base, opening->size);
+    return SL_IMAGE_OK;
+}
+
+int sl_image_open_step(struct sl_image_opening *opening, size_t most)
+{
+    size_t left = opening->size - opening->at, end = opening->at + (most < left ? most : left);
+
+    if (most < 32) end = opening->at + (left < 32 ? left : 32); /* whole steps, and always one */
+    opening->at = sum_take(opening->lanes, opening->base, opening->at, end);
+    return opening->size - opening->at < 32;
+}
+
+enum sl_image_status sl_image_open_end(const struct sl_image_opening *opening, struct sl_image *image)
+{
+    memset(image, 0, sizeof *image);
+    if (!opening->base || opening->size - opening->at >= 32) return SL_IMAGE_INTERNAL; /* not all was taken in */
+    const struct sl_image_header *header = (const void *)opening->base;
+    if (sum_end(opening->lanes, opening->base, opening->at, opening->size) != header->checksum)
+        return SL_IMAGE_CHECKSUM_BAD;
+    *image = (struct sl_image){.base = opening->base, .header = header, .size = opening->size};
+    return SL_IMAGE_OK;
+}
+
+enum sl_image_status sl_image_open(const void *base, size_t size, struct sl_image *image)
+{
+    struct sl_image_opening opening;
+    enum sl_image_status status = sl_image_open_begin(base, size, &opening);
+
+    memset(image, 0, sizeof *image);
+    if (status != SL_IMAGE_OK) return status;
+    sl_image_open_step(&opening, opening.size);
+    return sl_image_open_end(&opening, image);
 }
 
 const char *sl_image_status_text(enum sl_image_status status)

@@ -192,6 +192,20 @@ uint64_t sl_image_checksum(const uint8_t *base, size_t size);
 /* What a worker does: header, size, section bounds, checksum. Fills *image on SL_IMAGE_OK. Every look-up stays
  * bounds-checked after that; a bad index can make a wrong answer (DENY), never a bad read. */
 enum sl_image_status sl_image_open(const void *base, size_t size, struct sl_image *image);
+
+/* The same in pieces, for whoever has no time to look away: begin, step until it says 1, end. */
+struct sl_image_opening {
+    const uint8_t *base;
+    size_t size;        /* as the header says */
+    size_t at;          /* bytes taken into the checksum */
+    uint64_t lanes[4];
+};
+/* Everything but the checksum. */
+enum sl_image_status sl_image_open_begin(const void *base, size_t size, struct sl_image_opening *opening);
+/* Takes about `most` further bytes into the checksum, 32 at least. Returns 1 once it has all, 0 before. */
+int sl_image_open_step(struct sl_image_opening *opening, size_t most);
+/* Fills *image on SL_IMAGE_OK. */
+enum sl_image_status sl_image_open_end(const struct sl_image_opening *opening, struct sl_image *image);
 /* What the supervisor does before it publishes: everything open() does, and every record. `where` (may be NULL)
  * receives a short text naming the first bad section and index. */
 enum sl_image_status sl_image_validate(const void *base, size_t size, struct sl_image *image, char where[64]);

@@ -265,6 +265,12 @@ cdef extern from "image.h" nogil:
 
     uint64_t sl_image_checksum(const uint8_t *base, size_t size)
     sl_image_status sl_image_open(const void *base, size_t size, sl_image *image)
+    struct sl_image_opening:
+        size_t size
+        size_t at
+    sl_image_status sl_image_open_begin(const void *base, size_t size, sl_image_opening *opening)
+    int sl_image_open_step(sl_image_opening *opening, size_t most)
+    sl_image_status sl_image_open_end(const sl_image_opening *opening, sl_image *image)
     sl_image_status sl_image_validate(const void *base, size_t size, sl_image *image, char *where)
     const char *sl_image_status_text(sl_image_status status)
     const void *sl_image_record(const sl_image *image, sl_section section, uint64_t index)

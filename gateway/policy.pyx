@@ -21,7 +21,8 @@ from gateway.csrc cimport (
     SL_REVOKE_KILL, SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES, SL_SEC_LISTS, SL_SEC_NETWORKS, SL_SEC_NODES,
     SL_SEC_PREFIXES, SL_SEC_PRINCIPALS, SL_SEC_RULES, SL_SEC_SELECTORS, SL_SEC_USERS, SL_TIER_NONE, sl_addr,
     sl_addr_embedded, sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_name, sl_decision,
-    sl_image_open, sl_image_record, sl_image_status, sl_image_status_text, sl_image_string, sl_image_validate,
+    sl_image_open, sl_image_open_begin, sl_image_open_end, sl_image_open_step, sl_image_record, sl_image_status,
+    sl_image_status_text, sl_image_string, sl_image_validate,
     sl_name_canonical, sl_name_status, sl_name_status_text, sl_outcome_text, sl_phase_text, sl_principal,
     sl_reason_text, sl_rule, sl_selector, sl_source, sl_source_key, sl_source_network, sl_source_resolve,
     sl_source_user, sl_tier_text, sl_trail, sl_trail_step, sl_verdict_text,
@@ -123,6 +124,39 @@ cdef class PolicyImage:
         cdef PolicyImage self = PolicyImage.__new__(PolicyImage)
         cdef sl_image_status status = SL_IMAGE_INTERNAL
         cdef char where[64]
+        self.map(fd, sealed)
+        where[0] = 0
+        with nogil:
+            if validate:
+                status = sl_image_validate(self.mapping, self.mapped, &self.image, where)
+            else:
+                status = sl_image_open(self.mapping, self.mapped, &self.image)
+        if status != SL_IMAGE_OK:
+            self.refuse(status, where.decode("ascii"))
+        return self
+
+    @staticmethod
+    def begin(int fd):
+        """As from_fd, but what takes time is left to open_step: nothing can be asked before it says that it is done."""
+        cdef PolicyImage self = PolicyImage.__new__(PolicyImage)
+        cdef sl_image_status status
+        self.map(fd, True)
+        status = sl_image_open_begin(self.mapping, self.mapped, &self.opening)
+        if status != SL_IMAGE_OK:
+            self.refuse(status, "")
+        return self
+
+    cdef bint open_step(self, size_t most) except -1:
+        """Checks about `most` bytes more; True once the image can be asked. Raises PolicyImageError."""
+        cdef sl_image_status status
+        if not sl_image_open_step(&self.opening, most):
+            return False
+        status = sl_image_open_end(&self.opening, &self.image)
+        if status != SL_IMAGE_OK:
+            self.refuse(status, "")
+        return True
+
+    cdef int map(self, int fd, bint sealed) except -1:
         cdef int seals
         cdef int wanted = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
         if sealed:
@@ -140,18 +174,13 @@ cdef class PolicyImage:
         if self.mapping == MAP_FAILED:
             self.mapping = NULL
             raise OSError("the policy image cannot be mapped")
-        where[0] = 0
-        with nogil:
-            if validate:
-                status = sl_image_validate(self.mapping, self.mapped, &self.image, where)
-            else:
-                status = sl_image_open(self.mapping, self.mapped, &self.image)
-        if status != SL_IMAGE_OK:
-            self.unmap()
-            text = sl_image_status_text(status).decode("ascii")
-            place = where.decode("ascii")
-            raise PolicyImageError(f"the policy image is not usable: {text}{f' ({place})' if place else ''}")
-        return self
+        return 0
+
+    cdef int refuse(self, sl_image_status status, str place) except -1:
+        """Unmaps, and raises what `status` means."""
+        self.unmap()
+        text = sl_image_status_text(status).decode("ascii")
+        raise PolicyImageError(f"the policy image is not usable: {text}{f' ({place})' if place else ''}")
 
     def close(self):
         """Unmaps the image; nothing can be asked afterwards."""

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from typing import Any
 
 import msgpack
@@ -22,6 +23,7 @@ from gateway import contract
 from gateway.bus import Bus
 from gateway.context import Context
 from gateway.listener import Listener
+from gateway.load import ImageLoad
 from gateway.loop import Loop
 from gateway.policy import PolicyImage
 from gateway.rejudge import Rejudge
@@ -54,6 +56,7 @@ class Worker:
         self._channel = socket.socket(fileno=contract.FD_CHANNEL)
         self._channel.setblocking(False)
         self._images: dict[int, int] = {}
+        self._loads: deque[dict[str, Any]] = deque()  # LOADs; the first one's image is being opened
         self._channel_watch = Watch(self._loop, self._channel.fileno(), self._on_channel)
         self._bus = Bus(self._loop, endpoint, slot, os.getpid(), self._on_message)
         self._context.attach(self._bus, self._finish)
@@ -110,35 +113,54 @@ class Worker:
             handler(message)
 
     def _on_load(self, message: dict[str, Any]) -> None:
-        """A generation is announced; its image came by the channel. One that cannot be loaded changes nothing."""
-        generation = message["generation"]
+        """A generation is announced; its image came by the channel. Each is opened in slices, one after the other."""
+        self._loads.append(message)
+        if len(self._loads) == 1:
+            self._open_image()
+
+    def _open_image(self) -> None:
+        generation = self._loads[0]["generation"]
         self._on_channel()
-        error = None
         try:
             descriptor = self._images.pop(generation)
             try:
-                image = PolicyImage.from_fd(descriptor)
+                ImageLoad(self._loop, descriptor, self._on_image).begin()
             finally:
                 os.close(descriptor)
-            self._context.load(generation, image, message["settings"], self._slots)
         except KeyError:
-            error = "the policy image did not arrive on the channel"
+            self._on_image(None, "the policy image did not arrive on the channel")
+        except (OSError, ValueError) as problem:
+            self._on_image(None, str(problem))
+
+    def _on_image(self, image: PolicyImage | None, error: str | None) -> None:
+        """The image is open, or cannot be: one that cannot be loaded changes nothing."""
+        message = self._loads.popleft()
+        generation = message["generation"]
+        try:
+            if image is not None:
+                self._context.load(generation, image, message["settings"], self._slots)
         except (OSError, ValueError, RuntimeError) as problem:
             error = str(problem)
         for stale in [number for number in self._images if number < generation]:
             self._forget(self._images.pop(stale))
-        if error is None and not self._serving and not self._context.is_draining:
+        if error is None:
+            self._loaded(generation)
+        else:
+            self._acknowledge(generation, error)
+        if self._loads:
+            self._open_image()
+
+    def _loaded(self, generation: int) -> None:
+        """A generation is in force: serve by it, and judge again what lives."""
+        if not self._serving and not self._context.is_draining:
             self._serving = True
             for listener in self._sockets[self._slot]:
                 listener.open()
         self._interval.stop()
         if self._context.log_interval:
             self._interval.start(self._context.log_interval / 1000)
-        if error is None:
-            # Acknowledged when every live tunnel has been judged under it: then nothing holds the generation before.
-            Rejudge(self._context, lambda: self._acknowledge(generation, None)).begin()
-        else:
-            self._acknowledge(generation, error)
+        # Acknowledged when every live tunnel has been judged under it: then nothing holds the generation before.
+        Rejudge(self._context, lambda: self._acknowledge(generation, None)).begin()
 
     def _acknowledge(self, generation: int, error: str | None) -> None:
         self._bus.send(contract.LOADED, generation=generation, ok=error is None, error=error)

@@ -19,7 +19,10 @@ LAYERS: Final = {
     "shared": ["__init__", "csrc", "contract"],
     "codecs": ["codec", "socks", "http1", "sniff", "answers"],
     "machinery": ["loop", "sockets", "watch", "policy", "hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver"],
-    "connections": ["context", "record", "opening", "tunnel", "inner", "connection", "listener", "rejudge", "sweep"],
+    "connections": [
+        *("context", "record", "opening", "tunnel", "inner", "connection", "listener"),
+        *("sweep", "load", "rejudge"),
+    ],
     "worker": ["bus", "worker"],
 }
 # What codecs may not know of: descriptors, the clock, the system.

@@ -112,6 +112,34 @@ TEST(every_cut_image_is_refused)
     fixture_free(&f);
 }
 
+TEST(opening_in_pieces_is_opening)
+{
+    struct fixture f = full_policy();
+    struct sl_image_opening opening;
+    struct sl_image whole, image;
+    static const size_t pieces[] = {0, 1, 31, 32, 33, 64, 1000, 1 << 20, SIZE_MAX};
+    CHECK_EQ(sl_image_open(f.data, f.size, &whole), SL_IMAGE_OK);
+    for (unsigned i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        CHECK_EQ(sl_image_open_begin(f.data, f.size, &opening), SL_IMAGE_OK);
+        if (pieces[i] < 1000) CHECK_EQ(sl_image_open_end(&opening, &image), SL_IMAGE_INTERNAL);
+        while (!sl_image_open_step(&opening, pieces[i])) {
+        }
+        CHECK_EQ(sl_image_open_end(&opening, &image), SL_IMAGE_OK);
+        CHECK(memcmp(&image, &whole, sizeof image) == 0);
+        CHECK_EQ(sl_image_open_step(&opening, pieces[i]), 1); /* once more changes nothing */
+        CHECK_EQ(sl_image_open_end(&opening, &image), SL_IMAGE_OK);
+    }
+    f.data[f.size - 1] ^= 1;
+    CHECK_EQ(sl_image_open_begin(f.data, f.size, &opening), SL_IMAGE_OK);
+    while (!sl_image_open_step(&opening, 64)) {
+    }
+    CHECK_EQ(sl_image_open_end(&opening, &image), SL_IMAGE_CHECKSUM_BAD);
+    CHECK(image.base == NULL);
+    CHECK_EQ(sl_image_open_begin(f.data, 3, &opening), SL_IMAGE_SHORT);
+    CHECK_EQ(sl_image_open_end(&opening, &image), SL_IMAGE_INTERNAL);
+    fixture_free(&f);
+}
+
 TEST(the_checksum_finds_every_changed_byte)
 {
     struct fixture f = full_policy();
@@ -278,6 +306,7 @@ int main(void)
     RUN(an_honest_image_opens);
     RUN(a_longer_mapping_is_fine);
     RUN(every_cut_image_is_refused);
+    RUN(opening_in_pieces_is_opening);
     RUN(the_checksum_finds_every_changed_byte);
     RUN(no_forged_byte_makes_a_bad_read);
     RUN(no_forged_word_makes_a_bad_read);
