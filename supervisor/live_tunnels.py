@@ -8,6 +8,7 @@ import ipaddress
 import re
 import struct
 from collections import Counter
+from itertools import compress
 from typing import Final, NamedTuple
 
 from supervisor.labels import STATES, word
@@ -93,18 +94,13 @@ def read(segment: Segment, index: int) -> LiveTunnel | None:
 def left_over(segment: Segment) -> bytes:
     """The table as a dead worker left it, up to the last record in use; parse() takes each RECORD of it. Nobody writes
     any more: locks do not count, and a tunnel that was being closed counts as open."""
-    used = segment.in_use()
-    return segment.records[: (used[-1] + 1) * RECORD].tobytes() if used else b""
+    used = len(segment.states().rstrip(b"\0"))
+    return segment.records[: used * RECORD].tobytes()
 
 
 def protocols(table: bytes) -> Counter[int]:
     """How many live tunnels of each protocol number a table holds."""
-    found = Counter(zip(table[_STATE_AT::RECORD], table[_PROTOCOL_AT::RECORD], strict=True))
-    total: Counter[int] = Counter()
-    for (state, protocol), count in found.items():
-        if state:
-            total[protocol] += count
-    return total
+    return Counter(compress(table[_PROTOCOL_AT::RECORD], table[_STATE_AT::RECORD]))
 
 
 def parse(record: bytes) -> LiveTunnel | None:

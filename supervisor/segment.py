@@ -208,9 +208,12 @@ class Segment:
 
     def in_use(self, first: int = 0, count: int = TUNNELS_MAX) -> list[int]:
         """Which of `count` records from `first` on hold live tunnels, as they stand."""
+        return [first + index for index, state in enumerate(self.states(first, count)) if state]
+
+    def states(self, first: int = 0, count: int = TUNNELS_MAX) -> bytes:
+        """The states of `count` records from `first` on, a byte each; zero is free."""
         last = min(first + count, self.tunnels_high())
-        states = self.records[first * RECORD + _STATE_AT : last * RECORD : RECORD].tobytes()
-        return [first + index for index, state in enumerate(states) if state]
+        return self.records[first * RECORD + _STATE_AT : last * RECORD : RECORD].tobytes()
 
     def find(self, number: int) -> int | None:
         """The record that holds the live tunnel of that number."""
