@@ -68,7 +68,8 @@ def tunnels(
     if as_json:
         print_json(answer)
         return
-    for line in _table([HEAD, *map(_row, answer["items"])]):
+    now = datetime.datetime.now(datetime.UTC)
+    for line in _table([HEAD, *(_row(item, now) for item in answer["items"])]):
         click.echo(line)
     if answer["next"]:
         click.echo(f"there are more: add --after {escape(str(answer['next']))}", err=True)
@@ -87,7 +88,7 @@ def _kill(target: Target, wanted: str, as_json: bool) -> None:
         sys.exit(PROBLEM)
 
 
-def _row(item: dict[str, Any]) -> tuple[str, ...]:
+def _row(item: dict[str, Any], now: datetime.datetime) -> tuple[str, ...]:
     source, destination = item["source"], item["destination"]
     who = source["user"] or source["identity"]
     address = _join(source["ip"], source["port"])
@@ -96,7 +97,7 @@ def _row(item: dict[str, Any]) -> tuple[str, ...]:
     audit = " (audit)" if item["would_deny"] else ""
     cells = (
         item["id"],
-        _age(item["opened"]),
+        _age(item["opened"], now),
         item["protocol"],
         f"{who} {address}" if who else address,
         where,
@@ -112,11 +113,11 @@ def _join(host: str | None, port: int) -> str:
     return f"[{host}]:{port}" if host and ":" in host else f"{host or '-'}:{port}"
 
 
-def _age(opened: str) -> str:
+def _age(opened: str, now: datetime.datetime) -> str:
     """`17s`, `5m03s`, `2h05m`, `3d07h`."""
     try:
-        seconds = (datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(opened)).total_seconds()
-    except ValueError:
+        seconds = (now - datetime.datetime.fromisoformat(opened)).total_seconds()
+    except (ValueError, TypeError):
         return "-"
     minutes, second = divmod(max(0, int(seconds)), 60)
     hours, minute = divmod(minutes, 60)

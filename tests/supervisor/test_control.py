@@ -104,6 +104,19 @@ HOSTILE = {
     "explain with an unknown key": msgspec.msgpack.encode({"op": "explain", "to": "a:1", "x": 1}),
     "explain with no port": msgspec.msgpack.encode({"op": "explain", "to": "a"}),
     "explain with a NUL": msgspec.msgpack.encode({"op": "explain", "to": "a\0b:1"}),
+    "tunnels with an unknown key": msgspec.msgpack.encode({"op": "tunnels", "x": 1}),
+    "tunnels with wrong types": msgspec.msgpack.encode({"op": "tunnels", "to": 5}),
+    "too many tunnels": msgspec.msgpack.encode({"op": "tunnels", "limit": 1001}),
+    "a number of tunnels that is true": msgspec.msgpack.encode({"op": "tunnels", "limit": True}),
+    "no tunnels": msgspec.msgpack.encode({"op": "tunnels", "limit": 0}),
+    "a page that is a number": msgspec.msgpack.encode({"op": "tunnels", "after": 7}),
+    "a page that is not one": msgspec.msgpack.encode({"op": "tunnels", "after": "\x1b[31m"}),
+    "a filter that is not one": msgspec.msgpack.encode({"op": "tunnels", "to": "\x1b[31m:0"}),
+    "kill nothing": msgspec.msgpack.encode({"op": "kill"}),
+    "kill a number": msgspec.msgpack.encode({"op": "kill", "id": 5}),
+    "kill everything": msgspec.msgpack.encode({"op": "kill", "id": "*"}),
+    "kill with more": msgspec.msgpack.encode({"op": "kill", "id": "0-1-1", "force": True}),
+    "kill with escapes": msgspec.msgpack.encode({"op": "kill", "id": "\x1b[31m" * 1000}),
 }
 
 
