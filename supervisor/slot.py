@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,7 +19,9 @@ class Timing:
     load: float = 10.0  # from LOAD to LOADED
     backoff_first: float = 0.1
     backoff_most: float = 10.0
+    settled: float = 0.5  # of service, after which a death is restarted at once: it was no failure to start
     healthy: float = 10.0  # of service, after which earlier deaths are forgotten
+    loop: float = 60.0  # in which so many deaths are a crash loop, however long each has served
     stop: float = 2.0  # from STOP to SIGKILL
     settle: float = 0.2  # from the last SYN to DRAIN: handshakes that are under way end meanwhile
     drain_grace: float = 5.0  # past the drain time, before SIGKILL
@@ -28,7 +31,7 @@ class Timing:
 
 @dataclass(slots=True)
 class Slot:
-    """One slot. `pid` is None while it has no process; `failures` are deaths in a row."""
+    """One slot. `pid` is None while it has no process; `failures` are deaths in a row that had hardly served."""
 
     number: int
     segment: Segment
@@ -40,7 +43,9 @@ class Slot:
     generation: int = 0
     restarts: int = 0
     failures: int = 0
-    ready_since: float = 0.0
+    ready_since: float = 0.0  # of the last worker that served; 0 = none has
+    deaths: deque[float] = field(default_factory=deque)  # of late
+    crashing: bool = False  # a crash loop, reported
     adopted: bool = False
     turns: int = 0  # of the worker's loop, when they were last looked at
     still: int = 0  # looks in a row that found no new turn

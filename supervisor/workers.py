@@ -28,7 +28,7 @@ from supervisor.sockets import ListenerSockets
 __all__ = ["CRASH_LOOP", "WORKER_COMMAND", "Pool"]
 
 WORKER_COMMAND = tuple(python_command("gateway.worker"))
-CRASH_LOOP = 5  # deaths in a row, none of them after `healthy` seconds of service
+CRASH_LOOP = 5  # deaths in a row, or within Timing.loop
 
 
 class Pool:
@@ -99,7 +99,7 @@ class Pool:
                 "state": slot.state,
                 "generation": slot.generation,
                 "restarts": slot.restarts,
-                "crash_loop": slot.failures >= CRASH_LOOP,
+                "crash_loop": slot.crashing,
                 "last_exit": slot.last_exit or None,
                 "last_error": slot.last_error or None,
             }
@@ -347,9 +347,10 @@ class Pool:
 
     def _became_healthy(self, slot: Slot) -> None:
         slot.timer = None
-        if slot.failures >= CRASH_LOOP:
+        if slot.crashing:
             self._log.info("crash_loop_over", "a worker serves again", slot=slot.number)
-        slot.failures = 0
+        slot.crashing, slot.failures = False, 0
+        slot.deaths.clear()
 
     def _on_exit(self, slot: Slot, ended: Exit) -> None:
         slot.cancel_timer()
@@ -368,6 +369,8 @@ class Pool:
     def _lost(self, slot: Slot, why: str, clean: bool = False) -> None:
         """The slot has no process (any more): replace it, unless all are ending."""
         slot.last_exit = why
+        if slot.state in ("ready", "draining") and self._loop.time() - slot.ready_since >= self.timing.settled:
+            slot.failures = 0
         slot.state = "backoff"
         if not slot.adopted:
             slot.adopted = True
@@ -383,14 +386,21 @@ class Pool:
             delay = min(self.timing.backoff_most, self.timing.backoff_first * 2 ** min(slot.failures - 1, 20))
         slot.failures += 1
         slot.restarts += 1
-        if slot.failures == CRASH_LOOP:
-            self._log.error(
-                "crash_loop", f"{CRASH_LOOP} workers in a row died soon after their start", slot=slot.number, how=why
-            )
+        self._note_death(slot, why)
         self._log.warning("worker_lost", "a worker ended and is replaced", slot=slot.number, how=why, restart_in=delay)
         # Never from here at once: a spawn that fails would come back to this line.
         slot.timer = self._loop.call_later(delay, self._start, slot)
         self._changed.set()
+
+    def _note_death(self, slot: Slot, why: str) -> None:
+        now = self._loop.time()
+        slot.deaths.append(now)
+        while slot.deaths[0] < now - self.timing.loop:
+            slot.deaths.popleft()
+        if not slot.crashing and (slot.failures >= CRASH_LOOP or len(slot.deaths) >= CRASH_LOOP):
+            slot.crashing = True
+            words = f"{len(slot.deaths)} workers of one slot died within {self.timing.loop:g} s"
+            self._log.error("crash_loop", words, slot=slot.number, how=why)
 
     def _look(self) -> None:
         """Whether every loop that serves has turned since the last look. Looks are counted, not seconds: a machine that

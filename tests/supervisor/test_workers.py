@@ -167,6 +167,21 @@ def test_restarts_back_off_and_a_crash_loop_is_reported() -> None:
         assert gateway.all_ready()[1]["state"] == "ready"
 
 
+def test_a_worker_that_dies_again_and_again_after_some_service_is_restarted_at_once_and_reported() -> None:
+    """As by requests that kill it: waiting would help nobody, keeping silent neither."""
+    with Running(config={"workers": 1}) as gateway:
+        for number in range(1, 6):
+            gateway.all_ready()
+            time.sleep(0.6)
+            with Greeted(gateway.port) as client:
+                os.kill(client.pid, signal.SIGKILL)
+            eventually(lambda number=number: gateway.workers()[0]["restarts"] == number, "it is replaced")  # type: ignore[misc]
+        assert [event["restart_in"] for event in gateway.events("worker_lost")] == [0.0] * 5
+        (event,) = gateway.events("crash_loop")
+        assert "5 workers of one slot died within 60 s" in event["message"]
+        assert gateway.all_ready()[0]["crash_loop"] is True
+
+
 def test_a_gateway_whose_workers_cannot_start_says_so_and_ends() -> None:
     gateway = Running("--quick", "--fault", "exit").launch()
     try:
