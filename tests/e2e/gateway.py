@@ -159,7 +159,7 @@ class Gateway:
         self.launch()
         try:
             eventually(self.serves, "the gateway is ready")
-            eventually(lambda: len(self.workers()) == self.config["workers"], "all workers are up")
+            eventually(self.complete, "all workers serve")
         except BaseException:
             self.__exit__()
             raise
@@ -191,6 +191,11 @@ class Gateway:
                 return wire.exactly(connection, 2)[:1] == b"\x05"
         except OSError:
             return False
+
+    def complete(self) -> bool:
+        """Whether every worker serves: one that is still starting opens files."""
+        done = self.sluice("stats", "--json")
+        return done.returncode == 0 and all(worker["state"] == "ready" for worker in json.loads(done.stdout)["workers"])
 
     def process_signal(self, number: int) -> None:
         """Sends a signal to the supervisor."""

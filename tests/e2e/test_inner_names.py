@@ -173,7 +173,7 @@ def test_an_address_is_let_in_by_the_name_shown_and_both_ways_are_held_until_the
         client.settimeout(30)
         client.sendall(client_hello("open.test"))
         assert wire.exactly(client, 5) == b"hello"
-    assert origin.seen
+        origin.wait()
     line = gateway.event(event="close", phase="inner", verdict="allow")
     assert (line["phase"], line["rule"], line["destination"]["host"]) == ("inner", "open", "127.0.0.1")
 
