@@ -74,6 +74,7 @@ EXTENSIONS = [
     extension("gateway.dns_channel", "dns_answer", libraries=("libcares",)),
     extension("gateway.dns_waiter", "addr"),
     extension("gateway.resolver", "addr"),
+    extension("gateway.limits", "limit_table"),
     extension("gateway.context", *SEGMENT, *POLICY),
     extension("gateway.record", *SEGMENT, *POLICY),
     extension("gateway.opening", *SEGMENT, *POLICY),

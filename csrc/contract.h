@@ -88,7 +88,7 @@ enum sl_inner_mode { SL_INNER_UNSET = 0, SL_INNER_ENFORCE = 1, SL_INNER_AUDIT = 
 
 /* Descriptors a worker inherits, in this order. Listener sockets follow: for slot s of S and listener l of L, the
  * descriptor is SL_FD_LISTENERS + s * L + l. */
-enum sl_fd { SL_FD_CHANNEL = 3, SL_FD_SEGMENT = 4, SL_FD_LISTENERS = 5 };
+enum sl_fd { SL_FD_CHANNEL = 3, SL_FD_SEGMENT = 4, SL_FD_LIMITS = 5, SL_FD_LISTENERS = 6 };
 
 /* The texts above: never NULL; a number out of range reads as 0 does. */
 const char *sl_verdict_text(unsigned verdict);

@@ -133,7 +133,7 @@ static int is_idle(const struct sl_limits *t, uint32_t row)
     return 1;
 }
 
-/* The own cell plus one; 0 when it can count no further. This worker is its only writer: no read-modify-write needed. */
+/* The own cell plus one; 0 when it can count no further. This worker is its only writer: no read-modify-write. */
 static int add(const struct sl_limits *t, uint32_t row, unsigned kind)
 {
     _Atomic uint32_t *cell = cell_of(t, t->own, row, kind);

@@ -88,7 +88,7 @@ uint32_t sl_limits_enter(const struct sl_limits *limits, uint64_t source, unsign
 uint32_t sl_limits_enter_gateway(const struct sl_limits *limits, unsigned kind, uint32_t max);
 /* Undoes one enter of this worker. Returns 1, or 0 when this worker holds nothing there, and nothing is changed. */
 int sl_limits_leave(const struct sl_limits *limits, uint32_t handle, unsigned kind);
-/* What a source holds over all workers, what all hold together, and what this worker holds in all rows of its column. */
+/* What a source holds over all workers, what all hold together, and what this worker holds in all its rows. */
 uint64_t sl_limits_held(const struct sl_limits *limits, uint64_t source, unsigned kind);
 uint64_t sl_limits_held_by_gateway(const struct sl_limits *limits, unsigned kind);
 uint64_t sl_limits_held_by_worker(const struct sl_limits *limits, unsigned kind);

@@ -1,5 +1,5 @@
 # One client connection of a byte-stream protocol (SOCKS, HTTP/1), from its first byte until it is a tunnel or refused.
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.codec cimport Codec
 from gateway.context cimport Context, ListenerSpec
@@ -18,6 +18,9 @@ cdef class Connection(InspectedTunnel):
     cdef uint8_t state
     cdef uint8_t listener      # index into context.listeners
     cdef uint16_t peer_port
+    cdef uint64_t source       # the peer, as limits know it
+    cdef uint32_t place        # among the source's connections that are no tunnels; given by the listener
+    cdef uint32_t asking       # among its requests that were not answered; 0: answered, or one too many
     cdef sl_addr peer
     cdef Codec codec           # None before the protocol is known and after it has ended
     cdef Opening opening
@@ -32,6 +35,7 @@ cdef class Connection(InspectedTunnel):
     cdef void advance(self, int status, const uint8_t *rest, size_t length) noexcept
     cdef void ask_verifier(self) noexcept
     cdef void open(self) noexcept
+    cdef int limit(self) noexcept
     cdef bint flush(self) noexcept
     cdef bint say(self, bytes text) noexcept
     cdef void answer(self, int outcome) noexcept

@@ -16,11 +16,11 @@ from posix cimport unistd
 from gateway.codec cimport CODEC_CREDENTIALS, CODEC_MORE, CODEC_REQUEST
 from gateway.context cimport PROTOCOL_HTTP, PROTOCOL_SOCKS5
 from gateway.csrc cimport (
-    SL_COUNTER_AUTH_FAILED, SL_COUNTER_LIMITED, SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS,
-    SL_FAMILY_PROTOCOL_ERRORS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED,
+    SL_COUNTER_AUTH_FAILED, SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS,
+    SL_LIMIT_CONNECTIONS, SL_LIMIT_REQUESTS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED,
     SL_OUTCOME_DRAINED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED, SL_OUTCOME_NOT_BUILT,
-    SL_OUTCOME_REQUEST_TIMEOUT, SL_PROTOCOL_HTTP, SL_PROTOCOL_SOCKS4, SL_PROTOCOL_SOCKS5, SL_PROTOCOL_UNKNOWN,
-    sl_direction_preload,
+    SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_SOURCE_LIMIT, SL_PROTOCOL_HTTP, SL_PROTOCOL_SOCKS4, SL_PROTOCOL_SOCKS5,
+    SL_PROTOCOL_UNKNOWN, SL_SCOPE_CREDENTIALS, SL_SCOPE_DRAINING, SL_SCOPE_SOURCE_REQUESTS, sl_direction_preload,
 )
 from gateway.http1 cimport Http1Codec
 from gateway.loop cimport SCRATCH_SIZE
@@ -66,6 +66,8 @@ cdef class Connection(InspectedTunnel):
         if not self.context.loop.watch(self.client, self, CLIENT, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET):
             self.drop()
             return
+        # One too many is told so when its request is complete: until then another one may have been answered.
+        self.context.limits.enter(self.source, SL_LIMIT_REQUESTS, &self.asking)
         self.context.loop.arm(self, self.context.request_timeout)
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
@@ -172,7 +174,7 @@ cdef class Connection(InspectedTunnel):
         cdef size_t used = 0
         self.state = READING
         if busy:
-            self.context.count(SL_COUNTER_LIMITED)
+            self.context.limited(SL_SCOPE_CREDENTIALS)
             self.answer(SL_OUTCOME_GATEWAY_LIMIT)
             return
         if ok:
@@ -193,6 +195,7 @@ cdef class Connection(InspectedTunnel):
         cdef Codec codec = self.codec
         cdef ListenerSpec spec = context.listeners[self.listener]
         cdef Record record = Record(context)
+        cdef int outcome
         record.listener = self.listener
         record.protocol = codec.protocol
         record.kind = kind_of(codec)
@@ -207,12 +210,28 @@ cdef class Connection(InspectedTunnel):
         self.record = record
         self.state = OPENING
         context.loop.disarm(self)
-        if context.tunnels >= context.tunnel_limit or context.draining:
-            context.count(SL_COUNTER_LIMITED)
-            self.on_refused(SL_OUTCOME_GATEWAY_LIMIT)
+        outcome = self.limit()
+        if outcome != SL_OUTCOME_CONNECTED:
+            self.on_refused(outcome)
             return
         self.opening = Opening(context, self, record, spec.audit)
         self.opening.start()
+
+    cdef int limit(self) noexcept:
+        """SL_OUTCOME_CONNECTED when the request may go on, as one of its source's unanswered ones; else its refusal."""
+        cdef Context context = self.context
+        cdef Record record = self.record
+        if context.draining:
+            context.limited(SL_SCOPE_DRAINING)
+            return SL_OUTCOME_GATEWAY_LIMIT
+        record.source = self.source
+        if record.user is not None:
+            record.source = context.limits.of_user(record.user)
+            context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
+        if not context.limits.enter(record.source, SL_LIMIT_REQUESTS, &self.asking):
+            context.limited(SL_SCOPE_SOURCE_REQUESTS)
+            return SL_OUTCOME_SOURCE_LIMIT
+        return SL_OUTCOME_CONNECTED
 
     cdef void on_opened(self, int fd) noexcept:
         """Connected: answer, then relay; early payload goes first."""
@@ -223,6 +242,8 @@ cdef class Connection(InspectedTunnel):
         cdef ssize_t sent
         self.opening = None
         self.upstream = fd
+        self.context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
+        self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
         local_address(fd, &bound, &bound_port)
         answer = self.codec.answer(SL_OUTCOME_CONNECTED, &bound, bound_port, None, None)
         self.codec = None
@@ -257,7 +278,7 @@ cdef class Connection(InspectedTunnel):
         cdef str rule = None
         cdef str reason = None
         memset(&nowhere, 0, sizeof(nowhere))
-        if self.record is not None:
+        if self.record is not None and outcome != SL_OUTCOME_SOURCE_LIMIT and outcome != SL_OUTCOME_GATEWAY_LIMIT:
             rule, reason = self.record.rule, self.record.reason()
         if self.codec is not None:
             self.say(self.codec.answer(outcome, &nowhere, 0, rule, reason))
@@ -281,6 +302,7 @@ cdef class Connection(InspectedTunnel):
         if self.closed:
             return
         self.state = LINGERING
+        self.context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
         self.codec = None
         self.held = None
         shutdown(self.client, SHUT_WR)
@@ -329,6 +351,11 @@ cdef class Connection(InspectedTunnel):
         self.held = None
         unistd.close(self.client)
         self.closed_sockets()
+
+    cdef void closed_sockets(self) noexcept:
+        self.context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
+        self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
+        InspectedTunnel.closed_sockets(self)
 
     cdef void close(self) noexcept:
         """Ends at once, whatever the state: an error of ours, or the end of the worker."""

@@ -2,6 +2,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.csrc cimport sl_counter, sl_family, sl_label_key, sl_segment, sl_segment_labelled, sl_source
+from gateway.limits cimport Limits
 from gateway.loop cimport Handler, Loop
 from gateway.policy cimport PolicyImage
 from gateway.resolver cimport Resolver
@@ -45,7 +46,11 @@ cdef class Context:
     cdef sl_source source            # scratch: the source being judged, valid within one call
     cdef set connections             # every client connection; its size is the gauge
     cdef uint64_t tunnels            # open ones
-    cdef uint64_t tunnel_limit       # of this worker
+    cdef readonly Limits limits
+    cdef uint64_t file_limit         # descriptors that this process may have
+    cdef uint64_t files_apart        # those that are no client's and no upstream's
+    cdef uint64_t extra_dials        # attempts under way beside the first one of their request
+    cdef bint full                   # too few descriptors are left: nobody is accepted
     cdef uint64_t request_timeout    # milliseconds, as the rest
     cdef uint64_t dial_timeout
     cdef uint64_t idle_timeout
@@ -58,7 +63,7 @@ cdef class Context:
     cdef uint64_t published_failures
     cdef object bus                  # .verify(id, user, password), .log(line)
     cdef object on_empty             # called when a drain has no connection left
-    cdef dict provisional            # source key -> tunnels held until their inner name is judged
+    cdef object on_full              # called with True when nobody is accepted any more, with False when it goes on
     cdef dict verifying              # id -> Credentials
     cdef uint64_t verify_id
     cdef uint64_t started_unix       # milliseconds; what loop times are reckoned from
@@ -78,8 +83,9 @@ cdef class Context:
     cdef inline void add(self, sl_counter counter, uint64_t amount) noexcept:
         self.segment.counters[<unsigned> counter] += amount
 
-    cdef bint enter_provisional(self, bytes source)
-    cdef void leave_provisional(self, bytes source)
+    cdef void limited(self, int scope) noexcept
+    cdef bint has_files(self, uint64_t clients, uint64_t dials, uint64_t rest) noexcept
+    cdef void set_full(self, bint full) noexcept
     cdef int verify(self, bytes user, bytes password, Credentials waiter)
     cdef uint64_t unix_ms(self) noexcept
     cdef bint listener_audits(self, int listener) noexcept

@@ -8,21 +8,23 @@ memory.
 import hashlib
 import hmac
 import os
+import resource
 import time
 from itertools import islice
 
 from gateway.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
 from gateway.csrc cimport (
-    SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_DNS_CACHE_HITS, SL_COUNTER_DNS_QUERIES, SL_COUNTER_LONGEST_TURN,
-    SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES,
-    sl_image_record, sl_image_string, sl_rule, sl_segment_open,
+    SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_DNS_CACHE_HITS, SL_COUNTER_DNS_QUERIES, SL_COUNTER_LIMITED,
+    SL_COUNTER_LONGEST_TURN, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_FAMILY_LIMITED, SL_INNER_AUDIT,
+    SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES, sl_image_record, sl_image_string, sl_rule,
+    sl_segment_open,
 )
 
 cdef enum:
     CACHE_ENTRIES = 10000
     VERIFYING_MAX = 1000       # questions under way from one worker
     MAX_PASSWORD = 1024
-    PROVISIONAL_MAX = 100      # of one source
+    FILES_MOST = 1 << 30       # what no limit of open files means
 
 cdef dict PROTOCOLS = {"auto": PROTOCOL_AUTO, "socks5": PROTOCOL_SOCKS5, "http": PROTOCOL_HTTP}
 cdef dict AUTH_MODES = {"off": AUTH_OFF, "optional": AUTH_OPTIONAL, "required": AUTH_REQUIRED}
@@ -82,15 +84,16 @@ cdef class Credentials(Handler):
 cdef class Context:
     """The state of one worker.
 
-    `segment`: a writable memoryview of the slot's segment. `workers`: how many share limits.tunnels.
+    `segment`: a writable memoryview of the slot's segment.
     """
 
-    def __init__(self, Loop loop, int slot, segment):
+    def __init__(self, Loop loop, int slot, segment, Limits limits):
         cdef unsigned char[::1] view = segment
         cdef uint64_t now = <uint64_t> (time.time() * 1000)
         self.loop = loop
         self.slot = slot
         self.mapping = segment
+        self.limits = limits
         self.segment = sl_segment_open(&view[0], view.shape[0], os.getpid(), now)
         if self.segment is NULL:
             raise ValueError("the shared segment belongs to another version")
@@ -99,7 +102,6 @@ cdef class Context:
         self.prefix = f"{slot}-{self.segment.start:x}-"
         self.listeners = []
         self.connections = set()
-        self.provisional = {}
         self.verifying = {}
         self.cache = {}
         self.cache_key = os.urandom(32)
@@ -112,12 +114,14 @@ cdef class Context:
     def is_draining(self):
         return self.draining
 
-    def attach(self, bus, on_empty):
-        """`bus` sends what the supervisor must know; `on_empty()` is called when a drain has no connection left."""
+    def attach(self, bus, on_empty, on_full):
+        """`bus` sends what the supervisor must know; `on_empty()` is called when a drain has no connection left,
+        `on_full(full)` when descriptors run out and nobody is accepted, and when that is over."""
         self.bus = bus
         self.on_empty = on_empty
+        self.on_full = on_full
 
-    def load(self, uint64_t number, PolicyImage image, settings, int workers):
+    def load(self, uint64_t number, PolicyImage image, settings):
         """Puts a generation in force between two turns. Everything is made before anything is changed."""
         cdef Resolver resolver
         listeners = [ListenerSpec(entry) for entry in settings["listeners"]]
@@ -127,7 +131,7 @@ cdef class Context:
             resolver = Resolver(self.loop, dns)
             resolver.query_tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_QUERIES]
             resolver.hit_tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_CACHE_HITS]
-        self.tunnel_limit = max(1, -(-limits["tunnels"] // workers))
+        self.limits.load(limits["tunnels"], limits["tunnels_per_source"])
         self.request_timeout = milliseconds(limits["request_timeout"])
         self.dial_timeout = milliseconds(limits["dial_timeout"])
         self.idle_timeout = milliseconds(limits["idle_timeout"])
@@ -143,6 +147,12 @@ cdef class Context:
         self.cache, self.cache_key = {}, os.urandom(32)
         self.generation = Generation(number, image)
         self.segment.generation = number
+
+    def measure_files(self):
+        """Before the first client: how many descriptors there may be, and how many serve other ends than clients."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.file_limit = FILES_MOST if limit == resource.RLIM_INFINITY else limit
+        self.files_apart = len(os.listdir("/proc/self/fd"))
 
     def drain(self):
         """No new tunnel is opened from now on."""
@@ -187,18 +197,23 @@ cdef class Context:
         if self.draining and not self.connections:
             self.on_empty()
 
-    cdef bint enter_provisional(self, bytes source):
-        """False when the source holds as many provisional tunnels as it may."""
-        held = self.provisional.get(source, 0)
-        if held >= PROVISIONAL_MAX:
-            return False
-        self.provisional[source] = held + 1
-        return True
+    cdef void limited(self, int scope) noexcept:
+        """Somebody was refused for a limit; `scope` is a sl_scope."""
+        self.count(SL_COUNTER_LIMITED)
+        self.labelled(SL_FAMILY_LIMITED, scope, 0, 0, 0)[0] += 1
 
-    cdef void leave_provisional(self, bytes source):
-        held = self.provisional.pop(source, 0)
-        if held > 1:
-            self.provisional[source] = held - 1
+    cdef bint has_files(self, uint64_t clients, uint64_t dials, uint64_t rest) noexcept:
+        """Whether there are descriptors for so many more clients and extra dials, and `rest` left then.
+
+        Every client counts twice: the one that is accepted is promised the socket that is dialed for it.
+        """
+        clients += len(self.connections)
+        return self.files_apart + 2 * clients + self.extra_dials + dials + rest <= self.file_limit
+
+    cdef void set_full(self, bint full) noexcept:
+        if full != self.full:
+            self.full = full
+            self.on_full(full)
 
     cdef int verify(self, bytes user, bytes password, Credentials waiter):
         """1 or 0 when it is known, -1 when waiter.on_verified will say, -2 when too many questions are under way."""

@@ -20,7 +20,8 @@ VERSION: Final = 1
 
 FD_CHANNEL: Final = 3
 FD_SEGMENT: Final = 4
-FD_LISTENERS: Final = 5
+FD_LIMITS: Final = 5  # the table of csrc/limit_table.h, of all workers
+FD_LISTENERS: Final = 6
 
 
 def listener_fd(slot: int, listener: int, listeners: int) -> int:
@@ -33,14 +34,15 @@ HELLO: Final = "hello"  # {op, slot, pid}: sent once connected; the supervisor a
 LOADED: Final = "loaded"  # {op, slot, generation, ok, error: str|None}
 VERIFY: Final = "verify"  # {op, slot, id: int, user: bytes, password: bytes}
 LOG: Final = "log"  # {op, slot, level: tunnel|decision|interval, lines: [bytes]}: access log lines, without newlines
+FULL: Final = "full"  # {op, slot, full: bool}: descriptors run short and nobody is accepted, or that is over
 DRAINED: Final = "drained"  # {op, slot}: no tunnel is left, the worker exits with 0
 ANSWER: Final = "answer"  # {op, id, ...}: to a QUERY
 
 # Bus, supervisor to worker.
 LOAD: Final = "load"  # {op, generation, settings: Settings}: the image has been sent on the channel before
 VERIFIED: Final = "verified"  # {op, id, ok: bool, busy: bool}: busy = the verifier's queue was full
-ADOPT: Final = "adopt"  # {op, slot}: accept from that slot's sockets too, it has no worker
-RELEASE: Final = "release"  # {op, slot}: its worker is back
+ADOPT: Final = "adopt"  # {op, slot}: accept from that slot's sockets too, it has no worker, or a full one
+RELEASE: Final = "release"  # {op, slot}: its worker accepts again
 DRAIN: Final = "drain"  # {op, seconds: float}: stop accepting, end when the tunnels have, kill them after `seconds`
 STOP: Final = "stop"  # {op}: end now
 KILL: Final = "kill"  # {op, sequence}: reset that tunnel of this worker

@@ -92,6 +92,7 @@ cdef extern from "contract.h" nogil:
     enum sl_fd:
         SL_FD_CHANNEL
         SL_FD_SEGMENT
+        SL_FD_LIMITS
         SL_FD_LISTENERS
 
     const char *sl_verdict_text(unsigned verdict)
@@ -533,6 +534,26 @@ cdef extern from "segment.h" nogil:
     const char *sl_log_event_text(unsigned i)
     const char *sl_rejudged_text(unsigned i)
     const char *sl_tunnel_state_text(unsigned i)
+
+cdef extern from "limit_table.h" nogil:
+    enum sl_limit:
+        SL_LIMIT_TUNNELS
+        SL_LIMIT_REQUESTS
+        SL_LIMIT_LOOKUPS
+        SL_LIMIT_DIALS
+        SL_LIMIT_PROVISIONAL
+        SL_LIMIT_CONNECTIONS
+        SL_LIMIT_COUNT
+    struct sl_limits:
+        pass
+
+    int sl_limits_attach(sl_limits *limits, void *memory, size_t size, uint32_t own)
+    uint64_t sl_limits_source(const sl_limits *limits, const void *name, size_t length)
+    uint32_t sl_limits_enter(const sl_limits *limits, uint64_t source, unsigned kind, uint32_t most)
+    uint32_t sl_limits_enter_gateway(const sl_limits *limits, unsigned kind, uint32_t most)
+    int sl_limits_leave(const sl_limits *limits, uint32_t handle, unsigned kind)
+    uint64_t sl_limits_held(const sl_limits *limits, uint64_t source, unsigned kind)
+    uint64_t sl_limits_held_by_gateway(const sl_limits *limits, unsigned kind)
 
 cdef extern from "inner.h" nogil:
     enum:

@@ -243,10 +243,5 @@ cdef class InspectedTunnel(Tunnel):
             self.pump(UPSTREAM)
 
     cdef void leave_provisional(self) noexcept:
-        if self.provisional:
-            self.provisional = False
-            self.context.leave_provisional(self.record.source_key())
-
-    cdef void closed_sockets(self) noexcept:
-        self.leave_provisional()
-        Tunnel.closed_sockets(self)
+        self.provisional = False
+        self.record.leave_provisional()

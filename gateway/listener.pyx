@@ -1,4 +1,8 @@
-"""One inherited listening socket: accepts in bounded batches, and rests when descriptors run out.
+"""One inherited listening socket: accepts in bounded batches, and rests while descriptors run short.
+
+* A client is accepted only while there are descriptors for it and for what will be dialed for it, so whoever was
+  accepted can be served; the others wait in the queue, where a sibling finds them.
+* A source that holds too many connections which are no tunnels is not let in at all.
 
 Level-triggered on purpose: a batch that stopped at its bound is reported again in the next turn, and a sibling's
 socket that this worker watches for a while (ADOPT) needs no hand-over of state.
@@ -7,19 +11,23 @@ socket that this worker watches for a while (ADOPT) needs no hand-over of state.
 import os
 
 from libc.errno cimport ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove, memset
+from posix cimport unistd
 
 from gateway.connection cimport Connection
 from gateway.csrc cimport (
-    SL_COUNTER_ACCEPTED, SL_COUNTER_LIMITED, sl_addr, sl_addr_from_sockaddr, sockaddr, sockaddr_storage, socklen_t,
+    SL_COUNTER_ACCEPTED, SL_LIMIT_CONNECTIONS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_REQUESTS, sl_addr,
+    sl_addr_from_sockaddr, sockaddr, sockaddr_storage, socklen_t,
 )
 from gateway.sockets cimport EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4
 
 cdef enum:
     ACCEPT_BATCH = 64          # connections of one socket in one turn
     DRAIN_BATCHES = 80         # of one socket when the worker drains: more than the supervisor's backlog
-    REST = 50                  # milliseconds without accepting after the kernel had no descriptor or memory to give
+    REST = 50                  # milliseconds without accepting when there is no descriptor or memory left
+    FILES_KEPT = 64            # descriptors left to others: look-ups, further attempts of a race, files read and closed
+    RESUME = 16                # clients there must be room for before accepting goes on
 
 
 cdef void unmap(sl_addr *peer) noexcept:
@@ -71,33 +79,63 @@ cdef class Listener(Handler):
         """Whether more may wait: the batch was full."""
         cdef sockaddr_storage storage
         cdef socklen_t length
-        cdef Connection connection
+        cdef sl_addr peer
+        cdef uint16_t port
         cdef int fd, _next
+        if self.context.full and self.context.has_files(RESUME, 0, FILES_KEPT):
+            self.context.set_full(False)
         for _next in range(ACCEPT_BATCH):
+            if not self.context.has_files(1, 0, FILES_KEPT):
+                if not self.context.full:
+                    self.context.limited(SL_SCOPE_DESCRIPTORS)
+                    self.context.set_full(True)
+                self.rest()
+                return False
             length = sizeof(storage)
             fd = accept4(self.fd, <sockaddr *> &storage, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 if errno == EINTR or errno == ECONNABORTED:
                     continue
                 if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
-                    self.context.count(SL_COUNTER_LIMITED)
+                    self.context.limited(SL_SCOPE_DESCRIPTORS)
                     self.rest()
                 return False
             self.context.count(SL_COUNTER_ACCEPTED)
-            connection = Connection(self.context, fd, self.index)
-            sl_addr_from_sockaddr(<sockaddr *> &storage, &connection.peer, &connection.peer_port)
-            unmap(&connection.peer)
-            connection.enter()
+            memset(&peer, 0, sizeof(peer))
+            sl_addr_from_sockaddr(<sockaddr *> &storage, &peer, &port)
+            unmap(&peer)
+            self.take(fd, &peer, port)
         return True
 
+    cdef void take(self, int fd, const sl_addr *peer, uint16_t port) noexcept:
+        """A connection for `fd`, unless its source has too many that are not answered."""
+        cdef Context context = self.context
+        cdef uint64_t source = context.limits.of_peer(peer)
+        cdef uint32_t place = 0
+        cdef Connection connection
+        if not context.limits.enter(source, SL_LIMIT_CONNECTIONS, &place):
+            context.limited(SL_SCOPE_SOURCE_REQUESTS)
+            unistd.close(fd)
+            return
+        connection = Connection(context, fd, self.index)
+        connection.peer = peer[0]
+        connection.peer_port = port
+        connection.source = source
+        connection.place = place
+        connection.enter()
+
     cdef void rest(self) noexcept:
-        """Out of descriptors: leave the queue alone for a moment instead of spinning on it."""
-        self.resting = True
-        self.context.loop.rewatch(self.fd, self, 0, 0)
-        self.context.loop.arm(self, REST)
+        """Leaves the queue alone for a moment instead of spinning on it."""
+        if not self.closed:
+            self.context.loop.rewatch(self.fd, self, 0, 0)
+            self.context.loop.arm(self, REST)
 
     cdef void on_timer(self) noexcept:
-        self.resting = False
+        """Goes on, once there is room for more than one: it must not stop and go with every client that leaves."""
+        if self.context.full and not self.context.has_files(RESUME, 0, FILES_KEPT):
+            self.rest()
+            return
+        self.context.set_full(False)
         self.context.loop.rewatch(self.fd, self, 0, EPOLLIN)
 
     cdef void close(self) noexcept:

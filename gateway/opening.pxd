@@ -1,5 +1,5 @@
 # The way from a complete request to a connected socket: decide by name, resolve, judge each address, dial.
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from gateway.context cimport Context, Credentials
 from gateway.csrc cimport sl_addr, sl_decision
@@ -29,20 +29,26 @@ cdef class Opening(Waiter):
     cdef int next_candidate
     cdef int fds[MAX_ATTEMPTS]  # -1: free
     cdef int targets[MAX_ATTEMPTS]
+    cdef uint32_t places[MAX_ATTEMPTS]  # among the source's dials in flight
+    cdef uint32_t lookup_place  # among its look-ups in flight
     cdef int dialing           # descriptors in use
-    cdef bint provisional      # counted in context.provisional until the requester takes over
+    cdef int scope             # sl_scope of the limit that stopped it last
     cdef int failure           # sl_outcome of the most telling failure so far
     cdef uint64_t began        # of the current step, loop milliseconds
     cdef uint64_t deadline
 
     cdef void start(self) noexcept
+    cdef bint reserve(self) noexcept
+    cdef bint over(self, int outcome, int scope) noexcept
     cdef void judge(self, const sl_addr *addresses, int count) noexcept
     cdef int take(self, Candidate *kept, int total, int family) noexcept
     cdef void race(self) noexcept
     cdef void advance(self) noexcept
-    cdef bint attempt(self) noexcept
+    cdef bint may_dial(self, int leg) noexcept
+    cdef bint attempt(self, int leg) noexcept
     cdef void note(self, int outcome) noexcept
     cdef void settle_attempt(self, int leg) noexcept
     cdef void won(self, int leg) noexcept
     cdef void refuse(self, int outcome) noexcept
+    cdef void finish(self) noexcept
     cdef void cancel(self) noexcept

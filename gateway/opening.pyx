@@ -7,21 +7,27 @@ Every protocol asks through here, so one code path decides for all (DECISIONS.md
 * the addresses that remain race (Happy Eyeballs, RFC 8305): families alternate, IPv6 first, a new attempt each 250 ms
   or as soon as one fails, and one deadline bounds them all;
 * the decision that counts is that of the address that answered.
+
+It counts what it holds for its source: look-ups, dials, and the tunnel it is to become (limits.pxd). The tunnel's
+places stay with the record; everything else is given back here, whatever the end.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport (
     EACCES, ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMFILE, ENETDOWN, ENETUNREACH, ENFILE, EPERM, ETIMEDOUT,
+    errno,
 )
 from libc.stdlib cimport free, malloc
 from posix cimport unistd
 
 from gateway.csrc cimport (
-    SL_COUNTER_DIALS, SL_COUNTER_DNS_FAILURES, SL_COUNTER_LIMITED, SL_COUNTER_REQUESTS_FAILED, SL_DECISION_GUARD,
-    SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_TUNNELS, SL_HISTOGRAM_DIAL,
-    SL_HISTOGRAM_DNS, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT,
-    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND,
-    SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT, sl_decide_address, sl_decide_name,
+    SL_COUNTER_DIALS, SL_COUNTER_DNS_FAILURES, SL_COUNTER_REQUESTS_FAILED, SL_DECISION_GUARD, SL_DECISION_PENDING,
+    SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_TUNNELS, SL_HISTOGRAM_DIAL, SL_HISTOGRAM_DNS, SL_LIMIT_DIALS,
+    SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED,
+    SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED,
+    SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_DIALS, SL_SCOPE_SOURCE_DNS,
+    SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_decide_address, sl_decide_name,
     sl_segment_observe,
 )
 from gateway.resolver cimport RESOLVE_OK, RESOLVE_TIMEOUT
@@ -29,6 +35,7 @@ from gateway.sockets cimport EPOLLET, EPOLLOUT, dial, dial_error
 
 cdef enum:
     ATTEMPT_DELAY = 250        # milliseconds, RFC 8305 section 5
+    FILES_KEPT = 16            # descriptors that further attempts of a race leave to others
 
 
 cdef int outcome_of(int code) noexcept:
@@ -100,9 +107,30 @@ cdef class Opening(Waiter):
         if self.by_name.verdict == SL_DENY and not self.by_name.flags & SL_DECISION_PENDING:
             self.refuse(SL_OUTCOME_DENIED)
             return
+        if not self.reserve():
+            return
+        if not self.context.limits.enter(record.source, SL_LIMIT_LOOKUPS, &self.lookup_place):
+            self.over(SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_SOURCE_DNS)
+            return
         self.context.resolver.lookup(PyBytes_AS_STRING(record.name), PyBytes_GET_SIZE(record.name), self)
 
+    cdef bint reserve(self) noexcept:
+        """Places for the tunnel this is to become, before the outside is asked for anything; False when refused."""
+        cdef Record record = self.record
+        if not self.context.limits.enter(record.source, SL_LIMIT_TUNNELS, &record.source_place):
+            return self.over(SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_SOURCE_TUNNELS)
+        if not self.context.limits.enter_gateway(SL_LIMIT_TUNNELS, &record.gateway_place):
+            return self.over(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_TUNNELS)
+        return True
+
+    cdef bint over(self, int outcome, int scope) noexcept:
+        """Refuses for a limit; False."""
+        self.scope = scope
+        self.refuse(outcome)
+        return False
+
     cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept:
+        self.context.limits.leave(SL_LIMIT_LOOKUPS, &self.lookup_place)
         self.record.dns_ms = <int> (self.context.loop.now - self.began)
         sl_segment_observe(self.context.segment, SL_HISTOGRAM_DNS, (self.context.loop.now - self.began) * 1000)
         if status != RESOLVE_OK:
@@ -134,9 +162,8 @@ cdef class Opening(Waiter):
             total += 1
         if total and kept[0].decision.flags & SL_DECISION_PROVISIONAL:
             record.decided(&kept[0].decision)
-            self.provisional = self.context.enter_provisional(record.source_key())
-            if not self.provisional:
-                self.refuse(SL_OUTCOME_SOURCE_LIMIT)
+            if not self.context.limits.enter(record.source, SL_LIMIT_PROVISIONAL, &record.provisional_place):
+                self.over(SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_SOURCE_PROVISIONAL)
                 return
         if total == 0:
             record.decided(&refused)
@@ -168,6 +195,8 @@ cdef class Opening(Waiter):
     cdef void race(self) noexcept:
         """Starts dialing: one attempt now, the next ones by on_timer and by failures."""
         self.record.decided(&self.candidates[0].decision)
+        if not self.reserve():
+            return
         self.began = self.context.loop.now
         self.deadline = self.began + self.context.dial_timeout
         self.advance()
@@ -175,11 +204,18 @@ cdef class Opening(Waiter):
     cdef void advance(self) noexcept:
         """Keeps one more attempt going while there are addresses; refuses when none is left."""
         cdef uint64_t now = self.context.loop.now
+        cdef int leg
         while self.next_candidate < self.candidate_count and self.dialing < MAX_ATTEMPTS:
-            if self.attempt():
+            leg = 0
+            while self.fds[leg] >= 0:
+                leg += 1
+            if not self.may_dial(leg):
+                if self.dialing == 0:
+                    self.over(SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_SOURCE_DIALS)
+                    return
                 break
-            if self.closed:
-                return
+            if self.attempt(leg):
+                break
         if self.dialing == 0:
             self.refuse(self.failure)
         elif self.next_candidate < self.candidate_count:
@@ -187,23 +223,31 @@ cdef class Opening(Waiter):
         else:
             self.context.loop.arm(self, self.deadline - now)
 
-    cdef bint attempt(self) noexcept:
+    cdef bint may_dial(self, int leg) noexcept:
+        """Whether limits have room for one more attempt. A request's first was promised its descriptor at accept."""
+        if self.dialing and not self.context.has_files(0, 1, FILES_KEPT):
+            return False
+        return self.context.limits.enter(self.record.source, SL_LIMIT_DIALS, &self.places[leg])
+
+    cdef bint attempt(self, int leg) noexcept:
         """Dials the next candidate; False when it failed at once."""
         cdef Candidate *candidate = &self.candidates[self.next_candidate]
-        cdef int leg = 0, fd
-        while self.fds[leg] >= 0:
-            leg += 1
+        cdef int fd
         self.targets[leg] = self.next_candidate
         self.next_candidate += 1
         self.context.count(SL_COUNTER_DIALS)
         fd = dial(&candidate.address, self.record.port)
-        if fd < 0:
-            self.note(outcome_of(-fd))
-            return False
-        if not self.context.loop.watch(fd, self, leg, EPOLLOUT | EPOLLET):
+        if fd >= 0 and not self.context.loop.watch(fd, self, leg, EPOLLOUT | EPOLLET):
             unistd.close(fd)
+            fd = -errno
+        if fd < 0:
+            self.scope = SL_SCOPE_DESCRIPTORS  # heard of only when that is what it failed for
+            self.note(outcome_of(-fd))
+            self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
             return False
         self.fds[leg] = fd
+        if self.dialing:
+            self.context.extra_dials += 1
         self.dialing += 1
         return True
 
@@ -223,7 +267,10 @@ cdef class Opening(Waiter):
             return
         unistd.close(self.fds[leg])
         self.fds[leg] = -1
+        self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
         self.dialing -= 1
+        if self.dialing:
+            self.context.extra_dials -= 1
         self.note(outcome_of(code))
         self.advance()
 
@@ -239,10 +286,10 @@ cdef class Opening(Waiter):
         record.opened = self.context.loop.now
         record.dial_ms = <int> (record.opened - self.began)
         sl_segment_observe(self.context.segment, SL_HISTOGRAM_DIAL, (record.opened - self.began) * 1000)
-        self.provisional = False
         if not record.decision.flags & SL_DECISION_PROVISIONAL:
-            self.record.count_decision()
-        self.cancel()
+            record.leave_provisional()
+            record.count_decision()
+        self.finish()
         requester.on_opened(fd)
 
     cdef void refuse(self, int outcome) noexcept:
@@ -250,7 +297,7 @@ cdef class Opening(Waiter):
         self.record.count_decision()
         self.context.labelled(SL_FAMILY_TUNNELS, self.record.kind, outcome, 0, 0)[0] += 1
         if outcome == SL_OUTCOME_GATEWAY_LIMIT or outcome == SL_OUTCOME_SOURCE_LIMIT:
-            self.context.count(SL_COUNTER_LIMITED)
+            self.context.limited(self.scope)
         elif outcome != SL_OUTCOME_DENIED and outcome != SL_OUTCOME_ADDRESS_PROHIBITED:
             self.context.count(SL_COUNTER_REQUESTS_FAILED)
         self.cancel()
@@ -263,21 +310,27 @@ cdef class Opening(Waiter):
         else:
             self.advance()
 
-    cdef void cancel(self) noexcept:
-        """Ends without telling anybody: every attempt is closed, a late DNS answer finds this closed."""
+    cdef void finish(self) noexcept:
+        """The end: every attempt is closed, a late DNS answer finds this closed. The tunnel's places stay taken."""
         cdef int leg
-        if self.closed:
-            return
         self.closed = True
         self.requester = None
-        if self.provisional:
-            self.provisional = False
-            self.context.leave_provisional(self.record.source_key())
+        self.context.limits.leave(SL_LIMIT_LOOKUPS, &self.lookup_place)
         for leg in range(MAX_ATTEMPTS):
+            self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
             if self.fds[leg] >= 0:
                 unistd.close(self.fds[leg])
                 self.fds[leg] = -1
+        if self.dialing > 1:
+            self.context.extra_dials -= self.dialing - 1
+        self.dialing = 0
         self.context.loop.park(self)
+
+    cdef void cancel(self) noexcept:
+        """Ends without telling anybody, and without a tunnel."""
+        if not self.closed:
+            self.record.leave_limits()
+            self.finish()
 
     cdef void close(self) noexcept:
         """An error of ours on the way."""

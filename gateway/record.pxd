@@ -1,5 +1,5 @@
 # What is known of one request and of the tunnel it may become: who, where to, what was decided, and when.
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.context cimport Context, Generation
 from gateway.csrc cimport sl_addr, sl_decision, sl_tunnel, sl_tunnel_state
@@ -25,12 +25,17 @@ cdef class Record:
     cdef int32_t dns_ms          # -1: no look-up
     cdef int32_t dial_ms         # -1: no dial
     cdef uint8_t kind            # sl_protocol
+    cdef uint64_t source         # whom limits count it for (limits.pxd); the three places below are its own
+    cdef uint32_t source_place   # 0: none
+    cdef uint32_t gateway_place
+    cdef uint32_t provisional_place
     cdef sl_tunnel *listing      # in the live-tunnel table; NULL: not a tunnel, or the table is full
     cdef uint64_t *rule_up       # bytes by rule: where this tunnel's are counted
     cdef uint64_t *rule_down
 
     cdef void resolve_source(self) noexcept
-    cdef bytes source_key(self)
+    cdef void leave_provisional(self) noexcept
+    cdef void leave_limits(self) noexcept
     cdef void decided(self, const sl_decision *decision) noexcept
     cdef void admitted(self) noexcept
     cdef unsigned rule_slot(self) noexcept

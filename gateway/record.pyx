@@ -14,11 +14,11 @@ from libc.string cimport memset
 from gateway.csrc cimport (
     SL_ADDR_TEXT, SL_ALLOW, SL_AUDIT, SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW,
     SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DIRECTION_DOWN, SL_DIRECTION_UP, SL_FAMILY_BYTES,
-    SL_FAMILY_DECISIONS, SL_FAMILY_TUNNELS, SL_FAMILY_TUNNELS_OPEN, SL_NO_RULE, SL_REVOKE_KILL, SL_RULE_SLOT_NONE,
-    SL_RULE_SLOT_OTHER, SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_WOULD_DENY, sl_addr_format, sl_image_record,
-    sl_outcome_text, sl_phase_text, sl_reason_text, sl_rule, sl_source_key, sl_source_network, sl_source_resolve,
-    sl_source_user, sl_tunnel_bytes, sl_tunnel_done, sl_tunnel_edit, sl_tunnel_release, sl_tunnel_set_name,
-    sl_tunnel_set_user, sl_tunnel_take, sl_verdict_text,
+    SL_FAMILY_DECISIONS, SL_FAMILY_TUNNELS, SL_FAMILY_TUNNELS_OPEN, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS,
+    SL_NO_RULE, SL_REVOKE_KILL, SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER, SL_SEC_RULES, SL_TUNNEL_OPEN,
+    SL_TUNNEL_WOULD_DENY, sl_addr_format, sl_image_record, sl_outcome_text, sl_phase_text, sl_reason_text, sl_rule,
+    sl_source_key, sl_source_network, sl_source_resolve, sl_source_user, sl_tunnel_bytes, sl_tunnel_done,
+    sl_tunnel_edit, sl_tunnel_release, sl_tunnel_set_name, sl_tunnel_set_user, sl_tunnel_take, sl_verdict_text,
 )
 
 
@@ -65,11 +65,15 @@ cdef class Record:
             key.user = PyBytes_AS_STRING(self.user)
         sl_source_resolve(&self.generation.image.image, &key, &self.context.source)
 
-    cdef bytes source_key(self):
-        """Whom limits count: the verified user, else the peer's IPv4 address or IPv6 /64 (CONTRACT.md section 1)."""
-        if self.user is not None:
-            return b"u" + self.user
-        return b"a" + (<char *> self.peer.bytes)[:4 if self.peer.family == 4 else 8]
+    cdef void leave_provisional(self) noexcept:
+        """The inner name is judged, or the tunnel has ended before."""
+        self.context.limits.leave(SL_LIMIT_PROVISIONAL, &self.provisional_place)
+
+    cdef void leave_limits(self) noexcept:
+        """Refused, or the tunnel has ended: every place is free again. Safe to call twice."""
+        self.leave_provisional()
+        self.context.limits.leave(SL_LIMIT_TUNNELS, &self.source_place)
+        self.context.limits.leave(SL_LIMIT_TUNNELS, &self.gateway_place)
 
     cdef void decided(self, const sl_decision *decision) noexcept:
         """Takes over a decision of this record's generation; its rule is kept by name: indexes end with an image."""

@@ -164,5 +164,7 @@ cdef class Tunnel(Requester):
         self.client = self.upstream = -1
         sl_direction_free(&self.up)
         sl_direction_free(&self.down)
+        if self.record is not None:
+            self.record.leave_limits()
         self.context.left(self)
         self.context.loop.park(self)

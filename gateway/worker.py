@@ -22,6 +22,7 @@ import msgpack
 from gateway import contract
 from gateway.bus import Bus
 from gateway.context import Context
+from gateway.limits import Limits
 from gateway.listener import Listener
 from gateway.load import ImageLoad
 from gateway.loop import Loop
@@ -41,11 +42,11 @@ class Worker:
     """One slot's process: the wiring of loop, context, listeners, channel and bus."""
 
     def __init__(self, slot: int, slots: int, listeners: int, endpoint: str) -> None:
-        self._slots = slots
         self._slot = slot
         self._loop = Loop()
         segment = mmap.mmap(contract.FD_SEGMENT, 0)
-        self._context = Context(self._loop, slot, memoryview(segment))
+        table = mmap.mmap(contract.FD_LIMITS, 0)
+        self._context = Context(self._loop, slot, memoryview(segment), Limits(memoryview(table), slot))
         self._sockets = {
             owner: [
                 Listener(self._context, contract.listener_fd(owner, index, listeners), index)
@@ -59,7 +60,7 @@ class Worker:
         self._loads: deque[dict[str, Any]] = deque()  # LOADs; the first one's image is being opened
         self._channel_watch = Watch(self._loop, self._channel.fileno(), self._on_channel)
         self._bus = Bus(self._loop, endpoint, slot, os.getpid(), self._on_message)
-        self._context.attach(self._bus, self._finish)
+        self._context.attach(self._bus, self._finish, self._on_full)
         self._handlers = {
             contract.LOAD: self._on_load,
             contract.VERIFIED: self._on_verified,
@@ -138,7 +139,7 @@ class Worker:
         generation = message["generation"]
         try:
             if image is not None:
-                self._context.load(generation, image, message["settings"], self._slots)
+                self._context.load(generation, image, message["settings"])
         except (OSError, ValueError, RuntimeError) as problem:
             error = str(problem)
         for stale in [number for number in self._images if number < generation]:
@@ -154,6 +155,7 @@ class Worker:
         """A generation is in force: serve by it, and judge again what lives."""
         if not self._serving and not self._context.is_draining:
             self._serving = True
+            self._context.measure_files()
             for listener in self._sockets[self._slot]:
                 listener.open()
         self._interval.stop()
@@ -171,6 +173,9 @@ class Worker:
 
     def _on_kill(self, message: dict[str, Any]) -> None:
         Kill(self._context, message["sequence"]).begin()
+
+    def _on_full(self, full: bool) -> None:
+        self._bus.send(contract.FULL, full=full)
 
     def _on_verified(self, message: dict[str, Any]) -> None:
         self._context.verified(message["id"], bool(message["ok"]), bool(message.get("busy")))

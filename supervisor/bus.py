@@ -13,7 +13,7 @@ import zmq
 from gateway import contract
 from supervisor.zmq_port import Peer, ZmqPort
 
-__all__ = ["Answer", "Bus", "Drained", "Handler", "Hello", "Loaded", "Log", "Verify", "routing_id"]
+__all__ = ["Answer", "Bus", "Drained", "Full", "Handler", "Hello", "Loaded", "Log", "Verify", "routing_id"]
 
 HIGH_WATER = 10_000
 SETTLE_TURNS = 20
@@ -56,6 +56,13 @@ class Log(msgspec.Struct, tag_field="op", tag=contract.LOG):
     lines: list[bytes]
 
 
+class Full(msgspec.Struct, tag_field="op", tag=contract.FULL):
+    """The worker accepts nobody, for want of descriptors, or does so again."""
+
+    slot: int
+    full: bool
+
+
 class Drained(msgspec.Struct, tag_field="op", tag=contract.DRAINED):
     """No tunnel is left; the worker exits."""
 
@@ -68,7 +75,7 @@ class Answer(msgspec.Struct, tag_field="op", tag=contract.ANSWER):
     id: int
 
 
-Message = Hello | Loaded | Verify | Log | Drained | Answer
+Message = Hello | Loaded | Verify | Log | Full | Drained | Answer
 Handler = Callable[[int, Message], None]
 
 

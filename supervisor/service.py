@@ -224,6 +224,8 @@ class Service:
             self.pool.on_hello(slot, message)
         elif isinstance(message, messages.Loaded):
             self.pool.on_loaded(slot, message)
+        elif isinstance(message, messages.Full):
+            self.pool.on_full(slot, message.full)
         elif isinstance(message, messages.Drained):
             self.pool.on_drained(slot)
 

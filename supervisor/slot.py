@@ -47,6 +47,7 @@ class Slot:
     deaths: deque[float] = field(default_factory=deque)  # of late
     crashing: bool = False  # a crash loop, reported
     adopted: bool = False
+    full_said: float = float("-inf")  # when its being full was logged
     turns: int = 0  # of the worker's loop, when they were last looked at
     still: int = 0  # looks in a row that found no new turn
     last_exit: str = ""

@@ -7,7 +7,8 @@ A slot's worker goes through these states; whoever dies is replaced on the same 
 
 A worker that serves and whose loop no longer turns is killed: its turns are read from its segment, so the look costs it
 nothing. While a slot has no ready worker its siblings accept from its sockets (ADOPT), until its next worker is ready
-(RELEASE): a connection in its queue waits for a sibling's next turn, not for a restart (DESIGN.md section 3).
+(RELEASE): a connection in its queue waits for a sibling's next turn, not for a restart (DESIGN.md section 3). The same
+holds while its worker has no descriptors left for clients (FULL).
 """
 
 import asyncio
@@ -19,6 +20,7 @@ import msgspec
 from gateway import contract
 from supervisor.bus import Bus, Hello, Loaded
 from supervisor.errors import errno_text
+from supervisor.limit_table import LimitTable
 from supervisor.log import Log
 from supervisor.process import Exit, Reaper, kill_group, python_command, spawn
 from supervisor.segment import Segment
@@ -28,6 +30,7 @@ from supervisor.sockets import ListenerSockets
 __all__ = ["CRASH_LOOP", "WORKER_COMMAND", "Pool"]
 
 WORKER_COMMAND = tuple(python_command("gateway.worker"))
+FULL_PAUSE = 60.0  # seconds between two lines that say a worker is full
 CRASH_LOOP = 5  # deaths in a row, or within Timing.loop
 
 
@@ -63,6 +66,7 @@ class Pool:
         self._beat: asyncio.TimerHandle | None = None
         self._stopped = asyncio.Event()
         self._changed = asyncio.Event()
+        self.limits = LimitTable(len(sockets.sockets))
         try:
             for number in range(len(sockets.sockets)):
                 self.slots.append(Slot(number, Segment(number, tunnel_records)))
@@ -230,6 +234,7 @@ class Pool:
             if slot.channel is not None:
                 slot.channel.close()
             slot.segment.close()
+        self.limits.close()
         self.slots = []
         self._sockets.close()
 
@@ -272,6 +277,17 @@ class Pool:
             else:
                 self._kill(slot, "it cannot load its first generation")
 
+    def on_full(self, number: int, full: bool) -> None:
+        """A worker has no descriptors left for clients, or has some again: meanwhile its siblings accept for it."""
+        slot = self.slots[number]
+        if slot.state != "ready" or slot.adopted == full:
+            return
+        slot.adopted = full
+        self._tell_siblings(slot, contract.ADOPT if full else contract.RELEASE)
+        if full and self._loop.time() - slot.full_said > FULL_PAUSE:
+            slot.full_said = self._loop.time()
+            self._log.warning("worker_full", "too few open files are allowed: a worker accepts nobody", slot=number)
+
     def on_drained(self, number: int) -> None:
         """A worker is about to exit."""
         self._log.debug("drained", "a worker has no tunnel left", slot=number)
@@ -295,7 +311,8 @@ class Pool:
         ]
         try:
             ours.setblocking(False)
-            pid = spawn(command, [theirs.fileno(), slot.segment.fd, *self._sockets.descriptors()], block=True)
+            shared = (slot.segment.fd, self.limits.fd)
+            pid = spawn(command, [theirs.fileno(), *shared, *self._sockets.descriptors()], block=True)
         except OSError as error:
             ours.close()
             self._lost(slot, f"it could not be started: {errno_text(error)}")
@@ -360,6 +377,7 @@ class Pool:
             slot.channel = None
         self.on_death(slot)
         slot.segment.reap()
+        self.limits.clear(slot.number)
         for answer in slot.waiting.values():
             if not answer.done():
                 answer.set_result("")  # no live worker any more; the next one in its slot gets the current generation

@@ -18,7 +18,10 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 LAYERS: Final = {
     "shared": ["__init__", "csrc", "contract"],
     "codecs": ["codec", "socks", "http1", "sniff", "answers"],
-    "machinery": ["loop", "sockets", "watch", "policy", "hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver"],
+    "machinery": [
+        *("loop", "sockets", "watch", "policy", "limits"),
+        *("hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver"),
+    ],
     "connections": [
         *("context", "record", "opening", "tunnel", "inner", "connection", "listener"),
         *("sweep", "load", "rejudge"),

@@ -22,7 +22,8 @@ struct table {
 /* What the supervisor makes: zeroes and a header. */
 static int open_table(struct table *table, uint32_t columns)
 {
-    struct sl_limits_header header = {SL_LIMITS_MAGIC, SL_LIMITS_VERSION, columns, {0x0706050403020100, 0x0f0e0d0c0b0a0908}};
+    const uint64_t key[2] = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
+    struct sl_limits_header header = {SL_LIMITS_MAGIC, SL_LIMITS_VERSION, columns, {key[0], key[1]}};
 
     table->size = sl_limits_size(columns);
     table->memory = mmap(NULL, table->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -185,7 +186,8 @@ TEST(a_mark_of_a_dead_worker_is_lifted)
     CHECK_EQ(words[handle - 1] & 1, 0);
     words[handle - 1] |= 1;
     CHECK_EQ(sl_limits_enter(&t.worker[1], crowded(3), SL_LIMIT_TUNNELS, 2), handle);
-    CHECK(sl_limits_leave(&t.worker[0], handle, SL_LIMIT_TUNNELS) && sl_limits_leave(&t.worker[1], handle, SL_LIMIT_TUNNELS));
+    CHECK(sl_limits_leave(&t.worker[0], handle, SL_LIMIT_TUNNELS));
+    CHECK(sl_limits_leave(&t.worker[1], handle, SL_LIMIT_TUNNELS));
     /* Idle and marked: still to be had by others, when every row of the two buckets is in that state. */
     for (unsigned i = 0; i < 16; i++) {
         handle = sl_limits_enter(&t.worker[0], crowded(i), SL_LIMIT_TUNNELS, 1);
@@ -250,7 +252,8 @@ TEST(thousands_of_sources_have_rows_of_their_own)
     unsigned shared = 0;
     REQUIRE(open_table(&t, 1));
     for (uint32_t i = 0; i < SL_LIMITS_ROWS / 2; i++) {
-        uint32_t handle = sl_limits_enter(&t.worker[0], sl_limits_source(&t.worker[0], &i, sizeof i), SL_LIMIT_TUNNELS, 1);
+        uint64_t source = sl_limits_source(&t.worker[0], &i, sizeof i);
+        uint32_t handle = sl_limits_enter(&t.worker[0], source, SL_LIMIT_TUNNELS, 1);
         CHECK(handle != 0);
         shared += is_overflow(handle) ? 1 : 0;
     }
@@ -405,11 +408,12 @@ TEST(killed_processes_leave_nothing_behind)
             children[i] = fork();
             REQUIRE(children[i] >= 0);
             if (children[i] == 0) {
+                const struct sl_limits *worker = &t.worker[i + 1];
                 uint64_t state = (uint64_t)round * 2 + i;
                 uint32_t handles[64] = {0};
                 for (unsigned n = 0;; n = (n + 1) % 64) {
-                    if (handles[n]) sl_limits_leave(&t.worker[i + 1], handles[n], SL_LIMIT_TUNNELS);
-                    handles[n] = sl_limits_enter(&t.worker[i + 1], crowded((unsigned)draw(&state, 40)), SL_LIMIT_TUNNELS, 100);
+                    if (handles[n]) sl_limits_leave(worker, handles[n], SL_LIMIT_TUNNELS);
+                    handles[n] = sl_limits_enter(worker, crowded((unsigned)draw(&state, 40)), SL_LIMIT_TUNNELS, 100);
                 }
             }
         }

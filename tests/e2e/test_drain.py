@@ -35,12 +35,13 @@ def stats(gateway: Gateway) -> dict[str, Any]:
 
 
 def test_what_waits_in_the_queues_is_answered(world: World) -> None:
-    """The worker is held still, so that connections can only wait; they are more than one batch of it."""
+    """The worker is held still, so that connections can only wait; they are more than one batch of it, and no more than
+    one source may have unanswered."""
     with Gateway(OPEN, {"shutdown": {"drain": "20s"}}) as gateway, contextlib.ExitStack() as stack:
         (worker,) = gateway.workers()
         os.kill(worker, signal.SIGSTOP)
         try:
-            waiting = [stack.enter_context(wire.connect(gateway.port)) for _ in range(200)]
+            waiting = [stack.enter_context(wire.connect(gateway.port)) for _ in range(100)]
             for client in waiting[::2]:
                 client.sendall(wire.connect_request(f"127.0.0.1:{world.echo.port}"))
             gateway.process_signal(signal.SIGTERM)

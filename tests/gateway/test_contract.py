@@ -39,5 +39,6 @@ def test_inherited_descriptors_stand_in_the_same_order() -> None:
     order = enum("sl_fd")
     assert order["SL_FD_CHANNEL"] == contract.FD_CHANNEL
     assert order["SL_FD_SEGMENT"] == contract.FD_SEGMENT
+    assert order["SL_FD_LIMITS"] == contract.FD_LIMITS
     assert order["SL_FD_LISTENERS"] == contract.FD_LISTENERS
     assert contract.listener_fd(2, 1, 3) == contract.FD_LISTENERS + 7

@@ -25,15 +25,17 @@ def test_a_worker_inherits_its_descriptors_and_nothing_else() -> None:
             assert kind(pid, 3).startswith("socket:") and kind(pid, 4).startswith("/memfd:sluice-segment")
             assert os.getpgid(pid) == pid
             assert os.getsid(pid) == gateway.pid
-        # The listening sockets are the supervisor's own, the same in both; segment and channel are not.
+        # The table of limits and the listening sockets are the supervisor's own, the same in both; segment and channel
+        # are not.
         ours = {kind(gateway.pid, int(fd)) for fd in os.listdir(f"/proc/{gateway.pid}/fd")}
-        assert kind(first, 5) == kind(second, 5) in ours
+        assert kind(first, 5) == kind(second, 5) in ours and kind(first, 5).startswith("/memfd:sluice-limits")
         assert kind(first, 6) == kind(second, 6) in ours
-        assert kind(first, 5) != kind(first, 6)
+        assert kind(first, 7) == kind(second, 7) in ours
+        assert kind(first, 6) != kind(first, 7)
         assert kind(first, 3) != kind(second, 3)
-        # No end of a sibling's channel, no lock, no image of ours, no file of whoever started us: what is beyond 6 a
+        # No end of a sibling's channel, no lock, no image of ours, no file of whoever started us: what is beyond 7 a
         # worker opened itself (its mapping of the segment is one).
-        shared = {kind(first, int(fd)) for fd in os.listdir(f"/proc/{first}/fd") if int(fd) > 6}
+        shared = {kind(first, int(fd)) for fd in os.listdir(f"/proc/{first}/fd") if int(fd) > 7}
         assert {name for name in shared & ours if not name.startswith("anon_inode:")} == {kind(first, 4)}
 
 
