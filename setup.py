@@ -75,6 +75,7 @@ EXTENSIONS = [
     extension("gateway.dns_waiter", "addr"),
     extension("gateway.resolver", "addr"),
     extension("gateway.limits", "limit_table"),
+    extension("gateway.log", "addr", "log_line", *SEGMENT),
     extension("gateway.context", *SEGMENT, *POLICY),
     extension("gateway.record", *SEGMENT, *POLICY),
     extension("gateway.opening", *SEGMENT, *POLICY),

@@ -17,10 +17,11 @@ from gateway.codec cimport CODEC_CREDENTIALS, CODEC_MORE, CODEC_REQUEST
 from gateway.context cimport PROTOCOL_HTTP, PROTOCOL_SOCKS5
 from gateway.csrc cimport (
     SL_COUNTER_AUTH_FAILED, SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS,
-    SL_LIMIT_CONNECTIONS, SL_LIMIT_REQUESTS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED,
-    SL_OUTCOME_DRAINED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED, SL_OUTCOME_NOT_BUILT,
-    SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_SOURCE_LIMIT, SL_PROTOCOL_HTTP, SL_PROTOCOL_SOCKS4, SL_PROTOCOL_SOCKS5,
-    SL_PROTOCOL_UNKNOWN, SL_SCOPE_CREDENTIALS, SL_SCOPE_DRAINING, SL_SCOPE_SOURCE_REQUESTS, sl_direction_preload,
+    SL_LIMIT_CONNECTIONS, SL_LIMIT_REQUESTS, SL_LOG_DECISION, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CLIENT_GONE,
+    SL_OUTCOME_CONNECTED, SL_OUTCOME_DRAINED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED,
+    SL_OUTCOME_NOT_BUILT, SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_SOURCE_LIMIT, SL_PROTOCOL_HTTP, SL_PROTOCOL_SOCKS4,
+    SL_PROTOCOL_SOCKS5, SL_PROTOCOL_UNKNOWN, SL_SCOPE_CREDENTIALS, SL_SCOPE_DRAINING, SL_SCOPE_SOURCE_REQUESTS,
+    sl_direction_preload,
 )
 from gateway.http1 cimport Http1Codec
 from gateway.loop cimport SCRATCH_SIZE
@@ -269,7 +270,7 @@ cdef class Connection(InspectedTunnel):
 
     cdef void on_refused(self, int outcome) noexcept:
         self.opening = None
-        self.record.write("decision", outcome, 0, 0)
+        self.record.write(SL_LOG_DECISION, outcome, 0, 0)
         self.answer(outcome)
 
     cdef void answer(self, int outcome) noexcept:
@@ -337,7 +338,7 @@ cdef class Connection(InspectedTunnel):
         """The client is gone before there was a tunnel."""
         if self.opening is not None:
             self.opening.cancel()
-            self.record.write("decision", SL_OUTCOME_CLIENT_GONE, 0, 0)
+            self.record.write(SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, 0, 0)
         self.drop()
 
     cdef void drop(self) noexcept:

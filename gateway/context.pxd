@@ -3,6 +3,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.csrc cimport sl_counter, sl_family, sl_label_key, sl_segment, sl_segment_labelled, sl_source
 from gateway.limits cimport Limits
+from gateway.log cimport AccessLog
 from gateway.loop cimport Handler, Loop
 from gateway.policy cimport PolicyImage
 from gateway.resolver cimport Resolver
@@ -61,7 +62,8 @@ cdef class Context:
     cdef bint draining
     cdef uint64_t published_turns    # what the segment holds of the loop's figures
     cdef uint64_t published_failures
-    cdef object bus                  # .verify(id, user, password), .log(line)
+    cdef object bus                  # .verify(id, user, password)
+    cdef AccessLog log
     cdef object on_empty             # called when a drain has no connection left
     cdef object on_full              # called with True when nobody is accepted any more, with False when it goes on
     cdef dict verifying              # id -> Credentials

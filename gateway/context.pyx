@@ -114,10 +114,11 @@ cdef class Context:
     def is_draining(self):
         return self.draining
 
-    def attach(self, bus, on_empty, on_full):
-        """`bus` sends what the supervisor must know; `on_empty()` is called when a drain has no connection left,
+    def attach(self, bus, AccessLog log, on_empty, on_full):
+        """`log` takes access log lines, `bus` sends what the supervisor must know; `on_empty()` is called when a drain has no connection left,
         `on_full(full)` when descriptors run out and nobody is accepted, and when that is over."""
         self.bus = bus
+        self.log = log
         self.on_empty = on_empty
         self.on_full = on_full
 

@@ -1,6 +1,6 @@
 # Every C unit of csrc/ as Cython sees it: declared once here, cimported by the modules. The headers are the
 # documentation.
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "sys/socket.h" nogil:
     ctypedef unsigned int socklen_t
@@ -574,3 +574,44 @@ cdef extern from "inner.h" nogil:
         uint8_t ech
 
     sl_inner_status sl_inner_read(const uint8_t *data, size_t length, sl_inner *out)
+
+cdef extern from "log_line.h" nogil:
+    enum:
+        SL_LOG_LINE_MOST
+    struct sl_log_text:
+        const char *bytes
+        size_t length
+    struct sl_log_clock:
+        pass
+    struct sl_log_line:
+        uint64_t unix_ms
+        const char *event
+        const char *id_prefix
+        uint64_t sequence
+        uint64_t generation
+        unsigned worker
+        sl_log_text listener
+        const char *protocol
+        const sl_addr *peer
+        uint16_t peer_port
+        const char *namespace_
+        const char *account
+        const char *identity_source
+        sl_log_text user
+        sl_log_text name
+        const sl_addr *address
+        uint16_t port
+        const char *verdict
+        sl_log_text rule
+        const char *phase
+        const char *reason
+        int would_deny
+        sl_log_text inner
+        int32_t dns_ms
+        int32_t dial_ms
+        const char *outcome
+        int carried
+        uint64_t bytes_up
+        uint64_t bytes_down
+        uint64_t duration_ms
+    size_t sl_log_line_write(char *out, size_t room, sl_log_clock *clock, const sl_log_line *line)

@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.context cimport Context, Generation
-from gateway.csrc cimport sl_addr, sl_decision, sl_tunnel, sl_tunnel_state
+from gateway.csrc cimport sl_addr, sl_decision, sl_log_event, sl_log_line, sl_tunnel
 
 cdef class Record:
     cdef Context context
@@ -45,5 +45,5 @@ cdef class Record:
     cdef void carried(self, bint upward, uint64_t amount, uint64_t up, uint64_t down) noexcept
     cdef void delist(self, int outcome) noexcept
     cdef str reason(self)
-    cdef tuple identity(self)
-    cdef void write(self, str event, int outcome, uint64_t up, uint64_t down)
+    cdef void write(self, sl_log_event event, int outcome, uint64_t up, uint64_t down) noexcept
+    cdef void identify(self, sl_log_line *line) noexcept

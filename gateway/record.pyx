@@ -4,45 +4,30 @@ A record holds the inputs of the decision (peer, verified user, target) and not 
 that a later generation can judge the same tunnel afresh.
 """
 
-import time
-
-import orjson
-
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8, PyUnicode_AsUTF8AndSize
 from libc.string cimport memset
 
+from gateway.context cimport ListenerSpec
 from gateway.csrc cimport (
-    SL_ADDR_TEXT, SL_ALLOW, SL_AUDIT, SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW,
+    SL_ALLOW, SL_AUDIT, SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW,
     SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DIRECTION_DOWN, SL_DIRECTION_UP, SL_FAMILY_BYTES,
     SL_FAMILY_DECISIONS, SL_FAMILY_TUNNELS, SL_FAMILY_TUNNELS_OPEN, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS,
-    SL_NO_RULE, SL_REVOKE_KILL, SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER, SL_SEC_RULES, SL_TUNNEL_OPEN,
-    SL_TUNNEL_WOULD_DENY, sl_addr_format, sl_image_record, sl_outcome_text, sl_phase_text, sl_reason_text, sl_rule,
-    sl_source_key, sl_source_network, sl_source_resolve, sl_source_user, sl_tunnel_bytes, sl_tunnel_done,
-    sl_tunnel_edit, sl_tunnel_release, sl_tunnel_set_name, sl_tunnel_set_user, sl_tunnel_take, sl_verdict_text,
+    SL_LOG_CLOSE, SL_LOG_DECISION, SL_LOG_INTERVAL, SL_NO_RULE, SL_REVOKE_KILL, SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER,
+    SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_WOULD_DENY, sl_image, sl_image_record, sl_log_event, sl_log_line,
+    sl_log_text, sl_outcome_text, sl_phase_text, sl_protocol_text, sl_reason_text, sl_rule, sl_source_key,
+    sl_source_network, sl_source_resolve, sl_source_user, sl_tunnel_bytes, sl_tunnel_done, sl_tunnel_edit,
+    sl_tunnel_release, sl_tunnel_set_name, sl_tunnel_set_user, sl_tunnel_take, sl_verdict_text,
 )
 
 
-def escape(bytes text):
-    """Untrusted bytes as text: everything but printable ASCII, and the backslash, becomes \\xNN."""
-    return "".join(chr(byte) if 32 <= byte < 127 and byte != 92 else f"\\x{byte:02x}" for byte in text)
-
-
-cdef str address_text(const sl_addr *addr):
-    """RFC 5952 text, None for "no address"."""
-    cdef char text[SL_ADDR_TEXT]
-    cdef size_t length
-    if addr.family == 0:
-        return None
-    length = sl_addr_format(addr, text)
-    return text[:length].decode("ascii")
-
-
-def timestamp(double seconds):
-    """RFC 3339 in UTC with milliseconds."""
-    cdef long whole = <long> seconds
-    stamp = time.gmtime(whole)
-    return (f"{stamp.tm_year:04d}-{stamp.tm_mon:02d}-{stamp.tm_mday:02d}T{stamp.tm_hour:02d}:{stamp.tm_min:02d}:"
-            f"{stamp.tm_sec:02d}.{<int> ((seconds - whole) * 1000):03d}Z")
+cdef sl_log_text text_of(str text) noexcept:
+    """UTF-8 that lives as long as the text; None is null."""
+    cdef sl_log_text found
+    cdef Py_ssize_t length = 0
+    found.bytes = PyUnicode_AsUTF8AndSize(text, &length) if text is not None else NULL
+    found.length = <size_t> length
+    return found
 
 
 cdef class Record:
@@ -168,61 +153,51 @@ cdef class Record:
     cdef str reason(self):
         return sl_reason_text(self.decision.reason).decode("ascii")
 
-    cdef tuple identity(self):
-        """("namespace/serviceAccount" or None, where it came from or None)."""
-        cdef const char *namespace = NULL
-        cdef const char *account = NULL
-        cdef str origin
-        if self.user is not None:
-            sl_source_user(&self.generation.image.image, PyBytes_AS_STRING(self.user), &namespace, &account)
-            origin = "credentials"
-        elif sl_source_network(&self.generation.image.image, &self.peer, &namespace, &account):
-            origin = "network"
-        else:
-            return None, None
-        if namespace is NULL or namespace[0] == 0:
-            return None, origin
-        return f"{namespace.decode('utf-8', 'replace')}/{account.decode('utf-8', 'replace')}", origin
-
-    cdef void write(self, str event, int outcome, uint64_t up, uint64_t down):
-        """One line; close lines carry bytes and duration."""
+    cdef void write(self, sl_log_event event, int outcome, uint64_t up, uint64_t down) noexcept:
+        """One line of the access log; close and interval lines carry bytes and duration."""
         cdef Context context = self.context
-        if not context.access_log or context.bus is None:
+        cdef sl_log_line line
+        if not context.access_log or context.log is None:
             return
-        identity, origin = self.identity()
-        line = {
-            "ts": timestamp(time.time()),
-            "event": event,
-            "id": f"{context.prefix}{self.sequence}",
-            "generation": self.generation.number,
-            "worker": context.slot,
-            "listener": context.listeners[self.listener].name,
-            "protocol": self.protocol,
-            "source": {
-                "ip": address_text(&self.peer),
-                "port": self.peer_port,
-                "identity": identity,
-                "identity_source": origin,
-                "user": None if self.user is None else escape(self.user),
-            },
-            "destination": {
-                "host": address_text(&self.address) if self.name is None else self.name.decode("ascii"),
-                "port": self.port,
-                "address": address_text(&self.address),
-            },
-            "verdict": sl_verdict_text(self.decision.verdict).decode("ascii"),
-            "rule": self.rule,
-            "phase": sl_phase_text(self.decision.phase).decode("ascii"),
-            "reason": self.reason(),
-            "would_deny": bool(self.decision.would_deny),
-            "inner": None if self.inner is None else self.inner.decode("ascii"),
-            "dns_ms": None if self.dns_ms < 0 else self.dns_ms,
-            "dial_ms": None if self.dial_ms < 0 else self.dial_ms,
-        }
-        if event not in ("open", "interval"):
-            line["outcome"] = sl_outcome_text(outcome).decode("ascii")
-        if event in ("close", "interval"):
-            line["bytes_up"] = up
-            line["bytes_down"] = down
-            line["duration_ms"] = context.loop.now - self.opened
-        context.bus.log(event if event in ("interval", "decision") else "tunnel", orjson.dumps(line))
+        memset(&line, 0, sizeof(line))
+        line.id_prefix = PyUnicode_AsUTF8(context.prefix)
+        line.sequence = self.sequence
+        line.generation = self.generation.number
+        line.worker = context.slot
+        line.listener = text_of((<ListenerSpec> context.listeners[self.listener]).name)
+        line.protocol = sl_protocol_text(self.kind)
+        line.peer = &self.peer
+        line.peer_port = self.peer_port
+        self.identify(&line)
+        if self.user is not None:
+            line.user.bytes, line.user.length = PyBytes_AS_STRING(self.user), PyBytes_GET_SIZE(self.user)
+        if self.name is not None:
+            line.name.bytes, line.name.length = PyBytes_AS_STRING(self.name), PyBytes_GET_SIZE(self.name)
+        line.address = &self.address
+        line.port = self.port
+        line.verdict = sl_verdict_text(self.decision.verdict)
+        line.rule = text_of(self.rule)
+        line.phase = sl_phase_text(self.decision.phase)
+        line.reason = sl_reason_text(self.decision.reason)
+        line.would_deny = self.decision.would_deny
+        if self.inner is not None:
+            line.inner.bytes, line.inner.length = PyBytes_AS_STRING(self.inner), PyBytes_GET_SIZE(self.inner)
+        line.dns_ms, line.dial_ms = self.dns_ms, self.dial_ms
+        if event == SL_LOG_CLOSE or event == SL_LOG_DECISION:
+            line.outcome = sl_outcome_text(outcome)
+        if event == SL_LOG_CLOSE or event == SL_LOG_INTERVAL:
+            line.carried = 1
+            line.bytes_up, line.bytes_down = up, down
+            line.duration_ms = context.loop.now - self.opened
+        context.log.write(event, &line)
+
+    cdef void identify(self, sl_log_line *line) noexcept:
+        """Who asked, and where that is known from."""
+        cdef const sl_image *image = &self.generation.image.image
+        if self.user is not None:
+            sl_source_user(image, PyBytes_AS_STRING(self.user), &line.namespace_, &line.account)
+            line.identity_source = "credentials"
+        elif sl_source_network(image, &self.peer, &line.namespace_, &line.account):
+            line.identity_source = "network"
+        if line.namespace_ is not NULL and line.namespace_[0] == 0:
+            line.namespace_ = NULL

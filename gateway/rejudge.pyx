@@ -10,10 +10,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memset
 
 from gateway.csrc cimport (
-    SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_REJUDGED, SL_NO_RULE, SL_OUTCOME_REVOKED,
-    SL_PHASE_INNER, SL_PHASE_NAME, SL_REASON_UNAUTHORIZED, SL_REJUDGED_ALLOWED, SL_REJUDGED_DRAINING,
-    SL_REJUDGED_KEPT, SL_REJUDGED_KILLED, SL_REVOKE_DRAIN, SL_REVOKE_KILL, SL_SEC_RULES, SL_TIER_HARD_DENY,
-    sl_decide_address, sl_decide_name, sl_image, sl_image_record, sl_rule, sl_source_user,
+    SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_REJUDGED, SL_LOG_DECISION, SL_NO_RULE,
+    SL_OUTCOME_REVOKED, SL_PHASE_INNER, SL_PHASE_NAME, SL_REASON_UNAUTHORIZED, SL_REJUDGED_ALLOWED,
+    SL_REJUDGED_DRAINING, SL_REJUDGED_KEPT, SL_REJUDGED_KILLED, SL_REVOKE_DRAIN, SL_REVOKE_KILL, SL_SEC_RULES,
+    SL_TIER_HARD_DENY, sl_decide_address, sl_decide_name, sl_image, sl_image_record, sl_rule, sl_source_user,
 )
 
 
@@ -83,7 +83,7 @@ cdef class Rejudge(Sweep):
             self.note(SL_REJUDGED_KILLED)
             tunnel.end(SL_OUTCOME_REVOKED, True)
             return
-        record.write("decision", SL_OUTCOME_REVOKED, 0, 0)
+        record.write(SL_LOG_DECISION, SL_OUTCOME_REVOKED, 0, 0)
         if way == SL_REVOKE_DRAIN:
             self.note(SL_REJUDGED_DRAINING)
             tunnel.revoke_in(self.context.drain_time)

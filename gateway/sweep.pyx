@@ -3,7 +3,7 @@
 A sweep sees the connections that were there when it began; those that end meanwhile are passed over.
 """
 
-from gateway.csrc cimport SL_OUTCOME_KILLED
+from gateway.csrc cimport SL_LOG_INTERVAL, SL_OUTCOME_KILLED
 from gateway.loop cimport clock_us
 
 
@@ -61,4 +61,4 @@ cdef class IntervalLog(Sweep):
 
     cdef void visit(self, Tunnel tunnel) noexcept:
         if self.context.loop.now - tunnel.record.opened >= self.context.log_interval:
-            tunnel.record.write("interval", 0, tunnel.up.bytes, tunnel.down.bytes)
+            tunnel.record.write(SL_LOG_INTERVAL, 0, tunnel.up.bytes, tunnel.down.bytes)

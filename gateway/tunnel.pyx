@@ -12,9 +12,9 @@ from posix.unistd cimport close
 
 from gateway.csrc cimport (
     SL_COUNTER_TUNNELS_IDLED, SL_COUNTER_TUNNELS_OPEN, SL_COUNTER_TUNNELS_RESET, SL_COUNTER_TUNNELS_TOTAL,
-    SL_OUTCOME_CLOSED, SL_OUTCOME_HALF_CLOSE_TIMEOUT, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_RESET, SL_OUTCOME_REVOKED,
-    SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY, SL_PUMP_FULL, SL_PUMP_SINK_RESET, SL_TUNNEL_HALF_CLOSED,
-    SL_TUNNEL_OPEN, SL_TUNNEL_REVOKED, sl_direction_free, sl_pump,
+    SL_LOG_CLOSE, SL_LOG_OPEN, SL_OUTCOME_CLOSED, SL_OUTCOME_HALF_CLOSE_TIMEOUT, SL_OUTCOME_IDLE_TIMEOUT,
+    SL_OUTCOME_RESET, SL_OUTCOME_REVOKED, SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY, SL_PUMP_FULL, SL_PUMP_SINK_RESET,
+    SL_TUNNEL_HALF_CLOSED, SL_TUNNEL_OPEN, SL_TUNNEL_REVOKED, sl_direction_free, sl_pump,
 )
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, close_reset
@@ -43,7 +43,7 @@ cdef class Tunnel(Requester):
         self.record.admitted()
         self.record.enlist()
         self.rearm()
-        self.record.write("open", 0, 0, 0)
+        self.record.write(SL_LOG_OPEN, 0, 0, 0)
 
     cdef void relay_event(self, uint32_t events, int leg) noexcept:
         """What became possible on `leg`: reading it feeds the one direction, writing it drains the other."""
@@ -154,7 +154,7 @@ cdef class Tunnel(Requester):
             close(self.upstream)
         context.tunnels -= 1
         context.set_gauge(SL_COUNTER_TUNNELS_OPEN, context.tunnels)
-        self.record.write("close", outcome, self.up.bytes, self.down.bytes)
+        self.record.write(SL_LOG_CLOSE, outcome, self.up.bytes, self.down.bytes)
         self.record.delist(outcome)
         self.closed_sockets()
 

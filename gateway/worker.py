@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections import deque
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -25,6 +26,7 @@ from gateway.context import Context
 from gateway.limits import Limits
 from gateway.listener import Listener
 from gateway.load import ImageLoad
+from gateway.log import AccessLog
 from gateway.loop import Loop
 from gateway.policy import PolicyImage
 from gateway.rejudge import Rejudge
@@ -44,9 +46,9 @@ class Worker:
     def __init__(self, slot: int, slots: int, listeners: int, endpoint: str) -> None:
         self._slot = slot
         self._loop = Loop()
-        segment = mmap.mmap(contract.FD_SEGMENT, 0)
+        segment = memoryview(mmap.mmap(contract.FD_SEGMENT, 0))
         table = mmap.mmap(contract.FD_LIMITS, 0)
-        self._context = Context(self._loop, slot, memoryview(segment), Limits(memoryview(table), slot))
+        self._context = Context(self._loop, slot, segment, Limits(memoryview(table), slot))
         self._sockets = {
             owner: [
                 Listener(self._context, contract.listener_fd(owner, index, listeners), index)
@@ -60,7 +62,8 @@ class Worker:
         self._loads: deque[dict[str, Any]] = deque()  # LOADs; the first one's image is being opened
         self._channel_watch = Watch(self._loop, self._channel.fileno(), self._on_channel)
         self._bus = Bus(self._loop, endpoint, slot, os.getpid(), self._on_message)
-        self._context.attach(self._bus, self._finish, self._on_full)
+        self._log = AccessLog(segment, partial(Clock, self._loop), self._bus.log)
+        self._context.attach(self._bus, self._log, self._finish, self._on_full)
         self._handlers = {
             contract.LOAD: self._on_load,
             contract.VERIFIED: self._on_verified,
@@ -83,6 +86,7 @@ class Worker:
         """Serves until drained, stopped, or orphaned and drained."""
         self._bus.send(contract.HELLO, pid=os.getpid())
         self._loop.run()
+        self._log.flush()
         self._context.publish()
         self._bus.close()
 
@@ -215,7 +219,8 @@ class Worker:
     def _finish(self) -> None:
         if not self._finished:
             self._finished = True
-            self._bus.drained()
+            self._log.flush()
+            self._bus.send(contract.DRAINED)
             self._loop.stop()
 
     def _on_deadline(self) -> None:

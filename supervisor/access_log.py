@@ -79,6 +79,11 @@ class AccessLog:
         if self._writer is not None:
             self._writer.offer_many(lines, level)
 
+    def write_batch(self, text: bytes, count: int, level: str) -> None:
+        """The same for `count` lines that have their newlines."""
+        if self._writer is not None:
+            self._writer.offer_batch(text, count, level)
+
     def reopen(self) -> None:
         """After a rotation. Raises StartError, and goes on as before then."""
         if self._writer is not None:

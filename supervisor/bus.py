@@ -49,11 +49,16 @@ class Verify(msgspec.Struct, tag_field="op", tag=contract.VERIFY):
 
 
 class Log(msgspec.Struct, tag_field="op", tag=contract.LOG):
-    """Access log lines of one level."""
+    """Access log lines of one level, each with its newline: `count` of them."""
 
     slot: int
     level: str
-    lines: list[bytes]
+    count: int
+    text: bytes
+
+    def __post_init__(self) -> None:
+        if self.text.count(b"\n") != self.count or not self.text.endswith(b"\n"):
+            raise ValueError("lines that are no lines")
 
 
 class Full(msgspec.Struct, tag_field="op", tag=contract.FULL):

@@ -7,7 +7,6 @@ refused only when nothing else is left to drop. What stays comes out in the orde
 
 import socket
 from collections import Counter, deque
-from collections.abc import Iterable
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -18,40 +17,54 @@ EVENTS: Final = ("decision", "open", "interval", "close")  # of CONTRACT.md sect
 STEP: Final = 16  # a pass over the decisions makes room for 1/STEP of them, so that its cost spreads over as many lines
 
 
-class _Line(NamedTuple):
+class _Entry(NamedTuple):
     number: int  # in the order of arrival
-    text: bytes
-    source: bytes  # of a decision
+    text: bytes  # a line, or a batch of them
+    source: bytes  # of a decision, which stands alone
+    lines: int
 
 
 _SOURCE: Final = itemgetter(2)
 
 
 class LogQueue:
-    """Lines of three levels. `dropped` counts by event; what is no event of ours counts as `other`."""
+    """Lines of three levels, alone or in batches. `dropped` counts by event; what is no event of ours is `other`."""
 
     def __init__(self, max_lines: int, max_bytes: int) -> None:
         self._most_lines = max_lines
         self._most_bytes = max_bytes
-        self._rows: dict[str, deque[_Line]] = {level: deque() for level in LEVELS}
+        self._rows: dict[str, deque[_Entry]] = {level: deque() for level in LEVELS}
         self._number = 0
-        self.lines = 0
-        self.bytes = 0
+        self._last_lines = self._last_bytes = 0  # of the level that is never dropped once it is in
+        self.lines = self.bytes = 0
         self.dropped: Counter[str] = Counter()
 
     def put(self, text: bytes, level: str) -> bool:
         """Takes one line (with its newline). False: there was no room for it. A level of no name counts as `tunnel`."""
+        return self._put(text, 1, level) == 1
+
+    def put_batch(self, text: bytes, lines: int, level: str) -> int:
+        """Takes lines (with their newlines) and returns how many there was room for. Decisions are weighed one by one,
+        the others come and go together."""
+        if level != "decision":
+            return self._put(text, lines, level)
+        return sum(self._put(line, 1, level) for line in _lines(text))
+
+    def _put(self, text: bytes, lines: int, level: str) -> int:
         row = self._rows.get(level)
         if row is None:
             level, row = "tunnel", self._rows["tunnel"]
-        if not self._fits(len(text)) and not self._make_room(len(text), level):
-            self.dropped[_event(text)] += 1
-            return False
+        if not self._fits(lines, len(text)) and not self._make_room(lines, len(text), level):
+            self.dropped.update(count_events(text))
+            return 0
         self._number += 1
-        row.append(_Line(self._number, text, _source(text) if level == "decision" else b""))
-        self.lines += 1
+        row.append(_Entry(self._number, text, _source(text) if level == "decision" else b"", lines))
+        if level == "tunnel":
+            self._last_lines += lines
+            self._last_bytes += len(text)
+        self.lines += lines
         self.bytes += len(text)
-        return True
+        return lines
 
     def take(self, room: int) -> list[bytes]:
         """The oldest lines that fit `room` bytes together, but one at least when there is one."""
@@ -71,19 +84,21 @@ class LogQueue:
             while row:
                 self._drop(row)
 
-    def _fits(self, size: int) -> bool:
-        return self.lines < self._most_lines and self.bytes + size <= self._most_bytes
+    def _fits(self, lines: int, size: int) -> bool:
+        return self.lines + lines <= self._most_lines and self.bytes + size <= self._most_bytes
 
-    def _make_room(self, size: int, level: str) -> bool:
-        """Drops what may be dropped for a line of `level`, until it fits or nothing is left."""
+    def _make_room(self, lines: int, size: int, level: str) -> bool:
+        """Drops what may be dropped for lines of `level`, until they fit or nothing is left."""
         intervals, decisions = self._rows["interval"], self._rows["decision"]
-        if level == "interval" or size > self._most_bytes:
+        if level == "interval" or self._last_lines + lines > self._most_lines:
             return False
-        while intervals and not self._fits(size):
+        if self._last_bytes + size > self._most_bytes:
+            return False  # and nothing is dropped in vain
+        while intervals and not self._fits(lines, size):
             self._drop(intervals)
-        while decisions and not self._fits(size):
+        while decisions and not self._fits(lines, size):
             self._thin_out(max(1, len(decisions) // STEP))
-        return self._fits(size)
+        return self._fits(lines, size)
 
     def _thin_out(self, wanted: int) -> None:
         """Drops at least `wanted` decisions, the oldest of those sources that have the most."""
@@ -91,11 +106,11 @@ class LogQueue:
         counts = Counter(map(_SOURCE, row))
         most = _level(sorted(counts.values(), reverse=True), wanted)
         excess = {source: count - most for source, count in counts.items() if count > most}
-        kept: list[_Line] = []
+        kept: list[_Entry] = []
         for line in row:
             if left := excess.get(line[2]):
                 excess[line[2]] = left - 1
-                self.lines -= 1
+                self.lines -= line.lines
                 self.bytes -= len(line.text)
                 self.dropped[_event(line.text)] += 1
             else:
@@ -103,19 +118,29 @@ class LogQueue:
         row.clear()
         row.extend(kept)
 
-    def _drop(self, row: deque[_Line]) -> None:
-        self.dropped[_event(self._remove(row).text)] += 1
+    def _drop(self, row: deque[_Entry]) -> None:
+        self.dropped.update(count_events(self._remove(row).text))
 
-    def _remove(self, row: deque[_Line]) -> _Line:
-        line = row.popleft()
-        self.lines -= 1
-        self.bytes -= len(line.text)
-        return line
+    def _remove(self, row: deque[_Entry]) -> _Entry:
+        entry = row.popleft()
+        if row is self._rows["tunnel"]:
+            self._last_lines -= entry.lines
+            self._last_bytes -= len(entry.text)
+        self.lines -= entry.lines
+        self.bytes -= len(entry.text)
+        return entry
 
 
-def count_events(lines: Iterable[bytes]) -> Counter[str]:
+def count_events(text: bytes) -> Counter[str]:
     """How many lines there are of each event."""
-    return Counter(map(_event, lines))
+    return Counter(map(_event, _lines(text)))
+
+
+def _lines(text: bytes) -> list[bytes]:
+    """With their newlines, which the last one may lack."""
+    found = [line + b"\n" for line in text.split(b"\n")]
+    last = found.pop()[:-1]
+    return [*found, last] if last else found
 
 
 def _level(counts: list[int], wanted: int) -> int:

@@ -72,6 +72,7 @@ class LogWriter:
         self._closing = False
         self._complained = -QUIET
         self._torn = False
+        self._pipe = False
         self._fd = open_target(target) if fd is None else fd
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
@@ -97,9 +98,19 @@ class LogWriter:
             for line in lines:
                 text = line.replace(b"\n", b"\\x0a") + b"\n"
                 if self._closing:
-                    self._queue.dropped.update(count_events([text]))
+                    self._queue.dropped.update(count_events(text))
                 else:
                     taken += self._queue.put(text, level)
+            self._wake.notify()
+        return taken
+
+    def offer_batch(self, text: bytes, count: int, level: str) -> int:
+        """The same for `count` lines that have their newlines already."""
+        with self._wake:
+            if self._closing:
+                self._queue.dropped.update(count_events(text))
+                return 0
+            taken = self._queue.put_batch(text, count, level)
             self._wake.notify()
         return taken
 
@@ -148,39 +159,52 @@ class LogWriter:
                 self._complained = -QUIET
             self._write_batch(self._take())
 
-    def _take(self) -> list[bytes]:
+    def _take(self) -> bytes:
+        """Whole lines, about a batch of them."""
         try:
-            room = WHOLE_ON_PIPES if stat.S_ISFIFO(os.fstat(self._fd).st_mode) else BATCH
+            self._pipe = stat.S_ISFIFO(os.fstat(self._fd).st_mode)
         except OSError:
-            room = BATCH
+            self._pipe = False
         with self._wake:
-            return self._queue.take(room)
+            return b"".join(self._queue.take(BATCH))
 
-    def _write_batch(self, batch: list[bytes]) -> None:
+    def _write_batch(self, batch: bytes) -> None:
         """A failed write drops the rest of the batch; a line cut short is ended before the next one begins."""
         if not batch:
             return
         lead = 1 if self._torn else 0
-        data = b"\n" * lead + b"".join(batch)
+        data = b"\n" * lead + batch
         done = 0
         failure: OSError | None = None
         try:
             while done < len(data):
-                done += self._write(memoryview(data)[done:])
+                done += self._write(memoryview(data)[done : self._piece(data, done)])
         except OSError as error:
             failure = error
-        complete = data[:done].count(b"\n") - (lead if done else 0)
         if done:
             self._torn = data[done - 1 : done] != b"\n"
-        with self._wake:
-            self.written += complete
-            self._queue.dropped.update(count_events(batch[complete:]))
+        self._count(batch, data[lead:done])
         now = time.monotonic()
         if failure is not None and now - self._complained >= QUIET:
             self._complained = now
             self._on_problem(
                 f"{self.target} does not take log lines: {errno_text(failure)}; they are dropped and counted"
             )
+
+    def _count(self, batch: bytes, done: bytes) -> None:
+        """Lines are written when their last byte is."""
+        complete = done.rfind(b"\n") + 1
+        lost = count_events(batch[complete:])
+        with self._wake:
+            self.written += batch.count(b"\n", 0, complete)
+            self._queue.dropped.update(lost)
+
+    def _piece(self, data: bytes, begin: int) -> int:
+        """Where the next write ends: into a pipe that others share, whole lines that no write of theirs can tear."""
+        if not self._pipe or len(data) - begin <= WHOLE_ON_PIPES:
+            return len(data)
+        end = data.rfind(b"\n", begin, begin + WHOLE_ON_PIPES) + 1
+        return end or data.find(b"\n", begin) + 1 or len(data)
 
     def _write(self, data: memoryview) -> int:
         try:

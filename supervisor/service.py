@@ -217,7 +217,7 @@ class Service:
     def _on_message(self, slot: int, message: messages.Message) -> None:
         assert self.pool is not None
         if isinstance(message, messages.Log):
-            self.access_log.write(message.lines, message.level)
+            self.access_log.write_batch(message.text, message.count, message.level)
         elif isinstance(message, messages.Verify):
             self._verify(slot, message)
         elif isinstance(message, messages.Hello):

@@ -19,7 +19,7 @@ LAYERS: Final = {
     "shared": ["__init__", "csrc", "contract"],
     "codecs": ["codec", "socks", "http1", "sniff", "answers"],
     "machinery": [
-        *("loop", "sockets", "watch", "policy", "limits"),
+        *("loop", "sockets", "watch", "policy", "limits", "log"),
         *("hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver"),
     ],
     "connections": [

@@ -183,7 +183,7 @@ class StandIn:
             self.asking[number] = client
             self.send(contract.VERIFY, id=number, user=rest[0], password=rest[1])
         elif word == b"log":
-            self.send(contract.LOG, level="open", lines=rest)
+            self.send(contract.LOG, level="tunnel", count=len(rest), text=b"".join(text + b"\n" for text in rest))
             client.sendall(b"logged\n")
         elif word == b"raw":
             self.bus.send(bytes.fromhex(rest[0].decode()))

@@ -215,7 +215,8 @@ def test_a_stranger_under_the_name_of_a_dead_worker_is_ignored() -> None:
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: running.workers()[0]["restarts"] == 1, "it is replaced")
         with connected(zmq.DEALER, f"ipc://{running.folder}/run/bus", b"worker-0-%d" % victim) as peer:
-            peer.send(msgspec.msgpack.encode({"op": "log", "slot": 0, "level": "open", "lines": [b"forged"]}))
+            forged = {"op": "log", "slot": 0, "level": "tunnel", "count": 1, "text": b"forged\n"}
+            peer.send(msgspec.msgpack.encode(forged))
             eventually(lambda: running.ask("stats")["supervisor"]["bus_strangers"] >= 1, "it is counted")
         assert "forged" not in (running.folder / "access.log").read_text()
 
@@ -230,7 +231,10 @@ def test_malformed_messages_of_a_worker_are_counted_and_dropped(gateway: Running
         msgspec.msgpack.encode([]),
         msgspec.msgpack.encode({"op": "hello", "slot": "0", "pid": 1}),
         msgspec.msgpack.encode({"op": "loaded", "slot": 0, "generation": 10**30 % 2**64, "ok": 1}),
-        msgspec.msgpack.encode({"op": "log", "slot": 0, "level": "x", "lines": "text"}),
+        msgspec.msgpack.encode({"op": "log", "slot": 0, "level": "x", "count": 1, "text": "text\n"}),
+        msgspec.msgpack.encode({"op": "log", "slot": 0, "level": "tunnel", "count": 2, "text": b"one\n"}),
+        msgspec.msgpack.encode({"op": "log", "slot": 0, "level": "tunnel", "count": 1, "text": b"one\nhalf"}),
+        msgspec.msgpack.encode({"op": "log", "slot": 0, "level": "tunnel", "count": 0, "text": b""}),
         msgspec.msgpack.encode({"op": "verify", "slot": 0, "id": 1, "user": "text", "password": b""}),
         msgspec.msgpack.encode({"op": "hello", "slot": 1, "pid": 1}),  # another slot's
     ]

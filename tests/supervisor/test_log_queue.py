@@ -114,6 +114,24 @@ def test_bytes_are_bounded_as_lines_are() -> None:
     assert queue.bytes == 10_000
 
 
+def test_batches_come_and_go_whole_and_decisions_one_by_one() -> None:
+    queue = LogQueue(MOST, 1 << 30)
+    opens = b"".join(line("open", number=number) for number in range(40))
+    noise = b"".join(line("decision", "10.9.9.9", number) for number in range(59)) + line("decision", "10.0.0.7")
+    assert queue.put_batch(opens, 40, "tunnel") == 40
+    assert queue.put_batch(noise, 60, "decision") == 60
+    assert queue.put_batch(opens, 40, "tunnel") == 40
+    assert MOST - 3 <= queue.lines <= MOST
+    assert set(queue.dropped) == {"decision"} and queue.dropped["decision"] >= 40
+    before = queue.lines
+    assert queue.put_batch(opens, 40, "tunnel") == 0, "not a part of it"
+    assert (queue.lines, queue.dropped["open"]) == (before, 40), "and nothing is dropped in vain"
+    out = queue.take(1 << 30)
+    assert (out[0], out[-1]) == (opens, opens)
+    assert line("decision", "10.0.0.7") in out, "the quiet source has lost nothing"
+    assert queue.put_batch(opens * 3, 120, "tunnel") == 0, "it would never fit"
+
+
 def test_clearing_counts_everything() -> None:
     queue = filled("open", "close", "decision", "interval")
     queue.clear()
@@ -134,7 +152,7 @@ def test_whatever_happens_every_line_is_out_or_counted() -> None:
         if random.random() < 0.02:
             out += queue.take(random.randrange(3000))
     out += all_of(queue)
-    assert count_events(out) + queue.dropped == offered
+    assert count_events(b"".join(out)) + queue.dropped == offered
     assert queue.dropped["open"] + queue.dropped["close"] < queue.dropped["decision"]
 
 
