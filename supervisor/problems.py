@@ -115,7 +115,11 @@ def escape(text: str) -> str:
 
 def quote(text: str) -> str:
     """`text` in backquotes for a message, shortened when it is long."""
-    return f"`{text}`" if len(text) <= LONGEST_QUOTE else f"`{text[:LONGEST_QUOTE]}...`"
+    if len(text) <= LONGEST_QUOTE:
+        return f"`{text}`"
+    if "/" in text:  # of a path the end says which file it is
+        return f"`...{text[-LONGEST_QUOTE:]}`"
+    return f"`{text[:LONGEST_QUOTE]}...`"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
