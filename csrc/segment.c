@@ -55,12 +55,12 @@ int sl_segment_prepare(void *base, size_t size, uint32_t tunnels)
     return 1;
 }
 
-int sl_segment_attach(struct sl_segment *segment, uint32_t pid)
+static int is_prepared(const struct sl_segment *segment, size_t size)
 {
-    if (__atomic_load_n(&segment->magic, __ATOMIC_ACQUIRE) != SL_SEGMENT_MAGIC || segment->version != SL_SEGMENT_VERSION)
-        return 0;
-    __atomic_store_n(&segment->pid, pid, __ATOMIC_RELAXED);
-    return 1;
+    return size >= SL_SEGMENT_TUNNELS_AT &&
+           __atomic_load_n(&segment->magic, __ATOMIC_ACQUIRE) == SL_SEGMENT_MAGIC &&
+           segment->version == SL_SEGMENT_VERSION && segment->tunnel_capacity <= SL_TUNNELS_MAX &&
+           size >= sl_segment_size(segment->tunnel_capacity);
 }
 
 /* Gauges are a worker's own: none of them outlives it. */
@@ -154,9 +154,7 @@ struct sl_segment *sl_segment_open(void *base, size_t size, uint32_t pid, uint64
 {
     struct sl_segment *segment = base;
 
-    if (size < SL_SEGMENT_TUNNELS_AT || !sl_segment_attach(segment, pid))
-        return NULL;
-    if (segment->tunnel_capacity > SL_TUNNELS_MAX || size < sl_segment_size(segment->tunnel_capacity))
+    if (!is_prepared(segment, size))
         return NULL;
     rebuild_index(segment);
     sl_segment_reap(segment, size);

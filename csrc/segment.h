@@ -222,8 +222,6 @@ int sl_segment_prepare(void *base, size_t size, uint32_t tunnels);
 /* A worker takes its slot's segment: counters are kept, gauges and the tunnel table emptied, the index rebuilt.
  * `now` in Unix ms. Returns the segment, or NULL when it holds something else or does not fit `size`. */
 struct sl_segment *sl_segment_open(void *base, size_t size, uint32_t pid, uint64_t now);
-/* The same for a caller that maps nothing but the first page: scalar counters only. Returns 1 or 0. */
-int sl_segment_attach(struct sl_segment *segment, uint32_t pid);
 /* After the slot's worker died, and its left-over tunnels were read: pid 0, gauges and tunnels gone, counters kept. */
 void sl_segment_reap(void *base, size_t size);
 

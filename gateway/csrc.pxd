@@ -510,7 +510,6 @@ cdef extern from "segment.h" nogil:
     size_t sl_segment_size(uint32_t tunnels)
     int sl_segment_prepare(void *base, size_t size, uint32_t tunnels)
     sl_segment *sl_segment_open(void *base, size_t size, uint32_t pid, uint64_t now)
-    int sl_segment_attach(sl_segment *segment, uint32_t pid)
     void sl_segment_reap(void *base, size_t size)
     uint64_t sl_label_key(sl_family family, unsigned a, unsigned b, unsigned c, unsigned rule_slot)
     uint64_t *sl_segment_labelled(sl_segment *segment, uint64_t key)

@@ -70,7 +70,6 @@ TEST(refuses_what_is_not_a_prepared_segment_of_that_size)
     struct sl_segment *segment = calloc(1, size);
     REQUIRE(segment);
     CHECK(!sl_segment_open(segment, size, 9, 1));
-    CHECK_EQ(sl_segment_attach(segment, 9), 0);
     CHECK_EQ(sl_segment_prepare(segment, size - 1, TUNNELS), 0);
     CHECK_EQ(sl_segment_prepare(segment, size, SL_TUNNELS_MAX + 1u), 0);
     REQUIRE(sl_segment_prepare(segment, size, TUNNELS));
@@ -84,14 +83,6 @@ TEST(refuses_what_is_not_a_prepared_segment_of_that_size)
     segment->version--;
     segment->magic ^= 1;
     CHECK(!sl_segment_open(segment, size, 9, 1));
-    free(segment);
-}
-
-TEST(the_first_page_is_enough_for_scalar_counters)
-{
-    struct sl_segment *segment = fresh();
-    CHECK_EQ(sl_segment_attach(segment, 17), 1);
-    CHECK_EQ(segment->pid, 17);
     free(segment);
 }
 
@@ -254,7 +245,6 @@ int main(void)
     RUN(prepares_a_zeroed_segment_for_one_worker_after_another);
     RUN(start_grows_even_when_the_clock_does_not);
     RUN(refuses_what_is_not_a_prepared_segment_of_that_size);
-    RUN(the_first_page_is_enough_for_scalar_counters);
     RUN(reap_clears_gauges_and_keeps_counters);
     RUN(a_labelled_counter_is_one_place_for_good);
     RUN(labels_of_a_key_do_not_run_into_each_other);
