@@ -375,7 +375,7 @@ static void hammered(unsigned sources)
     CHECK_EQ(arena->violations, 0);
     CHECK(arena->entered > ROUNDS / 4);
     CHECK(arena->refused > 0);
-    CHECK(sources < 16 ? arena->overflowed == 0 : arena->overflowed > 0);
+    if (sources < 16) CHECK(arena->overflowed == 0); /* with more, whether rows ran out is the scheduler's choice */
     CHECK_EQ(held_by_all(&arena->table), 0);
     close_table(&arena->table);
     free(arena);
