@@ -33,7 +33,7 @@ def listener_fd(slot: int, listener: int, listeners: int) -> int:
 HELLO: Final = "hello"  # {op, slot, pid}: sent once connected; the supervisor answers LOAD
 LOADED: Final = "loaded"  # {op, slot, generation, ok, error: str|None}
 VERIFY: Final = "verify"  # {op, slot, id: int, user: bytes, password: bytes}
-LOG: Final = "log"  # {op, slot, level: tunnel|decision|interval, count: int, text: bytes}: access log lines with newlines
+LOG: Final = "log"  # {op, slot, level: tunnel|decision|interval, count: int, text: bytes}: access log lines
 FULL: Final = "full"  # {op, slot, full: bool}: descriptors run short and nobody is accepted, or that is over
 DRAINED: Final = "drained"  # {op, slot}: no tunnel is left, the worker exits with 0
 ANSWER: Final = "answer"  # {op, id, ...}: to a QUERY
