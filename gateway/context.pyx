@@ -115,8 +115,8 @@ cdef class Context:
         return self.draining
 
     def attach(self, bus, AccessLog log, on_empty, on_full):
-        """`bus` sends what the supervisor must know, `log` gathers access log lines; `on_empty()` is called when a drain
-        has no connection left, `on_full(full)` when descriptors run out and nobody is accepted, and when that is over.
+        """`bus` sends what the supervisor must know, `log` gathers access log lines; `on_empty()` is called when a
+        drain has no connection left, `on_full(full)` when descriptors run out and when that is over.
         """
         self.bus = bus
         self.log = log
