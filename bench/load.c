@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BAD_ARGUMENTS = 2, COUNT_MOST = 1000000, AT_ONCE_MOST = 60000, SIZE_MOST = 1 << 20, SPARE_FILES = 32 };
+enum { BAD_ARGUMENTS = 2, COUNT_MOST = 1000000, AT_ONCE_MOST = 60000, SIZE_MOST = 1 << 20, SPARE_FILES = 32,
+       SOURCES_MOST = 60000 };
 
 static const char USAGE[] =
     "load origin [--listen 127.0.0.1:0] [--seconds 120]\n"
@@ -25,6 +26,7 @@ static const char USAGE[] =
     "  --rate N    open-close: N tunnels a second, pingpong: N messages a second on each; times count from when\n"
     "              each was due\n"
     "  --hold S    open-close: S seconds quiet after the echo, then a second one\n"
+    "  --sources N connects from N addresses in turn, 127.1.0.1 and following\n"
     "  --count 1 --at-once 64 --seconds 5 --size 64 --bytes 0 --timeout 60 --end close|reset|half\n"
     "  --ask NAME  asks the proxy for a name instead of the origin's address: localhost, or one under .localhost,\n"
     "              .test, .example or .invalid\n"
@@ -133,6 +135,9 @@ static int client_option(int option, const char *text, struct client_options *ou
         return read_double(text, 600, &out->seconds) ? 0 : complain("--seconds wants a number up to 600", text);
     case 'r':
         return read_double(text, 1000000, &out->rate) ? 0 : complain("--rate wants a number up to 1000000", text);
+    case 'f':
+        out->sources = read_count(text, 1, SOURCES_MOST, &count) ? (unsigned)count : 0;
+        return out->sources ? 0 : complain("--sources wants 1 to 60000", text);
     case 'h':
         return read_double(text, 600, &out->hold) ? 0 : complain("--hold wants a number up to 600", text);
     case 't':
@@ -153,6 +158,8 @@ static int check_client(struct client_options *options)
         return complain("--proxy is needed", NULL);
     if (options->via == DIRECT && options->ask)
         return complain("--ask needs a proxy", options->ask);
+    if (options->sources && (options->via == DIRECT ? options->origin : options->proxy).ss_family != AF_INET)
+        return complain("--sources goes with", "IPv4");
     if (options->hold > 0 && options->mode != OPEN_CLOSE)
         return complain("--hold goes with", "open-close");
     if (options->rate > 0 && options->mode != OPEN_CLOSE && options->mode != PING_PONG)
@@ -174,7 +181,8 @@ static int client_main(int argc, char **argv)
         {"origin", 1, NULL, 'o'}, {"proxy", 1, NULL, 'p'},   {"via", 1, NULL, 'v'},   {"end", 1, NULL, 'e'},
         {"ask", 1, NULL, 'a'},    {"count", 1, NULL, 'n'},   {"at-once", 1, NULL, 'c'}, {"size", 1, NULL, 'z'},
         {"bytes", 1, NULL, 'b'},  {"seconds", 1, NULL, 's'}, {"timeout", 1, NULL, 't'},
-        {"rate", 1, NULL, 'r'},   {"hold", 1, NULL, 'h'},    {NULL, 0, NULL, 0},
+        {"rate", 1, NULL, 'r'},   {"hold", 1, NULL, 'h'},    {"sources", 1, NULL, 'f'},
+        {NULL, 0, NULL, 0},
     };
     struct client_options options = {.count = 1, .at_once = 64, .size = 64, .seconds = 5, .timeout = 60};
     int option, bad, mode;

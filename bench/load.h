@@ -91,6 +91,7 @@ struct client_options {
     double seconds;       /* of the measured phase */
     double timeout;       /* of everything */
     double rate;          /* OPEN_CLOSE: tunnels a second; PING_PONG: messages a second on each; 0 = as fast as can be */
+    unsigned sources;     /* addresses to connect from in turn, 127.1.0.1 and following; 0 = whatever the system takes */
     double hold;          /* OPEN_CLOSE: seconds between a first and a second echo; 0 = one echo */
 };
 

@@ -129,6 +129,19 @@ static void shake_hands(struct client *c, struct tunnel *t)
     }
 }
 
+/* Connects from 127.1.0.1, then 127.1.0.2 and so on: a proxy that counts by source sees many. Returns 1, or 0. */
+static int take_source(const struct client *c, int fd)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    const int on = 1;
+
+    if (!c->options->sources)
+        return 1;
+    from.sin_addr.s_addr = htonl(0x7f010001u + (uint32_t)(c->began % c->options->sources));
+    return setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == 0 &&
+           bind(fd, (const struct sockaddr *)&from, sizeof from) == 0;
+}
+
 static void begin(struct client *c, struct tunnel *t, uint64_t due)
 {
     const struct client_options *o = c->options;
@@ -142,7 +155,7 @@ static void begin(struct client *c, struct tunnel *t, uint64_t due)
     c->active++;
     c->opening++;
     t->fd = socket(peer->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (t->fd < 0 || setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+    if (t->fd < 0 || setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || !take_source(c, t->fd) ||
         (connect(t->fd, (const struct sockaddr *)peer, length) < 0 && errno != EINPROGRESS) ||
         !watch(c->epoll, t->fd, t))
         tunnel_fail(c, t, ERROR_CONNECT);
