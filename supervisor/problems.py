@@ -10,6 +10,7 @@ import msgspec
 
 MOST_PROBLEMS = 100
 LONGEST_QUOTE = 80
+LONGEST_PATH = 400
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
@@ -115,11 +116,9 @@ def escape(text: str) -> str:
 
 def quote(text: str) -> str:
     """`text` in backquotes for a message, shortened when it is long."""
-    if len(text) <= LONGEST_QUOTE:
-        return f"`{text}`"
-    if "/" in text:  # of a path the end says which file it is
-        return f"`...{text[-LONGEST_QUOTE:]}`"
-    return f"`{text[:LONGEST_QUOTE]}...`"
+    if text.startswith("/"):  # of a path the end says which file it is
+        return f"`{text}`" if len(text) <= LONGEST_PATH else f"`...{text[-LONGEST_PATH:]}`"
+    return f"`{text}`" if len(text) <= LONGEST_QUOTE else f"`{text[:LONGEST_QUOTE]}...`"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
