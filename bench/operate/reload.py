@@ -1,0 +1,192 @@
+"""Reloads under traffic: does any of it notice, and how long does a worker look away?
+
+    python -m bench.operate.reload [--reloads 100] [--rules 10000] [--names 1000000] [--rounds 5]
+
+Three parts: reloads that alternate two policies, one after the other as fast as each is acknowledged, under new tunnels
+and live ones whose every byte is checked; the 99th percentile of a round trip with and without reloads, in turns; and
+the longest turn of a worker's loop while it loads and judges by a policy of a million names.
+"""
+
+import argparse
+import contextlib
+import re
+import statistics
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.operate.scene import Load, ask, build, keep, options, origin, table
+from tests.e2e.gateway import Gateway, policy
+
+HEAD = "apiVersion: sluice.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {name: %s}\nspec:\n  to:\n"
+OPEN = HEAD % "open" + "    - {cidr: 127.0.0.0/8}\n  action: Allow\n"
+ALLOW = policy("open", [{"cidr": "127.0.0.0/8"}])
+TURN = "worker_turn_longest_seconds"
+
+
+def rules_text(name: str, count: int) -> str:
+    """A policy that lets the load through, after so many rules that are about something else."""
+    parts = [OPEN]
+    for document in range(0, count, 100):
+        hosts = range(document, min(document + 100, count))
+        lines = "".join(f"    - {{host: {name}-{host}.example.com, ports: [443]}}\n" for host in hosts)
+        parts.append(HEAD % f"{name}-{document}" + lines + "  action: Allow\n")
+    return "---\n".join(parts)
+
+
+@contextlib.contextmanager
+def reloading(gateway: Gateway, prepare: Callable[[int], None], most: int | None = None) -> Iterator[list[float]]:
+    """Reloads one after the other until the context ends, or `most` of them: how long each took."""
+    took: list[float] = []
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set() and (most is None or len(took) < most):
+            prepare(len(took))
+            begun = time.monotonic()
+            ask(gateway, "reload")
+            took.append(time.monotonic() - begun)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield took
+        if most is not None:
+            thread.join()
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Alternating:
+    """Two policies, written before: a reload finds the other one each time."""
+
+    def __init__(self, folder: Path, rules: int) -> None:
+        self.folder = folder
+        self.texts = [rules_text(name, rules) for name in ("first", "second")]
+
+    def __call__(self, number: int) -> None:
+        (self.folder / "policy.yaml").write_text(self.texts[number % 2])
+
+
+def under_traffic(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Part one. Lost is whatever was not answered, was reset, or came back with a wrong byte."""
+    with Gateway([ALLOW], {"workers": arguments.workers}) as gateway:
+        prepare = Alternating(gateway.folder, arguments.rules)
+        prepare(1)
+        ask(gateway, "reload")
+        per_reload = measure_one(gateway, prepare)
+        seconds = per_reload * arguments.reloads * 1.5 + 2
+        fresh = ("open-close", "--rate", "200", "--count", str(int(200 * seconds)), "--at-once", "2000")
+        live = ("pingpong", "--count", "500", "--rate", "2", "--seconds", str(min(seconds, 600)))
+        patient = ("--timeout", str(seconds + 120))
+        with (
+            Load(gateway, port, *fresh, *patient) as new,
+            Load(gateway, port, *live, *patient, via="connect") as old,
+            reloading(gateway, prepare, int(arguments.reloads)) as took,
+        ):
+            pass
+        stats = ask(gateway, "stats")
+    return {
+        "reloads": len(took),
+        "refused": stats["reloads"]["failed"],
+        "seconds_each": round(statistics.median(took), 3),
+        "new_tunnels": new.result["opened"],
+        "new_wrong": new.errors,
+        "new_open_ms_p99": round(new.result["open_us"]["p99"] / 1000, 2),
+        "live_tunnels": old.result["opened"],
+        "live_round_trips": old.result["round_trips"],
+        "live_wrong": old.errors,
+    }
+
+
+def measure_one(gateway: Gateway, prepare: Callable[[int], None]) -> float:
+    begun = time.monotonic()
+    prepare(0)
+    ask(gateway, "reload")
+    return time.monotonic() - begun
+
+
+def round_trips(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Part two: p99 of a paced ping-pong, without and with reloads, in turns."""
+    ratios, still, moving = [], [], []
+    with Gateway([ALLOW], {"workers": arguments.workers}) as gateway:
+        prepare = Alternating(gateway.folder, arguments.rules)
+        prepare(1)
+        ask(gateway, "reload")
+        load = ("pingpong", "--count", "50", "--rate", "20", "--seconds", str(arguments.seconds))
+        for _ in range(int(arguments.rounds)):
+            with Load(gateway, port, *load) as quiet:
+                pass
+            with reloading(gateway, prepare), Load(gateway, port, *load) as busy:
+                pass
+            still.append(quiet.result["round_trip_us"]["p99"])
+            moving.append(busy.result["round_trip_us"]["p99"])
+            ratios.append(moving[-1] / still[-1])
+    return {
+        "rounds": len(ratios),
+        "p99_us_without": round(statistics.median(still)),
+        "p99_us_with": round(statistics.median(moving)),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+    }
+
+
+def longest_turn(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Part three: a policy of many names is loaded while 500 tunnels live and are judged again. They are opened one by
+    one before, as a crowd that comes at once makes long turns of its own."""
+    with Gateway([ALLOW], {"workers": arguments.workers}) as gateway:
+        names = "".join(f"n{number}.example.com\n" for number in range(int(arguments.names)))
+        (gateway.folder / "names.txt").write_text(names)
+        many = OPEN + "---\n" + HEAD % "many" + "    - {hostsFrom: names.txt}\n  action: Allow\n"
+        live = ("open-close", "--rate", "100", "--count", "500", "--at-once", "500", "--hold", "15", "--timeout", "180")
+        with Load(gateway, port, *live) as load:
+            time.sleep(6)
+            before, slow = ask(gateway, "stats")["counters"][TURN], slow_turns(gateway)
+            (gateway.folder / "policy.yaml").write_text(many)
+            begun = time.monotonic()
+            ask(gateway, "reload")
+            took = time.monotonic() - begun
+            stats = ask(gateway, "stats")
+            after = slow_turns(gateway)
+    return {
+        "names": int(arguments.names),
+        "live_tunnels": stats["counters"]["tunnels_open"],
+        "seconds": round(took, 2),
+        "longest_turn_before_ms": round(1000 * before, 2),
+        "longest_turn_ms": round(1000 * stats["counters"][TURN], 2),
+        "turns_over_3.2_ms": after[0.0032] - slow[0.0032],
+        "turns_over_6.4_ms": after[0.0064] - slow[0.0064],
+        "live_wrong": load.errors,
+    }
+
+
+def slow_turns(gateway: Gateway) -> dict[float, int]:
+    """Turns that took longer than each bound of the histogram, in seconds."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.admin}/metrics") as answer:
+        text = answer.read().decode()
+    found = re.findall(r'^sluice_worker_turn_seconds_bucket\{le="([^"]+)"\} ([0-9.e+]+)$', text, re.MULTILINE)
+    counts = {float(bound): int(float(count)) for bound, count in found}
+    return {round(bound, 4): counts[float("inf")] - count for bound, count in counts.items()}
+
+
+def main() -> None:
+    arguments = options(
+        "Reloads under traffic.", reloads=100, rules=10_000, names=1_000_000, rounds=5, seconds=5.0, workers=2
+    )
+    build()
+    with origin() as port:
+        traffic = under_traffic(port, arguments)
+        table("reloads under traffic", traffic)
+        trips = round_trips(port, arguments)
+        table("round trips", trips)
+        turn = longest_turn(port, arguments)
+        table("a policy of many names", turn)
+    keep("reload", arguments, {"traffic": traffic, "round_trips": trips, "many_names": turn})
+
+
+if __name__ == "__main__":
+    main()
