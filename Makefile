@@ -37,7 +37,7 @@ build: packages-build $(VENV)/.extensions ## packages, .venv and the compiled ex
 
 test: build packages-test ## every test but the long ones: C units under sanitizers, then Python
 	$(MAKE) -j $(JOBS) -C tests/csrc check
-	$(PYTHON) -m pytest -q -n 2 --dist loadfile -m "not full" $(PYTEST)
+	$(PYTHON) -m pytest -q -m "not full" $(PYTEST)
 
 test-full: build packages-test $(PROMETHEUS) ## every test
 	$(MAKE) -j $(JOBS) -C tests/csrc check
