@@ -10,6 +10,8 @@ JOBS := $(shell nproc)
 SECONDS ?= 60
 # What `make test PYTEST="-k socks"` adds to the test runner's arguments.
 PYTEST ?=
+# One process a core; the tests of a file share one, and with it their fixtures.
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile
 
 BUILD_PACKAGES := gcc make pkg-config libssl-dev libnghttp2-dev libc-ares-dev python3-dev python3-venv
 TEST_PACKAGES := curl dnsmasq-base netcat-openbsd nodejs procps
@@ -37,11 +39,11 @@ build: packages-build $(VENV)/.extensions ## packages, .venv and the compiled ex
 
 test: build packages-test ## every test but the long ones: C units under sanitizers, then Python
 	$(MAKE) -j $(JOBS) -C tests/csrc check
-	$(PYTHON) -m pytest -q -m "not full" $(PYTEST)
+	$(PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) $(PYTEST)
 
 test-full: build packages-test $(PROMETHEUS) ## every test
 	$(MAKE) -j $(JOBS) -C tests/csrc check
-	$(PYTHON) -m pytest -q $(PYTEST)
+	$(PYTHON) -m pytest -q $(SIDE_BY_SIDE) $(PYTEST)
 
 lint: lint-python lint-types lint-cython lint-c ## ruff, mypy --strict, cython-lint, and C with all warnings as errors
 

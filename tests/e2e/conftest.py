@@ -10,9 +10,10 @@ from typing import Final, NamedTuple
 import pytest
 import yaml
 
-from tests.e2e.gateway import Gateway, Mapping, free_port, policy
+from tests.e2e.gateway import Gateway, Mapping, policy
 from tests.e2e.names import NameServer
 from tests.e2e.origins import Origin, collect, echo, http_origin
+from tests.ports import free_port
 
 PASSWORD: Final = "correct horse: battery"
 

@@ -20,6 +20,7 @@ import yaml
 
 from supervisor.control_client import ControlClient
 from tests.e2e import wire
+from tests.ports import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SLUICE: Final = os.environ.get("SLUICE_COMMAND", str(ROOT / ".venv/bin/sluice"))
@@ -30,15 +31,6 @@ PATIENCE: Final = 30.0
 
 Mapping = dict[str, Any]
 T = TypeVar("T")
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that is free now, from bind(0)."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def eventually(question: Callable[[], T], what: str, patience: float = PATIENCE) -> T:

@@ -16,8 +16,9 @@ import pytest
 
 from tests.e2e import wire
 from tests.e2e.conftest import World
-from tests.e2e.gateway import PATIENCE, SLUICE, Gateway, Mapping, environment, eventually, free_port, policy, tunnels
+from tests.e2e.gateway import PATIENCE, SLUICE, Gateway, Mapping, environment, eventually, policy, tunnels
 from tests.e2e.origins import Origin, holding
+from tests.ports import free_port
 
 OPEN: Final = [policy("open", [{"cidr": "127.0.0.0/8"}, {"host": "localhost"}])]
 SHUT: Final = [policy("shut", [{"cidr": "127.0.0.0/8"}, {"host": "localhost"}], action="Deny")]

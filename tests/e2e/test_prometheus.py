@@ -12,7 +12,8 @@ import pytest
 
 from tests.e2e import wire
 from tests.e2e.conftest import World
-from tests.e2e.gateway import ROOT, Gateway, eventually, free_port, policy, tunnels
+from tests.e2e.gateway import ROOT, Gateway, eventually, policy, tunnels
+from tests.ports import free_port
 
 BIN: Final = ROOT / "build/prometheus/usr/bin"
 CONFIG: Final = """

@@ -17,17 +17,11 @@ from typing import Any, Final, Self, TypeVar
 import yaml
 
 from supervisor.control_client import ControlClient
+from tests.ports import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE: Final = 30.0  # bounds a hang; no passing test waits for it
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def eventually(question: Callable[[], T], what: str) -> T:

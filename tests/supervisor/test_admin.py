@@ -15,7 +15,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from supervisor.admin import _is_ours
-from tests.supervisor.harness import PATIENCE, Greeted, Running, eventually, free_port
+from tests.ports import free_port
+from tests.supervisor.harness import PATIENCE, Greeted, Running, eventually
 
 TOKEN: Final = "correct-horse-battery"
 READS: Final = ("/", "/metrics", "/healthz", "/readyz", "/stats", "/tunnels", "/policy", "/explain?to=a.example:443")

@@ -17,7 +17,8 @@ from supervisor.control_client import ControlClient, ControlError
 from supervisor.curve import load_client, load_server
 from supervisor.endpoint import ControlLock, tcp_endpoint
 from supervisor.errors import StartError
-from tests.supervisor.harness import PATIENCE, Running, eventually, free_port
+from tests.ports import free_port
+from tests.supervisor.harness import PATIENCE, Running, eventually
 
 
 def make_keys(folder: Path, *clients: str) -> None:

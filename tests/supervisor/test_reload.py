@@ -16,7 +16,8 @@ from supervisor.log import Log
 from supervisor.process import Reaper
 from supervisor.reload import CompileFailed, Compiler, Outcome, Reloader
 from supervisor.users import hash_password
-from tests.supervisor.harness import Greeted, Running, eventually, free_port
+from tests.ports import free_port
+from tests.supervisor.harness import Greeted, Running, eventually
 
 
 def generations(gateway: Running) -> set[int]:
