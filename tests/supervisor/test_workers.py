@@ -178,6 +178,7 @@ def test_a_worker_that_dies_again_and_again_after_some_service_is_restarted_at_o
             with Greeted(gateway.port) as client:
                 os.kill(client.pid, signal.SIGKILL)
             eventually(lambda number=number: gateway.workers()[0]["restarts"] == number, "it is replaced")  # type: ignore[misc]
+        eventually(lambda: gateway.events("crash_loop"), "it is reported")
         assert [event["restart_in"] for event in gateway.events("worker_lost")] == [0.0] * 5
         (event,) = gateway.events("crash_loop")
         assert "5 workers of one slot died within 60 s" in event["message"]
