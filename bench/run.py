@@ -1,163 +1,167 @@
-"""Puts load through the gateway and past it, in turns, and says what the gateway costs.
+"""Puts the same load through Sluice and through its peers, in turns, and says what each unit of work costs.
 
-    python -m bench.run [--rounds N] [--seconds S] [--only WORKLOAD]
+    python -m bench.run [--rounds N] [--seconds S] [--only LOAD,...] [--peers PEER,...]
 
-Each round runs every workload directly, over SOCKS5 and over HTTP CONNECT, one after the other on the same cores, so
-that whatever else the machine does falls on all alike. Cost is the CPU time of the gateway's whole process tree, by
-unit of work; policy, access log and the inner check are in their default state. Medians go to bench/results/.
+Every round runs every load through every peer in random order, so that whatever else the machine does falls on all
+alike. The proxy has one core, load and origin the other. Cost is the CPU time of a peer's whole process tree. Figures
+are medians over the rounds; ratios are taken within a round. All of it is kept in bench/results/.
 """
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import subprocess
+import contextlib
+import random
 import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from tests.e2e.gateway import ROOT, Gateway, policy
+from bench.accounting import cpu_seconds
+from bench.loads import IDLE, Figures, Load, Origin, Spoilt, loads, measure, measure_idle
+from bench.machine import LOAD, RESULTS, ROOT, Cores, build, cores, keep, private_network, versions
+from bench.peers import PEERS, Peer
+from bench.peers.base import Absent
+from bench.summary import show, summary
 
-__all__ = ["LOAD", "RESULTS", "ROOT", "versions"]
+__all__ = ["LOAD", "RESULTS", "ROOT", "cpu_seconds", "versions"]
 
-LOAD: Final = ROOT / "build/bench/load"
-RESULTS: Final = ROOT / "bench/results"
-WAYS: Final = ("direct", "socks5", "connect")
-MIB: Final = 1 << 20
-TICK: Final = os.sysconf("SC_CLK_TCK")
-Figures = dict[str, float]
-
-
-class Workload(NamedTuple):
-    """Arguments of the load generator; a unit of work: its name, the field that counts it, and of what size."""
-
-    arguments: tuple[str, ...]
-    unit: str
-    field: str
-    size: int = 1
+DIRECT: Final = "direct"
+Round = dict[str, dict[str, Figures | str]]  # by load and contestant; a text says why there are no figures
 
 
-def workloads(seconds: float) -> dict[str, Workload]:
-    lasting = ("--seconds", str(seconds))
-    return {
-        "bulk-down": Workload(("bulk-down", "--count", "8", *lasting), "MiB", "bytes_down", MIB),
-        "bulk-up": Workload(("bulk-up", "--count", "8", *lasting), "MiB", "bytes_up", MIB),
-        "pingpong": Workload(("pingpong", "--count", "32", *lasting), "round trip of 64 bytes", "round_trips"),
-        "open-close": Workload(("open-close", "--count", "3000", "--at-once", "64"), "tunnel", "completed"),
-    }
+class Contestant(NamedTuple):
+    """A peer, or nothing in between, and what is said to it."""
+
+    peer: type[Peer] | None
+    way: str
+
+    @property
+    def name(self) -> str:
+        return DIRECT if self.peer is None else f"{self.peer.name}/{self.way}"
 
 
-def cpu_seconds(session: int) -> float:
-    """CPU time so far of every process in a session, including children that were reaped."""
-    total = 0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+def contestants(names: list[str]) -> list[Contestant]:
+    """The direct connection, and every way through those that are on this machine."""
+    found = [Contestant(None, DIRECT)]
+    for name in names:
         try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
+            PEERS[name].binary()
+        except Absent as absent:
+            print(f"without {name}: {absent}", file=sys.stderr)
             continue
-        if int(fields[3]) == session:
-            total += sum(int(field) for field in fields[11:15])  # utime, stime, cutime, cstime: proc(5)
-    return total / TICK
+        found += [Contestant(PEERS[name], way) for way in PEERS[name].ways]
+    return found
 
 
-def run_load(arguments: tuple[str, ...], way: str, origin: int, gateway: int) -> dict[str, Any]:
-    """One run of the load generator; an error of a single tunnel ends the benchmark."""
-    proxy = () if way == "direct" else ("--proxy", f"127.0.0.1:{gateway}")
-    command = [str(LOAD), "client", *arguments, "--origin", f"127.0.0.1:{origin}", "--via", way, *proxy]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}: {done.stdout}{done.stderr}")
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+class Bench:
+    """One benchmark: an origin, the peers that run, and the runs."""
+
+    def __init__(self, wanted: dict[str, Load], found: list[Contestant], where: Cores) -> None:
+        self.wanted, self.found, self.where = wanted, found, where
+        self.commands: dict[str, dict[str, str]] = {}
+        self.peers: dict[str, Peer] = {}
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """The origin, and one of every peer, each of which has carried something."""
+        with contextlib.ExitStack() as stack:
+            self.origin = stack.enter_context(Origin(self.where.load))
+            for contestant in self.found:
+                if contestant.peer is None or contestant.peer.name in self.peers:
+                    continue
+                peer = stack.enter_context(contestant.peer(self.origin.port, self.where.proxy))
+                self.peers[peer.name] = peer
+                self.commands[peer.name] = {"version": peer.version(), "command": " ".join(peer.command())}
+            for contestant in self.found:
+                self.one("warm-up", loads(0.25)["tunnels"], contestant)
+            yield
+
+    def round(self) -> Round:
+        """Every load through everybody, in random order."""
+        runs = [(name, load, contestant) for name, load in self.wanted.items() for contestant in self.found]
+        random.shuffle(runs)
+        done: Round = {name: {} for name in self.wanted}
+        for name, load, contestant in runs:
+            if name != IDLE or contestant.peer is not None:
+                done[name][contestant.name] = self.one(name, load, contestant)
+        return done
+
+    def one(self, name: str, load: Load, contestant: Contestant) -> Figures | str:
+        """One run. Others may fail; we, the floor and the direct way may not."""
+        began = time.monotonic()
+        try:
+            figures: Figures | str = self._measure(name, load, contestant)
+        except Spoilt as spoilt:
+            if contestant.peer is None or contestant.peer.name in ("sluice", "floor"):
+                raise SystemExit(f"{name} through {contestant.name}: {spoilt}") from None
+            figures = str(spoilt)
+        print(f"  {name:<12}{contestant.name:<20}{time.monotonic() - began:6.1f} s", file=sys.stderr)
+        return figures
+
+    def _measure(self, name: str, load: Load, contestant: Contestant) -> Figures:
+        if contestant.peer is None:
+            target = ("--via", DIRECT, "--origin", f"127.0.0.1:{self.origin.port}")
+            return measure(load, target, None, self.where.load)
+        if name != IDLE:
+            peer = self.peers[contestant.peer.name]
+            return measure(load, peer.target(contestant.way), peer, self.where.load)
+        # Memory is that of a process that has not lived through other loads.
+        with contestant.peer(self.origin.port, self.where.proxy) as fresh:
+            return measure_idle(load, fresh.target(contestant.way), fresh, self.where.load)
 
 
-def measure(workload: Workload, way: str, origin: int, gateway: Gateway) -> Figures:
-    """One run: units a second, and CPU of the gateway in microseconds by unit."""
-    before = cpu_seconds(gateway.pid)
-    answer = run_load(workload.arguments, way, origin, gateway.port)
-    spent = cpu_seconds(gateway.pid) - before
-    units = answer[workload.field] / workload.size
-    figures = {"rate": units / answer["seconds"]}
-    if way != "direct":
-        figures["cpu_us"] = spent * 1e6 / units
-    return figures
+def choice(known: list[str]) -> Any:
+    """An argument's type: names from a list, separated by commas."""
+
+    def read(text: str) -> list[str]:
+        names = text.split(",")
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"`{name}` is none of {', '.join(known)}")
+        return names
+
+    return read
 
 
-def versions() -> dict[str, str]:
-    """What the figures depend on."""
-    describe = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
-    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "sluice": commit.stdout.strip() or "unknown",
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "cpu": f"{os.cpu_count()} x {model[0].partition(':')[2].strip() if model else platform.machine()}",
-    }
-
-
-def summary(rounds: list[dict[str, dict[str, Figures]]], wanted: dict[str, Workload]) -> dict[str, Any]:
-    """Medians by workload and way; `ratio` is the rate against the direct one of the same round."""
-    result: dict[str, Any] = {}
-    for name, workload in wanted.items():
-        rows: dict[str, Any] = {"unit": workload.unit, "command": " ".join(workload.arguments)}
-        for way in WAYS:
-            runs = [done[name][way] for done in rounds]
-            row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-            ratios = [done[name][way]["rate"] / done[name]["direct"]["rate"] for done in rounds]
-            rows[way] = {**row, "ratio": statistics.median(ratios)}
-        result[name] = rows
-    return result
-
-
-def show(result: dict[str, Any]) -> None:
-    print(f"{'workload':<12}{'way':<10}{'units/s':>16}{'of direct':>12}{'CPU us/unit':>14}  unit")
-    for name, rows in result.items():
-        for way in WAYS:
-            row = rows[way]
-            cpu = f"{row['cpu_us']:.1f}" if "cpu_us" in row else "-"
-            print(f"{name:<12}{way:<10}{row['rate']:>16,.0f}{row['ratio']:>12.3f}{cpu:>14}  {rows['unit']}")
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.run", description="The same load through us and our peers.")
+    parser.add_argument("--rounds", type=int, default=5, help="default: 5, the least that a published figure needs")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each run, about; default: 2")
+    parser.add_argument("--only", type=choice(list(loads(1))), default=list(loads(1)), help="some of the loads")
+    parser.add_argument("--peers", type=choice(list(PEERS)), default=list(PEERS),
+                        help="some of the peers; Sluice and the floor are always there")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=None, help="of the order; default: another one each time")
+    options = parser.parse_args()
+    options.peers = [name for name in PEERS if name in options.peers or name in ("sluice", "floor")]
+    return options
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench.run", description="Load through the gateway and past it, in turns.")
-    parser.add_argument("--rounds", type=int, default=5, help="default: 5, the least that a published figure needs")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each run that lasts")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--only", choices=workloads(1), help="one workload")
-    options = parser.parse_args()
-    wanted = {name: work for name, work in workloads(options.seconds).items() if options.only in (None, name)}
-    subprocess.run(["make", "-s", "-C", str(ROOT / "bench")], check=True)
-    lasting = 60 + options.rounds * len(wanted) * len(WAYS) * (options.seconds + 30)
-    origin = subprocess.Popen([str(LOAD), "origin", "--seconds", str(lasting)], stdout=subprocess.PIPE, text=True)
-    assert origin.stdout is not None
-    port = json.loads(origin.stdout.readline())["port"]
+    options = read_arguments()
+    random.seed(options.seed)
+    build()
+    private = private_network()
+    wanted = {name: load for name, load in loads(options.seconds).items() if name in options.only}
+    bench = Bench(wanted, contestants(options.peers), cores())
     rounds = []
-    rules = [policy("load", [{"cidr": "127.0.0.0/8"}])]
-    try:
-        with Gateway(rules, {"workers": options.workers}) as gateway:
-            for number in range(options.rounds):
-                rounds.append(
-                    {
-                        name: {way: measure(work, way, port, gateway) for way in WAYS}
-                        for name, work in wanted.items()
-                    }
-                )
-                print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-    finally:
-        origin.terminate()
-        origin.wait()
-    result = summary(rounds, wanted)
+    with bench.running():
+        for number in range(options.rounds):
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+            rounds.append(bench.round())
+    result = summary(rounds)
     show(result)
-    RESULTS.mkdir(exist_ok=True)
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    file = RESULTS / f"{stamp}.json"
-    record = {"versions": versions(), "options": vars(options), "summary": result, "rounds": rounds}
-    file.write_text(json.dumps(record, indent=1) + "\n")
+    file = keep(
+        "peers",
+        {
+            "versions": versions(),
+            "options": vars(options),
+            "private_network": private,
+            "cores": {"proxy": sorted(bench.where.proxy), "load": sorted(bench.where.load)},
+            "peers": bench.commands,
+            "loads": {name: {"unit": load.unit, "command": " ".join(load.arguments)} for name, load in wanted.items()},
+            "summary": result,
+            "rounds": rounds,
+        },
+    )
     print(f"kept in {file.relative_to(ROOT)}")
     return 0
 

@@ -1,0 +1,142 @@
+"""The loads: what the load generator is told, what one unit of work is, and how one run of it is measured."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+from bench.machine import LOAD, confined
+from bench.peers import Peer
+
+__all__ = ["IDLE", "IDLE_TUNNELS", "Figures", "Load", "Origin", "Spoilt", "loads", "measure", "measure_idle"]
+
+GB: Final = 1_000_000_000
+IDLE: Final = "idle"
+IDLE_TUNNELS: Final = 5_000
+# Some limits are by source, of which a gateway has many: all peers see the same ones.
+SOURCES: Final = ("--sources", "200")
+SETTLING: Final = 0.25  # seconds after a load: what is written or freed late belongs to it
+Figures = dict[str, float]
+
+
+class Spoilt(Exception):
+    """A run that went wrong: the peer did not carry what it was given."""
+
+
+class Load(NamedTuple):
+    """Arguments of the load generator; a unit of work: its name, the field that counts it, and of what size."""
+
+    arguments: tuple[str, ...]
+    unit: str
+    field: str
+    size: int = 1
+
+
+def loads(seconds: float) -> dict[str, Load]:
+    """By name; a run lasts about as long as said."""
+    lasting = ("--seconds", f"{seconds:g}", "--timeout", f"{30 + 2 * seconds:g}")
+    count = str(max(500, round(6000 * seconds)))
+    return {
+        "bulk-down": Load(("bulk-down", "--count", "8", *lasting), "GB", "bytes_down", GB),
+        "bulk-up": Load(("bulk-up", "--count", "8", *lasting), "GB", "bytes_up", GB),
+        "tunnels": Load(("open-close", "--count", count, "--at-once", "32", "--timeout", "60"), "tunnel", "completed"),
+        "pingpong-64": Load(("pingpong", "--count", "64", *lasting), "round trip", "round_trips"),
+        "pingpong-1": Load(("pingpong", "--count", "1", *lasting), "round trip", "round_trips"),
+        IDLE: Load(("idle", "--count", str(IDLE_TUNNELS), *lasting), "tunnel", "completed"),
+    }
+
+
+class Origin:
+    """The origin on its cores; a context manager. Wrong bytes that only it saw end the benchmark."""
+
+    def __init__(self, where: frozenset[int]) -> None:
+        self.where, self.port = where, 0
+
+    def __enter__(self) -> Self:
+        command = [str(LOAD), "origin", "--seconds", "3600"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=confined(self.where))
+        assert self.process.stdout is not None
+        self.port = int(json.loads(self.process.stdout.readline())["port"])
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        self.process.terminate()
+        self.process.communicate()
+        if self.process.returncode and kind is None:
+            raise SystemExit("the origin saw wrong bytes")
+
+
+def start(arguments: tuple[str, ...], target: tuple[str, ...], where: frozenset[int]) -> "subprocess.Popen[str]":
+    """The load generator, on its cores."""
+    command = [str(LOAD), "client", *arguments, *target, *SOURCES]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=confined(where)
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """What it says at the end. Raises Spoilt."""
+    out, err = process.communicate()
+    if not out:
+        raise Spoilt(err.strip())
+    answer: dict[str, Any] = json.loads(out)
+    errors = {kind: count for kind, count in answer["errors"].items() if count}
+    if errors:
+        raise Spoilt(", ".join(f"{kind}: {count}" for kind, count in errors.items()))
+    return answer
+
+
+def measure(load: Load, target: tuple[str, ...], peer: Peer | None, where: frozenset[int]) -> Figures:
+    """One run: units a second, latencies in microseconds, CPU of the peer in microseconds by unit. Raises Spoilt."""
+    if peer is None:
+        answer, spent = finish(start(load.arguments, target, where)), 0.0
+    else:
+        with peer.watched():
+            before = peer.account.cpu()
+            answer = finish(start(load.arguments, target, where))
+            time.sleep(SETTLING)
+            spent = peer.account.cpu() - before
+    units = answer[load.field] / load.size
+    times = answer["open_us" if load.field == "completed" else "round_trip_us"]
+    figures = {"rate": units / answer["seconds"], "cpu_us": spent * 1e6 / units}
+    return figures | ({"p50_us": times["p50"], "p99_us": times["p99"]} if times["count"] else {})
+
+
+def measure_idle(load: Load, target: tuple[str, ...], peer: Peer, where: frozenset[int]) -> Figures:
+    """Memory without tunnels and with all of them, and what they cost a second while nothing moves. Raises Spoilt."""
+    count = int(load.arguments[load.arguments.index("--count") + 1])
+    seconds = float(load.arguments[load.arguments.index("--seconds") + 1])
+    empty, files = peer.account.memory(), peer.account.files()
+    with peer.watched():
+        process = start(load.arguments, target, where)
+        try:
+            _wait_files(process, count)
+            time.sleep(seconds / 4)
+            before, began = peer.account.cpu(), time.monotonic()
+            full, held = peer.account.memory(), peer.account.files()
+            time.sleep(seconds / 2)
+            spent, lasted = peer.account.cpu() - before, time.monotonic() - began
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
+        finish(process)
+    return {
+        "rss_empty": empty.rss, "rss_full": full.rss, "rss_each": (full.rss - empty.rss) / count,
+        "pss_empty": empty.pss, "pss_full": full.pss, "pss_each": (full.pss - empty.pss) / count,
+        "files_each": (held - files) / count, "cpu_share": spent / lasted,
+    }  # fmt: skip
+
+
+def _wait_files(process: "subprocess.Popen[str]", count: int) -> None:
+    """Until the load has all its sockets; it waits for the last of their echoes by itself. Raises Spoilt."""
+    folder = Path(f"/proc/{process.pid}/fd")
+    while process.poll() is None and len(os.listdir(folder)) < count:
+        time.sleep(0.02)
+    if process.returncode is not None:
+        finish(process)
+        raise Spoilt("ended before all tunnels were open")
+    time.sleep(0.2)

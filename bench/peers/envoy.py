@@ -1,0 +1,100 @@
+"""Envoy: HTTP/1.1 CONNECT, one worker thread, no access log.
+
+Its cluster is the one origin: that is the cheapest Envoy, which resolves nothing and decides nothing.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from bench.peers.base import UNPACKED, Absent, Peer
+
+
+def address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+TYPES = "type.googleapis.com/envoy.extensions.filters"
+
+
+def configuration(port: int, origin: int) -> dict[str, Any]:
+    manager = {
+        "@type": f"{TYPES}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "tunnels",
+        "http_filters": [
+            {
+                "name": "router",
+                "typed_config": {"@type": f"{TYPES}.http.router.v3.Router"},
+            }
+        ],
+        "upgrade_configs": [{"upgrade_type": "CONNECT"}],
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [
+                        {
+                            "match": {"connect_matcher": {}},
+                            "route": {
+                                "cluster": "origin",
+                                "timeout": "0s",
+                                "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
+                            },
+                        }
+                    ],
+                }
+            ]
+        },
+    }
+    # 1,024 connections are the default.
+    plenty = {"max_connections": 20000, "max_pending_requests": 20000, "max_requests": 20000}
+    return {
+        "static_resources": {
+            "listeners": [
+                {
+                    "name": "tunnels",
+                    "address": address(port),
+                    "filter_chains": [{"filters": [{"name": "manager", "typed_config": manager}]}],
+                }
+            ],
+            "clusters": [
+                {
+                    "name": "origin",
+                    "type": "STATIC",
+                    "connect_timeout": "5s",
+                    "circuit_breakers": {"thresholds": [plenty]},
+                    "load_assignment": {
+                        "cluster_name": "origin",
+                        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(origin)}}]}],
+                    },
+                }
+            ],
+        }
+    }
+
+
+class Envoy(Peer):
+    name = "envoy"
+    title = "Envoy"
+    ways = ("connect",)
+
+    @classmethod
+    def binary(cls) -> Path:
+        path = UNPACKED / "envoy/envoy/_bin/envoy"
+        if not path.exists():
+            raise Absent(f"{path} is not there")
+        return path
+
+    @classmethod
+    def version(cls) -> str:
+        done = subprocess.run([cls.binary(), "--version"], capture_output=True, text=True, check=True)
+        return done.stdout.split("version:")[1].strip().split("/")[1]
+
+    def command(self) -> list[str]:
+        file = self.folder / "envoy.json"
+        file.write_text(json.dumps(configuration(self.port, self.origin)))
+        # Many runs side by side would share a memory region by default.
+        options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
+        return [str(self.binary()), "-c", str(file), *options]

@@ -1,0 +1,84 @@
+"""Rounds become medians with their spread, and ratios to Envoy, to the floor and to others, taken within each round."""
+
+import statistics
+from typing import Any, Final
+
+__all__ = ["median_ratio", "show", "summary"]
+
+YARDSTICKS: Final = ("envoy/connect", "floor/socks5", "floor/connect", "microsocks/socks5")
+Runs = list[dict[str, Any]]
+# What each load is judged by, and how it is printed.
+COLUMNS: Final = {
+    "idle": ("rss_each", "pss_each", "rss_empty", "rss_full", "files_each", "cpu_share"),
+    "": ("cpu_us", "rate", "p50_us", "p99_us"),
+}
+
+
+def medians(runs: list[dict[str, float]]) -> dict[str, Any]:
+    """By figure: the median, the least and the most."""
+    return {
+        key: {
+            "median": statistics.median(run[key] for run in runs),
+            "least": min(run[key] for run in runs),
+            "most": max(run[key] for run in runs),
+        }
+        for key in runs[0]
+    }
+
+
+def median_ratio(runs: Runs, one: str, other: str, key: str) -> float | None:
+    """The median over the rounds of one's figure by the other's; None where it cannot be said."""
+    ratios = [
+        run[one][key] / run[other][key]
+        for run in runs
+        if isinstance(run.get(one), dict) and isinstance(run.get(other), dict) and run[other].get(key)
+    ]
+    return statistics.median(ratios) if ratios else None
+
+
+def summary(rounds: Runs) -> dict[str, Any]:
+    """By load and contestant: the figures, and every figure's ratio to each yardstick. A text says what went wrong."""
+    result: dict[str, Any] = {}
+    for load in rounds[0]:
+        runs = [done[load] for done in rounds]
+        rows: dict[str, Any] = {}
+        for name in runs[0]:
+            good = [run[name] for run in runs if isinstance(run[name], dict)]
+            if not good:
+                rows[name] = {"failed": runs[0][name]}
+                continue
+            row: dict[str, Any] = {"rounds": len(good), "figures": medians(good), "ratios": {}}
+            for other in YARDSTICKS:
+                ratios = {key: median_ratio(runs, name, other, key) for key in good[0]}
+                if any(value is not None for value in ratios.values()):
+                    row["ratios"][other] = ratios
+            rows[name] = row
+        result[load] = rows
+    return result
+
+
+def show(result: dict[str, Any]) -> None:
+    """One table for each load, the cheapest first."""
+    for load, rows in result.items():
+        columns = COLUMNS.get(load, COLUMNS[""])
+        main = columns[0]
+        width = 13
+        head = "".join(f"{column:>{width}}" for column in columns)
+        print(f"\n{load:<20}{head}{'spread':>{width}}{'by Envoy':>{width}}{'by floor':>{width}}{'by microsocks':>15}")
+        good = {name: row for name, row in rows.items() if "figures" in row}
+        for name, row in sorted(good.items(), key=lambda item: float(item[1]["figures"][main]["median"])):
+            figures = row["figures"]
+            cells = "".join(
+                f"{figures[column]['median']:>{width},.{2 if column.endswith('share') else 1}f}"
+                if column in figures else f"{'-':>{width}}"
+                for column in columns
+            )  # fmt: skip
+            spread = f"{figures[main]['least']:,.1f}-{figures[main]['most']:,.1f}"
+            floor = "floor/connect" if name.endswith("connect") else "floor/socks5"
+            by = [row["ratios"].get(other, {}).get(main) for other in ("envoy/connect", floor, "microsocks/socks5")]
+            ratios = ["-" if value is None else f"{value:.3f}" for value in by]
+            tail = f"{ratios[0]:>{width}}{ratios[1]:>{width}}{ratios[2]:>15}"
+            print(f"{name:<20}{cells} {spread:>{width}}{tail}")
+        for name, row in rows.items():
+            if "failed" in row:
+                print(f"{name:<20} failed: {row['failed']}")
