@@ -21,7 +21,7 @@ static const char USAGE[] =
     "    open-close  --count tunnels in all, --at-once of them at a time: open, one echo, close\n"
     "    pingpong    --count tunnels, round trips of --size bytes for --seconds\n"
     "    bulk-down   --count tunnels, for --seconds or --bytes each\n"
-    "    bulk-up     the same, towards the origin\n"
+    "    bulk-up     the same, towards the origin; its end crosses and the origin reports, but with --end reset\n"
     "    idle        --count tunnels, one echo, quiet for --seconds, one echo\n"
     "  --rate N    open-close: N tunnels a second, pingpong: N messages a second on each; times count from when\n"
     "              each was due\n"

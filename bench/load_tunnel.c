@@ -213,7 +213,7 @@ void tunnel_stop(struct client *c, struct tunnel *t)
         end_echo(c, t);
     else if (o->mode == IDLE && t->state == READY)
         tunnel_message(c, t, now_ns());
-    else if (o->mode == BULK_DOWN && o->bytes == 0)
+    else if ((o->mode == BULK_DOWN || (o->mode == BULK_UP && o->ending == END_RESET)) && o->bytes == 0)
         tunnel_complete(c, t, 1);
     else if (o->mode == BULK_UP && o->bytes == 0) {
         t->target = t->sent;

@@ -71,6 +71,7 @@ MODES: Final[dict[str, list[str]]] = {
     "bulk-down": ["bulk-down", "--count", "3", "--seconds", "0.3"],
     "bulk-down, a given size": ["bulk-down", "--count", "3", "--bytes", "3000001"],
     "bulk-up": ["bulk-up", "--count", "3", "--seconds", "0.3"],
+    "bulk-up, no report": ["bulk-up", "--count", "3", "--seconds", "0.3", "--end", "reset"],
     "bulk-up, a given size": ["bulk-up", "--count", "3", "--bytes", "3000001"],
     "idle": ["idle", "--count", "300", "--seconds", "0.3"],
 }
