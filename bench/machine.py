@@ -49,11 +49,11 @@ def build() -> None:
     subprocess.run(["make", "-s", "-C", str(ROOT / "bench")], check=True)
 
 
-def keep(name: str, record: Mapping[str, Any]) -> Path:
+def keep(name: str, record: Mapping[str, Any], folder: Path = RESULTS) -> Path:
     """A JSON file among the results."""
-    RESULTS.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    file = RESULTS / f"{name}-{stamp}.json"
+    file = folder / f"{name}-{stamp}.json"
     file.write_text(json.dumps(record, indent=1) + "\n")
     return file
 

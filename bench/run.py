@@ -9,10 +9,12 @@ are medians over the rounds; ratios are taken within a round. All of it is kept 
 
 import argparse
 import contextlib
+import os
 import random
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bench.accounting import cpu_seconds
@@ -130,6 +132,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--peers", type=choice(list(PEERS)), default=list(PEERS),
                         help="some of the peers; Sluice and the floor are always there")  # fmt: skip
     parser.add_argument("--seed", type=int, default=None, help="of the order; default: another one each time")
+    parser.add_argument("--keep", type=Path, default=RESULTS, metavar="FOLDER", help="default: bench/results")
     options = parser.parse_args()
     options.peers = [name for name in PEERS if name in options.peers or name in ("sluice", "floor")]
     return options
@@ -153,7 +156,7 @@ def main() -> int:
         "peers",
         {
             "versions": versions(),
-            "options": vars(options),
+            "options": {name: value for name, value in vars(options).items() if name != "keep"},
             "private_network": private,
             "cores": {"proxy": sorted(bench.where.proxy), "load": sorted(bench.where.load)},
             "peers": bench.commands,
@@ -161,8 +164,9 @@ def main() -> int:
             "summary": result,
             "rounds": rounds,
         },
+        options.keep,
     )
-    print(f"kept in {file.relative_to(ROOT)}")
+    print(f"kept in {os.path.relpath(file)}")
     return 0
 
 

@@ -1,0 +1,212 @@
+"""Writes the README's tables between their markers from a kept run of bench.run, losses included.
+
+    python -m bench.render [FILE]        default: the newest bench/results/peers-*.json
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from bench.machine import RESULTS, ROOT
+from bench.peers import PEERS
+
+BEGIN: Final = "<!-- figures: begin -->"
+END: Final = "<!-- figures: end -->"
+KIB: Final = 1024.0
+MIB: Final = 1024.0 * 1024
+Record = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """One figure of one load: its head, by what it is divided and with how many decimals it is shown."""
+
+    head: str
+    load: str
+    key: str
+    divisor: float
+    decimals: int
+
+
+COLUMNS: Final = (
+    Column("bulk down, CPU s/GB", "bulk-down", "cpu_us", 1e6, 2),
+    Column("bulk up, CPU s/GB", "bulk-up", "cpu_us", 1e6, 2),
+    Column("open and close, CPU µs", "tunnels", "cpu_us", 1, 0),
+    Column("64 tunnels, CPU µs a round trip", "pingpong-64", "cpu_us", 1, 1),
+    Column("their p99, ms", "pingpong-64", "p99_us", 1e3, 1),
+    Column("one tunnel, p50 µs", "pingpong-1", "p50_us", 1, 0),
+    Column("idle tunnel, KiB RSS", "idle", "rss_each", KIB, 2),
+    Column("RSS at 0 and 5,000, MiB", "idle", "rss_empty", MIB, 0),
+)
+
+
+class Limit(NamedTuple):
+    """What is asked of us: of one load and way, against another's figure (or an absolute limit)."""
+
+    text: str
+    load: str
+    key: str
+    way: str
+    against: str | None
+    most: float
+
+
+def limits() -> list[Limit]:
+    """The project's limits, in the order in which they are shown."""
+    found = []
+    for way in ("socks5", "connect"):
+        for load in ("bulk-down", "bulk-up"):
+            found.append(Limit(f"{load}, {way}: CPU by Envoy's", load, "cpu_us", way, "envoy/connect", 0.38))
+    for way in ("socks5", "connect"):
+        found += [
+            Limit(f"open and close, {way}: CPU by Envoy's", "tunnels", "cpu_us", way, "envoy/connect", 0.36),
+            Limit(f"open and close, {way}: CPU by microsocks'", "tunnels", "cpu_us", way, "microsocks/socks5", 0.8),
+            Limit(f"64 tunnels, {way}: CPU by Envoy's", "pingpong-64", "cpu_us", way, "envoy/connect", 0.53),
+            Limit(f"64 tunnels, {way}: p99 by Envoy's", "pingpong-64", "p99_us", way, "envoy/connect", 1),
+            Limit(f"64 tunnels, {way}: p99 by microsocks'", "pingpong-64", "p99_us", way, "microsocks/socks5", 1),
+            Limit(f"one tunnel, {way}: p50 by the floor's", "pingpong-1", "p50_us", way, f"floor/{way}", 1.1),
+            Limit(f"idle tunnel, {way}: bytes of RSS", "idle", "rss_each", way, None, 1536),
+            Limit(f"idle tunnel, {way}: descriptors", "idle", "files_each", way, None, 2),
+        ]
+    return found
+
+
+def title(name: str) -> str:
+    """A contestant as a reader knows it."""
+    peer, _, way = name.partition("/")
+    if peer == "direct":
+        return "(direct, nothing in between)"
+    kind = PEERS[peer]
+    return kind.title if len(kind.ways) == 1 else f"{kind.title}, {'SOCKS5' if way == 'socks5' else 'CONNECT'}"
+
+
+def names(record: Record) -> list[str]:
+    """All contestants, in the order in which they ran; us first."""
+    found: dict[str, None] = {}
+    for rows in record["summary"].values():
+        found.update(dict.fromkeys(rows))
+    return sorted(found, key=lambda name: (not name.startswith("sluice"), name == "direct"))
+
+
+def number(value: float, decimals: int) -> str:
+    return f"{value:,.{decimals}f}"
+
+
+def cost(record: Record, name: str, column: Column) -> str:
+    """Median and spread."""
+    row = record["summary"].get(column.load, {}).get(name)
+    if row is None or (name == "direct" and column.key == "cpu_us"):
+        return "-"
+    if "failed" in row:
+        return f"fails ({row['failed']})"
+    if column.key not in row["figures"]:
+        return "-"
+    if column.key == "rss_empty":
+        pair = [row["figures"][key]["median"] / column.divisor for key in ("rss_empty", "rss_full")]
+        return " and ".join(number(value, column.decimals) for value in pair)
+    figure = {key: number(value / column.divisor, column.decimals) for key, value in row["figures"][column.key].items()}
+    return f"{figure['median']} ({figure['least']}-{figure['most']})"
+
+
+def ratio(record: Record, name: str, column: Column, yardstick: str) -> str:
+    row = record["summary"].get(column.load, {}).get(name, {})
+    value = row.get("ratios", {}).get(yardstick, {}).get(column.key)
+    return "-" if value is None else f"{value:.2f}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def judged(record: Record) -> list[list[str]]:
+    """Each limit, what was measured, and whether it holds."""
+    rows = []
+    for limit in limits():
+        row = record["summary"].get(limit.load, {}).get(f"sluice/{limit.way}")
+        if row is None:
+            continue
+        if limit.against is None:
+            value = row["figures"][limit.key]["median"]
+        else:
+            value = row["ratios"].get(limit.against, {}).get(limit.key)
+        if value is None:
+            continue
+        met = "yes" if value <= limit.most else "**no**"
+        rows.append([limit.text, f"at most {_short(limit.most)}", _short(value), met])
+    return rows
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def tables(record: Record) -> list[str]:
+    """The lines between the markers."""
+    found = names(record)
+    others = [name for name in found if name != "direct"]
+    peers = ", ".join(
+        f"{PEERS[name].title.strip('*')} {told['version']}"
+        for name, told in record["peers"].items()
+        if name not in ("sluice", "floor")
+    )
+    version, rounds = record["versions"], len(record["rounds"])
+    return [
+        f"Medians of {rounds} rounds in random order, least and most in brackets; CPU time is that of all processes. "
+        f"{version['cpu']}, Linux {version['kernel']}, commit {version['sluice']}; {peers}.",
+        "",
+        *table(
+            ["", *(column.head for column in COLUMNS)],
+            [[title(name), *(cost(record, name, column) for column in COLUMNS)] for name in found],
+        ),
+        "",
+        "The same as ratios, to Envoy and to the floor asked in the same way, each taken within a round:",
+        "",
+        *table(
+            ["", *(column.head.partition(",")[0] for column in COLUMNS[:4]), "p99", "p50", "idle"],
+            [
+                [title(name)]
+                + [
+                    f"{ratio(record, name, column, 'envoy/connect')}, {ratio(record, name, column, _floor(name))}"
+                    for column in COLUMNS[:7]
+                ]
+                for name in others
+            ],
+        ),
+        "",
+        "What this project asks of itself:",
+        "",
+        *table(["", "limit", "measured", "met"], judged(record)),
+    ]
+
+
+def _floor(name: str) -> str:
+    return "floor/connect" if name.endswith("/connect") else "floor/socks5"
+
+
+def written(text: str, lines: list[str]) -> str:
+    """The text with what is between the markers replaced. Raises ValueError without both markers."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the markers {BEGIN} and {END} are not there")
+    return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench.render", description="Writes the README's tables from a kept run.")
+    parser.add_argument("file", nargs="?", type=Path, help="default: the newest bench/results/peers-*.json")
+    options = parser.parse_args()
+    kept = sorted(RESULTS.glob("peers-*.json"))
+    if options.file is None and not kept:
+        print("bench.render: no run is kept; `make bench` makes one", file=sys.stderr)
+        return 1
+    record = json.loads((options.file or kept[-1]).read_text())
+    readme = ROOT / "README.md"
+    readme.write_text(written(readme.read_text(), tables(record)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""The comparison with peers: it runs from end to end, its figures add up, and what it publishes is what it measured."""
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from bench import render
+from bench.accounting import Account
+from bench.peers import PEERS
+from bench.peers.base import Absent
+from bench.summary import summary
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+def here(name: str) -> bool:
+    """Whether a peer is on this machine."""
+    try:
+        PEERS[name].binary()
+    except Absent:
+        return False
+    return True
+
+
+def run(folder: Path, *arguments: str) -> dict[str, Any]:
+    """What one run of the benchmark keeps."""
+    command = [sys.executable, "-m", "bench.run", "--keep", str(folder), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    (file,) = folder.iterdir()
+    record: dict[str, Any] = json.loads(file.read_text())
+    return record
+
+
+def test_us_against_the_floor(tmp_path: Path) -> None:
+    record = run(tmp_path, "--rounds", "1", "--seconds", "0.2", "--only", "tunnels,bulk-up", "--peers", "floor")
+    assert set(record["summary"]) == {"tunnels", "bulk-up"}
+    for rows in record["summary"].values():
+        assert set(rows) == {"direct", "sluice/socks5", "sluice/connect", "floor/socks5", "floor/connect"}
+        for name, row in rows.items():
+            assert row["figures"]["rate"]["median"] > 0
+            assert (row["figures"]["cpu_us"]["median"] > 0) == (name != "direct")
+        assert rows["floor/socks5"]["ratios"]["floor/socks5"]["cpu_us"] == 1
+    assert set(record["peers"]) == {"sluice", "floor"}
+    assert all(told["version"] and told["command"] for told in record["peers"].values())
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_every_peer_that_is_here_carries_every_load(tmp_path: Path) -> None:
+    record = run(tmp_path, "--rounds", "1", "--seconds", "0.2")
+    wanted = {f"{name}/{way}" for name, peer in PEERS.items() if here(name) for way in peer.ways}
+    for load, rows in record["summary"].items():
+        assert set(rows) == wanted | ({"direct"} if load != "idle" else set())
+        assert [name for name, row in rows.items() if "failed" in row] == []
+    idle = record["summary"]["idle"]["sluice/socks5"]["figures"]
+    assert idle["files_each"]["median"] == pytest.approx(2, abs=0.01)
+
+
+ROUNDS: Final[list[dict[str, Any]]] = [
+    {"tunnels": {"sluice/socks5": {"cpu_us": 50.0}, "envoy/connect": {"cpu_us": 200.0}, "dante/socks5": "reset: 1"}},
+    {"tunnels": {"sluice/socks5": {"cpu_us": 90.0}, "envoy/connect": {"cpu_us": 180.0}, "dante/socks5": "reset: 1"}},
+    {"tunnels": {"sluice/socks5": {"cpu_us": 60.0}, "envoy/connect": {"cpu_us": 150.0}, "dante/socks5": "reset: 1"}},
+]
+
+
+def test_medians_and_ratios_within_a_round() -> None:
+    rows = summary(ROUNDS)["tunnels"]
+    assert rows["sluice/socks5"]["figures"]["cpu_us"] == {"median": 60, "least": 50, "most": 90}
+    assert rows["sluice/socks5"]["ratios"]["envoy/connect"]["cpu_us"] == pytest.approx(0.4)  # of 0.25, 0.5 and 0.4
+    assert rows["dante/socks5"] == {"failed": "reset: 1"}
+
+
+def record_of(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    versions = {"cpu": "2 x test", "kernel": "6", "sluice": "abc"}
+    return {"versions": versions, "rounds": rounds, "summary": summary(rounds), "peers": {"envoy": {"version": "1"}}}
+
+
+def test_the_tables_show_losses() -> None:
+    lines = render.tables(record_of(ROUNDS))
+    assert any("open and close, socks5: CPU by Envoy's | at most 0.36 | 0.40 | **no**" in line for line in lines)
+    assert any("fails (reset: 1)" in line for line in lines)
+    better = copy.deepcopy(ROUNDS)
+    for done in better:
+        done["tunnels"]["sluice/socks5"]["cpu_us"] /= 2
+    lines = render.tables(record_of(better))
+    assert any("open and close, socks5: CPU by Envoy's | at most 0.36 | 0.20 | yes" in line for line in lines)
+
+
+def test_only_what_is_between_the_markers_changes() -> None:
+    text = f"before\n{render.BEGIN}\nold\n{render.END}\nafter\n"
+    new = render.written(text, ["new"])
+    assert new == f"before\n{render.BEGIN}\nnew\n{render.END}\nafter\n"
+    assert render.written(new, ["new"]) == new
+    with pytest.raises(ValueError, match="markers"):
+        render.written("nothing here", [])
+
+
+SPEND: Final = "import time, subprocess, sys\nwhile time.process_time() < 0.3: pass\n"
+CHILD: Final = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {SPEND!r}])\n"
+
+
+@pytest.mark.parametrize("grouped", [True, False], ids=["control group", "ticks"])
+def test_what_a_child_spent_is_counted_after_its_end(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not grouped:
+        monkeypatch.setattr("bench.accounting._group_root", lambda: None)
+    account = Account("test")
+    ready, end = "print(1, flush=True)\n", "sys.stdin.read()\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD + ready + end], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        start_new_session=True, preexec_fn=account.enter(),
+    ) as process:  # fmt: skip
+        account.session = process.pid
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.read(1) == b"1"
+        assert account.processes() == [process.pid]
+        assert account.cpu() >= 0.28
+        assert account.memory().rss >= account.memory().pss > 1 << 20
+        assert account.files() >= 3
+        process.stdin.close()
+    assert account.processes() == []
+    account.close()
