@@ -28,11 +28,12 @@ ASAN_ENV = ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_er
 RUNTIMES = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
 ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON))
 
-.PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan fuzz bench peers requirements clean
+.PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan fuzz bench bench-operate peers
+.PHONY: requirements clean
 .PHONY: packages-build packages-test packages-fuzz
 
 help: ## what there is to make
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: build ## a gateway with a sample policy and a local origin, and three lines to try
 	@exec $(VENV)/bin/sluice run --demo
@@ -80,6 +81,9 @@ bench: build packages-test peers ## the same load through us and our peers, in t
 
 peers: build ## what `make bench` compares with, unpacked into build/peers, nothing installed
 	@bench/peers/unpack.sh build/peers $(PYTHON) $(ENVOY)
+
+bench-operate: build packages-test ## what reloads, killed workers, a killed supervisor and the access log cost; ten minutes
+	for measure in reload kills supervisor_death access_log; do $(PYTHON) -m bench.operate.$$measure || exit 1; done
 
 requirements: build ## renews deploy/*requirements.txt: the image's Python packages, pinned by version and hash
 	$(PYTHON) deploy/requirements.py --project runtime > deploy/requirements.new

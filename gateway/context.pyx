@@ -180,7 +180,9 @@ cdef class Context:
         self.add(SL_COUNTER_TURNS, self.loop.turns - self.published_turns)
         self.add(SL_COUNTER_UNRAISABLE, self.loop.failures - self.published_failures)
         self.published_turns, self.published_failures = self.loop.turns, self.loop.failures
-        self.set_gauge(SL_COUNTER_LONGEST_TURN, self.loop.longest_turn)
+        if self.loop.longest_turn > self.segment.counters[<unsigned> SL_COUNTER_LONGEST_TURN]:
+            self.set_gauge(SL_COUNTER_LONGEST_TURN, self.loop.longest_turn)
+        self.loop.longest_turn = 0  # the segment keeps it, beyond this worker
 
     cdef uint64_t unix_ms(self) noexcept:
         """Unix time of this turn, milliseconds."""

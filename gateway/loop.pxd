@@ -30,7 +30,7 @@ cdef class Loop:
     cdef uint8_t *scratch
     cdef sl_segment *segment   # where turns are observed; NULL: nowhere
     cdef readonly uint64_t turns
-    cdef readonly uint64_t longest_turn   # microseconds
+    cdef uint64_t longest_turn            # microseconds, since somebody took it
     cdef readonly uint64_t failures       # errors of ours
 
     cdef bint watch(self, int fd, Handler handler, int leg, uint32_t events) noexcept

@@ -19,6 +19,7 @@ from supervisor.problems import Problem, render
 
 GREETING: Final = b"sluice-compile-1"
 MOST_REPORT: Final = 256 << 20
+NICE: Final = 10  # traffic comes first
 COUNTS: Final = ("files", "resources", "rules", "names", "cidrs", "users", "networks")
 
 

@@ -17,15 +17,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from supervisor.compilation import Report, send_result
+from supervisor.compilation import NICE, Report, send_result
 from supervisor.config import Config, load_config
 from supervisor.policy.compiler import Built, build_image
 from supervisor.policy.loader import load_policy
 from supervisor.problems import Place, Problems, quote
 from supervisor.rule_slots import RuleSlots
 from supervisor.users import User, load_users
-
-NICE = 10  # traffic comes first
 
 
 def compile_config(

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from supervisor.compilation import CompileCrashed, CompileResult, receive_result
+from supervisor.compilation import NICE, CompileCrashed, CompileResult, receive_result
 from supervisor.config import Config, Listener
 from supervisor.errors import errno_text
 from supervisor.log import Log
@@ -70,6 +70,9 @@ class Compiler:
                 if slots is not None:
                     os.close(slots)
             self.pid = pid
+            # From its first moment: it would take a good part of its time for its imports before it could do so itself.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, pid, NICE)
             self._reaper.watch(pid, lambda status: self._on_exit(status, ended))
             return await self._result(pid, ours, ended)
         finally:

@@ -9,22 +9,24 @@ the longest turn of a worker's loop while it loads and judges by a policy of a m
 
 import argparse
 import contextlib
-import re
+import mmap
+import os
 import statistics
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.operate.scene import Load, ask, build, keep, options, origin, table
+from supervisor.segment import COUNTERS
 from tests.e2e.gateway import Gateway, policy
 
 HEAD = "apiVersion: sluice.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {name: %s}\nspec:\n  to:\n"
 OPEN = HEAD % "open" + "    - {cidr: 127.0.0.0/8}\n  action: Allow\n"
 ALLOW = policy("open", [{"cidr": "127.0.0.0/8"}])
 TURN = "worker_turn_longest_seconds"
+TURN_AT = 64 + 8 * COUNTERS.index("turn_longest_us")  # csrc/segment.h
 
 
 def rules_text(name: str, count: int) -> str:
@@ -136,41 +138,51 @@ def round_trips(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def longest_turn(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Part three: a policy of many names is loaded while 500 tunnels live and are judged again. They are opened one by
-    one before, as a crowd that comes at once makes long turns of its own."""
+    """Part three: a policy of many names is loaded again and again while 500 tunnels live and are judged each time.
+    They are opened one by one before: a crowd that comes at once makes long turns of its own. Where this user may, the
+    workers are above all else that runs here: a turn in which they had to wait for a processor says nothing of them."""
     with Gateway([ALLOW], {"workers": arguments.workers}) as gateway:
         names = "".join(f"n{number}.example.com\n" for number in range(int(arguments.names)))
         (gateway.folder / "names.txt").write_text(names)
         many = OPEN + "---\n" + HEAD % "many" + "    - {hostsFrom: names.txt}\n  action: Allow\n"
-        live = ("open-close", "--rate", "100", "--count", "500", "--at-once", "500", "--hold", "15", "--timeout", "180")
+        live = ("open-close", "--rate", "100", "--count", "500", "--at-once", "500", "--hold", "40", "--timeout", "180")
+        longest, took = [], []
         with Load(gateway, port, *live) as load:
             time.sleep(6)
-            before, slow = ask(gateway, "stats")["counters"][TURN], slow_turns(gateway)
+            with contextlib.suppress(PermissionError):
+                for pid in gateway.workers():
+                    os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
             (gateway.folder / "policy.yaml").write_text(many)
-            begun = time.monotonic()
-            ask(gateway, "reload")
-            took = time.monotonic() - begun
-            stats = ask(gateway, "stats")
-            after = slow_turns(gateway)
+            for _ in range(int(arguments.rounds)):
+                forget_longest_turn(gateway)
+                begun = time.monotonic()
+                ask(gateway, "reload")
+                took.append(time.monotonic() - begun)
+                time.sleep(1.2)  # the old image goes, and workers tell their longest turn once a second
+                stats = ask(gateway, "stats")
+                longest.append(round(1000 * stats["counters"][TURN], 2))
     return {
         "names": int(arguments.names),
         "live_tunnels": stats["counters"]["tunnels_open"],
-        "seconds": round(took, 2),
-        "longest_turn_before_ms": round(1000 * before, 2),
-        "longest_turn_ms": round(1000 * stats["counters"][TURN], 2),
-        "turns_over_3.2_ms": after[0.0032] - slow[0.0032],
-        "turns_over_6.4_ms": after[0.0064] - slow[0.0064],
+        "judged_again": stats["counters"]["rejudged_total"],
+        "seconds_each": round(statistics.median(took), 2),
+        "longest_turn_ms": max(longest),
+        "longest_turns_ms": longest,
         "live_wrong": load.errors,
     }
 
 
-def slow_turns(gateway: Gateway) -> dict[float, int]:
-    """Turns that took longer than each bound of the histogram, in seconds."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.admin}/metrics") as answer:
-        text = answer.read().decode()
-    found = re.findall(r'^sluice_worker_turn_seconds_bucket\{le="([^"]+)"\} ([0-9.e+]+)$', text, re.MULTILINE)
-    counts = {float(bound): int(float(count)) for bound, count in found}
-    return {round(bound, 4): counts[float("inf")] - count for bound, count in counts.items()}
+def forget_longest_turn(gateway: Gateway) -> None:
+    """The counter is a maximum since the start. It is put back in the workers' segments, which belong to this user."""
+    found = [
+        descriptor
+        for descriptor in Path(f"/proc/{gateway.pid}/fd").iterdir()
+        if "sluice-segment-" in os.readlink(descriptor)
+    ]
+    assert found
+    for descriptor in found:
+        with descriptor.open("r+b") as file, mmap.mmap(file.fileno(), 4096) as segment:
+            segment[TURN_AT : TURN_AT + 8] = bytes(8)
 
 
 def main() -> None:
