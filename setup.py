@@ -74,7 +74,7 @@ EXTENSIONS = [
     extension("gateway.dns_channel", "dns_answer", libraries=("libcares",)),
     extension("gateway.dns_waiter", "addr"),
     extension("gateway.resolver", "addr"),
-    extension("gateway.limits", "limit_table"),
+    extension("gateway.limits", "limit_table", "addr"),
     extension("gateway.log", "addr", "log_line", *SEGMENT),
     extension("gateway.context", *SEGMENT, *POLICY),
     extension("gateway.record", *SEGMENT, *POLICY),

@@ -227,8 +227,13 @@ cdef class Connection(InspectedTunnel):
             return SL_OUTCOME_GATEWAY_LIMIT
         record.source = self.source
         if record.user is not None:
+            # From here on whoever shares the peer's address does not pay for this user.
             record.source = context.limits.of_user(record.user)
             context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
+            context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
+            if not context.limits.enter(record.source, SL_LIMIT_CONNECTIONS, &self.place):
+                context.limited(SL_SCOPE_SOURCE_REQUESTS)
+                return SL_OUTCOME_SOURCE_LIMIT
         if not context.limits.enter(record.source, SL_LIMIT_REQUESTS, &self.asking):
             context.limited(SL_SCOPE_SOURCE_REQUESTS)
             return SL_OUTCOME_SOURCE_LIMIT

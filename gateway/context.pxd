@@ -87,6 +87,7 @@ cdef class Context:
 
     cdef void limited(self, int scope) noexcept
     cdef bint has_files(self, uint64_t clients, uint64_t dials, uint64_t rest) noexcept
+    cdef void ask_file_limit(self) noexcept
     cdef void set_full(self, bint full) noexcept
     cdef int verify(self, bytes user, bytes password, Credentials waiter)
     cdef uint64_t unix_ms(self) noexcept

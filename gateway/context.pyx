@@ -152,8 +152,7 @@ cdef class Context:
 
     def measure_files(self):
         """Before the first client: how many descriptors there may be, and how many serve other ends than clients."""
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self.file_limit = FILES_MOST if limit == resource.RLIM_INFINITY else limit
+        self.ask_file_limit()
         self.files_apart = len(os.listdir("/proc/self/fd"))
 
     def drain(self):
@@ -213,6 +212,11 @@ cdef class Context:
         """
         clients += len(self.connections)
         return self.files_apart + 2 * clients + self.extra_dials + dials + rest <= self.file_limit
+
+    cdef void ask_file_limit(self) noexcept:
+        """It may be changed from outside (prlimit(2))."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.file_limit = FILES_MOST if limit == resource.RLIM_INFINITY else limit
 
     cdef void set_full(self, bint full) noexcept:
         if full != self.full:

@@ -9,12 +9,15 @@ cdef enum:
 cdef enum ResolveStatus:
     RESOLVE_FAILED = 0         # NXDOMAIN, no address, SERVFAIL, a single label that is not in /etc/hosts
     RESOLVE_OK = 1
-    RESOLVE_TIMEOUT = 2        # no answer in time, or no room to wait for one
+    RESOLVE_TIMEOUT = 2        # no answer in time
+    RESOLVE_FULL = 3           # not asked: too many names or waiters were there already
 
 cdef class Waiter(Handler):
     # Who waits for an answer. `addresses` are valid during the call only. Called at most once, maybe before lookup()
     # returns; never once it is closed.
     cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept
+    # Instead of that, for one that closed meanwhile: nothing is under way for it any more.
+    cdef void on_left(self) noexcept
 
 cdef class Caller(Waiter):
     cdef object callback

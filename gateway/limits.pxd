@@ -13,7 +13,7 @@ cdef class Limits:
     # Whom to count: a hash that nobody outside can aim at.
     cdef uint64_t of_peer(self, const sl_addr *peer) noexcept
     cdef uint64_t of_user(self, bytes user) noexcept
-    cdef uint64_t named(self, bytes source)
+    cdef uint64_t named(self, source) except? 0
 
     # `place` is where the caller keeps what it holds, 0 for nothing. enter: False when there is none to be had; True at
     # once when one is held. leave: does nothing when none is held. So one place is never counted or given back twice.

@@ -11,8 +11,8 @@ from libc.string cimport memcpy
 
 from gateway.csrc cimport (
     SL_LIMIT_CONNECTIONS, SL_LIMIT_DIALS, SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_REQUESTS, SL_LIMIT_TUNNELS,
-    sl_limits_attach, sl_limits_enter, sl_limits_enter_gateway, sl_limits_held, sl_limits_held_by_gateway,
-    sl_limits_leave, sl_limits_source,
+    sl_addr_parse, sl_limits_attach, sl_limits_enter, sl_limits_enter_gateway, sl_limits_held,
+    sl_limits_held_by_gateway, sl_limits_leave, sl_limits_source,
 )
 
 cdef enum:
@@ -80,9 +80,9 @@ cdef class Limits:
             if not sl_limits_leave(&self.table, held, kind):
                 self.strays += 1
 
-    # The same for Python: kinds by name, sources by the bytes they are known by (b"u" and a user).
+    # The same for Python: kinds by name, sources by a peer's address (str) or a user (bytes).
 
-    def take(self, bytes source, kind):
+    def take(self, source, kind):
         """A place for `source`, or for the gateway (None); 0 when there is none."""
         cdef uint32_t place = 0
         cdef int number = KINDS.index(kind)
@@ -96,12 +96,20 @@ cdef class Limits:
         """Undoes one take()."""
         self.leave(KINDS.index(kind), &place)
 
-    def held(self, bytes source, kind):
+    def held(self, source, kind):
         """What `source`, or the gateway (None), holds over all workers."""
         cdef int number = KINDS.index(kind)
         if source is None:
             return sl_limits_held_by_gateway(&self.table, number)
         return sl_limits_held(&self.table, self.named(source), number)
 
-    cdef uint64_t named(self, bytes source):
-        return sl_limits_source(&self.table, PyBytes_AS_STRING(source), PyBytes_GET_SIZE(source))
+    cdef uint64_t named(self, source) except? 0:
+        """Raises ValueError for a text that is no address."""
+        cdef sl_addr peer
+        cdef bytes text
+        if isinstance(source, bytes):
+            return self.of_user(source)
+        text = source.encode("ascii")
+        if not sl_addr_parse(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), &peer):
+            raise ValueError(f"not an address: {source}")
+        return self.of_peer(&peer)

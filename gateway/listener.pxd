@@ -9,6 +9,7 @@ cdef class Listener(Handler):
     cdef Context context
     cdef readonly int fd
     cdef readonly int index    # of the listener in the settings
+    cdef bint emptying         # draining: everybody in the queue is accepted, to be refused
 
     cdef bint accept_batch(self) noexcept
     cdef void take(self, int fd, const sl_addr *peer, uint16_t port) noexcept

@@ -66,8 +66,10 @@ cdef class Listener(Handler):
 
     def drain_queue(self):
         """Accepts what waits in the queue now, so that nobody who was told "connected" by the kernel is reset.
-        Bounded by what a queue can hold: where new ones come as fast as they are taken it would not end."""
+        Bounded by what a queue can hold: where new ones come as fast as they are taken it would not end. They are to
+        be refused, so nothing is kept back for what would be dialed for them."""
         cdef int _batch
+        self.emptying = True
         for _batch in range(DRAIN_BATCHES):
             if self.closed or not self.accept_batch():
                 return
@@ -81,11 +83,11 @@ cdef class Listener(Handler):
         cdef socklen_t length
         cdef sl_addr peer
         cdef uint16_t port
-        cdef int fd, _next
+        cdef int fd, code, _next
         if self.context.full and self.context.has_files(RESUME, 0, FILES_KEPT):
             self.context.set_full(False)
         for _next in range(ACCEPT_BATCH):
-            if not self.context.has_files(1, 0, FILES_KEPT):
+            if not self.emptying and not self.context.has_files(1, 0, FILES_KEPT):
                 if not self.context.full:
                     self.context.limited(SL_SCOPE_DESCRIPTORS)
                     self.context.set_full(True)
@@ -94,10 +96,14 @@ cdef class Listener(Handler):
             length = sizeof(storage)
             fd = accept4(self.fd, <sockaddr *> &storage, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
-                if errno == EINTR or errno == ECONNABORTED:
+                code = errno
+                if code == EINTR or code == ECONNABORTED:
                     continue
-                if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+                if code in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
                     self.context.limited(SL_SCOPE_DESCRIPTORS)
+                    if code == EMFILE:  # a limit lowered from outside: siblings may have room
+                        self.context.ask_file_limit()
+                        self.context.set_full(True)
                     self.rest()
                 return False
             self.context.count(SL_COUNTER_ACCEPTED)
@@ -132,9 +138,11 @@ cdef class Listener(Handler):
 
     cdef void on_timer(self) noexcept:
         """Goes on, once there is room for more than one: it must not stop and go with every client that leaves."""
-        if self.context.full and not self.context.has_files(RESUME, 0, FILES_KEPT):
-            self.rest()
-            return
+        if self.context.full:
+            self.context.ask_file_limit()
+            if not self.context.has_files(RESUME, 0, FILES_KEPT):
+                self.rest()
+                return
         self.context.set_full(False)
         self.context.loop.rewatch(self.fd, self, 0, EPOLLIN)
 

@@ -9,7 +9,8 @@ Every protocol asks through here, so one code path decides for all (DECISIONS.md
 * the decision that counts is that of the address that answered.
 
 It counts what it holds for its source: look-ups, dials, and the tunnel it is to become (limits.pxd). The tunnel's
-places stay with the record; everything else is given back here, whatever the end.
+places stay with the record; everything else is given back here, whatever the end: a look-up's when the look-up ends,
+which may be after the client has left.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -26,11 +27,11 @@ from gateway.csrc cimport (
     SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED,
     SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
     SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED,
-    SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_DIALS, SL_SCOPE_SOURCE_DNS,
+    SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_SOURCE_DIALS, SL_SCOPE_SOURCE_DNS,
     SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_decide_address, sl_decide_name,
     sl_segment_observe,
 )
-from gateway.resolver cimport RESOLVE_OK, RESOLVE_TIMEOUT
+from gateway.resolver cimport RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT
 from gateway.sockets cimport EPOLLET, EPOLLOUT, dial, dial_error
 
 cdef enum:
@@ -131,6 +132,9 @@ cdef class Opening(Waiter):
 
     cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept:
         self.context.limits.leave(SL_LIMIT_LOOKUPS, &self.lookup_place)
+        if status == RESOLVE_FULL:
+            self.over(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_DNS)
+            return
         self.record.dns_ms = <int> (self.context.loop.now - self.began)
         sl_segment_observe(self.context.segment, SL_HISTOGRAM_DNS, (self.context.loop.now - self.began) * 1000)
         if status != RESOLVE_OK:
@@ -138,6 +142,10 @@ cdef class Opening(Waiter):
             self.refuse(SL_OUTCOME_DNS_TIMEOUT if status == RESOLVE_TIMEOUT else SL_OUTCOME_NAME_NOT_FOUND)
             return
         self.judge(addresses, count)
+
+    cdef void on_left(self) noexcept:
+        # Until now the query was under way, whether anybody still wanted its answer or not.
+        self.context.limits.leave(SL_LIMIT_LOOKUPS, &self.lookup_place)
 
     cdef void judge(self, const sl_addr *addresses, int count) noexcept:
         """Keeps the addresses that may be dialed, families alternating from IPv6; none left is a denial."""
@@ -315,7 +323,6 @@ cdef class Opening(Waiter):
         cdef int leg
         self.closed = True
         self.requester = None
-        self.context.limits.leave(SL_LIMIT_LOOKUPS, &self.lookup_place)
         for leg in range(MAX_ATTEMPTS):
             self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
             if self.fds[leg] >= 0:

@@ -19,7 +19,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from gateway.csrc cimport sl_addr_parse
 from gateway.dns_channel cimport LEG_IPV4, LEG_IPV6, REPLY_FAILED, REPLY_FOUND, REPLY_NONE, REPLY_TIMEOUT
-from gateway.dns_waiter cimport RESOLVE_FAILED, RESOLVE_OK, RESOLVE_TIMEOUT, Caller, give
+from gateway.dns_waiter cimport RESOLVE_FAILED, RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT, Caller, give
 
 cdef enum:
     MAX_FLYING = 1000          # names that c-ares holds at once
@@ -53,8 +53,8 @@ cdef uint64_t milliseconds(double seconds) except? 0:
 cdef class Lookup(Handler):
     """One waiter of a query, until its own time is over."""
 
-    cdef void finish(self, Answer answer) noexcept:
-        """Tells the waiter, unless it left; None is a timeout."""
+    cdef void finish(self, Answer answer, int without) noexcept:
+        """Tells the waiter, unless it left; None is no answer, for which `without` is the status."""
         cdef Waiter waiter = self.waiter
         cdef Resolver resolver
         if self.closed:
@@ -65,20 +65,26 @@ cdef class Lookup(Handler):
         self.query = None
         resolver.waiting -= 1
         resolver.loop.park(self)
-        if answer is not None:
+        if waiter.closed:
+            waiter.on_left()
+        elif answer is not None:
             give(answer, waiter)
-        elif not waiter.closed:
-            waiter.on_resolved(RESOLVE_TIMEOUT, NULL, 0)
+        else:
+            waiter.on_resolved(without, NULL, 0)
         # An error in there is the waiter's: those behind it are served all the same.
         resolver.loop.settle(waiter)
 
     cdef void on_timer(self) noexcept:
-        if self.query.lookups is not None:
-            del self.query.lookups[self]
-        self.finish(None)
+        cdef Query query = self.query
+        if query.lookups is not None:
+            del query.lookups[self]
+        # What was never asked has met our limit, not a server's silence.
+        if not query.sent:
+            query.resolver.overflows += 1
+        self.finish(None, RESOLVE_TIMEOUT if query.sent else RESOLVE_FULL)
 
     cdef void close(self) noexcept:
-        self.finish(None)
+        self.finish(None, RESOLVE_FAILED)
 
 
 cdef class Query(Asker):
@@ -226,7 +232,7 @@ cdef class Query(Asker):
             lookup = self.due[self.told]
             self.told += 1
             budget -= 1
-            lookup.finish(self.answer)
+            lookup.finish(self.answer, RESOLVE_FAILED)
         if self.told < len(self.due):
             loop.later(self)
         elif not self.closed:
@@ -297,7 +303,7 @@ cdef class Resolver(Handler):
         cdef Query query = self.open.get(name)
         if self.waiting >= MAX_WAITING or (query is None and len(self.queue) >= MAX_QUEUED):
             self.overflows += 1
-            waiter.on_resolved(RESOLVE_TIMEOUT, NULL, 0)
+            waiter.on_resolved(RESOLVE_FULL, NULL, 0)
             return
         if query is not None:
             self.joined += 1

@@ -33,11 +33,11 @@ class World(NamedTuple):
 
 
 @contextlib.contextmanager
-def full_listener() -> Iterator[int]:
+def full_listener(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """A port whose queue is full: the kernel drops further SYNs, so connecting takes until the timeout."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, port))
         listener.listen(0)
         for _ in range(4):
             filler = stack.enter_context(socket.socket())

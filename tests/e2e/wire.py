@@ -18,9 +18,12 @@ class HttpAnswer(NamedTuple):
     headers: dict[str, str]
 
 
-def connect(port: int, host: str = "127.0.0.1", timeout: float = 20) -> socket.socket:
-    """A TCP connection to a listener; every later wait on it is bounded by `timeout` seconds."""
-    connection = socket.create_connection((host, port), timeout=timeout)
+def connect(port: int, host: str = "127.0.0.1", timeout: float = 20, source: str | None = None) -> socket.socket:
+    """A TCP connection to a listener, from the address `source`; every later wait on it is bounded by `timeout`
+    seconds."""
+    connection = socket.create_connection(
+        (host, port), timeout=timeout, source_address=None if source is None else (source, 0)
+    )
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 

@@ -14,6 +14,7 @@ from gateway.watch import Clock
 FAILED: Final = 0
 OK: Final = 1
 TIMEOUT: Final = 2
+FULL: Final = 3
 
 # Generous: it bounds a hang, it is never what a passing test waits for.
 PATIENCE: Final = 60.0

@@ -1,0 +1,73 @@
+"""The supervisor's half of the table of limits: its layout is the worker's, a dead worker's column is zeroed."""
+
+import fcntl
+import mmap
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.limits import Limits
+from supervisor import limit_table
+from supervisor.limit_table import LimitTable
+
+HEADER = (Path(__file__).parents[2] / "csrc/limit_table.h").read_text()
+
+
+def constant(name: str) -> int:
+    found = re.search(rf"\b{name}(?: =)? (0x[0-9a-f]+|\d+)", HEADER)
+    assert found, name
+    return int(found[1], 0)
+
+
+@pytest.fixture
+def shared() -> Iterator[LimitTable]:
+    table = LimitTable(2)
+    yield table
+    table.close()
+
+
+def views(table: LimitTable) -> list[Limits]:
+    """What two workers see of it."""
+    found = [Limits(memoryview(mmap.mmap(table.fd, 0)), worker) for worker in range(2)]
+    for limits in found:
+        limits.load(100, 100)
+    return found
+
+
+def test_constants_are_those_of_the_header() -> None:
+    assert constant("SL_LIMITS_MAGIC") == limit_table.MAGIC
+    assert constant("SL_LIMITS_VERSION") == limit_table.VERSION
+    assert constant("SL_LIMITS_COLUMNS_AT") == limit_table.COLUMNS_AT
+    assert constant("SL_LIMITS_COLUMN_SIZE") == limit_table.COLUMN_SIZE
+
+
+def test_a_dead_workers_column_is_free_again(shared: LimitTable) -> None:
+    first, second = views(shared)
+    for _ in range(3):
+        assert first.take("10.0.0.1", "tunnels") and first.take(None, "tunnels")
+    assert second.take("10.0.0.1", "tunnels") and second.take(None, "tunnels")
+    shared.clear(0)
+    assert second.held("10.0.0.1", "tunnels") == second.held(None, "tunnels") == 1
+    shared.clear(1)
+    assert second.held("10.0.0.1", "tunnels") == second.held(None, "tunnels") == 0
+
+
+def test_no_worker_can_shrink_it(shared: LimitTable) -> None:
+    size = os.fstat(shared.fd).st_size
+    for other in (size - 4096, size + 4096):
+        with pytest.raises(PermissionError):
+            os.ftruncate(shared.fd, other)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(shared.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+
+
+def test_each_table_has_a_key_of_its_own(shared: LimitTable) -> None:
+    other = LimitTable(2)
+    try:
+        assert os.pread(shared.fd, 16, 0) == os.pread(other.fd, 16, 0)
+        assert os.pread(shared.fd, 16, 16) != os.pread(other.fd, 16, 16)
+    finally:
+        other.close()
