@@ -30,7 +30,7 @@
 
 #define SL_SEGMENT_MAGIC 0x4745534349554c53ull
 enum {
-    SL_SEGMENT_VERSION = 2,
+    SL_SEGMENT_VERSION = 3,
     SL_SEGMENT_COUNTERS_AT = 64,
     SL_SEGMENT_HISTOGRAMS_AT = 1024,
     SL_SEGMENT_LABELLED_AT = 4096,
@@ -66,7 +66,12 @@ enum {
     X(LOG_DROPPED, "log_dropped", "Access log lines dropped")                                         \
     X(UNRAISABLE, "internal_errors", "Errors of our own; each closed the connection being served")    \
     X(TURNS, "turns", "Turns of the event loop")                                                      \
-    X(LONGEST_TURN, "turn_longest_us", "Longest turn of the event loop, microseconds")
+    X(LONGEST_TURN, "turn_longest_us", "Longest turn of the event loop, microseconds")                \
+    X(HTTP2_CONNECTIONS_OPEN, "http2_connections_open", "HTTP/2 client connections open now")         \
+    X(HTTP2_CONNECTIONS, "http2_connections", "HTTP/2 client connections that were opened")           \
+    X(HTTP2_STREAMS_OPEN, "http2_streams_open", "HTTP/2 streams open now")                            \
+    X(HTTP2_STREAMS, "http2_streams", "HTTP/2 streams that were opened")                              \
+    X(HTTP2_STALLS, "http2_stalls", "Times that bytes waited for a client to open its window")
 
 #define SL_ENUM_COUNTER(name, text, help) SL_COUNTER_##name,
 enum sl_counter { SL_COUNTERS(SL_ENUM_COUNTER) SL_COUNTER_COUNT };
@@ -104,7 +109,11 @@ struct sl_histogram {
     /* sl_log_event */                                                                                        \
     X(LOG_DROPPED, "log_dropped_total", "Access log lines dropped")                                           \
     /* sl_rejudged */                                                                                         \
-    X(REJUDGED, "rejudged_total", "Live tunnels judged again after a reload")
+    X(REJUDGED, "rejudged_total", "Live tunnels judged again after a reload")                                 \
+    /* sl_h2_abuse */                                                                                         \
+    X(HTTP2_ABUSE, "http2_abuse_total", "HTTP/2 connections ended for asking too much")                       \
+    /* sl_h2_side, sl_h2_code */                                                                              \
+    X(HTTP2_RESETS, "http2_resets_total", "HTTP/2 streams that were reset")
 
 #define SL_ENUM_FAMILY(name, text, help) SL_FAMILY_##name,
 enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
@@ -127,6 +136,28 @@ enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
     X(DRAINING, "draining")
 #define SL_LOG_EVENTS(X) X(DECISION, "decision") X(OPEN, "open") X(INTERVAL, "interval") X(CLOSE, "close")
 #define SL_REJUDGES(X) X(ALLOWED, "allowed") X(KILLED, "killed") X(DRAINING, "draining") X(KEPT, "kept")
+#define SL_H2_ABUSES(X) \
+    X(RESETS, "rapid_reset")            /* requests taken back before they were answered */    \
+    X(CONTINUATION, "continuation")     /* header blocks in too many parts */                  \
+    X(PING, "ping")                                                                            \
+    X(SETTINGS, "settings")                                                                    \
+    X(EMPTY, "empty_frames")            /* DATA and header fragments of nothing */             \
+    X(WINDOW, "window_update")                                                                 \
+    X(PRIORITY, "priority")                                                                    \
+    X(ERRORS, "stream_errors")          /* zero increments, malformed messages, late frames */ \
+    X(UNKNOWN, "unknown_frames")                                                               \
+    X(REFUSED, "refused_streams")       /* opened above MAX_CONCURRENT_STREAMS */              \
+    X(HEADERS, "header_list")           /* a header list that is decoded no further */         \
+    X(UNREAD, "unread_answers")         /* asks, and reads nothing */
+#define SL_H2_SIDES(X) X(CLIENT, "client") X(GATEWAY, "gateway")
+/* RFC 9113 section 7, in its order. */
+#define SL_H2_CODES(X) \
+    X(NO_ERROR, "no_error") X(PROTOCOL, "protocol_error") X(INTERNAL, "internal_error")              \
+    X(FLOW_CONTROL, "flow_control_error") X(SETTINGS_TIMEOUT, "settings_timeout")                    \
+    X(STREAM_CLOSED, "stream_closed") X(FRAME_SIZE, "frame_size_error") X(REFUSED, "refused_stream") \
+    X(CANCEL, "cancel") X(COMPRESSION, "compression_error") X(CONNECT, "connect_error")              \
+    X(CALM, "enhance_your_calm") X(SECURITY, "inadequate_security") X(HTTP_1_1, "http_1_1_required") \
+    X(OTHER, "other")
 #define SL_TUNNEL_STATES(X) \
     X(FREE, "free") X(OPEN, "open") X(HALF_CLOSED, "half_closed") X(PROVISIONAL, "provisional") X(REVOKED, "revoked")
 
@@ -135,12 +166,18 @@ enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
 #define SL_ENUM_SCOPE(name, text) SL_SCOPE_##name,
 #define SL_ENUM_LOG_EVENT(name, text) SL_LOG_##name,
 #define SL_ENUM_REJUDGED(name, text) SL_REJUDGED_##name,
+#define SL_ENUM_H2_ABUSE(name, text) SL_H2_ABUSE_##name,
+#define SL_ENUM_H2_SIDE(name, text) SL_H2_SIDE_##name,
+#define SL_ENUM_H2_CODE(name, text) SL_H2_CODE_##name,
 #define SL_ENUM_TUNNEL_STATE(name, text) SL_TUNNEL_##name,
 enum sl_protocol { SL_PROTOCOLS(SL_ENUM_PROTOCOL) SL_PROTOCOL_COUNT };
 enum sl_direction_name { SL_DIRECTIONS(SL_ENUM_DIRECTION) SL_DIRECTION_COUNT };
 enum sl_scope { SL_SCOPES(SL_ENUM_SCOPE) SL_SCOPE_COUNT };
 enum sl_log_event { SL_LOG_EVENTS(SL_ENUM_LOG_EVENT) SL_LOG_EVENT_COUNT };
 enum sl_rejudged { SL_REJUDGES(SL_ENUM_REJUDGED) SL_REJUDGED_COUNT };
+enum sl_h2_abuse { SL_H2_ABUSES(SL_ENUM_H2_ABUSE) SL_H2_ABUSE_COUNT };
+enum sl_h2_side { SL_H2_SIDES(SL_ENUM_H2_SIDE) SL_H2_SIDE_COUNT };
+enum sl_h2_code { SL_H2_CODES(SL_ENUM_H2_CODE) SL_H2_CODE_COUNT };
 enum sl_tunnel_state { SL_TUNNEL_STATES(SL_ENUM_TUNNEL_STATE) SL_TUNNEL_STATE_COUNT };
 
 /* Rule slots (sl_rule.slot): 1 to SL_RULE_SLOTS are named rules, 0 is `other`. */
@@ -262,6 +299,9 @@ const char *sl_direction_text(unsigned i);
 const char *sl_scope_text(unsigned i);
 const char *sl_log_event_text(unsigned i);
 const char *sl_rejudged_text(unsigned i);
+const char *sl_h2_abuse_text(unsigned i);
+const char *sl_h2_side_text(unsigned i);
+const char *sl_h2_code_text(unsigned i);
 const char *sl_tunnel_state_text(unsigned i);
 
 #endif

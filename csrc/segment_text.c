@@ -15,6 +15,9 @@ static const char *const DIRECTIONS[SL_DIRECTION_COUNT] = {SL_DIRECTIONS(TEXT)};
 static const char *const SCOPES[SL_SCOPE_COUNT] = {SL_SCOPES(TEXT)};
 static const char *const LOG_EVENTS[SL_LOG_EVENT_COUNT] = {SL_LOG_EVENTS(TEXT)};
 static const char *const REJUDGES[SL_REJUDGED_COUNT] = {SL_REJUDGES(TEXT)};
+static const char *const H2_ABUSES[SL_H2_ABUSE_COUNT] = {SL_H2_ABUSES(TEXT)};
+static const char *const H2_SIDES[SL_H2_SIDE_COUNT] = {SL_H2_SIDES(TEXT)};
+static const char *const H2_CODES[SL_H2_CODE_COUNT] = {SL_H2_CODES(TEXT)};
 static const char *const STATES[SL_TUNNEL_STATE_COUNT] = {SL_TUNNEL_STATES(TEXT)};
 
 const char *sl_segment_counter_name(unsigned i)
@@ -70,6 +73,21 @@ const char *sl_log_event_text(unsigned i)
 const char *sl_rejudged_text(unsigned i)
 {
     return i < SL_REJUDGED_COUNT ? REJUDGES[i] : "other";
+}
+
+const char *sl_h2_abuse_text(unsigned i)
+{
+    return i < SL_H2_ABUSE_COUNT ? H2_ABUSES[i] : "other";
+}
+
+const char *sl_h2_side_text(unsigned i)
+{
+    return i < SL_H2_SIDE_COUNT ? H2_SIDES[i] : "other";
+}
+
+const char *sl_h2_code_text(unsigned i)
+{
+    return i < SL_H2_CODE_COUNT ? H2_CODES[i] : "other";
 }
 
 const char *sl_tunnel_state_text(unsigned i)

@@ -5,5 +5,11 @@
 # Without `body` the header is the same and nothing follows it (an answer to HEAD).
 cdef bytes http1_answer(int outcome, str rule, str reason, str detail, bint body)
 
+# The same for HTTP/2, never for success: ([(name, value)] of its header block, body), all in bytes.
+cdef tuple http2_answer(int outcome, str rule, str reason, str detail)
+
+# What both are made of: (status line, [(name, value)], body).
+cdef tuple answer_parts(int outcome, str rule, str reason, str detail)
+
 # Text as printable ASCII, at most 256 characters of it: other bytes and the backslash become \xNN of their UTF-8.
 cdef str printable(str text)

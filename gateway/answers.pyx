@@ -69,10 +69,9 @@ cdef dict ROWS = {
 ROWS[SL_OUTCOME_DRAINED] = ROWS[SL_OUTCOME_GATEWAY_LIMIT]
 
 
-cdef bytes http1_answer(int outcome, str rule, str reason, str detail, bint body):
-    cdef str status, error, text, header
-    if outcome == SL_OUTCOME_CONNECTED:
-        return SUCCESS
+cdef tuple answer_parts(int outcome, str rule, str reason, str detail):
+    cdef str status, error, text
+    cdef list fields = []
     if outcome not in ROWS:
         outcome = SL_OUTCOME_INTERNAL
     status, error, text = ROWS[outcome]
@@ -83,15 +82,35 @@ cdef bytes http1_answer(int outcome, str rule, str reason, str detail, bint body
     if reason is None:
         reason = detail
     text = people(text, rule, reason, outcome == SL_OUTCOME_DENIED)
-    header = f"HTTP/1.1 {status}\r\n"
     if error is not None:
-        header += f"Proxy-Status: sluice; error={error}{details(rule, reason)}\r\n"
+        fields.append(("Proxy-Status", f"sluice; error={error}{details(rule, reason)}"))
     if outcome == SL_OUTCOME_AUTH_FAILED:
-        header += 'Proxy-Authenticate: Basic realm="sluice", charset="UTF-8"\r\n'  # RFC 7617 section 2.1
+        fields.append(("Proxy-Authenticate", 'Basic realm="sluice", charset="UTF-8"'))  # RFC 7617 section 2.1
     if error == "connection_limit_reached":
-        header += "Retry-After: 1\r\n"
-    header += f"Content-Type: text/plain\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+        fields.append(("Retry-After", "1"))
+    fields.append(("Content-Type", "text/plain"))
+    fields.append(("Content-Length", str(len(text))))
+    return status, fields, text
+
+
+cdef bytes http1_answer(int outcome, str rule, str reason, str detail, bint body):
+    cdef str status, text, header
+    cdef list fields
+    if outcome == SL_OUTCOME_CONNECTED:
+        return SUCCESS
+    status, fields, text = answer_parts(outcome, rule, reason, detail)
+    header = "".join([f"HTTP/1.1 {status}\r\n", *[f"{name}: {value}\r\n" for name, value in fields]])
+    header += "Connection: close\r\n\r\n"
     return (header + text if body else header).encode("ascii")
+
+
+cdef tuple http2_answer(int outcome, str rule, str reason, str detail):
+    cdef str status, text, name, value
+    cdef list fields
+    status, fields, text = answer_parts(outcome, rule, reason, detail)
+    block = [(b":status", status[:3].encode("ascii"))]
+    block += [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in fields]
+    return block, text.encode("ascii")
 
 
 cdef str people(str text, str rule, str reason, bint denied):

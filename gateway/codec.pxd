@@ -57,6 +57,12 @@ cdef class Codec:
     cdef bint set_credentials(
         self, const uint8_t *user, size_t user_length, const uint8_t *password, size_t length
     ) except -1
+    # Reads an authority-form target (RFC 9112 section 3.2.3): host ":" port, both there, an IPv6 literal in brackets;
+    # 1, or 0 with `detail` set.
+    cdef bint set_target(self, const uint8_t *target, size_t length) noexcept
+    cdef bint unfit_target(self, str detail) noexcept
+    # Reads the value of Proxy-Authorization: Basic (RFC 7617); 1, or 0 with `detail` set.
+    cdef bint set_basic(self, const uint8_t *value, size_t length) except -1
     # Ends the request. fail() sends `out`; refuse() sends the answer of `outcome`. Both answer CODEC_FAILED.
     cdef int fail(self, int outcome, str detail, bytes out) noexcept
     cdef int refuse(self, int outcome, str detail) noexcept
@@ -64,3 +70,6 @@ cdef class Codec:
     cdef int broken(self) noexcept
     # Queues bytes behind those that wait in `out`.
     cdef int send(self, bytes data) except -1
+
+# 1 to 65535 in decimal without leading zeros; 0 when it is anything else.
+cdef uint16_t read_port(const uint8_t *data, size_t length) noexcept nogil

@@ -412,6 +412,11 @@ cdef extern from "segment.h" nogil:
         SL_COUNTER_UNRAISABLE
         SL_COUNTER_TURNS
         SL_COUNTER_LONGEST_TURN
+        SL_COUNTER_HTTP2_CONNECTIONS_OPEN
+        SL_COUNTER_HTTP2_CONNECTIONS
+        SL_COUNTER_HTTP2_STREAMS_OPEN
+        SL_COUNTER_HTTP2_STREAMS
+        SL_COUNTER_HTTP2_STALLS
         SL_COUNTER_COUNT
     enum sl_histogram_name:
         SL_HISTOGRAM_DIAL
@@ -427,6 +432,8 @@ cdef extern from "segment.h" nogil:
         SL_FAMILY_LIMITED
         SL_FAMILY_LOG_DROPPED
         SL_FAMILY_REJUDGED
+        SL_FAMILY_HTTP2_ABUSE
+        SL_FAMILY_HTTP2_RESETS
         SL_FAMILY_COUNT
     enum sl_protocol:
         SL_PROTOCOL_UNKNOWN
@@ -465,6 +472,25 @@ cdef extern from "segment.h" nogil:
         SL_REJUDGED_DRAINING
         SL_REJUDGED_KEPT
         SL_REJUDGED_COUNT
+    enum sl_h2_abuse:
+        SL_H2_ABUSE_RESETS
+        SL_H2_ABUSE_CONTINUATION
+        SL_H2_ABUSE_PING
+        SL_H2_ABUSE_SETTINGS
+        SL_H2_ABUSE_EMPTY
+        SL_H2_ABUSE_WINDOW
+        SL_H2_ABUSE_PRIORITY
+        SL_H2_ABUSE_ERRORS
+        SL_H2_ABUSE_UNKNOWN
+        SL_H2_ABUSE_REFUSED
+        SL_H2_ABUSE_HEADERS
+        SL_H2_ABUSE_UNREAD
+        SL_H2_ABUSE_COUNT
+    enum sl_h2_side:
+        SL_H2_SIDE_CLIENT
+        SL_H2_SIDE_GATEWAY
+    enum sl_h2_code:
+        SL_H2_CODE_OTHER
     enum sl_tunnel_state:
         SL_TUNNEL_FREE
         SL_TUNNEL_OPEN

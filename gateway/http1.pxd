@@ -30,8 +30,6 @@ cdef class Http1Codec(Codec):
     cdef void forget(self) noexcept
     cdef int take_line(self, const uint8_t *line, size_t length) except -1
     cdef int take_request_line(self, const uint8_t *line, size_t length) except -1
-    cdef int take_target(self, const uint8_t *target, size_t length) except -1
     cdef int take_field(self, const uint8_t *line, size_t length) except -1
-    cdef int take_authorization(self, const uint8_t *value, size_t length) except -1
     cdef int end_of_head(self) except -1
     cdef int malformed(self, str detail) except -1

@@ -150,38 +150,10 @@ cdef class Http1Codec(Codec):
         self.old = version[8] == c"0"
         if target - line == 8 and memcmp(line, b"CONNECT", 7) == 0:
             self.method = HTTP1_CONNECT
-            return self.take_target(target, version - target)
+            return CODEC_MORE if self.set_target(target, version - target) else self.malformed(self.detail)
         self.method = HTTP1_HEAD if target - line == 5 and memcmp(line, b"HEAD", 4) == 0 else HTTP1_OTHER
         if not is_request_form(target, version - target):
             return self.malformed("the target fits no method but CONNECT, or none at all")
-        return CODEC_MORE
-
-    cdef int take_target(self, const uint8_t *target, size_t length) except -1:
-        """RFC 9112 section 3.2.3, authority-form: host ":" port, both there, an IPv6 literal in brackets."""
-        cdef const uint8_t *end = target + length
-        cdef const uint8_t *host = target
-        cdef const uint8_t *host_end
-        cdef bint bracketed = length > 0 and target[0] == c"["
-        if memchr(target, c"@", length) != NULL:
-            return self.malformed("user information in the target")
-        if memchr(target, c"%", length) != NULL:
-            return self.malformed("a percent sign in the target")
-        host_end = <const uint8_t *> memchr(target, c"]" if bracketed else c":", length)
-        if bracketed and host_end != NULL:
-            host += 1
-            target = host_end + 1
-        elif host_end != NULL:
-            target = host_end
-        if host_end == NULL or target == end or target[0] != c":":
-            return self.malformed("the target is not host:port")
-        target += 1
-        self.port = read_port(target, end - target)
-        if self.port == 0:
-            return self.malformed("the port of the target is not a number from 1 to 65535")
-        if not self.set_host(host, host_end - host):
-            return self.malformed(self.detail)
-        if bracketed and self.address.family != 6:
-            return self.malformed("brackets are for IPv6 addresses")
         return CODEC_MORE
 
     # ---- header lines ----------------------------------------------------------------------------------------------
@@ -215,39 +187,8 @@ cdef class Http1Codec(Codec):
             self.authorizations += 1
             if self.authorizations > 1:
                 return self.malformed("more than one Proxy-Authorization")
-            if self.auth != AUTH_OFF:
-                return self.take_authorization(value, size)
-        return CODEC_MORE
-
-    cdef int take_authorization(self, const uint8_t *value, size_t length) except -1:
-        """RFC 7617 section 2: Basic, base64 of user ":" password. What does not fit is refused when the head ends."""
-        cdef uint8_t *plain
-        cdef uint8_t *colon
-        cdef Py_ssize_t size
-        cdef size_t user
-        if length < 6 or not is_named(value, 5, b"basic") or value[5] != c" ":
-            self.unfit = "the authentication scheme is not Basic"
-            return CODEC_MORE
-        value += 5
-        length -= 5
-        while length > 0 and value[0] == c" ":
-            value += 1
-            length -= 1
-        plain = <uint8_t *> malloc(length + 1)
-        if plain == NULL:
-            raise MemoryError
-        try:
-            size = read_base64(value, length, plain)
-            colon = <uint8_t *> memchr(plain, c":", size) if size > 0 else NULL
-            if colon == NULL:
-                self.unfit = "the credentials are not base64 of user:password"
-            else:
-                user = colon - plain
-                if not self.set_credentials(plain, user, colon + 1, size - user - 1):
-                    self.unfit = self.detail
-        finally:
-            explicit_bzero(plain, length + 1)
-            free(plain)
+            if self.auth != AUTH_OFF and not self.set_basic(value, size):
+                self.unfit = self.detail  # refused when the head ends
         return CODEC_MORE
 
     # ---- verdicts --------------------------------------------------------------------------------------------------
@@ -335,53 +276,3 @@ cdef bint is_request_form(const uint8_t *target, size_t length) noexcept nogil:
         ))):
             return False
     return False
-
-
-cdef uint16_t read_port(const uint8_t *data, size_t length) noexcept nogil:
-    """1 to 65535 in decimal without leading zeros; 0 when it is anything else."""
-    cdef unsigned int port = 0
-    cdef size_t i
-    if length == 0 or length > 5 or data[0] == c"0":
-        return 0
-    for i in range(length):
-        if not c"0" <= data[i] <= c"9":
-            return 0
-        port = port * 10 + (data[i] - c"0")
-    return <uint16_t> port if port <= 65535 else 0
-
-
-cdef int sextet(uint8_t byte) noexcept nogil:
-    """RFC 4648 section 4; -1 for a byte outside the alphabet."""
-    if c"A" <= byte <= c"Z":
-        return byte - c"A"
-    if c"a" <= byte <= c"z":
-        return byte - c"a" + 26
-    if c"0" <= byte <= c"9":
-        return byte - c"0" + 52
-    return 62 if byte == c"+" else 63 if byte == c"/" else -1
-
-
-cdef Py_ssize_t read_base64(const uint8_t *data, size_t length, uint8_t *plain) noexcept nogil:
-    """RFC 4648 section 4, strictly: whole quads, padding as it must be, no stray bits. Answers the size, or -1.
-
-    `plain` has room for `length` bytes."""
-    cdef size_t i, pad = 0
-    cdef Py_ssize_t size = 0
-    cdef unsigned int bits = 0
-    cdef int value
-    if length == 0 or length % 4 != 0:
-        return -1
-    while pad < 2 and data[length - 1 - pad] == c"=":
-        pad += 1
-    for i in range(length - pad):
-        value = sextet(data[i])
-        if value < 0:
-            return -1
-        bits = bits << 6 | <unsigned int> value
-        if i % 4 > 0:
-            plain[size] = <uint8_t> (bits >> (6 - 2 * (i % 4)) & 0xFF)
-            size += 1
-    # What the padding cuts off must be zero bits: 4 of them for one byte, 2 for two.
-    if pad and bits & ((1 << (2 * pad)) - 1):
-        return -1
-    return size

@@ -13,6 +13,9 @@ from supervisor.segment import FAMILIES
 __all__ = [
     "DIRECTIONS",
     "FAMILY",
+    "H2_ABUSES",
+    "H2_CODES",
+    "H2_SIDES",
     "LOG_EVENTS",
     "OTHER",
     "OUTCOMES",
@@ -42,6 +45,16 @@ SCOPES: Final = (
 )
 LOG_EVENTS: Final = ("decision", "open", "interval", "close")
 REJUDGED: Final = ("allowed", "killed", "draining", "kept")
+H2_ABUSES: Final = (
+    *("rapid_reset", "continuation", "ping", "settings", "empty_frames", "window_update", "priority", "stream_errors"),
+    *("unknown_frames", "refused_streams", "header_list", "unread_answers"),
+)
+H2_SIDES: Final = ("client", "gateway")
+H2_CODES: Final = (
+    *("no_error", "protocol_error", "internal_error", "flow_control_error", "settings_timeout", "stream_closed"),
+    *("frame_size_error", "refused_stream", "cancel", "compression_error", "connect_error", "enhance_your_calm"),
+    *("inadequate_security", "http_1_1_required", "other"),
+)
 STATES: Final = ("free", "open", "half_closed", "provisional", "revoked")
 
 
@@ -90,6 +103,8 @@ _BY_NAME: Final[Mapping[str, Family]] = {
         Family("limited_total", "Requests refused for a limit", ("scope",), (SCOPES,)),
         Family("log_dropped_total", "Access log lines dropped", ("event",), (LOG_EVENTS,)),
         Family("rejudged_total", "Live tunnels judged again after a reload", ("result",), (REJUDGED,)),
+        Family("http2_abuse_total", "HTTP/2 connections ended for asking too much", ("reason",), (H2_ABUSES,)),
+        Family("http2_resets_total", "HTTP/2 streams that were reset", ("side", "code"), (H2_SIDES, H2_CODES)),
     )
 }
 FAMILY: Final[Sequence[Family]] = tuple(_BY_NAME[name] for name in FAMILIES)

@@ -41,6 +41,11 @@ SCALARS: Final[Mapping[str, tuple[str, str]]] = {
     "dials": ("dials_total", "Connection attempts to the outside"),
     "internal_errors": ("internal_errors_total", "Errors of our own; each closed the connection being served"),
     "turns": ("worker_turns_total", "Turns of the event loop"),
+    "http2_connections_open": ("http2_connections_open", "HTTP/2 client connections open now"),
+    "http2_connections": ("http2_connections_total", "HTTP/2 client connections that were opened"),
+    "http2_streams_open": ("http2_streams_open", "HTTP/2 streams open now"),
+    "http2_streams": ("http2_streams_total", "HTTP/2 streams that were opened"),
+    "http2_stalls": ("http2_stalls_total", "Times that bytes waited for a client to open its window"),
 }
 HISTOGRAM_HELP: Final[Mapping[str, str]] = {
     "dial_seconds": "Time from the first connection attempt of a request to its connected socket",
@@ -143,6 +148,7 @@ def by_label(taken: Snapshot) -> dict[str, dict[str, int]]:
         *(("decisions_total", "verdict"), ("tunnels_open", "protocol"), ("tunnels_total", "outcome")),
         *(("bytes_total", "direction"), ("protocol_errors_total", "reason"), ("limited_total", "scope")),
         *(("log_dropped_total", "event"), ("rejudged_total", "result")),
+        *(("http2_abuse_total", "reason"), ("http2_resets_total", "code")),
     )
     found: dict[str, dict[str, int]] = {}
     for name, label in wanted:

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 MAGIC: Final = 0x4745534349554C53
-VERSION: Final = 2
+VERSION: Final = 3
 COUNTERS: Final = (
     "connections_accepted",
     "connections_open",
@@ -62,6 +62,11 @@ COUNTERS: Final = (
     "internal_errors",
     "turns",
     "turn_longest_us",
+    "http2_connections_open",
+    "http2_connections",
+    "http2_streams_open",
+    "http2_streams",
+    "http2_stalls",
 )
 HISTOGRAMS: Final = ("dial_seconds", "dns_seconds", "worker_turn_seconds")
 BUCKETS: Final = 20
@@ -75,6 +80,8 @@ FAMILIES: Final = (
     "limited_total",
     "log_dropped_total",
     "rejudged_total",
+    "http2_abuse_total",
+    "http2_resets_total",
 )
 LABELLED_MAX: Final = 8192
 LABEL_OTHER: Final = 0xFF

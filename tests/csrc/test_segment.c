@@ -86,6 +86,12 @@ TEST(refuses_what_is_not_a_prepared_segment_of_that_size)
     free(segment);
 }
 
+static int is_gauge(unsigned counter)
+{
+    return counter == SL_COUNTER_CONNECTIONS_OPEN || counter == SL_COUNTER_TUNNELS_OPEN ||
+           counter == SL_COUNTER_HTTP2_CONNECTIONS_OPEN || counter == SL_COUNTER_HTTP2_STREAMS_OPEN;
+}
+
 TEST(reap_clears_gauges_and_keeps_counters)
 {
     struct sl_segment *segment = opened();
@@ -102,8 +108,10 @@ TEST(reap_clears_gauges_and_keeps_counters)
     CHECK_EQ(segment->counters[SL_COUNTER_TUNNELS_OPEN], 0);
     CHECK_EQ(*open, 0);
     CHECK_EQ(*ended, 6);
+    CHECK_EQ(segment->counters[SL_COUNTER_HTTP2_CONNECTIONS_OPEN], 0);
+    CHECK_EQ(segment->counters[SL_COUNTER_HTTP2_STREAMS_OPEN], 0);
     for (unsigned i = 0; i < SL_COUNTER_COUNT; i++)
-        if (i != SL_COUNTER_CONNECTIONS_OPEN && i != SL_COUNTER_TUNNELS_OPEN) CHECK_EQ(segment->counters[i], 100 + i);
+        if (!is_gauge(i)) CHECK_EQ(segment->counters[i], 100 + i);
     free(segment);
 }
 

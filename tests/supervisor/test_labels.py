@@ -18,6 +18,9 @@ from tests.supervisor.writer import library
         ("sl_scope_text", labels.SCOPES),
         ("sl_log_event_text", labels.LOG_EVENTS),
         ("sl_rejudged_text", labels.REJUDGED),
+        ("sl_h2_abuse_text", labels.H2_ABUSES),
+        ("sl_h2_side_text", labels.H2_SIDES),
+        ("sl_h2_code_text", labels.H2_CODES),
         ("sl_tunnel_state_text", labels.STATES),
     ],
 )

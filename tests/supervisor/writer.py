@@ -21,7 +21,7 @@ BYTES: Final = ("protocol", "verdict", "phase", "reason", "would_deny")
 TEXT_FUNCTIONS: Final = (
     *("sl_segment_counter_name", "sl_histogram_text", "sl_histogram_help", "sl_family_text", "sl_family_help"),
     *("sl_protocol_text", "sl_direction_text", "sl_scope_text", "sl_log_event_text", "sl_rejudged_text"),
-    "sl_tunnel_state_text",
+    *("sl_h2_abuse_text", "sl_h2_side_text", "sl_h2_code_text", "sl_tunnel_state_text"),
 )
 
 

@@ -1,0 +1,68 @@
+# The streams of one HTTP/2 connection: a table by number, a memory of those that ended, and a ring of those that have
+# something to send.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+
+from cpython.ref cimport PyObject
+
+cdef enum StreamFlag:
+    STREAM_REMOTE_ENDED = 1    # END_STREAM came
+    STREAM_LOCAL_ENDED = 2     # END_STREAM went out
+    STREAM_ANSWERED = 4        # a response header block went out
+    STREAM_CONNECT = 8         # its request was CONNECT: no trailers
+    STREAM_QUEUED = 16         # in the ring
+    STREAM_STALLED = 32        # had something to send and no window; counted once until it moves on
+
+# How a stream ended, for frames that come late (RFC 9113 section 5.1).
+cdef enum StreamEnd:
+    END_UNKNOWN = 0            # long ago, or never opened
+    END_BOTH = 1               # END_STREAM both ways
+    END_RESET_BY_PEER = 2
+    END_RESET_BY_US = 3        # or left by us: what still comes is ignored
+
+cdef enum:
+    ENDS_KEPT = 64
+
+cdef struct H2Stream:
+    uint32_t id
+    uint8_t flags              # StreamFlag
+    int64_t send_window        # what the peer takes; SETTINGS can make it negative (section 6.9.2)
+    int64_t receive_window     # what the peer may still send
+    uint32_t room              # what receive_window is filled up to
+    uint32_t returned          # consumed and not yet returned by WINDOW_UPDATE
+    int64_t expected           # bytes of content that Content-Length has promised; -1: nothing was
+    PyObject *owner            # of the tunnel; borrowed; NULL for a stream that is none
+    PyObject *body             # bytes to send, owned; NULL for none
+    uint32_t body_from
+    uint32_t first_slice       # of the bytes read now, in the worker's list; 0 for none (h2_work.pxd)
+    uint32_t last_slice
+    H2Stream *bucket           # next in the table
+    H2Stream *next             # in the ring
+    H2Stream *previous
+
+cdef struct Ended:
+    uint32_t id
+    uint8_t how                # StreamEnd
+
+cdef struct StreamTable:
+    H2Stream **buckets         # a power of two of them
+    uint32_t size
+    uint32_t count
+    H2Stream *ring             # the one whose turn it is; NULL: nobody has something to send
+    Ended ends[ENDS_KEPT]
+    uint32_t ends_at
+
+cdef bint streams_begin(StreamTable *table) noexcept
+cdef H2Stream *streams_find(const StreamTable *table, uint32_t identifier) noexcept nogil
+# A new stream with `window` to send; NULL without memory.
+cdef H2Stream *streams_add(StreamTable *table, uint32_t identifier, int64_t window, uint32_t room) noexcept
+# Forgets a stream but for how it ended. The pointer is no more.
+cdef void streams_drop(StreamTable *table, H2Stream *stream, StreamEnd how) noexcept
+# The same for a number that never became a stream.
+cdef void streams_note(StreamTable *table, uint32_t identifier, StreamEnd how) noexcept nogil
+cdef StreamEnd streams_end(const StreamTable *table, uint32_t identifier) noexcept nogil
+# To the end of the ring; nothing when it is there already. out: out of it.
+cdef void ring_add(StreamTable *table, H2Stream *stream) noexcept nogil
+cdef void ring_out(StreamTable *table, H2Stream *stream) noexcept nogil
+# Any stream, for going over all of them: the one after `stream`, NULL after the last; NULL begins.
+cdef H2Stream *streams_next(const StreamTable *table, const H2Stream *stream) noexcept nogil
+cdef void streams_free(StreamTable *table) noexcept

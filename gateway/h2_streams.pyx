@@ -1,0 +1,143 @@
+"""The streams of one HTTP/2 connection. See h2_streams.pxd."""
+
+from cpython.ref cimport Py_XDECREF
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+cdef enum:
+    BUCKETS = 8                # at first; they double with the streams
+
+
+cdef inline uint32_t place(uint32_t identifier, uint32_t size) noexcept nogil:
+    return (identifier >> 1) & (size - 1)  # one side's numbers are all odd, or all even
+
+
+cdef bint streams_begin(StreamTable *table) noexcept:
+    memset(table, 0, sizeof(table[0]))
+    table.buckets = <H2Stream **> calloc(BUCKETS, sizeof(H2Stream *))
+    table.size = BUCKETS if table.buckets is not NULL else 0
+    return table.size != 0
+
+
+cdef H2Stream *streams_find(const StreamTable *table, uint32_t identifier) noexcept nogil:
+    cdef H2Stream *stream
+    if table.size == 0:
+        return NULL
+    stream = table.buckets[place(identifier, table.size)]
+    while stream is not NULL and stream.id != identifier:
+        stream = stream.bucket
+    return stream
+
+
+cdef void grow(StreamTable *table) noexcept nogil:
+    """Twice the buckets; without memory the old ones serve on."""
+    cdef uint32_t size = 2 * table.size
+    cdef H2Stream **buckets = <H2Stream **> calloc(size, sizeof(H2Stream *))
+    cdef H2Stream *stream
+    cdef H2Stream *following
+    cdef uint32_t i
+    if buckets is NULL:
+        return
+    for i in range(table.size):
+        stream = table.buckets[i]
+        while stream is not NULL:
+            following = stream.bucket
+            stream.bucket = buckets[place(stream.id, size)]
+            buckets[place(stream.id, size)] = stream
+            stream = following
+    free(table.buckets)
+    table.buckets, table.size = buckets, size
+
+
+cdef H2Stream *streams_add(StreamTable *table, uint32_t identifier, int64_t window, uint32_t room) noexcept:
+    cdef H2Stream *stream = <H2Stream *> calloc(1, sizeof(H2Stream))
+    cdef H2Stream **bucket
+    if stream is NULL:
+        return NULL
+    if table.count >= table.size:
+        grow(table)
+    stream.id = identifier
+    stream.send_window = window
+    stream.receive_window = stream.room = room
+    stream.expected = -1
+    bucket = &table.buckets[place(identifier, table.size)]
+    stream.bucket = bucket[0]
+    bucket[0] = stream
+    table.count += 1
+    return stream
+
+
+cdef void streams_drop(StreamTable *table, H2Stream *stream, StreamEnd how) noexcept:
+    cdef H2Stream **link = &table.buckets[place(stream.id, table.size)]
+    while link[0] is not stream:
+        link = &link[0].bucket
+    link[0] = stream.bucket
+    ring_out(table, stream)
+    streams_note(table, stream.id, how)
+    table.count -= 1
+    Py_XDECREF(stream.body)
+    free(stream)
+
+
+cdef void streams_note(StreamTable *table, uint32_t identifier, StreamEnd how) noexcept nogil:
+    cdef Ended *ended = &table.ends[table.ends_at % ENDS_KEPT]
+    ended.id, ended.how = identifier, <uint8_t> how
+    table.ends_at += 1
+
+
+cdef StreamEnd streams_end(const StreamTable *table, uint32_t identifier) noexcept nogil:
+    cdef int i
+    for i in range(ENDS_KEPT):
+        if table.ends[i].id == identifier:
+            return <StreamEnd> table.ends[i].how
+    return END_UNKNOWN
+
+
+cdef void ring_add(StreamTable *table, H2Stream *stream) noexcept nogil:
+    if stream.flags & STREAM_QUEUED:
+        return
+    stream.flags |= STREAM_QUEUED
+    if table.ring is NULL:
+        table.ring = stream.next = stream.previous = stream
+        return
+    stream.next = table.ring
+    stream.previous = table.ring.previous
+    stream.previous.next = stream
+    table.ring.previous = stream
+
+
+cdef void ring_out(StreamTable *table, H2Stream *stream) noexcept nogil:
+    if not stream.flags & STREAM_QUEUED:
+        return
+    stream.flags &= ~STREAM_QUEUED
+    if stream.next is stream:
+        table.ring = NULL
+    else:
+        stream.next.previous = stream.previous
+        stream.previous.next = stream.next
+        if table.ring is stream:
+            table.ring = stream.next
+    stream.next = stream.previous = NULL
+
+
+cdef H2Stream *streams_next(const StreamTable *table, const H2Stream *stream) noexcept nogil:
+    cdef uint32_t i = 0
+    if stream is not NULL:
+        if stream.bucket is not NULL:
+            return stream.bucket
+        i = place(stream.id, table.size) + 1
+    while i < table.size:
+        if table.buckets[i] is not NULL:
+            return table.buckets[i]
+        i += 1
+    return NULL
+
+
+cdef void streams_free(StreamTable *table) noexcept:
+    cdef H2Stream *stream
+    while table.count:
+        stream = streams_next(table, NULL)
+        streams_drop(table, stream, END_UNKNOWN)
+    free(table.buckets)
+    table.buckets, table.size = NULL, 0
