@@ -29,7 +29,7 @@ RUNTIMES = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.
 ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON))
 
 .PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan fuzz bench bench-operate peers
-.PHONY: requirements clean
+.PHONY: soak requirements clean
 .PHONY: packages-build packages-test packages-fuzz
 
 help: ## what there is to make
@@ -78,6 +78,9 @@ fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, and the 
 
 bench: build packages-test peers ## the same load through us and our peers, in turns; ROUNDS=5 SECONDS=2; kept in bench/results/
 	$(PYTHON) -m bench.run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
+
+soak: build ## half load with reloads and kills for MINUTES=30: what grows or is lost fails
+	$(PYTHON) -m bench.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 peers: build ## what `make bench` compares with, unpacked into build/peers, nothing installed
 	@bench/peers/unpack.sh build/peers $(PYTHON) $(ENVOY)
