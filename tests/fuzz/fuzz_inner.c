@@ -28,7 +28,7 @@ static size_t wrap(const uint8_t *head, size_t head_length, const uint8_t *rest,
             memcpy(out + at, header, 5);
             at += 5;
         }
-        if (i < 4) out[at++] = i == 0 ? 1 : (uint8_t)(body >> 8 * (3 - i));
+        if (i < 4) out[at++] = (uint8_t)(i == 0 ? 1 : body >> 8 * (3 - i));
         else out[at++] = i - 4 < head_length ? head[i - 4] : rest[i - 4 - head_length];
     }
     return at;
