@@ -1,16 +1,21 @@
-/* The copying relay of relay.h: recv into the worker's one buffer, send from it, keep only what the sink did not take.
+/* The relay of relay.h. Copying: recv into the worker's one buffer, send from it, keep only what the sink did not take.
+ * Splicing: fill an empty pipe, drain it, keep it only while the sink does not take the rest.
  *
- * One pump is a chain of three steps, repeated: put out what is pending, carry the end through, move fresh bytes.
- * Another way of moving (a pipe between two splices) replaces the third step alone; the first two and every law
- * stay. */
+ * One pump is a chain of three steps, repeated: put out what waits, carry the end through, take fresh bytes. Only the
+ * third knows two ways. recv() alone says how a source ended: a splice that brought nothing is followed by one. */
 #include "relay.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-enum { PRELOAD_MAX = 1 << 20 };
+enum {
+    PRELOAD_MAX = 1 << 20,
+    LEAN = 16384,   /* bytes: a call that splices fewer costs more than copying them */
+    LEAN_CALLS = 2, /* in a row before copying is gone back to */
+};
 
 /* A failure is remembered: the kernel reports a reset once and an end of file after it, and bytes that found no memory
  * are gone. Whoever asks again must get the same answer, never a clean end. */
@@ -69,8 +74,25 @@ static enum sl_pump_status flush(struct sl_direction *direction, int to)
         shrink(direction);
         return SL_PUMP_FULL;
     }
-    sl_direction_free(direction);
+    free(direction->pending);
+    direction->pending = NULL;
+    direction->pending_from = direction->pending_to = 0;
     return SL_PUMP_DONE;
+}
+
+/* Sends bytes from the buffer; the rest becomes pending. Returns SL_PUMP_DONE when all is out. */
+static enum sl_pump_status deliver(struct sl_direction *direction, int to, const uint8_t *data, size_t length)
+{
+    ssize_t sent = put(to, data, length);
+
+    if (sent < 0)
+        return fail(direction, SL_PUMP_SINK_RESET, errno);
+    direction->bytes += (uint64_t)sent;
+    if ((size_t)sent == length)
+        return SL_PUMP_DONE;
+    if (!sl_direction_preload(direction, data + sent, length - (size_t)sent))
+        return fail(direction, SL_PUMP_INTERNAL, ENOMEM);
+    return SL_PUMP_FULL;
 }
 
 /* Reads once and puts out what came; the rest becomes pending. *got is 0 at the end of file and when nothing came.
@@ -78,7 +100,7 @@ static enum sl_pump_status flush(struct sl_direction *direction, int to)
 static enum sl_pump_status move(struct sl_direction *direction, int from, int to, uint8_t *scratch, size_t size,
                                 size_t *got)
 {
-    ssize_t n, sent;
+    ssize_t n;
 
     *got = 0;
     do
@@ -91,15 +113,7 @@ static enum sl_pump_status move(struct sl_direction *direction, int from, int to
         return SL_PUMP_DONE;
     }
     *got = (size_t)n;
-    sent = put(to, scratch, *got);
-    if (sent < 0)
-        return fail(direction, SL_PUMP_SINK_RESET, errno);
-    direction->bytes += (uint64_t)sent;
-    if (sent == n)
-        return SL_PUMP_DONE;
-    if (!sl_direction_preload(direction, scratch + sent, (size_t)(n - sent)))
-        return fail(direction, SL_PUMP_INTERNAL, ENOMEM);
-    return SL_PUMP_FULL;
+    return deliver(direction, to, scratch, *got);
 }
 
 int sl_direction_preload(struct sl_direction *direction, const uint8_t *data, size_t length)
@@ -121,10 +135,163 @@ int sl_direction_preload(struct sl_direction *direction, const uint8_t *data, si
     return 1;
 }
 
+/* Splicing is over, for now (COPYING) or for good (COPY_ONLY). */
+static void leave_splice(struct sl_direction *direction, enum sl_way way)
+{
+    if (direction->way == SL_SPLICING)
+        direction->pool->counts->ended++;
+    direction->way = (uint8_t)way;
+    direction->lean = 0;
+}
+
+/* This pair of sockets cannot be spliced between. */
+static void never_splice(struct sl_direction *direction)
+{
+    direction->pool->counts->refused++;
+    leave_splice(direction, SL_COPY_ONLY);
+}
+
+static int is_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && flags & O_NONBLOCK;
+}
+
+/* The source gave a whole buffer: bulk. Splices from now on when there is a pipe. */
+static void enter_splice(struct sl_direction *direction, int from, int to)
+{
+    if (direction->urgent || !is_nonblocking(from) || !is_nonblocking(to)) {
+        never_splice(direction);
+        return;
+    }
+    direction->pipe = sl_pipe_take(direction->pool);
+    if (!direction->pipe)
+        return;
+    direction->way = SL_SPLICING;
+    direction->pool->counts->begun++;
+}
+
+/* The pipe goes back when nothing is in it, or when what is in it goes nowhere any more. */
+static void release_pipe(struct sl_direction *direction)
+{
+    if (direction->pipe && (direction->pipe->held == 0 || direction->failed)) {
+        sl_pipe_give(direction->pool, direction->pipe);
+        direction->pipe = NULL;
+    }
+}
+
+/* Copies on from the pipe, to a sink that turned out not to take a splice. */
+static enum sl_pump_status pour(struct sl_direction *direction, int to, uint8_t *scratch, size_t size)
+{
+    ssize_t n = sl_pipe_read(direction->pipe, scratch, size < direction->pipe->held ? size : direction->pipe->held);
+
+    return n < 0 ? fail(direction, SL_PUMP_INTERNAL, errno) : deliver(direction, to, scratch, (size_t)n);
+}
+
+/* Puts out what the pipe holds. Returns SL_PUMP_DONE when it is empty. */
+static enum sl_pump_status drain(struct sl_direction *direction, int to, uint8_t *scratch, size_t size)
+{
+    while (direction->pipe->held) {
+        ssize_t n;
+        if (direction->way == SL_COPY_ONLY) {
+            enum sl_pump_status status = pour(direction, to, scratch, size);
+            if (status != SL_PUMP_DONE)
+                return status;
+            continue;
+        }
+        n = sl_pipe_drain(direction->pipe, to, direction->pipe->held, 0);
+        if (n > 0)
+            direction->bytes += (uint64_t)n;
+        else if (errno == EAGAIN)
+            return SL_PUMP_FULL;
+        else if (sl_pipe_unfit(errno))
+            never_splice(direction);
+        else
+            return fail(direction, errno == EIO ? SL_PUMP_INTERNAL : SL_PUMP_SINK_RESET, errno);
+    }
+    return SL_PUMP_DONE;
+}
+
+/* Fills the pipe, which is empty, by up to `room` bytes. *got is 0 when recv() must say how it stands: at an end, or
+ * without a pipe. Returns SL_PUMP_DONE when the source may have more. */
+static enum sl_pump_status lift(struct sl_direction *direction, int from, size_t room, size_t *got)
+{
+    ssize_t n;
+
+    *got = 0;
+    if (direction->urgent) {
+        never_splice(direction);
+        return SL_PUMP_DONE;
+    }
+    if (!direction->pipe && !(direction->pipe = sl_pipe_take(direction->pool))) {
+        leave_splice(direction, SL_COPYING);
+        return SL_PUMP_DONE;
+    }
+    n = sl_pipe_fill(direction->pipe, from, room < direction->pipe->size ? room : direction->pipe->size);
+    if (n >= 0) {
+        *got = (size_t)n;
+        return SL_PUMP_DONE;
+    }
+    if (errno == EAGAIN)
+        return SL_PUMP_DRY;
+    if (!sl_pipe_unfit(errno))
+        return fail(direction, SL_PUMP_SOURCE_RESET, errno);
+    never_splice(direction);
+    return SL_PUMP_DONE;
+}
+
+/* Whether the source is still worth a pipe, by what one call took from it until it was dry. */
+static void weigh(struct sl_direction *direction, size_t taken)
+{
+    if (taken >= LEAN)
+        direction->lean = 0;
+    else if (++direction->lean >= LEAN_CALLS)
+        leave_splice(direction, SL_COPYING);
+}
+
+/* The chain: until one side blocks, ends or fails, or `budget` bytes were taken. */
+static enum sl_pump_status carry(struct sl_direction *direction, int from, int to, uint8_t *scratch, size_t size,
+                                 size_t budget, size_t *taken)
+{
+    for (;;) {
+        enum sl_pump_status status;
+        size_t room, got;
+        if (direction->pending && (status = flush(direction, to)) != SL_PUMP_DONE)
+            return status;
+        if (direction->pipe && (status = drain(direction, to, scratch, size)) != SL_PUMP_DONE)
+            return status;
+        if (direction->ended) {
+            if (!direction->done && shutdown(to, SHUT_WR) < 0)
+                return fail(direction, SL_PUMP_SINK_RESET, errno);
+            direction->done = 1;
+            return SL_PUMP_DONE;
+        }
+        if (*taken >= budget)
+            return SL_PUMP_BUDGET;
+        if (direction->way == SL_SPLICING) {
+            if ((status = lift(direction, from, budget - *taken, &got)) != SL_PUMP_DONE)
+                return status;
+            *taken += got;
+            if (got > 0)
+                continue;
+        }
+        room = budget - *taken < size ? budget - *taken : size;
+        status = move(direction, from, to, scratch, room, &got);
+        if (got == size && direction->pool && direction->way == SL_COPYING && !direction->failed)
+            enter_splice(direction, from, to);
+        if (status != SL_PUMP_DONE)
+            return status;
+        *taken += got;
+        if (got > 0 && got < room && !direction->hangup)
+            return SL_PUMP_DRY;
+    }
+}
+
 enum sl_pump_status sl_pump(struct sl_direction *direction, int from, int to, uint8_t *scratch, size_t scratch_size,
                             size_t budget)
 {
-    size_t taken = 0, room, got;
+    enum sl_pump_status status;
+    size_t taken = 0;
 
     if (scratch_size == 0) /* a recv() of nothing would look like the end */
         return SL_PUMP_INTERNAL;
@@ -134,25 +301,15 @@ enum sl_pump_status sl_pump(struct sl_direction *direction, int from, int to, ui
         errno = direction->error;
         return (enum sl_pump_status)(direction->failed - 1);
     }
-    for (;;) {
-        enum sl_pump_status status;
-        if (direction->pending && (status = flush(direction, to)) != SL_PUMP_DONE)
-            return status;
-        if (direction->ended) {
-            if (!direction->done && shutdown(to, SHUT_WR) < 0)
-                return fail(direction, SL_PUMP_SINK_RESET, errno);
-            direction->done = 1;
-            return SL_PUMP_DONE;
-        }
-        if (taken >= budget)
-            return SL_PUMP_BUDGET;
-        room = budget - taken < scratch_size ? budget - taken : scratch_size;
-        if ((status = move(direction, from, to, scratch, room, &got)) != SL_PUMP_DONE)
-            return status;
-        taken += got;
-        if (got > 0 && got < room && !direction->hangup)
-            return SL_PUMP_DRY;
-    }
+    status = carry(direction, from, to, scratch, scratch_size, budget, &taken);
+    if (direction->way == SL_SPLICING && status == SL_PUMP_DRY)
+        weigh(direction, taken);
+    if (direction->done || direction->failed)
+        leave_splice(direction, SL_COPY_ONLY);
+    release_pipe(direction);
+    if (direction->failed)
+        errno = direction->error;
+    return status;
 }
 
 void sl_direction_free(struct sl_direction *direction)
@@ -160,4 +317,8 @@ void sl_direction_free(struct sl_direction *direction)
     free(direction->pending);
     direction->pending = NULL;
     direction->pending_from = direction->pending_to = 0;
+    leave_splice(direction, SL_COPY_ONLY);
+    if (direction->pipe)
+        sl_pipe_give(direction->pool, direction->pipe);
+    direction->pipe = NULL;
 }

@@ -2,6 +2,8 @@
  * tunnels are in live_tunnels.c, texts in segment_text.c. */
 #include "segment.h"
 
+#include "pipe_pool.h"
+
 #include <string.h>
 
 _Static_assert(offsetof(struct sl_segment, counters) == SL_SEGMENT_COUNTERS_AT, "the header is as drawn in segment.h");
@@ -11,6 +13,8 @@ _Static_assert(SL_SEGMENT_HISTOGRAMS_AT + SL_HISTOGRAM_COUNT * sizeof(struct sl_
 _Static_assert(SL_SEGMENT_LABELLED_AT + SL_LABELLED_MAX * sizeof(struct sl_labelled) == SL_SEGMENT_INDEX_AT,
                "the labelled counters fit");
 _Static_assert(SL_SEGMENT_INDEX_AT + SL_LABELLED_INDEX * sizeof(uint16_t) == SL_SEGMENT_TUNNELS_AT, "the index fits");
+_Static_assert(SL_COUNTER_SPLICES_ENDED - SL_COUNTER_PIPES_IDLE + 1 == sizeof(struct sl_pipe_counts) / sizeof(uint64_t),
+               "a pool of pipes counts into the segment");
 _Static_assert(sizeof(struct sl_tunnel) == 256, "a record is as said in segment.h");
 _Static_assert(SL_LABELLED_MAX <= SL_LABELLED_INDEX / 2 && SL_LABELLED_MAX < 0xffff, "a probe always ends");
 _Static_assert((SL_LABELLED_INDEX & (SL_LABELLED_INDEX - 1)) == 0, "a power of two");

@@ -63,6 +63,12 @@ enum {
     X(DNS_CACHE_HITS, "dns_cache_hits", "Names answered from the cache")                              \
     X(DIALS, "dials", "Connection attempts to the outside")                                           \
     X(LIMITED, "limited", "Requests refused for a limit")                                             \
+    /* struct sl_pipe_counts, in its order */                                                         \
+    X(PIPES_IDLE, "idle_pipes_open", "Empty pipes kept for the next bulk transfer")                   \
+    X(PIPES_BUSY, "busy_pipes_open", "Pipes with bytes in them that their sink did not take yet")     \
+    X(SPLICES_REFUSED, "splices_refused", "Bulk that was copied: no pipe, or sockets not for splicing")\
+    X(SPLICES_BEGUN, "splices_begun", "Changes of a direction from copying to splicing")              \
+    X(SPLICES_ENDED, "splices_ended", "Changes back to copying, and ends of a spliced direction")     \
     X(LOG_DROPPED, "log_dropped", "Access log lines dropped")                                         \
     X(UNRAISABLE, "internal_errors", "Errors of our own; each closed the connection being served")    \
     X(TURNS, "turns", "Turns of the event loop")                                                      \

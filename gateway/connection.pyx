@@ -8,6 +8,7 @@ READING -> (VERIFYING -> READING) -> OPENING -> RELAYING, or from any of them ->
 * A refusal is followed by a short linger, so that unread bytes do not turn the close into a reset that eats the answer.
 """
 
+cimport cython
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -31,13 +32,14 @@ from gateway.sniff cimport (
     SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_MORE, SNIFF_SOCKS4, SNIFF_SOCKS5, http2_refusal, sniff,
 )
 from gateway.sockets cimport (
-    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR,
+    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR,
     local_address, recv, send, shutdown, tune,
 )
 from gateway.socks cimport Socks4Codec, Socks5Codec
 from gateway.tunnel cimport CLIENT, UPSTREAM
 
 cdef enum:
+    LEG_EVENTS = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET   # asked for once, while a leg lives
     LINGER = 1000              # milliseconds for the client to read a refusal and close
     LINGER_BYTES = 1048576     # dropped meanwhile, at most
 
@@ -51,6 +53,7 @@ cdef int kind_of(Codec codec) noexcept:
     return SL_PROTOCOL_SOCKS4 if codec is not None else SL_PROTOCOL_UNKNOWN
 
 
+@cython.no_gc_clear
 cdef class Connection(InspectedTunnel):
     """See connection.pxd. Made by a listener; keeps itself alive through the context until it has ended."""
 
@@ -64,7 +67,7 @@ cdef class Connection(InspectedTunnel):
         self.context.loop.keep(self)
         self.context.entered(self)
         tune(self.client)
-        if not self.context.loop.watch(self.client, self, CLIENT, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET):
+        if not self.context.loop.watch(self.client, self, CLIENT, LEG_EVENTS):
             self.drop()
             return
         # One too many is told so when its request is complete: until then another one may have been answered.
@@ -75,8 +78,7 @@ cdef class Connection(InspectedTunnel):
         if self.state == RELAYING:
             self.inspected_event(events, leg)
             return
-        if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
-            self.hang_up(leg)
+        self.note_end(events, leg)
         if events & (EPOLLHUP | EPOLLERR) and self.state != LINGERING:
             # Both directions are gone: nobody is there to answer. A half-close alone (EPOLLRDHUP) still wants a tunnel.
             self.abandon()
@@ -263,7 +265,7 @@ cdef class Connection(InspectedTunnel):
             sl_direction_preload(&self.down, <const uint8_t *> PyBytes_AS_STRING(answer) + sent,
                                  PyBytes_GET_SIZE(answer) - sent)
         # Edges of the client that came before were not acted upon; those of the upstream are reported again by rewatch.
-        if not self.context.loop.rewatch(fd, self, UPSTREAM, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET):
+        if not self.context.loop.rewatch(fd, self, UPSTREAM, LEG_EVENTS):
             self.end(SL_OUTCOME_INTERNAL, True)
             return
         if record.generation is not self.context.generation:

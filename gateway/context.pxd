@@ -1,7 +1,7 @@
 # What every connection of one worker shares: the generation in force, limits, counters, credentials, the log.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from gateway.csrc cimport sl_counter, sl_family, sl_label_key, sl_segment, sl_segment_labelled, sl_source
+from gateway.csrc cimport sl_counter, sl_family, sl_label_key, sl_pipe_pool, sl_segment, sl_segment_labelled, sl_source
 from gateway.limits cimport Limits
 from gateway.log cimport AccessLog
 from gateway.loop cimport Handler, Loop
@@ -51,6 +51,7 @@ cdef class Context:
     cdef uint64_t file_limit         # descriptors that this process may have
     cdef uint64_t files_apart        # those that are no client's and no upstream's
     cdef uint64_t extra_dials        # attempts under way beside the first one of their request
+    cdef sl_pipe_pool pipes          # for bulk; its pipes take what descriptors are left
     cdef bint full                   # too few descriptors are left: nobody is accepted
     cdef uint64_t request_timeout    # milliseconds, as the rest
     cdef uint64_t dial_timeout
@@ -88,6 +89,7 @@ cdef class Context:
     cdef void limited(self, int scope) noexcept
     cdef bint has_files(self, uint64_t clients, uint64_t dials, uint64_t rest) noexcept
     cdef void ask_file_limit(self) noexcept
+    cdef void spare_pipes(self) noexcept
     cdef void set_full(self, bint full) noexcept
     cdef int verify(self, bytes user, bytes password, Credentials waiter)
     cdef uint64_t unix_ms(self) noexcept

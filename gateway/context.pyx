@@ -5,6 +5,8 @@ yes and no alike, is remembered under an HMAC with a key that lives as long as t
 memory.
 """
 
+cimport cython
+
 import hashlib
 import hmac
 import os
@@ -15,15 +17,17 @@ from itertools import islice
 from gateway.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
 from gateway.csrc cimport (
     SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_DNS_CACHE_HITS, SL_COUNTER_DNS_QUERIES, SL_COUNTER_LIMITED,
-    SL_COUNTER_LONGEST_TURN, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_FAMILY_LIMITED, SL_INNER_AUDIT,
-    SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES, sl_image_record, sl_image_string, sl_rule,
-    sl_segment_open,
+    SL_COUNTER_LONGEST_TURN, SL_COUNTER_PIPES_IDLE, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_FAMILY_LIMITED,
+    SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES, sl_image_record, sl_image_string,
+    sl_pipe_counts, sl_pipe_pool_free, sl_pipe_pool_init, sl_pipe_pool_limit, sl_rule, sl_segment_open,
 )
 
 cdef enum:
     CACHE_ENTRIES = 10000
     VERIFYING_MAX = 1000       # questions under way from one worker
     MAX_PASSWORD = 1024
+    PIPES_MOST = 1024          # that hold bytes at once, 256 MiB in all
+    PIPE_FILES_KEPT = 128      # descriptors that pipes leave to others
     FILES_MOST = 1 << 30       # what no limit of open files means
 
 cdef dict PROTOCOLS = {"auto": PROTOCOL_AUTO, "socks5": PROTOCOL_SOCKS5, "http": PROTOCOL_HTTP}
@@ -81,6 +85,7 @@ cdef class Credentials(Handler):
         pass
 
 
+@cython.no_gc_clear  # the pool counts into the mapping to the end
 cdef class Context:
     """The state of one worker.
 
@@ -98,6 +103,7 @@ cdef class Context:
         if self.segment is NULL:
             raise ValueError("the shared segment belongs to another version")
         loop.segment = self.segment
+        sl_pipe_pool_init(&self.pipes, <sl_pipe_counts *> &self.segment.counters[<unsigned> SL_COUNTER_PIPES_IDLE], 0)
         self.started_unix, self.started_loop = now, loop.now
         self.prefix = f"{slot}-{self.segment.start:x}-"
         self.listeners = []
@@ -105,6 +111,10 @@ cdef class Context:
         self.verifying = {}
         self.cache = {}
         self.cache_key = os.urandom(32)
+
+    def __dealloc__(self):
+        if self.segment is not NULL:
+            sl_pipe_pool_free(&self.pipes)
 
     @property
     def open_connections(self):
@@ -154,6 +164,7 @@ cdef class Context:
         """Before the first client: how many descriptors there may be, and how many serve other ends than clients."""
         self.ask_file_limit()
         self.files_apart = len(os.listdir("/proc/self/fd"))
+        self.spare_pipes()
 
     def drain(self):
         """No new tunnel is opened from now on."""
@@ -193,10 +204,12 @@ cdef class Context:
     cdef void entered(self, Handler connection):
         self.connections.add(connection)
         self.set_gauge(SL_COUNTER_CONNECTIONS_OPEN, len(self.connections))
+        self.spare_pipes()
 
     cdef void left(self, Handler connection):
         self.connections.discard(connection)
         self.set_gauge(SL_COUNTER_CONNECTIONS_OPEN, len(self.connections))
+        self.spare_pipes()
         if self.draining and not self.connections:
             self.on_empty()
 
@@ -211,12 +224,19 @@ cdef class Context:
         Every client counts twice: the one that is accepted is promised the socket that is dialed for it.
         """
         clients += len(self.connections)
+        rest += 2 * (self.pipes.counts.idle + self.pipes.counts.busy)
         return self.files_apart + 2 * clients + self.extra_dials + dials + rest <= self.file_limit
 
     cdef void ask_file_limit(self) noexcept:
         """It may be changed from outside (prlimit(2))."""
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.file_limit = FILES_MOST if limit == resource.RLIM_INFINITY else limit
+
+    cdef void spare_pipes(self) noexcept:
+        """Pipes get the descriptors that no client was promised."""
+        cdef uint64_t taken = self.files_apart + 2 * <uint64_t> len(self.connections) + PIPE_FILES_KEPT
+        cdef uint64_t left = (self.file_limit - taken) // 2 if self.file_limit > taken else 0
+        sl_pipe_pool_limit(&self.pipes, <uint32_t> min(left, <uint64_t> PIPES_MOST))
 
     cdef void set_full(self, bint full) noexcept:
         if full != self.full:

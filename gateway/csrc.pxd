@@ -352,6 +352,33 @@ cdef extern from "timers.h" nogil:
     sl_timer *sl_wheel_take(sl_wheel *wheel, uint64_t now)
     int sl_wheel_wait(const sl_wheel *wheel, uint64_t now)
 
+cdef extern from "pipe_pool.h" nogil:
+    enum:
+        SL_PIPE_SIZE
+        SL_PIPE_LEAST
+    struct sl_pipe_counts:
+        uint64_t idle
+        uint64_t busy
+        uint64_t refused
+        uint64_t begun
+        uint64_t ended
+    struct sl_pipe:
+        uint32_t size
+        uint32_t held
+    struct sl_pipe_pool:
+        sl_pipe_counts *counts
+        uint32_t most
+        uint32_t rest
+    void sl_pipe_pool_init(sl_pipe_pool *pool, sl_pipe_counts *counts, uint32_t most)
+    void sl_pipe_pool_limit(sl_pipe_pool *pool, uint32_t most)
+    void sl_pipe_pool_free(sl_pipe_pool *pool)
+    sl_pipe *sl_pipe_take(sl_pipe_pool *pool)
+    void sl_pipe_give(sl_pipe_pool *pool, sl_pipe *pipe)
+    ssize_t sl_pipe_fill(sl_pipe *pipe, int source, size_t most)
+    ssize_t sl_pipe_drain(sl_pipe *pipe, int sink, size_t most, int more)
+    ssize_t sl_pipe_read(sl_pipe *pipe, uint8_t *out, size_t most)
+    bint sl_pipe_unfit(int error)
+
 cdef extern from "relay.h" nogil:
     enum sl_pump_status:
         SL_PUMP_INTERNAL
@@ -362,6 +389,8 @@ cdef extern from "relay.h" nogil:
         SL_PUMP_SOURCE_RESET
         SL_PUMP_SINK_RESET
     struct sl_direction:
+        sl_pipe_pool *pool
+        sl_pipe *pipe
         uint8_t *pending
         uint32_t pending_from
         uint32_t pending_to
@@ -369,7 +398,10 @@ cdef extern from "relay.h" nogil:
         uint8_t ended
         uint8_t done
         uint8_t hangup
+        uint8_t urgent
+        uint8_t way
 
+    bint sl_direction_waits(const sl_direction *direction)
     int sl_direction_preload(sl_direction *direction, const uint8_t *data, size_t length)
     sl_pump_status sl_pump(sl_direction *direction, int source, int sink, uint8_t *scratch, size_t scratch_size,
                            size_t budget)
@@ -408,6 +440,11 @@ cdef extern from "segment.h" nogil:
         SL_COUNTER_DNS_CACHE_HITS
         SL_COUNTER_DIALS
         SL_COUNTER_LIMITED
+        SL_COUNTER_PIPES_IDLE
+        SL_COUNTER_PIPES_BUSY
+        SL_COUNTER_SPLICES_REFUSED
+        SL_COUNTER_SPLICES_BEGUN
+        SL_COUNTER_SPLICES_ENDED
         SL_COUNTER_LOG_DROPPED
         SL_COUNTER_UNRAISABLE
         SL_COUNTER_TURNS

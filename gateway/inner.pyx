@@ -9,6 +9,7 @@
 The bytes are peeked at where they wait in the kernel; nothing is kept of them but early payload and a first word.
 """
 
+cimport cython
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp, memcpy
@@ -19,8 +20,8 @@ from gateway.csrc cimport (
     SL_INNER_MALFORMED, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OFF, SL_INNER_OTHER, SL_INNER_TLS_NAME,
     SL_INNER_UNSET, SL_NO_RULE, SL_OUTCOME_DENIED, SL_OUTCOME_RESET, SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL,
     SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING, SL_SEC_RULES, SL_TUNNEL_OPEN,
-    SL_TUNNEL_PROVISIONAL, sl_decide_name, sl_decision, sl_direction_preload, sl_image_record, sl_inner_read,
-    sl_pump, sl_rule,
+    SL_TUNNEL_PROVISIONAL, sl_decide_name, sl_decision, sl_direction_preload, sl_direction_waits,
+    sl_image_record, sl_inner_read, sl_pump, sl_rule,
 )
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP, MSG_DONTWAIT, recv
@@ -34,6 +35,7 @@ cdef enum:
     WORD_MAX = 32              # letters of a first word that passes before it is clear what it begins
 
 
+@cython.no_gc_clear
 cdef class InspectedTunnel(Tunnel):
     """See inner.pxd. The base of connections whose payload may be looked at."""
 
@@ -67,17 +69,16 @@ cdef class InspectedTunnel(Tunnel):
         if self.inner_mode == SL_INNER_UNSET:
             self.relay_event(events, leg)
             return
-        if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
-            self.hang_up(leg)
+        self.note_end(events, leg)
         if leg == CLIENT:
             if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.inspect():
                 return
-            if self.inner_mode != SL_INNER_UNSET and self.down.pending is not NULL:
+            if self.inner_mode != SL_INNER_UNSET and sl_direction_waits(&self.down):
                 self.pump(UPSTREAM)
         elif not self.provisional:
             if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.pump(UPSTREAM):
                 return
-            if self.up.pending is not NULL:
+            if sl_direction_waits(&self.up):
                 self.put_released()
 
     cdef void inspected_timer(self) noexcept:

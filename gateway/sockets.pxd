@@ -33,6 +33,7 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef extern from "<sys/epoll.h>" nogil:
     enum:
         EPOLLIN
+        EPOLLPRI
         EPOLLOUT
         EPOLLRDHUP
         EPOLLHUP

@@ -23,7 +23,7 @@ cdef class Tunnel(Requester):
 
     cdef void begin(self) noexcept
     cdef void relay_event(self, uint32_t events, int leg) noexcept
-    cdef void hang_up(self, int leg) noexcept
+    cdef void note_end(self, uint32_t events, int leg) noexcept
     cdef bint pump(self, int leg) noexcept
     cdef uint64_t quiet_limit(self) noexcept
     cdef void rearm(self) noexcept

@@ -7,6 +7,7 @@ its own: it is remembered from EPOLLRDHUP (`hangup`) and looked for after the by
 It knows nothing of how it was opened: protocols end before a tunnel begins.
 """
 
+cimport cython
 from libc.stdint cimport uint64_t
 from posix.unistd cimport close
 
@@ -14,15 +15,17 @@ from gateway.csrc cimport (
     SL_COUNTER_TUNNELS_IDLED, SL_COUNTER_TUNNELS_OPEN, SL_COUNTER_TUNNELS_RESET, SL_COUNTER_TUNNELS_TOTAL,
     SL_LOG_CLOSE, SL_LOG_OPEN, SL_OUTCOME_CLOSED, SL_OUTCOME_HALF_CLOSE_TIMEOUT, SL_OUTCOME_IDLE_TIMEOUT,
     SL_OUTCOME_RESET, SL_OUTCOME_REVOKED, SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY, SL_PUMP_FULL, SL_PUMP_SINK_RESET,
-    SL_TUNNEL_HALF_CLOSED, SL_TUNNEL_OPEN, SL_TUNNEL_REVOKED, sl_direction_free, sl_pump,
+    SL_TUNNEL_HALF_CLOSED, SL_TUNNEL_OPEN, SL_TUNNEL_REVOKED, sl_direction_free, sl_direction_waits,
+    sl_pump,
 )
 from gateway.loop cimport SCRATCH_SIZE
-from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, close_reset
+from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, close_reset
 
 cdef enum:
     TURN_BUDGET = 1048576      # bytes of one direction in one turn: a bulk tunnel lets the others speak
 
 
+@cython.no_gc_clear  # its pipes go back to the context's pool
 cdef class Tunnel(Requester):
     """See tunnel.pxd. The base of every connection that becomes a socket-to-socket tunnel."""
 
@@ -36,6 +39,7 @@ cdef class Tunnel(Requester):
     cdef void begin(self) noexcept:
         """Both legs are connected and watched: from now on bytes flow."""
         cdef Context context = self.context
+        self.up.pool = self.down.pool = &context.pipes
         context.tunnels += 1
         context.set_gauge(SL_COUNTER_TUNNELS_OPEN, context.tunnels)
         context.count(SL_COUNTER_TUNNELS_TOTAL)
@@ -47,20 +51,21 @@ cdef class Tunnel(Requester):
 
     cdef void relay_event(self, uint32_t events, int leg) noexcept:
         """What became possible on `leg`: reading it feeds the one direction, writing it drains the other."""
-        if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
-            self.hang_up(leg)
+        self.note_end(events, leg)
         if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
             if not self.pump(leg):
                 return
-        if events & EPOLLOUT and (self.down.pending if leg == CLIENT else self.up.pending) is not NULL:
+        if events & EPOLLOUT and sl_direction_waits(&self.down if leg == CLIENT else &self.up):
             self.pump(1 - leg)
 
-    cdef void hang_up(self, int leg) noexcept:
-        """The peer has ended its sending, maybe behind bytes that are not read yet."""
-        if leg == CLIENT:
-            self.up.hangup = 1
-        else:
-            self.down.hangup = 1
+    cdef void note_end(self, uint32_t events, int leg) noexcept:
+        """What epoll says once of a source: its peer has ended its sending, maybe behind bytes that are not read yet;
+        urgent data are among them."""
+        cdef sl_direction *direction = &self.up if leg == CLIENT else &self.down
+        if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+            direction.hangup = 1
+        if events & EPOLLPRI:
+            direction.urgent = 1
 
     cdef void on_turn(self) noexcept:
         cdef uint8_t again = self.again

@@ -89,6 +89,7 @@ TEST(refuses_what_is_not_a_prepared_segment_of_that_size)
 static int is_gauge(unsigned counter)
 {
     return counter == SL_COUNTER_CONNECTIONS_OPEN || counter == SL_COUNTER_TUNNELS_OPEN ||
+           counter == SL_COUNTER_PIPES_IDLE || counter == SL_COUNTER_PIPES_BUSY ||
            counter == SL_COUNTER_HTTP2_CONNECTIONS_OPEN || counter == SL_COUNTER_HTTP2_STREAMS_OPEN;
 }
 
@@ -106,6 +107,8 @@ TEST(reap_clears_gauges_and_keeps_counters)
     CHECK_EQ(segment->generation, 12);
     CHECK_EQ(segment->counters[SL_COUNTER_CONNECTIONS_OPEN], 0);
     CHECK_EQ(segment->counters[SL_COUNTER_TUNNELS_OPEN], 0);
+    CHECK_EQ(segment->counters[SL_COUNTER_PIPES_IDLE], 0);
+    CHECK_EQ(segment->counters[SL_COUNTER_PIPES_BUSY], 0);
     CHECK_EQ(*open, 0);
     CHECK_EQ(*ended, 6);
     CHECK_EQ(segment->counters[SL_COUNTER_HTTP2_CONNECTIONS_OPEN], 0);
