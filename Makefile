@@ -14,7 +14,7 @@ PYTEST ?=
 SIDE_BY_SIDE := -n $(JOBS) --dist loadfile
 
 BUILD_PACKAGES := gcc make pkg-config libssl-dev libnghttp2-dev libc-ares-dev python3-dev python3-venv
-TEST_PACKAGES := curl dnsmasq-base netcat-openbsd nodejs procps
+TEST_PACKAGES := curl dnsmasq-base jq netcat-openbsd nodejs procps
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 COMPILED := setup.py $(wildcard csrc/*.[ch] gateway/*.pyx gateway/*.pxd supervisor/policy/*.pyx supervisor/policy/*.pxd)

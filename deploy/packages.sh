@@ -9,7 +9,7 @@ have() {
         python3-dev) python3 -c 'import pathlib, sysconfig
 raise SystemExit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' 2>/dev/null ;;
         python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
-        gcc | make | curl | git | clang) command -v "$1" >/dev/null ;;
+        gcc | make | curl | git | jq | clang) command -v "$1" >/dev/null ;;
         nodejs) command -v node >/dev/null ;;
         *) [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ] ;;
     esac

@@ -24,4 +24,5 @@ def drain(config: str | None, as_json: bool, endpoint: str | None) -> None:
     if as_json:
         print_json(answer)
         return
-    click.echo(f"no new connections are accepted; tunnels have {answer.get('seconds')} s to end")
+    seconds = float(str(answer.get("seconds", 0)))
+    click.echo(f"no new connections are accepted; tunnels have {seconds:g} s to end")

@@ -1,19 +1,24 @@
 """`sluice stats`: what the running gateway has done and is doing, as a table or as JSON."""
 
 import json
+import os
+import sys
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.live import Live
+from rich.text import Text
 
-from supervisor.cli.asking import ask, endpoint_of, endpoint_option
+from supervisor.cli.asking import Target, ask, endpoint_of, endpoint_option
 from supervisor.cli.common import common_options, print_json
+from supervisor.cli.tables import aligned
 from supervisor.problems import escape
 
 INTERVAL = 1.0  # seconds
 COLUMNS = ("slot", "pid", "state", "generation", "restarts")
+HEAD = ["WORKER", "PID", "STATE", "GENERATION", "RESTARTS"]
 
 
 @click.command()
@@ -24,7 +29,8 @@ def stats(watch: bool, config: str | None, as_json: bool, endpoint: str | None) 
     """Show the counters and workers of a running gateway.
 
     Counters have the names of the metrics, without their prefix, and are sums over all workers and labels since the
-    start; behind them stands what they consist of. With --watch also how much they grew in a second.
+    start; behind them stands what they consist of. With --watch also how much they grew in a second; a terminal then
+    shows those that are not 0.
 
     \b
     Examples:
@@ -36,60 +42,78 @@ def stats(watch: bool, config: str | None, as_json: bool, endpoint: str | None) 
     Exit codes: 0 shown, 1 no gateway answers, 2 no configuration.
     """
     target = endpoint_of(config, endpoint)
-    console = Console(highlight=False, markup=False)
-    before: dict[str, Any] | None = None
     try:
-        while True:
-            answer = ask(target, {"op": "stats"})
-            answer.pop("ok", None)
-            if as_json and watch:
-                click.echo(json.dumps(answer, ensure_ascii=True))
-            elif as_json:
-                print_json(answer)
-            else:
-                if watch and console.is_terminal:
-                    console.clear()
-                _show(console, answer, before)
-            if not watch:
-                return
-            before = answer
-            time.sleep(INTERVAL)
+        if not watch:
+            _show(_ask(target), None, as_json)
+        elif as_json or not sys.stdout.isatty():
+            _follow(target, lambda answer, before: _show(answer, before, as_json, watch=True))
+        else:
+            with Live(screen=True, auto_refresh=False) as live:
+
+                def update(answer: dict[str, Any], before: dict[str, Any] | None) -> None:
+                    live.update(Text("\n".join(_lines(answer, before, zeros=False))), refresh=True)
+
+                _follow(target, update)
     except KeyboardInterrupt:
         return
+    except BrokenPipeError:  # `| head`: it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _show(console: Console, answer: dict[str, Any], before: dict[str, Any] | None) -> None:
+def _ask(target: Target) -> dict[str, Any]:
+    answer: dict[str, Any] = ask(target, {"op": "stats"})
+    answer.pop("ok", None)
+    return answer
+
+
+def _follow(target: Target, show: Callable[[dict[str, Any], dict[str, Any] | None], None]) -> NoReturn:
+    before: dict[str, Any] | None = None
+    while True:
+        answer = _ask(target)
+        show(answer, before)
+        before = answer
+        time.sleep(INTERVAL)
+
+
+def _show(answer: dict[str, Any], before: dict[str, Any] | None, as_json: bool, watch: bool = False) -> None:
+    if as_json and watch:
+        click.echo(json.dumps(answer, ensure_ascii=True))
+    elif as_json:
+        print_json(answer)
+    else:
+        click.echo("\n".join(_lines(answer, before)) + ("\n" if watch else ""))
+
+
+def _lines(answer: dict[str, Any], before: dict[str, Any] | None, zeros: bool = True) -> Iterator[str]:
     draining = ", draining" if answer.get("draining") else ""
-    console.print(
+    yield (
         f"sluice {escape(str(answer['version']))}, generation {answer['generation']}, "
         f"up {int(float(answer.get('uptime', 0)))} s{draining}"
     )
-    for problem in answer.get("problems", []):
-        console.print(f"last reload refused: {escape(str(problem))}")
+    if problems := answer.get("problems"):
+        yield "the last reload was refused:"
+        yield from (f"  {escape(str(problem))}" for problem in problems)
     if needed := answer.get("restart_needed"):
-        console.print(f"restart needed for: {escape(', '.join(map(str, needed)))}")
-    workers = Table(*COLUMNS, box=None, pad_edge=False)
-    for worker in answer["workers"]:
-        loop = " (crash loop)" if worker.get("crash_loop") else ""
-        cells = {name: "-" if worker[name] is None else str(worker[name]) for name in COLUMNS}
-        cells["state"] += loop
-        workers.add_row(*(escape(cells[name]) for name in COLUMNS))
-    console.print(workers)
-    console.print(_counters(answer, before))
+        yield f"restart needed for: {escape(', '.join(map(str, needed)))}"
+    yield ""
+    yield from aligned([HEAD, *map(_worker, answer["workers"])])
+    yield ""
+    shown = [name for name, value in answer["counters"].items() if value or zeros]
+    yield from aligned([_counter(name, answer, before) for name in shown], right=(1, 2))
 
 
-def _counters(answer: dict[str, Any], before: dict[str, Any] | None) -> Table:
-    """Each counter, how fast it grew since the answer before, and what its sum consists of."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column(justify="right")
-    table.add_column()
-    for name, value in answer["counters"].items():
-        parts = sorted(answer.get("by_label", {}).get(name, {}).items(), key=lambda part: -part[1])
-        shown = ", ".join(f"{label} {count}" for label, count in parts if count)
-        table.add_row(escape(str(name)), str(value), _rate(name, answer, before), escape(shown))
-    return table
+def _worker(worker: dict[str, Any]) -> list[str]:
+    loop = " (crash loop)" if worker.get("crash_loop") else ""
+    cells = ["-" if worker[name] is None else str(worker[name]) for name in COLUMNS]
+    cells[COLUMNS.index("state")] += loop
+    return [escape(cell) for cell in cells]
+
+
+def _counter(name: str, answer: dict[str, Any], before: dict[str, Any] | None) -> list[str]:
+    """A counter, how fast it grew since the answer before, and what its sum consists of."""
+    parts = sorted(answer.get("by_label", {}).get(name, {}).items(), key=lambda part: -part[1])
+    shown = ", ".join(f"{label} {count}" for label, count in parts if count)
+    return [escape(name), str(answer["counters"][name]), _rate(name, answer, before), escape(shown)]
 
 
 def _rate(name: str, answer: dict[str, Any], before: dict[str, Any] | None) -> str:

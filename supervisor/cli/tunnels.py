@@ -2,20 +2,20 @@
 
 import datetime
 import sys
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from supervisor.cli.asking import Target, ask, endpoint_of, endpoint_option
 from supervisor.cli.common import PROBLEM, USAGE, common_options, fail, print_json
+from supervisor.cli.tables import aligned
 from supervisor.problems import escape
 from supervisor.tunnel_filter import FilterError, TunnelFilter, make_filter
 
 PAGE = 1000
 PATIENCE = 30.0  # seconds: a gateway may have a hundred thousand tunnels to look through
 HEAD = ("ID", "AGE", "PROTOCOL", "SOURCE", "DESTINATION", "RULE", "UP", "DOWN", "STATE")
-RIGHT = frozenset({"AGE", "UP", "DOWN"})
+RIGHT = frozenset(map(HEAD.index, ("AGE", "UP", "DOWN")))
 UNITS = ("", "K", "M", "G", "T", "P", "E")
 
 
@@ -40,7 +40,8 @@ def tunnels(
 ) -> None:
     """List the live tunnels of a running gateway, or kill one.
 
-    Filters combine. Bytes are those carried so far.
+    Filters combine. Bytes are those carried so far. A tunnel that policy denies by now is `revoked` when it has
+    shutdown.drain to end, or `kept`, as the `onRevoke` of its rule says; RULE then shows what denies it.
 
     \b
     Examples:
@@ -69,7 +70,7 @@ def tunnels(
         print_json(answer)
         return
     now = datetime.datetime.now(datetime.UTC)
-    for line in _table([HEAD, *(_row(item, now) for item in answer["items"])]):
+    for line in aligned([HEAD, *(_row(item, now) for item in answer["items"])], RIGHT):
         click.echo(line)
     if answer["next"]:
         click.echo(f"there are more: add --after {escape(str(answer['next']))}", err=True)
@@ -104,9 +105,14 @@ def _row(item: dict[str, Any], now: datetime.datetime) -> tuple[str, ...]:
         (item["rule"] or item["reason"]) + audit,
         _size(item["bytes_up"]),
         _size(item["bytes_down"]),
-        item["state"],
+        _state(item),
     )
     return tuple(escape(str(cell)) for cell in cells)
+
+
+def _state(item: dict[str, Any]) -> str:
+    """What policy denies now, and lets live, is said to be kept (`onRevoke: keep`)."""
+    return "kept" if item["verdict"] == "deny" and item["state"] != "revoked" else str(item["state"])
 
 
 def _join(host: str | None, port: int) -> str:
@@ -135,14 +141,3 @@ def _size(count: int) -> str:
     while value >= 999.5 and unit < len(UNITS) - 1:
         value, unit = value / 1024, unit + 1
     return f"{value:.1f}{UNITS[unit]}" if unit and value < 9.95 else f"{value:.0f}{UNITS[unit]}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines with aligned columns; the first row is the head. Never cut: what does not fit a terminal wraps there."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (
-            cell.rjust(width) if head in RIGHT else cell.ljust(width)
-            for head, cell, width in zip(HEAD, row, widths, strict=True)
-        )
-        yield "  ".join(cells).rstrip()

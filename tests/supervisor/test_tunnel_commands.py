@@ -23,6 +23,7 @@ def item(**changes: Any) -> dict[str, Any]:
         "protocol": "socks5",
         "source": {"ip": "192.0.2.1", "port": 5000, "identity": None, "identity_source": None, "user": None},
         "destination": {"host": "api.example.com", "port": 443, "address": "2001:db8::1"},
+        "verdict": "allow",
         "rule": "shop/cart",
         "reason": "rule_allow",
         "would_deny": False,
@@ -69,6 +70,15 @@ def test_a_table_of_tunnels(monkeypatch: pytest.MonkeyPatch, asked: list[dict[st
     assert "ci [2001:db8::9]:6000" in second and "passthrough (audit)" in second
     assert head.index("DESTINATION") == first.index("api.") == second.index("api.")
     assert "--after 1.9" in more
+
+
+def test_what_policy_denies_by_now_is_kept_or_revoked(
+    monkeypatch: pytest.MonkeyPatch, asked: list[dict[str, Any]]
+) -> None:
+    denied = {"verdict": "deny", "rule": None, "reason": "no_rule"}
+    items = [item(**denied), item(**denied, state="half_closed"), item(**denied, state="revoked"), item()]
+    done = run(monkeypatch, asked, {"items": items, "next": None}, "tunnels")
+    assert [line.split()[-1] for line in done.output.splitlines()[1:]] == ["kept", "kept", "revoked", "open"]
 
 
 def test_what_a_terminal_would_obey_is_escaped(monkeypatch: pytest.MonkeyPatch, asked: list[dict[str, Any]]) -> None:
@@ -144,3 +154,20 @@ def test_stats_show_what_counters_consist_of(monkeypatch: pytest.MonkeyPatch, as
     done = run(monkeypatch, asked, answer, "stats")
     (line,) = [line for line in done.output.splitlines() if line.startswith("tunnels_total")]
     assert line.split() == ["tunnels_total", "5", "reset", "3,", "closed", "2"]
+    assert not any(line != line.rstrip() for line in done.output.splitlines())
+
+
+def test_stats_say_which_problems_the_last_reload_had(
+    monkeypatch: pytest.MonkeyPatch, asked: list[dict[str, Any]]
+) -> None:
+    """A line each, whole however long, and nothing in them is obeyed."""
+    problems = ["policy.yaml:5:3: " + "x" * 300, "evil\x1b[2J"]
+    answer = {
+        "version": "1", "generation": 2, "uptime": 3.0, "counters": {}, "problems": problems,
+        "restart_needed": ["workers", "admin"],
+        "workers": [{"slot": 0, "pid": None, "state": "backoff", "generation": 0, "restarts": 7, "crash_loop": True}],
+    }  # fmt: skip
+    lines = run(monkeypatch, asked, answer, "stats").output.splitlines()
+    assert lines[1:4] == ["the last reload was refused:", f"  {problems[0]}", "  evil\\x1b[2J"]
+    assert lines[4] == "restart needed for: workers, admin"
+    assert lines[7].split() == ["0", "-", "backoff", "(crash", "loop)", "0", "7"]
