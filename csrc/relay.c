@@ -282,7 +282,7 @@ static enum sl_pump_status carry(struct sl_direction *direction, int from, int t
         if (status != SL_PUMP_DONE)
             return status;
         *taken += got;
-        if (got > 0 && got < room && !direction->hangup)
+        if (got > 0 && got < room && !direction->hangup && !direction->urgent)
             return SL_PUMP_DRY;
     }
 }

@@ -69,7 +69,7 @@ int sl_direction_preload(struct sl_direction *direction, const uint8_t *data, si
  * make a new edge (epoll(7)). An end or a reset that came *with* those bytes, in one report, makes no new edge: set
  * `hangup` before the call when the report carried EPOLLRDHUP, EPOLLHUP or EPOLLERR, and the source is read until it
  * says how it ended. The sink's EAGAIN is always asked for, so FULL is always followed by an edge. Set `urgent` when the
- * report carried EPOLLPRI: splice(2) cannot get past an urgent mark.
+ * report carried EPOLLPRI: splice(2) cannot get past an urgent mark, and recv() stops before it.
  *
  * A reset ends the tunnel, not just this direction: the kernel reports it once, and the other direction would read an
  * end of file where there was none. Reset both sockets. */

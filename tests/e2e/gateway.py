@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -97,6 +97,7 @@ class Gateway:
         config: Mapping | None = None,
         *,
         files: dict[str, str] | None = None,
+        prefix: Sequence[str] = (),
         **popen: Any,
     ) -> None:
         # A short path of its own: unix socket names have little room (CONTRACT.md section 3).
@@ -116,6 +117,7 @@ class Gateway:
             },
             config or {},
         )
+        self.prefix = prefix  # a command that runs it
         self.popen = popen
         self.process: subprocess.Popen[bytes] | None = None
         self.write_policy(policies)
@@ -142,7 +144,7 @@ class Gateway:
         self.write_config()
         with (self.folder / "out.log").open("ab") as out, (self.folder / "err.log").open("ab") as err:
             self.process = subprocess.Popen(
-                [SLUICE, "run", "-c", str(self.config_file)],
+                [*self.prefix, SLUICE, "run", "-c", str(self.config_file)],
                 cwd=self.folder, env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 start_new_session=True, **self.popen,
             )  # fmt: skip
