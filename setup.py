@@ -83,6 +83,8 @@ EXTENSIONS = [
     extension("gateway.dns_channel", "dns_answer", libraries=("libcares",)),
     extension("gateway.dns_waiter", "addr"),
     extension("gateway.resolver", "addr"),
+    extension("gateway.handshake", "addr"),
+    extension("gateway.parent", "addr"),
     extension("gateway.limits", "limit_table", "addr"),
     extension("gateway.log", "addr", "log_line", *SEGMENT),
     extension("gateway.context", "pipe_pool", *SEGMENT, *POLICY),

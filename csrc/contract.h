@@ -16,7 +16,8 @@ enum sl_verdict { SL_DENY = 0, SL_ALLOW = 1, SL_AUDIT = 2 };
     X(NAME, "name")            /* source, host, port, protocol */              \
     X(ADDRESS, "address")      /* each resolved or literal address */          \
     X(INNER, "inner")          /* SNI or Host inside the tunnel */             \
-    X(REQUEST, "request")      /* method, path, headers */
+    X(REQUEST, "request")      /* method, path, headers */                     \
+    X(DELEGATED, "delegated")  /* the name's addresses are its parent gateway's to judge */
 
 /* Why. The text is what logs, headers and `sluice explain` print. */
 #define SL_REASONS(X) \
@@ -42,7 +43,8 @@ enum sl_verdict { SL_DENY = 0, SL_ALLOW = 1, SL_AUDIT = 2 };
     X(INNER_NAME_MISSING, "inner_name_missing")   /* asked by IP, and no name was shown in time */          \
     X(INNER_NAME_MISMATCH, "inner_name_mismatch") /* the name inside is not the name asked for */           \
     X(INNER_ECH, "inner_ech")                /* Encrypted ClientHello where `ech: deny` */                  \
-    X(UNAUTHORIZED, "unauthorized")          /* a route matches, its authorizations do not admit the source */
+    X(UNAUTHORIZED, "unauthorized")          /* a route matches, its authorizations do not admit the source */ \
+    X(OTHER_WAY, "other_way")                /* allowed, but not the way this tunnel goes: through a parent, or not */
 
 /* How a request or a tunnel ended: the rows of CONTRACT.md section 5, then the ways an open tunnel closes. */
 #define SL_OUTCOMES(X) \

@@ -79,6 +79,13 @@ static void set_internal(struct sl_decision *out, uint8_t phase)
     set(out, SL_DENY, phase, SL_REASON_INTERNAL, SL_DECISION_NO_SOFTEN);
 }
 
+const char *sl_decision_upstream(const struct sl_image *image, const struct sl_decision *decision)
+{
+    const struct sl_rule *rule = NULL;
+    if (decision->rule != SL_NO_RULE) rule = sl_image_record(image, SL_SEC_RULES, decision->rule);
+    return rule && rule->upstream ? sl_image_string(image, rule->upstream) : NULL;
+}
+
 void sl_decide_name(const struct sl_image *image, const struct sl_source *source, const char *name, size_t length,
                     uint16_t port, int audit, struct sl_decision *out, struct sl_trail *trail)
 {
@@ -103,6 +110,7 @@ void sl_decide_name(const struct sl_image *image, const struct sl_source *source
     }
     soften(out, audit || source->audit);
     finish_trail(trail, out, won);
+    if (out->verdict != SL_DENY && sl_decision_upstream(image, out)) out->phase = SL_PHASE_DELEGATED;
 }
 
 /* One address to be judged: the one asked for, or the IPv4 address embedded in it. */
@@ -229,8 +237,9 @@ void sl_decide_address(const struct sl_image *image, const struct sl_source *sou
                        const struct sl_addr *addr, uint16_t port, int audit, struct sl_decision *out,
                        struct sl_trail *trail)
 {
-    if (by_name && by_name->verdict == SL_DENY && !(by_name->flags & SL_DECISION_PENDING)) {
-        *out = *by_name; /* denied before any address was known */
+    int denied = by_name && by_name->verdict == SL_DENY && !(by_name->flags & SL_DECISION_PENDING);
+    if (denied || (by_name && by_name->phase == SL_PHASE_DELEGATED)) {
+        *out = *by_name; /* decided before any address was known */
         return;
     }
     struct subject subjects[2];

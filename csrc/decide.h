@@ -75,11 +75,16 @@ int sl_source_user(const struct sl_image *image, const char *user, const char **
 int sl_source_network(const struct sl_image *image, const struct sl_addr *addr, const char **namespace_,
                       const char **service_account);
 
-/* Name phase. `name` is canonical. `audit` is the listener's audit mode. `trail` may be NULL. */
+/* The parent gateway that a decision's rule leads through; NULL = dial directly. */
+const char *sl_decision_upstream(const struct sl_image *image, const struct sl_decision *decision);
+
+/* Name phase. `name` is canonical. `audit` is the listener's audit mode. `trail` may be NULL. What passes by a rule
+ * with an upstream is final: its phase is DELEGATED, and no address is judged here. */
 void sl_decide_name(const struct sl_image *image, const struct sl_source *source, const char *name, size_t length,
                     uint16_t port, int audit, struct sl_decision *out, struct sl_trail *trail);
 
-/* Address phase for one address. `by_name` is the name phase's decision, or NULL when the request named an address.
+/* Address phase for one address. `by_name` is the name phase's decision, or NULL when the request named an address; one
+ * that is final is the answer.
  * The answer is the final one for this address: verdict, rule and phase of whatever decided. */
 void sl_decide_address(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
                        const struct sl_addr *addr, uint16_t port, int audit, struct sl_decision *out,

@@ -43,6 +43,7 @@ cdef class Context:
     cdef Generation generation
     cdef list listeners              # ListenerSpec, in the order of the inherited descriptors
     cdef Resolver resolver
+    cdef dict parents                # name as bytes -> Parent, of this generation
     cdef object dns                  # the settings the resolver was made from
     cdef sl_source source            # scratch: the source being judged, valid within one call
     cdef set connections             # every client connection; its size is the gauge

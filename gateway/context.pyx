@@ -21,6 +21,7 @@ from gateway.csrc cimport (
     SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES, sl_image_record, sl_image_string,
     sl_pipe_counts, sl_pipe_pool_free, sl_pipe_pool_init, sl_pipe_pool_limit, sl_rule, sl_segment_open,
 )
+from gateway.parent cimport Parent
 
 cdef enum:
     CACHE_ENTRIES = 10000
@@ -111,6 +112,7 @@ cdef class Context:
         self.verifying = {}
         self.cache = {}
         self.cache_key = os.urandom(32)
+        self.parents = {}
 
     def __dealloc__(self):
         if self.segment is not NULL:
@@ -137,12 +139,14 @@ cdef class Context:
         """Puts a generation in force between two turns. Everything is made before anything is changed."""
         cdef Resolver resolver
         listeners = [ListenerSpec(entry) for entry in settings["listeners"]]
+        parents = {entry["name"].encode("ascii"): Parent(entry) for entry in settings["upstreams"]}
         limits, dns = settings["limits"], settings["dns"]
         resolver = None
         if dns != self.dns:
             resolver = Resolver(self.loop, dns)
             resolver.query_tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_QUERIES]
             resolver.hit_tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_CACHE_HITS]
+        self.parents = parents
         self.limits.load(limits["tunnels"], limits["tunnels_per_source"])
         self.request_timeout = milliseconds(limits["request_timeout"])
         self.dial_timeout = milliseconds(limits["dial_timeout"])

@@ -82,12 +82,23 @@ class DnsSettings(TypedDict):
     cache_entries: int
 
 
+class UpstreamSettings(TypedDict):
+    """One parent gateway. `addresses`: (IP text, port), in the order to try. Credentials: None = none are sent."""
+
+    name: str
+    type: Literal["http", "socks5"]
+    addresses: list[tuple[str, int]]
+    user: bytes | None
+    password: bytes | None
+
+
 class Settings(TypedDict):
     """Everything but policy that a generation carries to a worker."""
 
     listeners: list[ListenerSettings]
     limits: LimitSettings
     dns: DnsSettings
+    upstreams: list[UpstreamSettings]
     access_log: bool
     log_interval: float  # seconds between `interval` lines of a tunnel; 0 = none
     drain: float  # shutdown.drain, seconds

@@ -20,6 +20,7 @@ cdef extern from "contract.h" nogil:
         SL_PHASE_ADDRESS
         SL_PHASE_INNER
         SL_PHASE_REQUEST
+        SL_PHASE_DELEGATED
         SL_PHASE_COUNT
     enum sl_reason:
         SL_REASON_INTERNAL
@@ -45,6 +46,7 @@ cdef extern from "contract.h" nogil:
         SL_REASON_INNER_NAME_MISMATCH
         SL_REASON_INNER_ECH
         SL_REASON_UNAUTHORIZED
+        SL_REASON_OTHER_WAY
         SL_REASON_COUNT
     enum sl_outcome:
         SL_OUTCOME_INTERNAL
@@ -328,6 +330,7 @@ cdef extern from "decide.h" nogil:
     int sl_source_user(const sl_image *image, const char *user, const char **namespace_, const char **service_account)
     int sl_source_network(const sl_image *image, const sl_addr *addr, const char **namespace_,
                           const char **service_account)
+    const char *sl_decision_upstream(const sl_image *image, const sl_decision *decision)
     void sl_decide_name(const sl_image *image, const sl_source *source, const char *name, size_t length, uint16_t port,
                         int audit, sl_decision *out, sl_trail *trail)
     void sl_decide_address(const sl_image *image, const sl_source *source, const sl_decision *by_name,

@@ -17,10 +17,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from gateway.csrc cimport (
     SL_AUDIT, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_INNER_ENFORCE, SL_INNER_HTTP_NAME,
-    SL_INNER_MALFORMED, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OFF, SL_INNER_OTHER, SL_INNER_TLS_NAME,
-    SL_INNER_UNSET, SL_NO_RULE, SL_OUTCOME_DENIED, SL_OUTCOME_RESET, SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL,
-    SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING, SL_SEC_RULES, SL_TUNNEL_OPEN,
-    SL_TUNNEL_PROVISIONAL, sl_decide_name, sl_decision, sl_direction_preload, sl_direction_waits,
+    SL_INNER_MALFORMED, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OFF, SL_INNER_OTHER, SL_INNER_TLS_NAME, SL_INNER_UNSET,
+    SL_NO_RULE, SL_OUTCOME_DENIED, SL_OUTCOME_RESET, SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL,
+    SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING, SL_REASON_OTHER_WAY, SL_SEC_RULES, SL_TUNNEL_OPEN,
+    SL_TUNNEL_PROVISIONAL, sl_decide_name, sl_decision, sl_decision_upstream, sl_direction_preload, sl_direction_waits,
     sl_image_record, sl_inner_read, sl_pump, sl_rule,
 )
 from gateway.loop cimport SCRATCH_SIZE
@@ -207,6 +207,8 @@ cdef class InspectedTunnel(Tunnel):
                        self.record.port, self.context.listener_audits(self.record.listener), &decision, NULL)
         decision.phase = SL_PHASE_INNER
         self.record.decided(&decision)
+        if decision.verdict != SL_DENY and sl_decision_upstream(&self.record.generation.image.image, &decision):
+            return self.reject(SL_REASON_OTHER_WAY)
         if decision.flags & SL_DECISION_PENDING:
             return self.disagree(decision.reason)
         if decision.verdict == SL_DENY:

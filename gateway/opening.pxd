@@ -1,10 +1,11 @@
 # The way from a complete request to a connected socket: decide by name, resolve, judge each address, dial.
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from gateway.context cimport Context, Credentials
 from gateway.csrc cimport sl_addr, sl_decision
+from gateway.parent cimport Introduced, Introduction, Parent
 from gateway.record cimport Record
-from gateway.resolver cimport MAX_ADDRESSES, Waiter
+from gateway.resolver cimport MAX_ADDRESSES
 
 cdef enum:
     MAX_ATTEMPTS = 8           # sockets that race for one request; fits the legs of loop.pxd
@@ -16,9 +17,10 @@ cdef class Requester(Credentials):
 
 cdef struct Candidate:
     sl_addr address
+    uint16_t port
     sl_decision decision
 
-cdef class Opening(Waiter):
+cdef class Opening(Introduced):
     cdef Context context
     cdef Requester requester
     cdef Record record
@@ -27,6 +29,9 @@ cdef class Opening(Waiter):
     cdef Candidate *candidates  # malloc'd: addresses that may be dialed, in the order to try
     cdef int candidate_count
     cdef int next_candidate
+    cdef Parent parent         # whom the candidates lead to; None: to the destination itself
+    cdef Introduction asking   # the parent is being asked
+    cdef int winner            # leg of the attempt that connected
     cdef int fds[MAX_ATTEMPTS]  # -1: free
     cdef int targets[MAX_ATTEMPTS]
     cdef uint32_t places[MAX_ATTEMPTS]  # among the source's dials in flight
@@ -41,6 +46,7 @@ cdef class Opening(Waiter):
     cdef bint reserve(self) noexcept
     cdef bint over(self, int outcome, int scope) noexcept
     cdef void judge(self, const sl_addr *addresses, int count) noexcept
+    cdef bint through(self, const sl_decision *decision) noexcept
     cdef int take(self, Candidate *kept, int total, int family) noexcept
     cdef void race(self) noexcept
     cdef void advance(self) noexcept
@@ -49,6 +55,9 @@ cdef class Opening(Waiter):
     cdef void note(self, int outcome) noexcept
     cdef void settle_attempt(self, int leg) noexcept
     cdef void won(self, int leg) noexcept
+    cdef void ask(self) noexcept
+    cdef void opened(self) noexcept
+    cdef void close_attempts(self) noexcept
     cdef void refuse(self, int outcome) noexcept
     cdef void finish(self) noexcept
     cdef void cancel(self) noexcept

@@ -8,6 +8,9 @@ Every protocol asks through here, so one code path decides for all (DECISIONS.md
   or as soon as one fails, and one deadline bounds them all;
 * the decision that counts is that of the address that answered.
 
+A rule with an upstream leads to a parent gateway instead (DECISIONS.md section 3): a name goes there unresolved, an
+address after it was judged here, and the parent's own addresses are those that race, as configured.
+
 It counts what it holds for its source: look-ups, dials, and the tunnel it is to become (limits.pxd). The tunnel's
 places stay with the record; everything else is given back here, whatever the end: a look-up's when the look-up ends,
 which may be after the client has left.
@@ -24,13 +27,14 @@ from posix cimport unistd
 from gateway.csrc cimport (
     SL_COUNTER_DIALS, SL_COUNTER_DNS_FAILURES, SL_COUNTER_REQUESTS_FAILED, SL_DECISION_GUARD, SL_DECISION_PENDING,
     SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_TUNNELS, SL_HISTOGRAM_DIAL, SL_HISTOGRAM_DNS, SL_LIMIT_DIALS,
-    SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED,
-    SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
-    SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED,
-    SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_SOURCE_DIALS, SL_SCOPE_SOURCE_DNS,
-    SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_decide_address, sl_decide_name,
-    sl_segment_observe,
+    SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_CONNECTED,
+    SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT,
+    SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE,
+    SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT, SL_PHASE_DELEGATED, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS,
+    SL_SCOPE_SOURCE_DIALS, SL_SCOPE_SOURCE_DNS, SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_decide_address,
+    sl_decide_name, sl_decision_upstream, sl_segment_observe,
 )
+from gateway.parent cimport MAX_PARENT_ADDRESSES, Introduction
 from gateway.resolver cimport RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT
 from gateway.sockets cimport EPOLLET, EPOLLOUT, dial, dial_error
 
@@ -77,7 +81,7 @@ cdef class Requester(Credentials):
         pass
 
 
-cdef class Opening(Waiter):
+cdef class Opening(Introduced):
     """One request on its way. Lives until the requester was told, or until cancel()."""
 
     def __cinit__(self, Context context, Requester requester, Record record, bint audit):
@@ -87,6 +91,7 @@ cdef class Opening(Waiter):
         self.record = record
         self.audit = audit
         self.failure = SL_OUTCOME_INTERNAL
+        self.winner = -1
         for leg in range(MAX_ATTEMPTS):
             self.fds[leg] = -1
 
@@ -107,6 +112,9 @@ cdef class Opening(Waiter):
         record.decided(&self.by_name)
         if self.by_name.verdict == SL_DENY and not self.by_name.flags & SL_DECISION_PENDING:
             self.refuse(SL_OUTCOME_DENIED)
+            return
+        if self.by_name.phase == SL_PHASE_DELEGATED:
+            self.through(&self.by_name)
             return
         if not self.reserve():
             return
@@ -166,6 +174,7 @@ cdef class Opening(Waiter):
                 guarded = guarded and decision.flags & SL_DECISION_GUARD
                 continue
             kept[total].address = addresses[i]
+            kept[total].port = record.port
             kept[total].decision = decision
             total += 1
         if total and kept[0].decision.flags & SL_DECISION_PROVISIONAL:
@@ -190,7 +199,35 @@ cdef class Opening(Waiter):
             kept[j].address.family = 0
             self.candidate_count += 1
             family = 10 - family
+        if not self.through(&self.candidates[0].decision):
+            self.race()
+
+    cdef bint through(self, const sl_decision *decision) noexcept:
+        """Goes on to the parent gateway of a decision; False where it has none. An address it is asked for is the first
+        that may be dialed: another would be another's decision."""
+        cdef const char *upstream = sl_decision_upstream(&self.record.generation.image.image, decision)
+        cdef sl_decision by = decision[0]
+        cdef int i
+        if upstream is NULL:
+            return False
+        if self.candidate_count:
+            self.record.address = self.candidates[0].address
+        self.record.decided(&by)
+        self.record.upstream = upstream
+        self.parent = self.context.parents.get(self.record.upstream)
+        free(self.candidates)
+        self.candidate_count = 0
+        self.candidates = <Candidate *> malloc(MAX_PARENT_ADDRESSES * sizeof(Candidate))
+        if self.parent is None or self.candidates is NULL:
+            self.refuse(SL_OUTCOME_INTERNAL)
+            return True
+        for i in range(self.parent.count):
+            self.candidates[i].address = self.parent.addresses[i]
+            self.candidates[i].port = self.parent.ports[i]
+            self.candidates[i].decision = by
+        self.candidate_count = self.parent.count
         self.race()
+        return True
 
     cdef int take(self, Candidate *kept, int total, int family) noexcept:
         """The first candidate of a family that is not taken yet, or -1."""
@@ -244,7 +281,7 @@ cdef class Opening(Waiter):
         self.targets[leg] = self.next_candidate
         self.next_candidate += 1
         self.context.count(SL_COUNTER_DIALS)
-        fd = dial(&candidate.address, self.record.port)
+        fd = dial(&candidate.address, candidate.port)
         if fd >= 0 and not self.context.loop.watch(fd, self, leg, EPOLLOUT | EPOLLET):
             unistd.close(fd)
             fd = -errno
@@ -264,7 +301,7 @@ cdef class Opening(Waiter):
             self.failure = outcome
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
-        if self.fds[leg] >= 0:
+        if self.winner < 0 and self.fds[leg] >= 0:
             self.settle_attempt(leg)
 
     cdef void settle_attempt(self, int leg) noexcept:
@@ -283,14 +320,43 @@ cdef class Opening(Waiter):
         self.advance()
 
     cdef void won(self, int leg) noexcept:
-        """Hands the socket over; the others are closed."""
+        """One is connected: the others are closed. A parent is to be asked yet; else this is the destination."""
+        cdef Candidate *candidate = &self.candidates[self.targets[leg]]
+        self.winner = leg
+        self.close_attempts()
+        if self.parent is not None:
+            self.ask()
+            return
+        self.record.address = candidate.address
+        self.record.decided(&candidate.decision)
+        self.opened()
+
+    cdef void ask(self) noexcept:
+        """Asks the parent for the tunnel, before the deadline of the whole race."""
+        cdef Record record = self.record
+        self.next_candidate = self.candidate_count
+        try:
+            codec = self.parent.handshake(record.name, &record.address, record.port)
+        except Exception:
+            self.refuse(SL_OUTCOME_INTERNAL)
+            return
+        self.asking = Introduction(self.context.loop, self, codec, self.fds[self.winner])
+        self.context.loop.arm(self, self.deadline - min(self.deadline, self.context.loop.now))
+        self.asking.start()
+
+    cdef void on_introduced(self, int outcome) noexcept:
+        self.asking = None
+        if outcome == SL_OUTCOME_CONNECTED:
+            self.opened()
+        else:
+            self.refuse(outcome)
+
+    cdef void opened(self) noexcept:
+        """Hands the socket over."""
         cdef Requester requester = self.requester
         cdef Record record = self.record
-        cdef Candidate *candidate = &self.candidates[self.targets[leg]]
-        cdef int fd = self.fds[leg]
-        self.fds[leg] = -1
-        record.address = candidate.address
-        record.decided(&candidate.decision)
+        cdef int fd = self.fds[self.winner]
+        self.fds[self.winner] = -1
         record.opened = self.context.loop.now
         record.dial_ms = <int> (record.opened - self.began)
         sl_segment_observe(self.context.segment, SL_HISTOGRAM_DIAL, (record.opened - self.began) * 1000)
@@ -320,18 +386,28 @@ cdef class Opening(Waiter):
 
     cdef void finish(self) noexcept:
         """The end: every attempt is closed, a late DNS answer finds this closed. The tunnel's places stay taken."""
-        cdef int leg
         self.closed = True
         self.requester = None
+        if self.asking is not None:
+            self.asking.cancel()
+            self.asking = None
+        self.winner = -1
+        self.close_attempts()
+        self.context.loop.park(self)
+
+    cdef void close_attempts(self) noexcept:
+        """All but the winner's."""
+        cdef int leg
         for leg in range(MAX_ATTEMPTS):
+            if leg == self.winner:
+                continue
             self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
             if self.fds[leg] >= 0:
                 unistd.close(self.fds[leg])
                 self.fds[leg] = -1
         if self.dialing > 1:
             self.context.extra_dials -= self.dialing - 1
-        self.dialing = 0
-        self.context.loop.park(self)
+        self.dialing = 1 if self.winner >= 0 else 0
 
     cdef void cancel(self) noexcept:
         """Ends without telling anybody, and without a tunnel."""

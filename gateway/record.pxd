@@ -14,8 +14,9 @@ cdef class Record:
     cdef uint16_t peer_port
     cdef bytes user              # verified, or None
     cdef bytes name              # canonical, or None when an address was asked for
-    cdef sl_addr address         # asked for, then the one dialed; family 0 before
+    cdef sl_addr address         # asked for, then the one dialed; family 0 before, and where a parent resolves
     cdef uint16_t port
+    cdef bytes upstream          # the parent gateway it goes through, or None
     cdef sl_decision decision
     cdef str rule                # of the decision, "namespace/name"; None for a default
     cdef uint8_t on_revoke       # sl_on_revoke of the rule that admitted the tunnel

@@ -11,9 +11,10 @@ from libc.string cimport memset
 
 from gateway.csrc cimport (
     SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_REJUDGED, SL_LOG_DECISION, SL_NO_RULE,
-    SL_OUTCOME_REVOKED, SL_PHASE_INNER, SL_PHASE_NAME, SL_REASON_UNAUTHORIZED, SL_REJUDGED_ALLOWED,
-    SL_REJUDGED_DRAINING, SL_REJUDGED_KEPT, SL_REJUDGED_KILLED, SL_REVOKE_DRAIN, SL_REVOKE_KILL, SL_SEC_RULES,
-    SL_TIER_HARD_DENY, sl_decide_address, sl_decide_name, sl_image, sl_image_record, sl_rule, sl_source_user,
+    SL_OUTCOME_REVOKED, SL_PHASE_DELEGATED, SL_PHASE_INNER, SL_PHASE_NAME, SL_REASON_OTHER_WAY, SL_REASON_UNAUTHORIZED,
+    SL_REJUDGED_ALLOWED, SL_REJUDGED_DRAINING, SL_REJUDGED_KEPT, SL_REJUDGED_KILLED, SL_REVOKE_DRAIN, SL_REVOKE_KILL,
+    SL_SEC_RULES, SL_TIER_HARD_DENY, sl_decide_address, sl_decide_name, sl_decision_upstream, sl_image,
+    sl_image_record, sl_rule, sl_source_user,
 )
 
 
@@ -27,6 +28,7 @@ cdef class Rejudge(Sweep):
             return
         record.generation = self.context.generation
         self.judge(record, &decision)
+        self.compare_ways(record, &decision)
         if decision.flags & record.decision.flags & SL_DECISION_PROVISIONAL:
             record.decided(&decision)  # still waits for its inner name, now under this generation
         elif decision.verdict == SL_DENY:
@@ -57,6 +59,10 @@ cdef class Rejudge(Sweep):
             if by_name.verdict == SL_DENY and not by_name.flags & SL_DECISION_PENDING:
                 out[0] = by_name
                 return
+            if record.address.family == 0 and by_name.phase != SL_PHASE_DELEGATED:
+                out[0] = by_name  # a parent resolved it: there is no address that could be judged
+                out.verdict, out.reason = SL_DENY, SL_REASON_OTHER_WAY
+                return
             sl_decide_address(image, &self.context.source, &by_name, &record.address, record.port, audit, out, NULL)
             return
         sl_decide_address(image, &self.context.source, NULL, &record.address, record.port, audit, out, NULL)
@@ -66,6 +72,14 @@ cdef class Rejudge(Sweep):
             out.phase = SL_PHASE_INNER
             if out.flags & SL_DECISION_PENDING:
                 out.verdict = SL_DENY
+
+    cdef void compare_ways(self, Record record, sl_decision *decision) noexcept:
+        """A tunnel cannot change its way: what is allowed only through another parent, or none, is denied to it."""
+        cdef const char *upstream = sl_decision_upstream(&record.generation.image.image, decision)
+        if decision.verdict == SL_DENY:
+            return
+        if (record.upstream is None) != (upstream is NULL) or (upstream is not NULL and record.upstream != upstream):
+            decision.verdict, decision.reason, decision.would_deny = SL_DENY, SL_REASON_OTHER_WAY, False
 
     cdef void revoke(self, Tunnel tunnel, const sl_decision *decision) noexcept:
         """Ends a tunnel that is denied now, at once or later, or lets it be; each way leaves a log line."""

@@ -26,6 +26,7 @@ cdef extern from "<sys/socket.h>" nogil:
         SHUT_WR
         MSG_NOSIGNAL
         MSG_DONTWAIT
+        MSG_PEEK
     struct linger:
         int l_onoff
         int l_linger

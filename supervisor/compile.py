@@ -23,6 +23,7 @@ from supervisor.policy.compiler import Built, build_image
 from supervisor.policy.loader import load_policy
 from supervisor.problems import Place, Problems, quote
 from supervisor.rule_slots import RuleSlots
+from supervisor.upstreams import read_passwords
 from supervisor.users import User, load_users
 
 
@@ -36,6 +37,7 @@ def compile_config(
     config: Config | None = None
     users: tuple[User, ...] = ()
     built: Built | None = None
+    passwords: dict[str, bytes] = {}
     slots = RuleSlots(known)
     try:
         config = load_config(path)
@@ -45,6 +47,7 @@ def compile_config(
         for warning in config.warnings:
             problems.warn(warning)
         users = _users(config, problems)
+        passwords = read_passwords(config.upstreams, problems)
         policy = load_policy(config.policy.paths, config.policy.places, problems)
         built = build_image(config, users, policy, problems, serving, slots)
         if built and not built.counts["rules"] and not config.policy.passthrough:
@@ -57,7 +60,7 @@ def compile_config(
         problems_left_out=problems.errors_left_out,
         warnings_left_out=problems.warnings_left_out,
         config=config,
-        settings=config.settings() if config else None,
+        settings=config.settings(passwords) if config else None,
         users={user.name: user.hash for user in users},
         counts=built.counts if built else {},
         rule_slots=slots.known() if built else {},

@@ -5,12 +5,15 @@ only not there. Reading is config_reader's job; this module is what the rest of 
 """
 
 import os
+from collections.abc import Mapping
 from typing import Final, Literal, cast
 
 import msgspec
 
 from gateway.contract import DnsSettings, LimitSettings, ListenerSettings, Settings
+from supervisor.host_port import join
 from supervisor.problems import Place, Problem
+from supervisor.upstreams import Upstream
 
 Level = Literal["debug", "info", "warning", "error"]
 Protocol = Literal["auto", "socks5", "http"]
@@ -129,6 +132,7 @@ class Config(msgspec.Struct, frozen=True):
     policy: Policy = Policy()
     identity: Identity = Identity()
     addresses: Addresses = Addresses()
+    upstreams: tuple[Upstream, ...] = ()
     dns: Dns = Dns()
     limits: Limits = Limits()
     admin: Admin = Admin()
@@ -151,8 +155,8 @@ class Config(msgspec.Struct, frozen=True):
             found += [(host.strip("[]"), int(port)), (host.strip("[]"), int(port) + 1)]
         return found
 
-    def settings(self) -> Settings:
-        """What a generation carries to a worker beside the policy image."""
+    def settings(self, passwords: Mapping[str, bytes] | None = None) -> Settings:
+        """What a generation carries to a worker beside the policy image. `passwords`: by upstream."""
         return Settings(
             listeners=[_listener_settings(listener) for listener in self.listeners],
             limits=LimitSettings(
@@ -171,6 +175,7 @@ class Config(msgspec.Struct, frozen=True):
                 negative_ttl=self.dns.negative_ttl,
                 cache_entries=self.dns.cache_entries,
             ),
+            upstreams=[upstream.settings((passwords or {}).get(upstream.name)) for upstream in self.upstreams],
             access_log=self.logs.access != "off",
             log_interval=self.logs.interval,
             drain=self.drain,
@@ -186,11 +191,6 @@ def _listener_settings(listener: Listener) -> ListenerSettings:
         audit=listener.audit,
         inner=listener.inner_name,
     )
-
-
-def join(host: str, port: int) -> str:
-    """`host:port` with brackets around IPv6."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def find_config(path: str | None) -> str | None:

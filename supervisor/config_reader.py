@@ -24,11 +24,11 @@ from supervisor.config import (
     Network,
     Policy,
     Protocol,
-    join,
 )
-from supervisor.host_port import dns_server, endpoint, overlap
+from supervisor.host_port import dns_server, endpoint, join, overlap
 from supervisor.node import Fields, Node, attempt
 from supervisor.problems import Invalid, Place, Problems, quote
+from supervisor.upstreams import Upstream, read_upstreams
 from supervisor.words import namespace_name, object_name
 from supervisor.yaml_source import load_documents, only
 
@@ -92,7 +92,6 @@ class _Reader:
         top = self.fields(node, *TOP)
         identity = self.identity(top)
         listeners = self.listeners(top, identity)
-        self.upstreams(top)
         admin, metrics = self.admin(top), self.metrics(top)
         self.apart(top, listeners, admin, metrics)
         return Config(
@@ -104,6 +103,7 @@ class _Reader:
             policy=self.policy(top),
             identity=identity,
             addresses=self.addresses(top),
+            upstreams=self.upstreams(top, listeners),
             dns=self.dns(top),
             limits=self.limits(top),
             admin=admin,
@@ -206,9 +206,16 @@ class _Reader:
             seen[network.cidr] = node
         return network
 
-    def upstreams(self, top: Fields) -> None:
-        if (node := top.get("upstreams")) and top.items("upstreams"):
-            self.problems.error(node.place, "upstreams are not built yet", "without them we dial directly")
+    def upstreams(self, top: Fields, listeners: tuple[Listener, ...]) -> tuple[Upstream, ...]:
+        """None of them is this gateway itself: what it sends there would come back."""
+        found = read_upstreams(top, self.folder, self.problems)
+        for upstream in found:
+            for address in upstream.addresses:
+                for listener in listeners:
+                    if overlap(address, (listener.host, listener.port)):
+                        words = f"the upstream {quote(upstream.name)} leads to this gateway itself"
+                        self.problems.error(upstream.place, words, f"listener {quote(listener.name)} has that address")
+        return found
 
     # where to
 

@@ -18,9 +18,10 @@ from gateway.contract import Settings
 from gateway.policy import PolicyImage
 from supervisor.access_log import AccessLog, Opened
 from supervisor.compilation import CompileResult
-from supervisor.config import Config, join
+from supervisor.config import Config
 from supervisor.curve import ServerKeys, keys_folder, load_server
 from supervisor.errors import StartError
+from supervisor.host_port import join
 from supervisor.limits import tunnel_cap
 from supervisor.log import Log
 from supervisor.policy.builder import validate

@@ -3,9 +3,13 @@
 import ipaddress
 import re
 
-from supervisor.config import join
 from supervisor.node import Node
 from supervisor.problems import quote
+
+
+def join(host: str, port: int) -> str:
+    """`host:port` with brackets around IPv6."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def endpoint(node: Node) -> tuple[str, int]:

@@ -15,7 +15,8 @@ from aiohttp import web
 
 from supervisor import metrics
 from supervisor.admin import Parts, Site, admin_site, metrics_site
-from supervisor.config import Config, join
+from supervisor.config import Config
+from supervisor.host_port import join
 from supervisor.http_server import HttpServer
 from supervisor.log import Log
 from supervisor.segment import TUNNELS_MAX

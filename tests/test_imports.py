@@ -18,12 +18,12 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 LAYERS: Final = {
     "shared": ["__init__", "csrc", "contract"],
     "codecs": [
-        *("codec", "socks", "http1", "sniff", "answers"),
+        *("codec", "socks", "http1", "sniff", "answers", "handshake"),
         *("h2_frames", "h2_hpack", "h2_settings", "h2_budget", "h2_streams", "h2_head", "h2_session", "h2_probe"),
     ],
     "machinery": [
         *("loop", "sockets", "watch", "policy", "limits", "log"),
-        *("hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver"),
+        *("hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver", "parent"),
     ],
     "connections": [
         *("context", "record", "opening", "tunnel", "inner", "connection", "listener"),

@@ -12,7 +12,7 @@ from supervisor.config import Config
 from supervisor.policy.host_lists import read_list
 from supervisor.policy.loader import Policy
 from supervisor.policy.model import Rule, Selector, Text
-from supervisor.problems import Invalid, Place, Problems, quote
+from supervisor.problems import Invalid, Place, Problems, did_you_mean, quote
 from supervisor.rule_slots import RuleSlots, label_of
 from supervisor.users import User
 
@@ -53,6 +53,7 @@ def build_image(
     rules have; new ones are added."""
     compiler = _Compiler(users, policy, problems)
     compiler.slots = slots if slots is not None else RuleSlots()
+    compiler.upstreams = tuple(upstream.name for upstream in config.upstreams)
     compiler.allowed = tuple(ipaddress.ip_network(cidr) for cidr in config.addresses.allow)
     try:
         for order, rule in enumerate(sorted(policy.rules, key=lambda rule: rule.order)):
@@ -79,6 +80,8 @@ class _Compiler:
         self.unknown: set[str] = set()
         self.allowed: tuple[Network, ...] = ()
         self.slots = RuleSlots()
+        self.upstreams: tuple[str, ...] = ()
+        self.strange: set[Place] = set()
         counted = ("files", "resources", "rules", "names", "cidrs", "users", "networks")
         self.counts = dict.fromkeys(counted, 0) | {"files": policy.files, "resources": policy.resources}
 
@@ -94,6 +97,7 @@ class _Compiler:
             TIERS[rule.tier],
             on_revoke=rule.on_revoke,
             inner=rule.inner,
+            upstream=self.upstream(rule),
             slot=self.slots.assign(label_of(rule.namespace, rule.name)),
         )
         ports = self.builder.portset(list(rule.destination.ports))
@@ -104,6 +108,19 @@ class _Compiler:
             self.destination(rule, attachment)
         except Invalid as wrong:
             self.problems.add(wrong.problem)
+
+    def upstream(self, rule: Rule) -> str | None:
+        """The parent gateway of a rule; sluice.yaml has to have it."""
+        if rule.upstream is None:
+            return None
+        if rule.upstream.value not in self.upstreams:
+            if rule.upstream.place not in self.strange:  # each item of `to` says it again
+                self.strange.add(rule.upstream.place)
+                words = f"there is no upstream {quote(rule.upstream.value)}"
+                hint = did_you_mean(rule.upstream.value, self.upstreams) or "`upstreams` in sluice.yaml names them"
+                self.problems.error(rule.upstream.place, words, hint)
+            return None
+        return rule.upstream.value
 
     def selector(self, selector: Selector, rule: Rule) -> int:
         """The image's id of a selector; an allow marks it, as passthrough ends where an allow selects the source."""

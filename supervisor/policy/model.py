@@ -56,6 +56,7 @@ class Rule(msgspec.Struct, frozen=True):
     created: int | None = None  # creationTimestamp, microseconds since 1970
     on_revoke: OnRevoke | None = None  # None = the resource does not say
     inner: Inner | None = None
+    upstream: Text | None = None  # a parent gateway of sluice.yaml
 
     @property
     def order(self) -> tuple[bool, int, str, int]:

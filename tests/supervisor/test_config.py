@@ -245,7 +245,7 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         "identity: {trusted: ['spiffe://a/b']}\n", ["1:21: identity.trusted is not built yet (nothing would check it)"],
     ),
     "upstreams": (
-        "upstreams: [{name: corp}]\n", ["1:12: upstreams are not built yet (without them we dial directly)"],
+        "upstreams: [{name: corp}]\n", ["1:13: `addresses` is missing", "1:13: `type` is missing"],
     ),
     # where to
     "a name in addresses.deny": (

@@ -25,7 +25,6 @@ SPEC: Final = ("from", "to", "action", "hard", "onRevoke", "upstream", "sourceAd
 FROM: Final = ("namespace", "serviceAccount", "identity", "user", "cidr")
 TO: Final = ("host", "cidr", "hostsFrom", "ports", "except")
 NOT_BUILT: Final = {
-    "upstream": "without it connections are dialed directly",
     "sourceAddress": "without it the system chooses",
     "tls": "without it bytes are carried as they come",
 }
@@ -68,6 +67,10 @@ class _Resource:
         inner = fields.read("innerName", lambda node: node.choice(*INNERS), None)
         if inner and tier in ("deny", "hard_deny") and (node := fields.get("innerName")):
             self.problems.warning(node.place, "innerName has no effect on a rule that denies")
+        upstream = fields.read("upstream", lambda node: Text(node.string(), node.place), None)
+        if upstream and tier in ("deny", "hard_deny"):
+            self.problems.warning(upstream.place, "upstream has no effect on a rule that denies")
+            upstream = None
         selectors = self.selectors(fields)
         rules = []
         for index, (node, destination) in enumerate(self.destinations(fields)):
@@ -86,6 +89,7 @@ class _Resource:
                     created=self.metadata.created,
                     on_revoke=on_revoke,
                     inner=inner,
+                    upstream=upstream,
                 )
             )
         return rules

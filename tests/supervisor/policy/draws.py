@@ -39,6 +39,7 @@ NETWORKS: Final = [("10.1.0.0/16", "shop", "cart"), ("10.1.5.0/24", "pay", ""), 
 GUARD_ALLOW: Final = ["10.0.0.0/8", "127.0.0.0/8", "64:ff9b::/96", "::ffff:0:0/96"]
 GUARD_DENY: Final = ["8.8.4.0/24", "10.0.0.0/24", "2600:1::/32"]
 LISTENERS: Final = (1080, 8080)
+UPSTREAM: Final = "parent"
 
 
 def draw_world(random: Random) -> World:
@@ -76,6 +77,8 @@ def draw_manifest(random: Random, number: int, lists: dict[str, str]) -> Manifes
     spec: dict[str, Any] = {"action": action, "to": draw_distinct(random, lambda: draw_to(random, lists), {}, 6)}
     if action == "Deny" and not namespace and random.random() < 0.35:
         spec["hard"] = True
+    if action != "Deny" and random.random() < 0.15:
+        spec["upstream"] = UPSTREAM
     if random.random() < 0.5:
         spec["from"] = draw_distinct(random, lambda: draw_from(random, namespace), {"namespace": namespace}, 2)
     kind = "EgressPolicy" if namespace else random.choice(("EgressPolicy", "ClusterEgressPolicy"))

@@ -104,7 +104,7 @@ class Evaluator:
         else:
             return self.address_phase(question, who, literal, None, "")
         named, tier, pending = self.name_phase(question, who)
-        if not question.address or (named.verdict == "deny" and not pending):
+        if named.phase == "delegated" or not question.address or (named.verdict == "deny" and not pending):
             return named
         address = ipaddress.ip_address(question.address)
         return self.address_phase(question, who, address, None if pending else named, tier, by_name=True)
@@ -131,7 +131,9 @@ class Evaluator:
         """The answer, the tier that gave it ("" = a default), and whether only an address can decide."""
         for tier in STRENGTH:
             if match := self.best(question, who, tier, name_depth, question.host):
-                return self.soften(question, by_rule(match, tier, "name")), tier, False
+                # What passes by a rule with a parent gateway is the parent's to resolve and to judge (section 3).
+                phase = "delegated" if match.item.upstream and tier in ("allow", "audit") else "name"
+                return self.soften(question, by_rule(match, tier, phase)), tier, False
         default = self.default("name", who, "no_rule")
         if default.reason == "no_rule" and self.reaches(question, who, "cidr"):
             return Answer("deny", "name", "needs_address"), "", True

@@ -53,6 +53,10 @@ class Item:
         return str(self.manifest["metadata"].get("namespace", ""))
 
     @property
+    def upstream(self) -> str:
+        return str(self.manifest["spec"].get("upstream", ""))
+
+    @property
     def rule(self) -> tuple[str, str, str, int]:
         kind = "EgressPolicy" if self.namespace else "ClusterEgressPolicy"
         return kind, self.namespace, self.manifest["metadata"]["name"], self.index

@@ -43,9 +43,8 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         ALLOW + OK_TO + "innerName: on",
         ["7:14: innerName: expected one of enforce, audit, off, found the boolean `on`"],
     ),
-    "upstream": (
-        ALLOW + OK_TO + "upstream: corp",
-        ["7:13: `upstream` is not built yet (without it connections are dialed directly)"],
+    "an upstream that is no text": (
+        ALLOW + OK_TO + "upstream: [corp]", ["7:13: upstream: expected a text, found a list"],
     ),
     "sourceAddress": (
         ALLOW + OK_TO + "sourceAddress: [192.0.2.1]",

@@ -22,7 +22,7 @@ from tests.supervisor.policy.worlds import ask, compile_world
 QUESTIONS: Final = 50  # a world
 COVERED: Final = (
     *(f"tier {tier}" for tier in ("hard_deny", "deny", "allow", "audit", "default")),
-    *(f"phase {phase}" for phase in ("name", "address")),
+    *(f"phase {phase}" for phase in ("name", "address", "delegated")),
     *(
         f"tie-break {name}"
         for name in (

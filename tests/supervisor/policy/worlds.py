@@ -9,8 +9,9 @@ from supervisor.config import Addresses, Config, Gateway, Identity, Listener, Ne
 from supervisor.policy.compiler import build_image
 from supervisor.policy.loader import load_policy
 from supervisor.problems import Place, Problems
+from supervisor.upstreams import Upstream
 from supervisor.users import User
-from tests.supervisor.policy.draws import LISTENERS
+from tests.supervisor.policy.draws import LISTENERS, UPSTREAM
 from tests.supervisor.policy.evaluator import Answer, Question
 from tests.supervisor.policy.matching import World
 
@@ -28,6 +29,7 @@ def compile_world(world: World, folder: Path) -> PolicyImage:
         gateway=Gateway(service_addresses=("8.9.0.1", "10.1.2.3")),
         policy=Policy(paths=(path,), places=(Place(path),), passthrough=world.passthrough, audit=world.audit),
         identity=Identity(networks=tuple(Network(*entry) for entry in world.networks)),
+        upstreams=(Upstream(UPSTREAM, "http", (("192.0.2.9", 1080),)),),
         addresses=Addresses(allow=tuple(world.allow), deny=tuple(world.deny)),
     )
     users = tuple(User(name, "", *identity) for name, identity in world.users.items())
