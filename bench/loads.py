@@ -11,7 +11,10 @@ from typing import Any, Final, NamedTuple, Self
 from bench.machine import LOAD, confined
 from bench.peers import Peer
 
-__all__ = ["IDLE", "IDLE_TUNNELS", "Figures", "Load", "Origin", "Spoilt", "loads", "measure", "measure_idle"]
+__all__ = [
+    "IDLE", "IDLE_TUNNELS", "Figures", "Load", "Origin", "Spoilt", "finish", "loads", "measure", "measure_idle",
+    "start", "wait_files",
+]  # fmt: skip
 
 GB: Final = 1_000_000_000
 IDLE: Final = "idle"
@@ -114,7 +117,7 @@ def measure_idle(load: Load, target: tuple[str, ...], peer: Peer, where: frozens
     with peer.watched():
         process = start(load.arguments, target, where)
         try:
-            _wait_files(process, count)
+            wait_files(process, count)
             time.sleep(seconds / 4)
             before, began = peer.account.cpu(), time.monotonic()
             full, held = peer.account.memory(), peer.account.files()
@@ -132,7 +135,7 @@ def measure_idle(load: Load, target: tuple[str, ...], peer: Peer, where: frozens
     }  # fmt: skip
 
 
-def _wait_files(process: "subprocess.Popen[str]", count: int) -> None:
+def wait_files(process: "subprocess.Popen[str]", count: int) -> None:
     """Until the load has all its sockets; it waits for the last of their echoes by itself. Raises Spoilt."""
     folder = Path(f"/proc/{process.pid}/fd")
     while process.poll() is None and len(os.listdir(folder)) < count:

@@ -15,7 +15,7 @@ from tests.e2e.gateway import SLUICE, Gateway, policy
 HOSTS: Final = 10_000
 
 
-def hosts(count: int = HOSTS) -> str:
+def hosts(count: int) -> str:
     """A list of that many names, one a line."""
     return "".join(f"api{number:x}.partner{number % 997}.example.com\n" for number in range(count))
 
@@ -48,7 +48,10 @@ class Sluice(Peer):
     name = "sluice"
     title = "**Sluice**"
     ways = ("socks5", "connect")
-    workers = 1
+
+    def __init__(self, origin: int, where: frozenset[int], workers: int = 1, names: int = HOSTS) -> None:
+        super().__init__(origin, where)
+        self.workers, self.names = workers, names
 
     @classmethod
     def binary(cls) -> Path:
@@ -69,7 +72,7 @@ class Sluice(Peer):
         self.gateway = Gateway(
             rules,
             {"workers": self.workers},
-            files={"partners.txt": hosts()},
+            files={"partners.txt": hosts(self.names)},
             preexec_fn=confined(self.where, self.account.enter()),
         )
         self.gateway.__enter__()
