@@ -135,7 +135,8 @@ def by_workers(scale: Scale, count: int) -> Row:
         trips = scale.round_trips(peer, 64)
         carried = measure(scale.bulk, peer.target("socks5"), peer, scale.where.load)
     return {
-        "tunnel_us": cost["cpu_us"], "supervisor_us": supervisor, "tunnels": cost["rate"], "trip_us": trips["cpu_us"], "trips": trips["rate"],
+        "tunnel_us": cost["cpu_us"], "supervisor_us": supervisor, "tunnels": cost["rate"],
+        "trip_us": trips["cpu_us"], "trips": trips["rate"],
         "gb_s": carried["cpu_us"] / 1e6, "gbs": carried["rate"], "pss_mib": memory.pss / (1 << 20),
     }  # fmt: skip
 
