@@ -95,5 +95,3 @@ def _except_host(node: Node, host: str) -> Text:
             f"{quote(text.value)} is not below {quote(host)}: it can never match", f'names below it end in "{host[1:]}"'
         )
     return text
-
-
