@@ -78,6 +78,7 @@ EXTENSIONS = [
     extension("gateway.loop", "timers", *SEGMENT),
     extension("gateway.watch"),
     extension("gateway.sockets", "addr"),
+    extension("gateway.source_pool", "addr"),
     extension("gateway.hosts", "addr", "name"),
     extension("gateway.dns_cache"),
     extension("gateway.dns_channel", "dns_answer", libraries=("libcares",)),

@@ -44,7 +44,8 @@ enum sl_verdict { SL_DENY = 0, SL_ALLOW = 1, SL_AUDIT = 2 };
     X(INNER_NAME_MISMATCH, "inner_name_mismatch") /* the name inside is not the name asked for */           \
     X(INNER_ECH, "inner_ech")                /* Encrypted ClientHello where `ech: deny` */                  \
     X(UNAUTHORIZED, "unauthorized")          /* a route matches, its authorizations do not admit the source */ \
-    X(OTHER_WAY, "other_way")                /* allowed, but not the way this tunnel goes: through a parent, or not */
+    X(OTHER_WAY, "other_way")                /* allowed, but not the way this tunnel goes: through a parent, or not */ \
+    X(SOURCE_ADDRESS, "source_address")      /* allowed, but not one sourceAddress of the rule can be used */
 
 /* How a request or a tunnel ended: the rows of CONTRACT.md section 5, then the ways an open tunnel closes. */
 #define SL_OUTCOMES(X) \

@@ -84,7 +84,7 @@ struct sl_rule {
     uint32_t file;        /* string */
     uint32_t line;
     uint32_t upstream;    /* string; 0 = dial directly */
-    uint32_t attributes;  /* string: JSON of sourceAddress and tls; 0 = none */
+    uint32_t attributes;  /* string: JSON object with sourceAddress; 0 = none */
     uint16_t slot;        /* metrics slot, 0 = `other` */
     uint8_t tier;         /* sl_tier */
     uint8_t on_revoke;    /* sl_on_revoke */

@@ -191,6 +191,8 @@ static void put_end(struct cursor *c, const struct sl_log_line *line)
     put_optional(c, line->dns_ms);
     PUT(c, ",\"dial_ms\":");
     put_optional(c, line->dial_ms);
+    PUT(c, ",\"source_address\":");
+    put_address(c, line->source_address);
     if (line->outcome) {
         PUT(c, ",\"outcome\":\"");
         put_text(c, line->outcome);

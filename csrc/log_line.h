@@ -46,6 +46,7 @@ struct sl_log_line {
     int would_deny;
     struct sl_log_text inner;        /* untrusted */
     int32_t dns_ms, dial_ms;         /* negative: null */
+    const struct sl_addr *source_address; /* dialed from, where a rule says so; NULL or family 0: null */
     const char *outcome;             /* NULL: the line has none */
     int carried;                     /* the line has bytes and duration */
     uint64_t bytes_up, bytes_down, duration_ms;

@@ -7,6 +7,7 @@ from gateway.log cimport AccessLog
 from gateway.loop cimport Handler, Loop
 from gateway.policy cimport PolicyImage
 from gateway.resolver cimport Resolver
+from gateway.source_pool cimport SourcePool
 
 cdef enum Protocol:
     PROTOCOL_AUTO = 0
@@ -26,8 +27,10 @@ cdef class Generation:
     cdef readonly uint64_t number
     cdef readonly PolicyImage image
     cdef dict rule_texts             # rule index -> "namespace/name", made when first asked for
+    cdef dict pools                  # text of attributes, as the image knows it -> SourcePool; made likewise
 
     cdef str rule_text(self, uint32_t rule)
+    cdef SourcePool pool(self, uint32_t rule)
 
 cdef class Credentials(Handler):
     # Somebody who waits for a password to be verified. busy: the verifier's queue is full.

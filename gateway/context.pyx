@@ -60,6 +60,7 @@ cdef class Generation:
         self.number = number
         self.image = image
         self.rule_texts = {}
+        self.pools = {}
 
     cdef str rule_text(self, uint32_t rule):
         """The name a rule is known by in logs and answers, None for a default. Shared by every tunnel it admitted."""
@@ -77,6 +78,20 @@ cdef class Generation:
                 text = f"{namespace}/{text}"
             self.rule_texts[rule] = text
         return text
+
+    cdef SourcePool pool(self, uint32_t rule):
+        """Where connections of a rule come from; None where the system chooses."""
+        cdef const sl_rule *found
+        if rule == SL_NO_RULE:
+            return None
+        found = <const sl_rule *> sl_image_record(&self.image.image, SL_SEC_RULES, rule)
+        if found is NULL or found.attributes == 0:
+            return None
+        pool = self.pools.get(found.attributes)
+        if pool is None:
+            text = sl_image_string(&self.image.image, found.attributes).decode("utf-8", "replace")
+            pool = self.pools[found.attributes] = SourcePool(text)
+        return pool
 
 
 cdef class Credentials(Handler):

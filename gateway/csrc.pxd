@@ -47,6 +47,7 @@ cdef extern from "contract.h" nogil:
         SL_REASON_INNER_ECH
         SL_REASON_UNAUTHORIZED
         SL_REASON_OTHER_WAY
+        SL_REASON_SOURCE_ADDRESS
         SL_REASON_COUNT
     enum sl_outcome:
         SL_OUTCOME_INTERNAL
@@ -674,6 +675,7 @@ cdef extern from "log_line.h" nogil:
         sl_log_text inner
         int32_t dns_ms
         int32_t dial_ms
+        const sl_addr *source_address
         const char *outcome
         int carried
         uint64_t bytes_up

@@ -19,12 +19,14 @@ from gateway.csrc cimport (
     SL_AUDIT, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_INNER_ENFORCE, SL_INNER_HTTP_NAME,
     SL_INNER_MALFORMED, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OFF, SL_INNER_OTHER, SL_INNER_TLS_NAME, SL_INNER_UNSET,
     SL_NO_RULE, SL_OUTCOME_DENIED, SL_OUTCOME_RESET, SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL,
-    SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING, SL_REASON_OTHER_WAY, SL_SEC_RULES, SL_TUNNEL_OPEN,
-    SL_TUNNEL_PROVISIONAL, sl_decide_name, sl_decision, sl_decision_upstream, sl_direction_preload, sl_direction_waits,
+    SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING, SL_REASON_OTHER_WAY, SL_REASON_SOURCE_ADDRESS,
+    SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_PROVISIONAL, sl_decide_name, sl_decision, sl_decision_upstream,
+    sl_direction_preload, sl_direction_waits,
     sl_image_record, sl_inner_read, sl_pump, sl_rule,
 )
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP, MSG_DONTWAIT, recv
+from gateway.source_pool cimport SourcePool
 from gateway.tunnel cimport CLIENT, UPSTREAM
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -199,6 +201,7 @@ cdef class InspectedTunnel(Tunnel):
     cdef bint judge_provisional(self, int status, sl_inner *inner) noexcept:
         """As if the name shown had been asked for: only a host rule, or audit mode, lets it pass."""
         cdef sl_decision decision
+        cdef SourcePool pool
         if (status != SL_INNER_TLS_NAME and status != SL_INNER_HTTP_NAME) or inner.name_length == 0:
             return self.overdue()
         self.record.inner = inner.name[:inner.name_length]
@@ -213,6 +216,10 @@ cdef class InspectedTunnel(Tunnel):
             return self.disagree(decision.reason)
         if decision.verdict == SL_DENY:
             return self.reject(decision.reason)
+        # Dialed before any rule was known: what the system chose may be what the rule asks for, or not.
+        pool = self.record.generation.pool(decision.rule)
+        if pool is not None and not pool.has(self.upstream):
+            return self.reject(SL_REASON_SOURCE_ADDRESS)
         self.record.admitted()
         self.record.count_decision()
         self.accept_inner()

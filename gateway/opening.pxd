@@ -39,6 +39,7 @@ cdef class Opening(Introduced):
     cdef int dialing           # descriptors in use
     cdef int scope             # sl_scope of the limit that stopped it last
     cdef int failure           # sl_outcome of the most telling failure so far
+    cdef bint unbound          # no given source address could be used for an attempt
     cdef uint64_t began        # of the current step, loop milliseconds
     cdef uint64_t deadline
 
@@ -52,6 +53,7 @@ cdef class Opening(Introduced):
     cdef void advance(self) noexcept
     cdef bint may_dial(self, int leg) noexcept
     cdef bint attempt(self, int leg) noexcept
+    cdef int connect(self, Candidate *candidate) noexcept
     cdef void note(self, int outcome) noexcept
     cdef void settle_attempt(self, int leg) noexcept
     cdef void won(self, int leg) noexcept

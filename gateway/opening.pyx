@@ -18,8 +18,8 @@ which may be after the client has left.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport (
-    EACCES, ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMFILE, ENETDOWN, ENETUNREACH, ENFILE, EPERM, ETIMEDOUT,
-    errno,
+    EACCES, EADDRNOTAVAIL, ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMFILE, ENETDOWN, ENETUNREACH, ENFILE,
+    EPERM, ETIMEDOUT, errno,
 )
 from libc.stdlib cimport free, malloc
 from posix cimport unistd
@@ -30,13 +30,15 @@ from gateway.csrc cimport (
     SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_CONNECTED,
     SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT,
     SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE,
-    SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT, SL_PHASE_DELEGATED, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS,
-    SL_SCOPE_SOURCE_DIALS, SL_SCOPE_SOURCE_DNS, SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS,
-    sl_decide_address, sl_decide_name, sl_decision_upstream, sl_segment_observe,
+    SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT, SL_PHASE_DELEGATED, SL_REASON_SOURCE_ADDRESS,
+    SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_SOURCE_DIALS, SL_SCOPE_SOURCE_DNS, SL_SCOPE_SOURCE_PROVISIONAL,
+    SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_decide_address, sl_decide_name, sl_decision_upstream,
+    sl_segment_observe,
 )
 from gateway.parent cimport MAX_PARENT_ADDRESSES, Introduction
 from gateway.resolver cimport RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT
-from gateway.sockets cimport EPOLLET, EPOLLOUT, dial, dial_error
+from gateway.sockets cimport EPOLLET, EPOLLOUT, dial, dial_error, local_address
+from gateway.source_pool cimport SourcePool
 
 cdef enum:
     ATTEMPT_DELAY = 250        # milliseconds, RFC 8305 section 5
@@ -262,6 +264,8 @@ cdef class Opening(Introduced):
             if self.attempt(leg):
                 break
         if self.dialing == 0:
+            if self.unbound and self.failure == SL_OUTCOME_INTERNAL:
+                self.record.decision.reason = SL_REASON_SOURCE_ADDRESS
             self.refuse(self.failure)
         elif self.next_candidate < self.candidate_count:
             self.context.loop.arm(self, min(<uint64_t> ATTEMPT_DELAY, self.deadline - now))
@@ -281,7 +285,7 @@ cdef class Opening(Introduced):
         self.targets[leg] = self.next_candidate
         self.next_candidate += 1
         self.context.count(SL_COUNTER_DIALS)
-        fd = dial(&candidate.address, candidate.port)
+        fd = self.connect(candidate)
         if fd >= 0 and not self.context.loop.watch(fd, self, leg, EPOLLOUT | EPOLLET):
             unistd.close(fd)
             fd = -errno
@@ -295,6 +299,17 @@ cdef class Opening(Introduced):
             self.context.extra_dials += 1
         self.dialing += 1
         return True
+
+    cdef int connect(self, Candidate *candidate) noexcept:
+        """Starts the connection, from where the rule says: the descriptor, else -errno."""
+        cdef SourcePool pool = self.record.generation.pool(candidate.decision.rule)
+        cdef int fd
+        if pool is None:
+            return dial(&candidate.address, candidate.port, NULL)
+        fd = pool.connect(&candidate.address, candidate.port)
+        if fd == -EADDRNOTAVAIL:
+            self.unbound = True
+        return fd
 
     cdef void note(self, int outcome) noexcept:
         if telling(outcome) > telling(self.failure):
@@ -356,7 +371,10 @@ cdef class Opening(Introduced):
         cdef Requester requester = self.requester
         cdef Record record = self.record
         cdef int fd = self.fds[self.winner]
+        cdef uint16_t port
         self.fds[self.winner] = -1
+        if record.generation.pool(record.decision.rule) is not None:
+            local_address(fd, &record.source_address, &port)
         record.opened = self.context.loop.now
         record.dial_ms = <int> (record.opened - self.began)
         sl_segment_observe(self.context.segment, SL_HISTOGRAM_DIAL, (record.opened - self.began) * 1000)

@@ -17,6 +17,7 @@ cdef class PolicyImage:
     cdef bint open_step(self, size_t most) except -1
     cdef int need_open(self) except -1
     cdef object rule_brief(self, uint32_t index)
+    cdef object source_addresses(self, uint32_t index)
     cdef object resolve(self, sl_source *out, const sl_addr *peer, namespace, service_account, identity, user)
     cdef object trail(self, const sl_trail *trail, str host, const sl_addr *addr)
     cdef str match_text(self, const sl_trail_step *step, str host, const sl_addr *addr)

@@ -5,6 +5,7 @@ their answer.
 """
 
 import fcntl
+import json
 import os
 from time import perf_counter
 
@@ -329,8 +330,16 @@ cdef class PolicyImage:
             "would_deny": bool(decision.would_deny),
             "source": who,
             "destination": {"host": shown, "port": port, "address": address_text(&literal)},
+            "source_address": self.source_addresses(decision.rule) if decision.verdict != SL_DENY else None,
             "trail": self.trail(&trail, shown, &literal),
         }
+
+    cdef object source_addresses(self, uint32_t index):
+        """What connections of a rule come from; None where the system chooses."""
+        cdef const sl_rule *rule = <const sl_rule *> sl_image_record(&self.image, SL_SEC_RULES, index)
+        if index == 0 or rule is NULL or rule.attributes == 0:
+            return None
+        return json.loads(sl_image_string(&self.image, rule.attributes)).get("sourceAddress")
 
     cdef object resolve(self, sl_source *out, const sl_addr *peer, namespace, service_account, identity, user):
         """Resolves the source into *out; answers it as it is known then."""

@@ -17,6 +17,7 @@ cdef class Record:
     cdef sl_addr address         # asked for, then the one dialed; family 0 before, and where a parent resolves
     cdef uint16_t port
     cdef bytes upstream          # the parent gateway it goes through, or None
+    cdef sl_addr source_address  # dialed from, where the rule says so; family 0 else
     cdef sl_decision decision
     cdef str rule                # of the decision, "namespace/name"; None for a default
     cdef uint8_t on_revoke       # sl_on_revoke of the rule that admitted the tunnel

@@ -182,6 +182,7 @@ cdef class Record:
         line.would_deny = self.decision.would_deny
         if self.inner is not None:
             line.inner.bytes, line.inner.length = PyBytes_AS_STRING(self.inner), PyBytes_GET_SIZE(self.inner)
+        line.source_address = &self.source_address
         line.dns_ms, line.dial_ms = self.dns_ms, self.dial_ms
         if event == SL_LOG_CLOSE or event == SL_LOG_DECISION:
             line.outcome = sl_outcome_text(outcome)

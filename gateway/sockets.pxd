@@ -6,6 +6,7 @@ from gateway.csrc cimport sl_addr, sockaddr, socklen_t
 cdef extern from "<sys/socket.h>" nogil:
     int accept4(int fd, sockaddr *addr, socklen_t *length, int flags)
     int socket(int domain, int kind, int protocol)
+    int bind(int fd, const sockaddr *addr, socklen_t length)
     int connect(int fd, const sockaddr *addr, socklen_t length)
     int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
     int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
@@ -43,8 +44,9 @@ cdef extern from "<sys/epoll.h>" nogil:
 
 # Options of one leg of a tunnel: no Nagle delay, keepalive, and a bound on unacknowledged data.
 cdef void tune(int fd) noexcept nogil
-# Starts a connection. Returns the descriptor, connected or connecting; else -errno.
-cdef int dial(const sl_addr *addr, uint16_t port) noexcept nogil
+# Starts a connection, from the address `source` unless it is NULL. Returns the descriptor, connected or connecting;
+# else -errno.
+cdef int dial(const sl_addr *addr, uint16_t port, const sl_addr *source) noexcept nogil
 # The error of a finished dial, 0 when connected.
 cdef int dial_error(int fd) noexcept nogil
 # The local address of a connected socket; family 0 when unknown.

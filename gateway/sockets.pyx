@@ -8,6 +8,7 @@ from gateway.csrc cimport sl_addr_from_sockaddr, sl_addr_to_sockaddr, sockaddr_s
 
 cdef extern from "<netinet/in.h>" nogil:
     enum:
+        IPPROTO_IP
         IPPROTO_TCP
 
 cdef extern from "<netinet/tcp.h>" nogil:
@@ -17,6 +18,16 @@ cdef extern from "<netinet/tcp.h>" nogil:
         TCP_KEEPINTVL
         TCP_KEEPCNT
         TCP_USER_TIMEOUT
+
+# Since Linux 4.2; the C library's headers may be older.
+cdef extern from *:
+    """
+    #ifndef IP_BIND_ADDRESS_NO_PORT
+    #define IP_BIND_ADDRESS_NO_PORT 24
+    #endif
+    """
+    enum:
+        IP_BIND_ADDRESS_NO_PORT
 
 cdef enum:
     KEEPALIVE_IDLE = 60        # seconds of silence before the first probe
@@ -38,7 +49,16 @@ cdef void tune(int fd) noexcept nogil:
     set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT)
 
 
-cdef int dial(const sl_addr *addr, uint16_t port) noexcept nogil:
+cdef inline int bind_address(int fd, const sl_addr *source) noexcept nogil:
+    """The port is chosen by connect, which knows the destination: else one address would serve 28,000 tunnels in all
+    instead of to each destination (ip(7), IP_BIND_ADDRESS_NO_PORT)."""
+    cdef sockaddr_storage storage
+    memset(&storage, 0, sizeof(storage))
+    set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    return bind(fd, <sockaddr *> &storage, sl_addr_to_sockaddr(source, 0, &storage))
+
+
+cdef int dial(const sl_addr *addr, uint16_t port, const sl_addr *source) noexcept nogil:
     cdef sockaddr_storage storage
     cdef socklen_t length
     cdef int fd, code
@@ -48,6 +68,10 @@ cdef int dial(const sl_addr *addr, uint16_t port) noexcept nogil:
     if fd < 0:
         return -errno
     tune(fd)
+    if source is not NULL and bind_address(fd, source) < 0:
+        code = errno
+        close(fd)
+        return -code
     if connect(fd, <sockaddr *> &storage, length) < 0 and errno != EINPROGRESS:
         code = errno
         close(fd)

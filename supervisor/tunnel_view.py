@@ -71,6 +71,7 @@ class Viewer:
                 "inner": None,
                 "dns_ms": None,
                 "dial_ms": None,
+                "source_address": None,
                 "outcome": "worker_lost",
                 "bytes_up": tunnel.bytes_up,
                 "bytes_down": tunnel.bytes_down,

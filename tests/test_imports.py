@@ -22,7 +22,7 @@ LAYERS: Final = {
         *("h2_frames", "h2_hpack", "h2_settings", "h2_budget", "h2_streams", "h2_head", "h2_session", "h2_probe"),
     ],
     "machinery": [
-        *("loop", "sockets", "watch", "policy", "limits", "log"),
+        *("loop", "sockets", "watch", "source_pool", "policy", "limits", "log"),
         *("hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver", "parent"),
     ],
     "connections": [

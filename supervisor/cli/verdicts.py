@@ -39,6 +39,8 @@ def describe(answer: dict[str, Any]) -> list[str]:
     lines.append(f"  rule     {rule_text(answer['rule'])}")
     would = ", would be denied" if answer["would_deny"] else ""
     lines.append(f"  reason   {answer['reason']} ({answer['phase']} phase{would})")
+    if sources := answer.get("source_address"):
+        lines.append(f"  from     {', '.join(sources)}")
     if answer["trail"]:
         lines.append("  trail")
         lines.extend(f"    {line}" for line in trail_lines(answer["trail"]))

@@ -1,6 +1,7 @@
 """From rules to the policy image: orders them, numbers them, feeds the builder. It judges no request."""
 
 import ipaddress
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -77,11 +78,13 @@ class _Compiler:
         self.policy = policy
         self.problems = problems
         self.selectors: dict[tuple[Selector, bool], int] = {}
-        self.unknown: set[str] = set()
+        self.unknown: set[str] = set()  # users that rules select and nobody has
+        self.strange: set[str] = set()  # source addresses that are not this machine's
+        self.local: list[Network] | None = None
         self.allowed: tuple[Network, ...] = ()
         self.slots = RuleSlots()
         self.upstreams: tuple[str, ...] = ()
-        self.strange: set[Place] = set()
+        self.missing: set[Place] = set()  # of upstreams that sluice.yaml has not
         counted = ("files", "resources", "rules", "names", "cidrs", "users", "networks")
         self.counts = dict.fromkeys(counted, 0) | {"files": policy.files, "resources": policy.resources}
 
@@ -98,6 +101,7 @@ class _Compiler:
             on_revoke=rule.on_revoke,
             inner=rule.inner,
             upstream=self.upstream(rule),
+            attributes=self.attributes(rule),
             slot=self.slots.assign(label_of(rule.namespace, rule.name)),
         )
         ports = self.builder.portset(list(rule.destination.ports))
@@ -114,13 +118,30 @@ class _Compiler:
         if rule.upstream is None:
             return None
         if rule.upstream.value not in self.upstreams:
-            if rule.upstream.place not in self.strange:  # each item of `to` says it again
-                self.strange.add(rule.upstream.place)
+            if rule.upstream.place not in self.missing:  # each item of `to` says it again
+                self.missing.add(rule.upstream.place)
                 words = f"there is no upstream {quote(rule.upstream.value)}"
                 hint = did_you_mean(rule.upstream.value, self.upstreams) or "`upstreams` in sluice.yaml names them"
                 self.problems.error(rule.upstream.place, words, hint)
             return None
         return rule.upstream.value
+    def attributes(self, rule: Rule) -> str | None:
+        """What workers must know beyond the decision, as JSON."""
+        if not rule.source_addresses or rule.tier in ("deny", "hard_deny"):
+            return None  # what a denied request does where audit mode lets it pass is not the denying rule's to say
+        for text in rule.source_addresses:
+            # It may come later, and the policy may be checked elsewhere: dialing fails as long as it is missing.
+            if text not in self.strange and not self.is_ours(text):
+                self.strange.add(text)
+                words = f"{text} is no address of this machine: connections from it fail"
+                self.problems.warning(rule.place, words, "`ip address` lists the machine's addresses")
+        return json.dumps({"sourceAddress": rule.source_addresses}, separators=(",", ":"))
+
+    def is_ours(self, text: str) -> bool:
+        address = ipaddress.ip_address(text)
+        if self.local is None:
+            self.local = [ipaddress.ip_network(cidr) for cidr in machine.local_networks()]
+        return any(address in network for network in self.local if network.version == address.version)
 
     def selector(self, selector: Selector, rule: Rule) -> int:
         """The image's id of a selector; an allow marks it, as passthrough ends where an allow selects the source."""
@@ -152,6 +173,8 @@ class _Compiler:
                 self.warn_never_lifted(rule, to.cidr)
         elif to.hosts_from is not None:
             self.host_list(attachment, to.hosts_from)
+            for text in to.excepts:
+                self.name(self.builder.host_except, attachment, text)
 
     def name(self, add: Any, attachment: int, text: Text) -> None:
         """A pattern; what C says of it is reported where it is written."""

@@ -63,7 +63,8 @@ def a_labels(node: Node, text: str) -> str:
 
 
 def read_excepts(items: list[Node], host: Text | None, cidr: str, problems: Problems) -> tuple[Text, ...]:
-    """The items of `except`, each wholly inside the destination it takes something out of."""
+    """The items of `except`, each wholly inside the destination it takes something out of; without `host` and `cidr`
+    that is a list file, whose names are not known yet."""
     found: dict[str, Node] = {}
     for node, text in each(items, lambda item: (item, _except_item(item, host, cidr)), problems):
         if text.value in found:
@@ -74,8 +75,8 @@ def read_excepts(items: list[Node], host: Text | None, cidr: str, problems: Prob
 
 
 def _except_item(node: Node, host: Text | None, cidr: str) -> Text:
-    if host is not None:
-        return _except_host(node, host.value)
+    if host is not None or not cidr:
+        return _except_host(node, host.value if host is not None else "*")
     inner, outer = ipaddress.ip_network(node.cidr()), ipaddress.ip_network(cidr)
     if inner == outer:
         raise node.invalid(f"{inner} is the whole destination: nothing would be left")

@@ -39,7 +39,7 @@ class Destination(msgspec.Struct, frozen=True):
     cidr: str = ""
     hosts_from: Text | None = None
     ports: tuple[Range, ...] = ()
-    excepts: tuple[Text, ...] = ()  # host patterns for `host`, CIDRs for `cidr`
+    excepts: tuple[Text, ...] = ()  # host patterns for `host` and `hosts_from`, CIDRs for `cidr`
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -57,6 +57,7 @@ class Rule(msgspec.Struct, frozen=True):
     on_revoke: OnRevoke | None = None  # None = the resource does not say
     inner: Inner | None = None
     upstream: Text | None = None  # a parent gateway of sluice.yaml
+    source_addresses: tuple[str, ...] = ()  # connections come from one of these; none = the system chooses
 
     @property
     def order(self) -> tuple[bool, int, str, int]:

@@ -47,13 +47,13 @@ TEST(a_line_of_nulls)
               "\"listener\":\"mesh\",\"protocol\":\"socks5\",\"source\":{\"ip\":null,\"port\":0,\"identity\":null,"
               "\"identity_source\":null,\"user\":null},\"destination\":{\"host\":null,\"port\":0,\"address\":null},"
               "\"verdict\":\"allow\",\"rule\":null,\"phase\":\"name\",\"reason\":\"rule_allow\",\"would_deny\":false,"
-              "\"inner\":null,\"dns_ms\":null,\"dial_ms\":null}\n");
+              "\"inner\":null,\"dns_ms\":null,\"dial_ms\":null,\"source_address\":null}\n");
 }
 
 TEST(a_line_of_everything)
 {
     struct sl_log_line line = least();
-    struct sl_addr peer = address("10.1.2.3"), to = address("2001:db8::1");
+    struct sl_addr peer = address("10.1.2.3"), to = address("2001:db8::1"), source_address = address("192.0.2.9");
     line.event = "close";
     line.worker = 3;
     line.sequence = UINT64_MAX;
@@ -71,6 +71,7 @@ TEST(a_line_of_everything)
     line.inner = text("api.example.com");
     line.dns_ms = 0;
     line.dial_ms = 2147483647;
+    line.source_address = &source_address;
     line.outcome = "closed";
     line.carried = 1;
     line.bytes_up = 0;
@@ -83,6 +84,7 @@ TEST(a_line_of_everything)
               "\"destination\":{\"host\":\"api.example.com\",\"port\":443,\"address\":\"2001:db8::1\"},"
               "\"verdict\":\"allow\",\"rule\":\"shop/payments\",\"phase\":\"name\",\"reason\":\"rule_allow\","
               "\"would_deny\":true,\"inner\":\"api.example.com\",\"dns_ms\":0,\"dial_ms\":2147483647,"
+              "\"source_address\":\"192.0.2.9\","
               "\"outcome\":\"closed\",\"bytes_up\":0,\"bytes_down\":18446744073709551615,\"duration_ms\":1000}\n");
 }
 

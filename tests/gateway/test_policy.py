@@ -67,6 +67,7 @@ def test_an_allow_says_everything(image: Any) -> None:
         "would_deny": False,
         "source": {"ip": None, "namespace": "shop", "service_account": "cart", "identity": None, "user": None},
         "destination": {"host": "www.example.com", "port": 443, "address": None},
+        "source_address": None,
         "trail": [
             {
                 "phase": "name",

@@ -116,7 +116,7 @@ def test_the_close_line_of_a_lost_tunnel(shared: Segment, worker: Writer) -> Non
     assert set(record) == {
         *("ts", "event", "id", "generation", "worker", "listener", "protocol", "source", "destination", "verdict"),
         *("rule", "phase", "reason", "would_deny", "inner", "bytes_up", "bytes_down", "duration_ms", "outcome"),
-        *("dns_ms", "dial_ms"),
+        *("dns_ms", "dial_ms", "source_address"),
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ An EgressPolicy selects only sources of its own namespace; whatever stands in `f
 without a namespace is a ClusterEgressPolicy, whichever of the two it says it is.
 """
 
+import ipaddress
 import os
 from typing import Final
 
@@ -25,7 +26,6 @@ SPEC: Final = ("from", "to", "action", "hard", "onRevoke", "upstream", "sourceAd
 FROM: Final = ("namespace", "serviceAccount", "identity", "user", "cidr")
 TO: Final = ("host", "cidr", "hostsFrom", "ports", "except")
 NOT_BUILT: Final = {
-    "sourceAddress": "without it the system chooses",
     "tls": "without it bytes are carried as they come",
 }
 ACTIONS: Final[dict[str, Tier]] = {"Allow": "allow", "Deny": "deny", "Audit": "audit"}
@@ -71,6 +71,10 @@ class _Resource:
         if upstream and tier in ("deny", "hard_deny"):
             self.problems.warning(upstream.place, "upstream has no effect on a rule that denies")
             upstream = None
+        none: tuple[str, ...] = ()
+        sources = fields.read("sourceAddress", self.source_addresses, none)
+        if sources and tier in ("deny", "hard_deny") and (node := fields.get("sourceAddress")):
+            self.problems.warning(node.place, "sourceAddress has no effect on a rule that denies")
         selectors = self.selectors(fields)
         rules = []
         for index, (node, destination) in enumerate(self.destinations(fields)):
@@ -90,6 +94,7 @@ class _Resource:
                     on_revoke=on_revoke,
                     inner=inner,
                     upstream=upstream,
+                    source_addresses=sources,
                 )
             )
         return rules
@@ -106,6 +111,15 @@ class _Resource:
         elif self.namespace:
             self.problems.error(node.place, f"an {NAMESPACED} cannot be hard", f"write a {CLUSTER}")
         return "hard_deny"
+
+    def source_addresses(self, node: Node) -> tuple[str, ...]:
+        """A pool of addresses to dial from, each of them once."""
+        found: dict[str, Node] = {}
+        for item, text in each(self.filled(node, "leaves no address to dial from"), _source_address, self.problems):
+            if text in found:
+                self.problems.error(item.place, f"duplicate address, first listed in line {found[text].line}")
+            found.setdefault(text, item)
+        return tuple(found)
 
     # from
 
@@ -208,9 +222,7 @@ class _Resource:
         excepts: tuple[Text, ...] = ()
         if node := fields.get("except"):
             items = self.filled(node, "excepts nothing")
-            if hosts_from is not None:
-                raise node.invalid("`except` is not built for hostsFrom", "leave those names out of the list")
-            if host is not None or cidr:
+            if host is not None or cidr or hosts_from is not None:
                 excepts = read_excepts(items, host, cidr, self.problems)
         return Destination(host=host, cidr=cidr, hosts_from=hosts_from, ports=ports, excepts=excepts)
 
@@ -245,6 +257,24 @@ class _Resource:
             self.problems.error(node.place, f"the list is empty: it {empty}")
             return []
         return node.items()
+
+
+def _source_address(node: Node) -> tuple[Node, str]:
+    """An address of its own that a socket can be bound to, as RFC 5952 writes it."""
+    text = node.text()
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        hint = "a pool lists single addresses" if "/" in text else ""
+        raise node.unexpected("an IP address", hint) from None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None or address.is_link_local:
+            raise node.invalid("a link-local address reaches no further than its link", "write a global one")
+        if address.ipv4_mapped is not None:
+            raise node.invalid("an IPv4-mapped address stands for an IPv4 address", f"write {address.ipv4_mapped}")
+    if address.is_unspecified or address.is_multicast or text == "255.255.255.255":
+        raise node.invalid("nothing can be dialed from this address", "write an address of this machine")
+    return node, str(address)
 
 
 def _port_item(node: Node) -> tuple[Node, Range]:

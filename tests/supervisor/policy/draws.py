@@ -34,6 +34,7 @@ USERS: Final[dict[str, tuple[str, str]]] = {"bot": ("shop", "cart"), "ops": ("pa
 IDENTITIES: Final = ("spiffe://mesh.test/ns/shop/sa/cart", "spiffe://mesh.test/ns/pay/sa/web")
 SOURCES: Final = ("10.1.0.1", "10.1.5.5", "10.2.0.1", "fd01::1")
 SOURCE_CIDRS: Final = ("10.0.0.0/8", "10.1.0.0/16", "10.1.0.0/24", "fd01::/64", "0.0.0.0/0")
+DIALED_FROM: Final = ("192.0.2.1", "192.0.2.2", "2001:db8::1")
 TIMES: Final = ("2024-01-01T00:00:00Z", "2024-06-01T00:00:00Z")
 NETWORKS: Final = [("10.1.0.0/16", "shop", "cart"), ("10.1.5.0/24", "pay", ""), ("fd01::/32", "shop", "web")]
 GUARD_ALLOW: Final = ["10.0.0.0/8", "127.0.0.0/8", "64:ff9b::/96", "::ffff:0:0/96"]
@@ -79,6 +80,8 @@ def draw_manifest(random: Random, number: int, lists: dict[str, str]) -> Manifes
         spec["hard"] = True
     if action != "Deny" and random.random() < 0.15:
         spec["upstream"] = UPSTREAM
+    if random.random() < 0.3:
+        spec["sourceAddress"] = random.sample(DIALED_FROM, random.randint(1, 2))
     if random.random() < 0.5:
         spec["from"] = draw_distinct(random, lambda: draw_from(random, namespace), {"namespace": namespace}, 2)
     kind = "EgressPolicy" if namespace else random.choice(("EgressPolicy", "ClusterEgressPolicy"))
@@ -115,6 +118,8 @@ def draw_to(random: Random, lists: dict[str, str]) -> dict[str, Any]:
             to["except"] = [random.choice(below)]
     else:
         to["hostsFrom"] = random.choice(sorted(lists))
+        if random.random() < 0.3:
+            to["except"] = random.sample([text for text in NAMES + PATTERNS if text != "*"], random.randint(1, 2))
     if ports := random.choice(PORT_LISTS):
         to["ports"] = ports
     return to

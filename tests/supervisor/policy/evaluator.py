@@ -77,6 +77,7 @@ class Answer:
     reason: str
     rule: tuple[str, str, str, int] | None = None
     would_deny: bool = False
+    dialed_from: tuple[str, ...] = ()
 
 
 class Evaluator:
@@ -260,7 +261,8 @@ class Evaluator:
 
 def by_rule(match: Match, tier: str, phase: str) -> Answer:
     verdict = {"allow": "allow", "audit": "audit"}.get(tier, "deny")
-    return Answer(verdict, phase, f"rule_{tier}", match.item.rule, tier == "audit")
+    dialed_from = () if verdict == "deny" else tuple(match.item.manifest["spec"].get("sourceAddress", ()))
+    return Answer(verdict, phase, f"rule_{tier}", match.item.rule, tier == "audit", dialed_from)
 
 
 def distinction(winner: Match, second: Match, by_name: bool) -> str:

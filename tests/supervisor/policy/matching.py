@@ -112,7 +112,7 @@ def name_depth(item: Item, name: str, world: World) -> int | None:
         lines = (line.partition("#")[0].strip() for line in world.lists[item.to["hostsFrom"]].splitlines())
         patterns = [line for line in lines if line]
     depths = [depth for pattern in patterns if (depth := pattern_depth(pattern, name)) is not None]
-    if not depths or ("host" in item.to and is_excepted(item, lambda text: pattern_depth(text, name) is not None)):
+    if not depths or is_excepted(item, lambda text: pattern_depth(text, name) is not None):
         return None
     return max(depths)
 

@@ -299,3 +299,44 @@ def test_attributes_reach_the_image(tmp_path: Path) -> None:
     assert (rule["on_revoke"], rule["on_revoke_set"], rule["inner"]) == ("drain", True, "audit")
     assert (rule["kind"], rule["namespace"], rule["name"], rule["index"]) == ("EgressPolicy", "shop", "p", 0)
     assert (rule["file"], rule["line"]) == (str(tmp_path / "policy.yaml"), 6)
+    assert rule["attributes"] is None
+
+
+def test_source_addresses_reach_the_image_and_strange_ones_are_warned_of(tmp_path: Path) -> None:
+    spec = ALLOW + OK_TO + 'sourceAddress: [127.0.0.9, 192.0.2.1, "2001:DB8::1"]'
+    write(tmp_path, sluice_yaml="policy: {paths: [policy.yaml]}\n", policy_yaml=manifest(spec))
+    report, descriptor = compiled(tmp_path)
+    assert descriptor is not None, errors(tmp_path, report)
+    image = PolicyImage.from_fd(descriptor)
+    os.close(descriptor)
+    assert image.rule(1)["attributes"] == '{"sourceAddress":["127.0.0.9","192.0.2.1","2001:db8::1"]}'
+    expected = ["127.0.0.9", "192.0.2.1", "2001:db8::1"]
+    assert image.explain(host="a.test", port=443)["source_address"] == expected
+    assert image.explain(host="b.test", port=443)["source_address"] is None, "refused: nothing is dialed"
+    assert [line.partition(": ")[2] for line in warnings(tmp_path, report)] == [
+        f"{text} is no address of this machine: connections from it fail (`ip address` lists the machine's addresses)"
+        for text in ("192.0.2.1", "2001:db8::1")
+    ]
+
+
+def test_what_a_list_leaves_out(tmp_path: Path) -> None:
+    spec = ALLOW + 'to: [{hostsFrom: list.txt, except: ["*.b.test", a.test, c.b.test]}]'
+    write(tmp_path, sluice_yaml="policy: {paths: [policy.yaml]}\n", policy_yaml=manifest(spec))
+    (tmp_path / "list.txt").write_text("a.test\n*.test\nx.b.test\nc.b.test\nb.test\n")
+    report, descriptor = compiled(tmp_path)
+    assert descriptor is not None, errors(tmp_path, report)
+    image = PolicyImage.from_fd(descriptor)
+    os.close(descriptor)
+    names = ("a.test", "b.test", "x.b.test", "c.b.test", "y.x.b.test", "d.test", "x.a.test")
+    allowed = {name for name in names if image.explain(host=name, port=1)["verdict"] == "allow"}
+    assert allowed == {"b.test", "d.test", "x.a.test"}
+    assert any(step["excepted"] for step in image.explain(host="x.b.test", port=1)["trail"])
+
+
+def test_source_addresses_of_a_rule_that_denies(tmp_path: Path) -> None:
+    spec = DENY + OK_TO + "sourceAddress: [127.0.0.9]"
+    write(tmp_path, sluice_yaml="policy: {paths: [policy.yaml]}\n", policy_yaml=manifest(spec))
+    report, descriptor = compiled(tmp_path)
+    assert descriptor is not None
+    os.close(descriptor)
+    assert any("sourceAddress has no effect on a rule that denies" in line for line in warnings(tmp_path, report))

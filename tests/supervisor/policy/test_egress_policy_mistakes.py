@@ -46,9 +46,47 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     "an upstream that is no text": (
         ALLOW + OK_TO + "upstream: [corp]", ["7:13: upstream: expected a text, found a list"],
     ),
-    "sourceAddress": (
-        ALLOW + OK_TO + "sourceAddress: [192.0.2.1]",
-        ["7:18: `sourceAddress` is not built yet (without it the system chooses)"],
+    "sourceAddress, a network": (
+        ALLOW + OK_TO + "sourceAddress: [192.0.2.0/24]",
+        ["7:19: expected an IP address, found the text `192.0.2.0/24` (a pool lists single addresses)"],
+    ),
+    "sourceAddress, no list": (
+        ALLOW + OK_TO + "sourceAddress: 192.0.2.1",
+        ["7:18: sourceAddress: expected a list, found the text `192.0.2.1` (put [ ] around it)"],
+    ),
+    "sourceAddress, empty": (
+        ALLOW + OK_TO + "sourceAddress: []",
+        ["7:18: the list is empty: it leaves no address to dial from"],
+    ),
+    "sourceAddress, a name": (
+        ALLOW + OK_TO + "sourceAddress: [egress.example.com]",
+        ["7:19: expected an IP address, found the text `egress.example.com`"],
+    ),
+    "sourceAddress, another way to write it": (
+        ALLOW + OK_TO + "sourceAddress: [192.0.2.010]",
+        ["7:19: expected an IP address, found the text `192.0.2.010`"],
+    ),
+    "sourceAddress, twice": (
+        ALLOW + OK_TO + 'sourceAddress: ["2001:db8::1", "2001:DB8:0::1"]',
+        ["7:34: duplicate address, first listed in line 7"],
+    ),
+    "sourceAddress, any": (
+        ALLOW + OK_TO + 'sourceAddress: [0.0.0.0, "::", 224.0.0.1, "ff02::1", 255.255.255.255]',
+        [
+            "7:19: nothing can be dialed from this address (write an address of this machine)",
+            "7:28: nothing can be dialed from this address (write an address of this machine)",
+            "7:34: nothing can be dialed from this address (write an address of this machine)",
+            "7:45: nothing can be dialed from this address (write an address of this machine)",
+            "7:56: nothing can be dialed from this address (write an address of this machine)",
+        ],
+    ),
+    "sourceAddress, of a link": (
+        ALLOW + OK_TO + 'sourceAddress: ["fe80::1"]',
+        ["7:19: a link-local address reaches no further than its link (write a global one)"],
+    ),
+    "sourceAddress, mapped": (
+        ALLOW + OK_TO + 'sourceAddress: ["::ffff:192.0.2.1"]',
+        ["7:19: an IPv4-mapped address stands for an IPv4 address (write 192.0.2.1)"],
     ),
     "tls": (
         ALLOW + OK_TO + "tls: {originate: true}",
@@ -249,8 +287,13 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         ALLOW + "to: [{host: '*', except: []}]", ["6:28: the list is empty: it excepts nothing"],
     ),
     "an except for a list": (
-        ALLOW + "to: [{hostsFrom: list.txt, except: [a.test]}]",
-        ["6:38: `except` is not built for hostsFrom (leave those names out of the list)"],
+        ALLOW + 'to: [{hostsFrom: list.txt, except: ["*", 10.0.0.0/8, a.test, a.test]}]',
+        [
+            "6:20: the list `list.txt` cannot be read: No such file or directory",
+            "6:39: `*` is the whole destination: nothing would be left",
+            "6:44: `10.0.0.0/8` is not a host name (write cidr: 10.0.0.0/8)",
+            "6:64: duplicate item in `except`: `a.test` (it is first listed in line 6)",
+        ],
     ),
     # cidr
     "host bits": (

@@ -57,4 +57,5 @@ def ask(image: PolicyImage, question: Question) -> Answer:
     )
     rule = said["rule"]
     named = (rule["kind"], rule["namespace"] or "", rule["name"], rule["index"]) if rule else None
-    return Answer(said["verdict"], said["phase"], said["reason"], named, said["would_deny"])
+    dialed_from = tuple(said["source_address"] or ())
+    return Answer(said["verdict"], said["phase"], said["reason"], named, said["would_deny"], dialed_from)

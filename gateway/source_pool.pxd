@@ -1,0 +1,15 @@
+# The addresses that connections of one rule come from (sourceAddress of a policy).
+from libc.stdint cimport uint16_t
+
+from gateway.csrc cimport sl_addr
+
+cdef class SourcePool:
+    cdef bytes addresses       # packed sl_addr records, as the rule lists them
+    cdef unsigned turn         # who is first next time
+
+    cdef int count(self) noexcept
+    cdef const sl_addr *at(self, int index) noexcept
+    # Starts a connection from one of them. Returns the descriptor; else -errno, -EADDRNOTAVAIL when none can be used.
+    cdef int connect(self, const sl_addr *addr, uint16_t port) noexcept
+    # Whether a connected socket comes from one of them.
+    cdef bint has(self, int fd) noexcept
