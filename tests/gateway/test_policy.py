@@ -201,7 +201,7 @@ def test_canonical_names() -> None:
 
 
 def test_texts_of_the_enums() -> None:
-    assert policy.phase_names() == ["none", "name", "address", "inner", "request"]
+    assert policy.phase_names() == ["none", "name", "address", "inner", "request", "delegated"]
     assert policy.reason_names()[0] == "internal"
     assert policy.outcome_names()[:2] == ["internal", "connected"]
     for names in (policy.phase_names(), policy.reason_names(), policy.outcome_names()):
