@@ -21,7 +21,9 @@ class Origin:
     `seen` collects what handlers note; `errors` what they could not handle. Connections are closed after the handler.
     """
 
-    def __init__(self, handler: Callable[[socket.socket, "Origin"], None], host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, handler: Callable[[socket.socket, "Origin"], None], host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self.handler = handler
         self.host = host
         self.seen: list[object] = []
@@ -29,7 +31,7 @@ class Origin:
         self.noted = threading.Condition()
         self.accepted = 0
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listener = socket.create_server((host, 0), family=family, backlog=512)
+        self.listener = socket.create_server((host, port), family=family, backlog=512)
         self.port: int = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self._accept, daemon=True)
 

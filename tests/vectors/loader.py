@@ -10,7 +10,7 @@ A vector is a block of lines; blank lines part blocks, `#` starts a comment line
     == request name example.com 443  how it ends: `request name|ipv4|ipv6 HOST PORT`, `more` or `OUTCOME: broken rule`
 
 How `>>` is cut into lines does not matter: tests cut the bytes anywhere. The `<<` lines together are all that is sent.
-answers.txt, the table of CONTRACT.md section 5, has columns of its own: see answers().
+answers.txt, the table of CONTRACT.md section 5, has columns of its own, as names.txt has: see answers() and names().
 """
 
 import re
@@ -48,6 +48,16 @@ class Answer(NamedTuple):
     status: int
     error: str | None
     retry: bool
+
+
+class NameVector(NamedTuple):
+    """One name as a client sends it, and what SOCKS5, SOCKS4a and HTTP answer; None: the protocol cannot say it."""
+
+    name: bytes
+    line: int
+    rep: int | None
+    reply: int | None
+    status: int
 
 
 def load(name: str) -> list[Vector]:
@@ -117,6 +127,18 @@ def answers() -> list[Answer]:
         if line.strip() and not line.startswith("#"):
             outcome, rep, status, error, *retry = line.split()
             rows.append(Answer(outcome, int(rep, 16), int(status), None if error == "-" else error, retry == ["retry"]))
+    return rows
+
+
+def names() -> list[NameVector]:
+    """names.txt: a name, SOCKS5 REP and SOCKS4a reply in hexadecimal, HTTP status."""
+    rows = []
+    for number, line in enumerate((FOLDER / "names.txt").read_text().splitlines(), 1):
+        if line.strip() and not line.startswith("#"):
+            text, rep, reply, status = line.rsplit(None, 3)
+            first, second = (None if code == "-" else int(code, 16) for code in (rep, reply))
+            rows.append(NameVector(b"".join(tokens(text)), number, first, second, int(status)))
+    assert len({row.name for row in rows}) == len(rows), "names.txt: a name stands there twice"
     return rows
 
 
