@@ -1,6 +1,6 @@
 """A long run at half load with reloads and killed workers: does anything grow, does anything get lost?
 
-    python -m bench.soak [--minutes 30] [--share 0.5] [--workers 2]
+    python -m bench.soak [--minutes 30] [--share 0.5] [--segment 20] [--workers 2]
 
 The gateway's best rate of new tunnels is measured first; then segments follow each other, each with new tunnels at that
 share of the rate, paced round trips and bulk, all checked byte by byte, under reloads that alternate two policies. In
@@ -24,7 +24,7 @@ from bench.operate.reload import ALLOW, Alternating, reloading
 from bench.operate.scene import Load, Watch, ask, build, origin, table
 from tests.e2e.gateway import Gateway, eventually, open_files, resident
 
-SEGMENT: Final = 20.0  # seconds of traffic
+PIPES_MOST: Final = 32  # of a worker's pool: csrc/pipe_pool.h
 KILL_EVERY: Final = 3
 LEAST: Final = KILL_EVERY + 3  # counts, for growth to be judged
 RULES: Final = 1_000
@@ -37,12 +37,13 @@ GROWTH_BYTES: Final = 1 * MIB
 
 
 class Rest(NamedTuple):
-    """What is held while nothing runs: bytes of RSS, descriptors, processes of the gateway."""
+    """What is held while nothing runs: bytes of RSS, descriptors, pipes in the worker's pool, processes."""
 
     supervisor_rss: int
     worker_rss: int  # of the one that is never killed
     supervisor_files: int
-    worker_files: int
+    worker_files: int  # without the pipes it keeps for bulk, whose number follows the traffic and is bounded
+    worker_pipes: int
     processes: int
 
 
@@ -58,6 +59,19 @@ def processes(gateway: Gateway) -> int:
     return count
 
 
+def pooled(pid: int) -> int:
+    """Pipes of which a process holds both ends; what it inherited one end of is not its own."""
+    ends: dict[str, int] = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{name}")
+        except OSError:
+            continue
+        if target.startswith("pipe:"):
+            ends[target] = ends.get(target, 0) + 1
+    return sum(count == 2 for count in ends.values())
+
+
 def at_rest(gateway: Gateway, worker: int, workers: int) -> Rest:
     """Waits until every tunnel is closed and every worker is back, then counts."""
 
@@ -68,9 +82,11 @@ def at_rest(gateway: Gateway, worker: int, workers: int) -> Rest:
 
     eventually(quiet, "all tunnels are closed and all workers serve", 60)
     time.sleep(1)
+    pipes = pooled(worker)
     return Rest(
-        resident(gateway.pid), resident(worker), open_files(gateway.pid), open_files(worker), processes(gateway)
-    )
+        resident(gateway.pid), resident(worker), open_files(gateway.pid), open_files(worker) - 2 * pipes, pipes,
+        processes(gateway),
+    )  # fmt: skip
 
 
 def best_rate(gateway: Gateway, port: int) -> float:
@@ -95,12 +111,13 @@ def rotate(gateway: Gateway) -> int:
 class Segment:
     """One stretch of traffic, with or without a kill; `lost` by load and kind after it."""
 
-    def __init__(self, gateway: Gateway, port: int, rate: float) -> None:
-        patient = ("--timeout", f"{SEGMENT + 60:g}")
-        count = max(1, int(rate * SEGMENT))
+    def __init__(self, gateway: Gateway, port: int, rate: float, seconds: float) -> None:
+        self.seconds = seconds
+        patient = ("--timeout", f"{seconds + 60:g}")
+        count = max(1, int(rate * seconds))
         fresh = ("open-close", "--rate", f"{rate:.0f}", "--count", str(count), "--at-once", "4000", *patient)
-        paced = ("pingpong", "--count", "200", "--rate", "5", "--seconds", f"{SEGMENT:g}", *patient)
-        bulk = ("bulk-down", "--count", "4", "--bytes", "250000000", *patient)
+        paced = ("pingpong", "--count", "200", "--rate", "5", "--seconds", f"{seconds:g}", *patient)
+        bulk = ("bulk-down", "--count", "4", "--bytes", f"{12_500_000 * seconds:.0f}", *patient)
         self.loads = {
             "new": Load(gateway, port, *fresh),
             "round trips": Load(gateway, port, *paced, via="connect"),
@@ -109,7 +126,7 @@ class Segment:
 
     def run(self, gateway: Gateway, prepare: Alternating, kill: bool) -> int:
         """Its reloads."""
-        timer = threading.Timer(SEGMENT / 2, self._kill, [gateway]) if kill else None
+        timer = threading.Timer(self.seconds / 2, self._kill, [gateway]) if kill else None
         if timer is not None:
             timer.start()
         new, trips, bulk = self.loads.values()
@@ -154,13 +171,16 @@ def grown(rests: list[Rest]) -> dict[str, str]:
         first = statistics.median(getattr(rest, name) for rest in counted[:third])
         last = statistics.median(getattr(rest, name) for rest in counted[-third:])
         allowed = max(GROWTH_SHARE * first, GROWTH_BYTES) if name.endswith("rss") else 0
+        if name == "worker_pipes":
+            allowed = max(0, PIPES_MOST - first)
         if last - first > allowed:
             found[name] = f"{first:,.0f} became {last:,.0f}"
     return found
 
 
-def soak(gateway: Gateway, port: int, minutes: float, share: float, workers: int) -> dict[str, Any]:
+def soak(gateway: Gateway, port: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole run: what was carried, lost and held."""
+    workers, share = arguments.workers, arguments.share
     prepare = Alternating(gateway.folder, RULES)
     rate = best_rate(gateway, port)
     worker = ask(gateway, "stats")["workers"][0]["pid"]
@@ -168,11 +188,11 @@ def soak(gateway: Gateway, port: int, minutes: float, share: float, workers: int
     totals = {"segments": 0, "reloads": 0, "kills": 0, "tunnels": 0, "log_bytes": 0}
     lost: dict[str, int] = {}
     wrong: list[str] = []
-    until = time.monotonic() + 60 * minutes
+    until = time.monotonic() + 60 * arguments.minutes
     while time.monotonic() < until:
         totals["segments"] += 1
         kill = totals["segments"] % KILL_EVERY == 0 and workers > 1
-        segment = Segment(gateway, port, share * rate)
+        segment = Segment(gateway, port, share * rate, arguments.segment)
         totals["reloads"] += segment.run(gateway, prepare, kill)
         totals["kills"] += kill
         totals["tunnels"] += sum(load.result["completed"] for load in segment.loads.values())
@@ -194,6 +214,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.soak", description="A long run with reloads and killed workers.")
     parser.add_argument("--minutes", type=float, default=30.0, help="default: 30")
     parser.add_argument("--share", type=float, default=0.5, help="of the best rate of new tunnels; default: 0.5")
+    parser.add_argument("--segment", type=float, default=20.0, help="seconds of traffic between counts; default: 20")
     parser.add_argument("--workers", type=int, default=2, help="default: 2; with 1 none is killed")
     parser.add_argument("--keep", type=Path, default=RESULTS, metavar="FOLDER", help="default: bench/results")
     arguments = parser.parse_args()
@@ -201,7 +222,7 @@ def main() -> int:
     private_network()
     config = {"workers": arguments.workers, "shutdown": {"drain": "1s"}}
     with origin() as port, Gateway([ALLOW], config) as gateway, Watch(gateway, every=1) as watch:
-        result = soak(gateway, port, arguments.minutes, arguments.share, arguments.workers)
+        result = soak(gateway, port, arguments)
     result["counters_that_fell"] = watch.fell
     if len(result["rests"]) < LEAST:
         print("too short a run for growth to be judged", file=sys.stderr)

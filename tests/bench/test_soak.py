@@ -11,7 +11,7 @@ import pytest
 from bench.soak import LEAST, Rest, grown
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-STILL: Final = Rest(50 << 20, 30 << 20, 34, 18, 3)
+STILL: Final = Rest(50 << 20, 30 << 20, 34, 18, 2, 3)
 
 
 def test_what_stays_is_flat() -> None:
@@ -19,7 +19,7 @@ def test_what_stays_is_flat() -> None:
 
 
 def test_what_is_allocated_once_is_not_growth() -> None:
-    cold = Rest(30 << 20, 20 << 20, 30, 16, 2)
+    cold = Rest(30 << 20, 20 << 20, 30, 16, 0, 2)
     assert grown([cold, cold, *[STILL] * LEAST]) == {}
 
 
@@ -31,10 +31,17 @@ def test_what_goes_on_is_growth(field: str, step: int) -> None:
     assert set(grown(rests)) == {field}
 
 
+def test_pipes_may_fill_their_pool_and_no_more() -> None:
+    rests = [STILL._replace(worker_pipes=turn) for turn in range(32)]
+    assert grown(rests) == {}
+    assert set(grown([*rests, *[STILL._replace(worker_pipes=40)] * 32])) == {"worker_pipes"}
+
+
 @pytest.mark.full
 @pytest.mark.timeout(400)
 def test_a_short_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench.soak", "--minutes", "0.9", "--share", "0.2", "--keep", str(tmp_path)]
+    command = [sys.executable, "-m", "bench.soak", "--minutes", "0.7", "--segment", "5", "--share", "0.2"]
+    command += ["--keep", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=390, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (file,) = tmp_path.iterdir()
