@@ -10,36 +10,35 @@ READING -> (VERIFYING -> READING) -> OPENING -> RELAYING, or from any of them ->
 
 cimport cython
 from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from posix cimport unistd
 
 from gateway.codec cimport CODEC_CREDENTIALS, CODEC_MORE, CODEC_REQUEST
-from gateway.context cimport PROTOCOL_HTTP, PROTOCOL_SOCKS5
+from gateway.context cimport Context, ListenerSpec, PROTOCOL_AUTO, PROTOCOL_HTTP, PROTOCOL_HTTP2, PROTOCOL_SOCKS5
 from gateway.csrc cimport (
     SL_COUNTER_AUTH_FAILED, SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS,
-    SL_LIMIT_CONNECTIONS, SL_LIMIT_REQUESTS, SL_LOG_DECISION, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CLIENT_GONE,
-    SL_OUTCOME_CONNECTED, SL_OUTCOME_DRAINED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED,
-    SL_OUTCOME_NOT_BUILT, SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_SOURCE_LIMIT, SL_PROTOCOL_HTTP, SL_PROTOCOL_SOCKS4,
-    SL_PROTOCOL_SOCKS5, SL_PROTOCOL_UNKNOWN, SL_SCOPE_CREDENTIALS, SL_SCOPE_DRAINING, SL_SCOPE_SOURCE_REQUESTS,
-    sl_direction_preload,
+    SL_LIMIT_CONNECTIONS, SL_LIMIT_REQUESTS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CONNECTED, SL_OUTCOME_DRAINED,
+    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED, SL_OUTCOME_NOT_BUILT,
+    SL_OUTCOME_REQUEST_TIMEOUT, SL_PROTOCOL_HTTP, SL_PROTOCOL_SOCKS4, SL_PROTOCOL_SOCKS5, SL_PROTOCOL_UNKNOWN,
+    SL_SCOPE_CREDENTIALS, sl_addr, sl_direction_preload,
 )
+from gateway.h2_connection cimport H2Connection
 from gateway.http1 cimport Http1Codec
 from gateway.loop cimport SCRATCH_SIZE
-from gateway.record cimport Record
-from gateway.rejudge cimport Rejudge
+from gateway.request cimport LEG_EVENTS, LINGERING, READING, RELAYING
 from gateway.sniff cimport (
     SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_MORE, SNIFF_SOCKS4, SNIFF_SOCKS5, http2_refusal, sniff,
 )
 from gateway.sockets cimport (
-    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR,
-    local_address, recv, send, shutdown, tune,
+    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, local_address, recv, send, shutdown,
+    tune,
 )
 from gateway.socks cimport Socks4Codec, Socks5Codec
-from gateway.tunnel cimport CLIENT, UPSTREAM
+from gateway.tunnel cimport CLIENT
 
 cdef enum:
-    LEG_EVENTS = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET   # asked for once, while a leg lives
     LINGER = 1000              # milliseconds for the client to read a refusal and close
     LINGER_BYTES = 1048576     # dropped meanwhile, at most
 
@@ -54,7 +53,7 @@ cdef int kind_of(Codec codec) noexcept:
 
 
 @cython.no_gc_clear
-cdef class Connection(InspectedTunnel):
+cdef class Connection(Request):
     """See connection.pxd. Made by a listener; keeps itself alive through the context until it has ended."""
 
     def __cinit__(self, Context context, int fd, int listener):
@@ -126,11 +125,14 @@ cdef class Connection(InspectedTunnel):
         if found == SNIFF_MORE:
             self.held = PyBytes_FromStringAndSize(<const char *> data, length)
             return False
-        if found == SNIFF_SOCKS5 and spec.protocol != PROTOCOL_HTTP:
+        if found == SNIFF_HTTP2_PREFACE and spec.protocol in (PROTOCOL_AUTO, PROTOCOL_HTTP2):
+            self.hand_over(data, length)
+            return False
+        if found == SNIFF_SOCKS5 and spec.protocol in (PROTOCOL_AUTO, PROTOCOL_SOCKS5):
             self.codec = Socks5Codec(spec.auth)
-        elif found == SNIFF_SOCKS4 and spec.protocol != PROTOCOL_HTTP:
+        elif found == SNIFF_SOCKS4 and spec.protocol in (PROTOCOL_AUTO, PROTOCOL_SOCKS5):
             self.codec = Socks4Codec(spec.auth)
-        elif found == SNIFF_HTTP1 and spec.protocol != PROTOCOL_SOCKS5:
+        elif found == SNIFF_HTTP1 and spec.protocol in (PROTOCOL_AUTO, PROTOCOL_HTTP):
             self.codec = Http1Codec(spec.auth)
         elif spec.protocol == PROTOCOL_HTTP and found != SNIFF_HTTP2_PREFACE:
             self.codec = Http1Codec(spec.auth)  # answers 400 to what is not HTTP
@@ -141,6 +143,18 @@ cdef class Connection(InspectedTunnel):
             self.linger()
             return False
         return True
+
+    cdef void hand_over(self, const uint8_t *data, size_t length) noexcept:
+        """HTTP/2 carries many requests: the socket goes to a connection of that kind, and this one is over."""
+        cdef H2Connection connection = H2Connection(self.context, self.client, self.listener)
+        connection.peer = self.peer
+        connection.peer_port = self.peer_port
+        connection.source = self.source
+        connection.place = self.place
+        self.place = 0
+        self.client = -1
+        connection.enter(data, length)
+        self.drop()
 
     cdef void protocol_error(self, int outcome) noexcept:
         """Counts a request that never became one."""
@@ -155,21 +169,13 @@ cdef class Connection(InspectedTunnel):
             return
         self.held = PyBytes_FromStringAndSize(<const char *> rest, length) if length else None
         if status == CODEC_CREDENTIALS:
-            self.ask_verifier()
+            self.verify(self.codec.user, self.codec.password)
         elif status == CODEC_REQUEST:
+            self.note(self.codec, kind_of(self.codec))
             self.open()
         else:
             self.protocol_error(self.codec.outcome)
             self.linger()
-
-    cdef void ask_verifier(self) noexcept:
-        cdef int known = self.context.verify(self.codec.user, self.codec.password, self)
-        if known >= 0:
-            self.on_verified(known, False)
-        elif known == -1:
-            self.state = VERIFYING
-        else:
-            self.on_verified(False, True)
 
     cdef void on_verified(self, bint ok, bint busy) noexcept:
         cdef bytes rest = self.held
@@ -192,102 +198,32 @@ cdef class Connection(InspectedTunnel):
         if self.state == READING and not self.closed:
             self.read()
 
-    cdef void open(self) noexcept:
-        """The request is complete: from here the Opening decides."""
-        cdef Context context = self.context
-        cdef Codec codec = self.codec
-        cdef ListenerSpec spec = context.listeners[self.listener]
-        cdef Record record = Record(context)
-        cdef int outcome
-        record.listener = self.listener
-        record.protocol = codec.protocol
-        record.kind = kind_of(codec)
-        record.peer = self.peer
-        record.peer_port = self.peer_port
-        record.user = self.user
-        record.port = codec.port
-        if codec.address.family:
-            record.address = codec.address
-        else:
-            record.name = codec.name[:codec.name_length]
-        self.record = record
-        self.state = OPENING
-        context.loop.disarm(self)
-        outcome = self.limit()
-        if outcome != SL_OUTCOME_CONNECTED:
-            self.on_refused(outcome)
-            return
-        self.opening = Opening(context, self, record, spec.audit)
-        self.opening.start()
+    cdef bint charge(self, uint64_t source) noexcept:
+        self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
+        return self.context.limits.enter(source, SL_LIMIT_CONNECTIONS, &self.place)
 
-    cdef int limit(self) noexcept:
-        """SL_OUTCOME_CONNECTED when the request may go on, as one of its source's unanswered ones; else its refusal."""
-        cdef Context context = self.context
-        cdef Record record = self.record
-        if context.draining:
-            context.limited(SL_SCOPE_DRAINING)
-            return SL_OUTCOME_GATEWAY_LIMIT
-        record.source = self.source
-        if record.user is not None:
-            # From here on whoever shares the peer's address does not pay for this user.
-            record.source = context.limits.of_user(record.user)
-            context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
-            context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
-            if not context.limits.enter(record.source, SL_LIMIT_CONNECTIONS, &self.place):
-                context.limited(SL_SCOPE_SOURCE_REQUESTS)
-                return SL_OUTCOME_SOURCE_LIMIT
-        if not context.limits.enter(record.source, SL_LIMIT_REQUESTS, &self.asking):
-            context.limited(SL_SCOPE_SOURCE_REQUESTS)
-            return SL_OUTCOME_SOURCE_LIMIT
-        return SL_OUTCOME_CONNECTED
-
-    cdef void on_opened(self, int fd) noexcept:
-        """Connected: answer, then relay; early payload goes first."""
+    cdef bytes succeed(self, int fd):
         cdef sl_addr bound
         cdef uint16_t bound_port
         cdef bytes answer, held = self.held
-        cdef Record record = self.record
         cdef ssize_t sent
-        self.opening = None
-        self.upstream = fd
-        self.context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
         self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
         local_address(fd, &bound, &bound_port)
         answer = self.codec.answer(SL_OUTCOME_CONNECTED, &bound, bound_port, None, None)
         self.codec = None
         self.held = None
-        self.state = RELAYING
-        self.begin()
         sent = send(self.client, PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer), MSG_NOSIGNAL | MSG_DONTWAIT)
         if sent < 0:
             sent = 0
         if sent < PyBytes_GET_SIZE(answer):
             sl_direction_preload(&self.down, <const uint8_t *> PyBytes_AS_STRING(answer) + sent,
                                  PyBytes_GET_SIZE(answer) - sent)
-        # Edges of the client that came before were not acted upon; those of the upstream are reported again by rewatch.
-        if not self.context.loop.rewatch(fd, self, UPSTREAM, LEG_EVENTS):
-            self.end(SL_OUTCOME_INTERNAL, True)
-            return
-        if record.generation is not self.context.generation:
-            # A generation came while this was dialed: the tunnel is judged under it before its first byte.
-            Rejudge(self.context).visit(self)
-            if self.closed:
-                return
-        self.inspect_first((<ListenerSpec> self.context.listeners[self.listener]).inner, held)
+        return held
 
-    cdef void on_refused(self, int outcome) noexcept:
-        self.opening = None
-        self.record.write(SL_LOG_DECISION, outcome, 0, 0)
-        self.answer(outcome)
-
-    cdef void answer(self, int outcome) noexcept:
-        """Refuses with the codec's row for `outcome`, then lingers."""
+    cdef void refuse(self, int outcome, str rule, str reason) noexcept:
+        """The codec's row for `outcome`, then a linger."""
         cdef sl_addr nowhere
-        cdef str rule = None
-        cdef str reason = None
         memset(&nowhere, 0, sizeof(nowhere))
-        if self.record is not None and outcome != SL_OUTCOME_SOURCE_LIMIT and outcome != SL_OUTCOME_GATEWAY_LIMIT:
-            rule, reason = self.record.rule, self.record.reason()
         if self.codec is not None:
             self.say(self.codec.answer(outcome, &nowhere, 0, rule, reason))
         self.linger()
@@ -343,9 +279,7 @@ cdef class Connection(InspectedTunnel):
 
     cdef void abandon(self) noexcept:
         """The client is gone before there was a tunnel."""
-        if self.opening is not None:
-            self.opening.cancel()
-            self.record.write(SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, 0, 0)
+        self.give_up()
         self.drop()
 
     cdef void drop(self) noexcept:
@@ -357,13 +291,13 @@ cdef class Connection(InspectedTunnel):
             self.opening = None
         self.codec = None
         self.held = None
-        unistd.close(self.client)
+        if self.client >= 0:
+            unistd.close(self.client)
         self.closed_sockets()
 
     cdef void closed_sockets(self) noexcept:
-        self.context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
         self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
-        InspectedTunnel.closed_sockets(self)
+        Request.closed_sockets(self)
 
     cdef void close(self) noexcept:
         """Ends at once, whatever the state: an error of ours, or the end of the worker."""

@@ -2,6 +2,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.csrc cimport sl_counter, sl_family, sl_label_key, sl_pipe_pool, sl_segment, sl_segment_labelled, sl_source
+from gateway.h2_work cimport H2Work
 from gateway.limits cimport Limits
 from gateway.log cimport AccessLog
 from gateway.loop cimport Handler, Loop
@@ -13,6 +14,7 @@ cdef enum Protocol:
     PROTOCOL_AUTO = 0
     PROTOCOL_SOCKS5 = 1
     PROTOCOL_HTTP = 2
+    PROTOCOL_HTTP2 = 3
 
 cdef class ListenerSpec:
     # One listener of the settings: what its connections may speak and how they are judged.
@@ -21,6 +23,7 @@ cdef class ListenerSpec:
     cdef readonly int auth           # AuthMode of codec.pxd
     cdef readonly bint audit
     cdef readonly int inner          # sl_inner_mode
+    cdef readonly bint diagnostics   # GET and POST of / are answered on HTTP/2
 
 cdef class Generation:
     # One policy in force; tunnels hold a reference to the one that admitted them.
@@ -49,7 +52,9 @@ cdef class Context:
     cdef dict parents                # name as bytes -> Parent, of this generation
     cdef object dns                  # the settings the resolver was made from
     cdef sl_source source            # scratch: the source being judged, valid within one call
-    cdef set connections             # every client connection; its size is the gauge
+    cdef set connections             # every client connection, and every HTTP/2 stream that asks or is a tunnel
+    cdef uint64_t streams            # such streams among them
+    cdef uint64_t multiplexed        # HTTP/2 connections among them: they dial nothing themselves
     cdef uint64_t tunnels            # open ones
     cdef readonly Limits limits
     cdef uint64_t file_limit         # descriptors that this process may have
@@ -65,6 +70,7 @@ cdef class Context:
     cdef bint access_log
     cdef readonly uint64_t log_interval   # 0: no interval lines
     cdef bint draining
+    cdef H2Work work                 # buffers of HTTP/2 connections; None before the first one
     cdef uint64_t published_turns    # what the segment holds of the loop's figures
     cdef uint64_t published_failures
     cdef object bus                  # .verify(id, user, password)
@@ -100,3 +106,6 @@ cdef class Context:
     cdef bint listener_audits(self, int listener) noexcept
     cdef void entered(self, Handler connection)
     cdef void left(self, Handler connection)
+    cdef void stream_entered(self, Handler stream)
+    # Said just before left().
+    cdef void stream_left(self, Handler stream)

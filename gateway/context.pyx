@@ -16,7 +16,8 @@ from itertools import islice
 
 from gateway.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
 from gateway.csrc cimport (
-    SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_DNS_CACHE_HITS, SL_COUNTER_DNS_QUERIES, SL_COUNTER_LIMITED,
+    SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_DNS_CACHE_HITS, SL_COUNTER_DNS_QUERIES, SL_COUNTER_HTTP2_STREAMS,
+    SL_COUNTER_HTTP2_STREAMS_OPEN, SL_COUNTER_LIMITED,
     SL_COUNTER_LONGEST_TURN, SL_COUNTER_PIPES_IDLE, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_FAMILY_LIMITED,
     SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES, sl_image_record, sl_image_string,
     sl_pipe_counts, sl_pipe_pool_free, sl_pipe_pool_init, sl_pipe_pool_limit, sl_rule, sl_segment_open,
@@ -31,7 +32,9 @@ cdef enum:
     PIPE_FILES_KEPT = 128      # descriptors that pipes leave to others
     FILES_MOST = 1 << 30       # what no limit of open files means
 
-cdef dict PROTOCOLS = {"auto": PROTOCOL_AUTO, "socks5": PROTOCOL_SOCKS5, "http": PROTOCOL_HTTP}
+cdef dict PROTOCOLS = {
+    "auto": PROTOCOL_AUTO, "socks5": PROTOCOL_SOCKS5, "http": PROTOCOL_HTTP, "http2tunnel": PROTOCOL_HTTP2
+}
 cdef dict AUTH_MODES = {"off": AUTH_OFF, "optional": AUTH_OPTIONAL, "required": AUTH_REQUIRED}
 
 cdef dict INNER_MODES = {"enforce": SL_INNER_ENFORCE, "audit": SL_INNER_AUDIT, "off": SL_INNER_OFF}
@@ -51,6 +54,7 @@ cdef class ListenerSpec:
         self.auth = AUTH_MODES[settings["auth"]]
         self.audit = settings["audit"]
         self.inner = INNER_MODES[settings["inner"]]
+        self.diagnostics = settings["diagnostics"]
 
 
 cdef class Generation:
@@ -187,7 +191,10 @@ cdef class Context:
 
     def drain(self):
         """No new tunnel is opened from now on."""
+        cdef Handler connection
         self.draining = True
+        for connection in list(self.connections):
+            connection.on_drain()
 
     @property
     def drain_seconds(self):
@@ -222,15 +229,26 @@ cdef class Context:
 
     cdef void entered(self, Handler connection):
         self.connections.add(connection)
-        self.set_gauge(SL_COUNTER_CONNECTIONS_OPEN, len(self.connections))
+        self.set_gauge(SL_COUNTER_CONNECTIONS_OPEN, len(self.connections) - self.streams)
         self.spare_pipes()
 
     cdef void left(self, Handler connection):
         self.connections.discard(connection)
-        self.set_gauge(SL_COUNTER_CONNECTIONS_OPEN, len(self.connections))
+        self.set_gauge(SL_COUNTER_CONNECTIONS_OPEN, len(self.connections) - self.streams)
         self.spare_pipes()
         if self.draining and not self.connections:
             self.on_empty()
+
+    cdef void stream_entered(self, Handler stream):
+        self.connections.add(stream)
+        self.streams += 1
+        self.count(SL_COUNTER_HTTP2_STREAMS)
+        self.set_gauge(SL_COUNTER_HTTP2_STREAMS_OPEN, self.streams)
+        self.spare_pipes()
+
+    cdef void stream_left(self, Handler stream):
+        self.streams -= 1
+        self.set_gauge(SL_COUNTER_HTTP2_STREAMS_OPEN, self.streams)
 
     cdef void limited(self, int scope) noexcept:
         """Somebody was refused for a limit; `scope` is a sl_scope."""
@@ -240,11 +258,13 @@ cdef class Context:
     cdef bint has_files(self, uint64_t clients, uint64_t dials, uint64_t rest) noexcept:
         """Whether there are descriptors for so many more clients and extra dials, and `rest` left then.
 
-        Every client counts twice: the one that is accepted is promised the socket that is dialed for it.
+        Every client counts twice: the one that is accepted is promised the socket that is dialed for it. A stream has
+        that alone, and the connection it is one of has none.
         """
         clients += len(self.connections)
         rest += 2 * (self.pipes.counts.idle + self.pipes.counts.busy)
-        return self.files_apart + 2 * clients + self.extra_dials + dials + rest <= self.file_limit
+        return (self.files_apart + 2 * clients - self.streams - self.multiplexed + self.extra_dials + dials + rest
+                <= self.file_limit)
 
     cdef void ask_file_limit(self) noexcept:
         """It may be changed from outside (prlimit(2))."""
@@ -253,7 +273,8 @@ cdef class Context:
 
     cdef void spare_pipes(self) noexcept:
         """Pipes get the descriptors that no client was promised."""
-        cdef uint64_t taken = self.files_apart + 2 * <uint64_t> len(self.connections) + PIPE_FILES_KEPT
+        cdef uint64_t taken = (self.files_apart + 2 * <uint64_t> len(self.connections) - self.streams - self.multiplexed
+                               + PIPE_FILES_KEPT)
         cdef uint64_t left = (self.file_limit - taken) // 2 if self.file_limit > taken else 0
         sl_pipe_pool_limit(&self.pipes, <uint32_t> min(left, <uint64_t> PIPES_MOST))
 

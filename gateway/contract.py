@@ -54,10 +54,11 @@ class ListenerSettings(TypedDict):
 
     name: str
     address: str  # as bound, "127.0.0.1:1080"
-    protocol: Literal["auto", "socks5", "http"]
+    protocol: Literal["auto", "socks5", "http", "http2tunnel"]
     auth: Literal["off", "optional", "required"]
     audit: bool
     inner: Literal["enforce", "audit", "off"]
+    diagnostics: bool  # HTTP/2: GET and POST of / are answered
 
 
 class LimitSettings(TypedDict):

@@ -24,7 +24,7 @@ cdef enum EventKind:
     EVENT_END = 4              # the peer has ended its side without DATA: trailers
     EVENT_RESET = 5            # by the peer, with `code`
     EVENT_ERROR = 6            # by us, for what the peer did; the RST_STREAM is outgoing
-    EVENT_WINDOW = 7           # `stream` may send more; NULL: any stream may
+    EVENT_WINDOW = 7           # `stream` may send more; NULL: any stream may that could not
     EVENT_SHUTDOWN = 8         # the peer's GOAWAY: no new streams will come
 
 cdef struct H2Event:

@@ -472,7 +472,7 @@ cdef class H2Session:
             self.send_window += more
             if self.send_window > WINDOW_MAX:
                 return self.fail(H2_FLOW_CONTROL_ERROR, "the connection's window is too large")
-            return EVENT_WINDOW
+            return EVENT_WINDOW if self.send_window - more <= 0 < self.send_window else EVENT_NONE
         stream = streams_find(&self.streams, frame.stream)
         if stream is NULL:
             return self.late(frame, event)

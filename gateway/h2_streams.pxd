@@ -11,6 +11,8 @@ cdef enum StreamFlag:
     STREAM_CONNECT = 8         # its request was CONNECT: no trailers
     STREAM_QUEUED = 16         # in the ring
     STREAM_STALLED = 32        # had something to send and no window; counted once until it moves on
+    STREAM_MALFORMED = 64      # its request is: the answer is followed by RST_STREAM
+    STREAM_HEAD = 128          # its answer has no content
 
 # How a stream ended, for frames that come late (RFC 9113 section 5.1).
 cdef enum StreamEnd:

@@ -18,6 +18,10 @@ cdef class InspectedTunnel(Tunnel):
     cdef void inspect_first(self, int listener_mode, bytes early) noexcept
     cdef void inspected_event(self, uint32_t events, int leg) noexcept
     cdef void inspected_timer(self) noexcept
+    # What the client has sent and `shown` does not hold yet, looked at where it waits: as recv() answers. And its way
+    # from there into `shown`.
+    cdef ssize_t peek(self, uint8_t *buffer, size_t room) noexcept
+    cdef void take_peeked(self, size_t length) noexcept
     cdef bint inspect(self) noexcept
     cdef bint let_pass(self, const uint8_t *data, size_t length, size_t peeked) noexcept
     cdef void release(self) noexcept

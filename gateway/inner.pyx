@@ -99,10 +99,7 @@ cdef class InspectedTunnel(Tunnel):
         cdef bint ended = False
         memcpy(scratch, PyBytes_AS_STRING(self.shown), length)
         if length < SL_INNER_MAX:
-            while True:
-                got = recv(self.client, scratch + length, SL_INNER_MAX - length, MSG_PEEK | MSG_DONTWAIT)
-                if got >= 0 or errno != EINTR:
-                    break
+            got = self.peek(scratch + length, SL_INNER_MAX - length)
             # After an error the relay meets it too and carries it over as a reset.
             ended = got == 0 or (got < 0 and errno != EAGAIN)
             if got > 0:
@@ -116,6 +113,17 @@ cdef class InspectedTunnel(Tunnel):
         if self.provisional:
             return self.judge_provisional(status, &inner)
         return self.judge_name(status, &inner)
+
+    cdef ssize_t peek(self, uint8_t *buffer, size_t room) noexcept:
+        cdef ssize_t got
+        while True:
+            got = recv(self.client, buffer, room, MSG_PEEK | MSG_DONTWAIT)
+            if got >= 0 or errno != EINTR:
+                return got
+
+    cdef void take_peeked(self, size_t length) noexcept:
+        length = recv(self.client, self.context.loop.scratch, length, MSG_DONTWAIT)
+        self.shown = self.shown + self.context.loop.scratch[:length]
 
     cdef bint let_pass(self, const uint8_t *data, size_t length, size_t peeked) noexcept:
         """No answer yet: a first word passes on, anything longer is held for a bounded time.
@@ -134,8 +142,7 @@ cdef class InspectedTunnel(Tunnel):
                     self.context.loop.arm(self, INNER_TIMEOUT)
                 return True
         if peeked:
-            peeked = recv(self.client, self.context.loop.scratch, peeked, MSG_DONTWAIT)
-            self.shown = self.shown + self.context.loop.scratch[:peeked]
+            self.take_peeked(peeked)
         self.release()
         return self.put_released()
 

@@ -17,6 +17,7 @@ cdef class Handler:
     cdef void on_event(self, uint32_t events, int leg) noexcept
     cdef void on_timer(self) noexcept
     cdef void on_turn(self) noexcept
+    cdef void on_drain(self) noexcept
     cdef void close(self) noexcept
 
 cdef class Loop:

@@ -64,6 +64,9 @@ cdef class Handler:
     cdef void on_turn(self) noexcept:
         """A turn later, as asked by Loop.later."""
 
+    cdef void on_drain(self) noexcept:
+        """The worker takes nobody new from now on; said to client connections."""
+
     cdef void close(self) noexcept:
         """End at once; called by the loop after an error of ours, and by owners. Must be safe to call twice."""
 

@@ -25,11 +25,13 @@ cdef class Sweep(Handler):
 
     cdef void on_turn(self) noexcept:
         cdef uint64_t until = clock_us() + SLICE_US
-        cdef Tunnel tunnel
+        cdef object connection
         while self.waiting:
-            tunnel = self.waiting.pop()
-            if not tunnel.closed and tunnel.upstream >= 0:
-                self.visit(tunnel)
+            connection = self.waiting.pop()
+            # A connection of many tunnels is none itself.
+            if isinstance(connection, Tunnel) and not (<Tunnel> connection).closed \
+                    and (<Tunnel> connection).upstream >= 0:
+                self.visit(<Tunnel> connection)
             if clock_us() >= until:
                 self.context.loop.later(self)
                 return

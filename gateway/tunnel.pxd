@@ -29,5 +29,7 @@ cdef class Tunnel(Requester):
     cdef void rearm(self) noexcept
     cdef void revoke_in(self, uint64_t delay) noexcept
     cdef void relay_timer(self) noexcept
+    cdef bint half_closed(self, bint other_done) noexcept
     cdef void end(self, int outcome, bint reset) noexcept
+    cdef void close_legs(self, int outcome, bint reset) noexcept
     cdef void closed_sockets(self) noexcept

@@ -96,19 +96,23 @@ cdef class Tunnel(Requester):
             self.context.loop.later(self)
             return True
         if status == SL_PUMP_DONE:
-            if back.done:
-                self.end(SL_OUTCOME_CLOSED, False)
-                return False
-            self.active = self.context.loop.now
-            self.rearm()
-            if not self.deadline:
-                self.record.relist(SL_TUNNEL_HALF_CLOSED)
-            return True
+            return self.half_closed(back.done)
         if status == SL_PUMP_SINK_RESET and not back.done:
             # What the failed peer said before it failed still reaches the other side, as it would without a gateway.
             sl_pump(back, sink, source, self.context.loop.scratch, SCRATCH_SIZE, TURN_BUDGET)
         self.end(SL_OUTCOME_RESET, True)
         return False
+
+    cdef bint half_closed(self, bint other_done) noexcept:
+        """One direction has ended by itself; False when that was the second one, and the tunnel has ended."""
+        if other_done:
+            self.end(SL_OUTCOME_CLOSED, False)
+            return False
+        self.active = self.context.loop.now
+        self.rearm()
+        if not self.deadline:
+            self.record.relist(SL_TUNNEL_HALF_CLOSED)
+        return True
 
     cdef uint64_t quiet_limit(self) noexcept:
         """Loop milliseconds when the tunnel has been quiet for too long."""
@@ -149,19 +153,23 @@ cdef class Tunnel(Requester):
         cdef Context context = self.context
         if self.closed:
             return
-        if reset:
-            if outcome == SL_OUTCOME_RESET:
-                context.count(SL_COUNTER_TUNNELS_RESET)
-            close_reset(self.client)
-            close_reset(self.upstream)
-        else:
-            close(self.client)
-            close(self.upstream)
+        if reset and outcome == SL_OUTCOME_RESET:
+            context.count(SL_COUNTER_TUNNELS_RESET)
+        self.close_legs(outcome, reset)
         context.tunnels -= 1
         context.set_gauge(SL_COUNTER_TUNNELS_OPEN, context.tunnels)
         self.record.write(SL_LOG_CLOSE, outcome, self.up.bytes, self.down.bytes)
         self.record.delist(outcome)
         self.closed_sockets()
+
+    cdef void close_legs(self, int outcome, bint reset) noexcept:
+        """Closes what the tunnel joins; with `reset`, so that both sides see it was cut."""
+        if reset:
+            close_reset(self.client)
+            close_reset(self.upstream)
+        else:
+            close(self.client)
+            close(self.upstream)
 
     cdef void closed_sockets(self) noexcept:
         """The last step of every end: the object is parked, and nothing finds it any more."""

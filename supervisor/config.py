@@ -16,7 +16,7 @@ from supervisor.problems import Place, Problem
 from supervisor.upstreams import Upstream
 
 Level = Literal["debug", "info", "warning", "error"]
-Protocol = Literal["auto", "socks5", "http"]
+Protocol = Literal["auto", "socks5", "http", "http2tunnel"]
 Auth = Literal["off", "optional", "required"]
 Inner = Literal["enforce", "audit", "off"]
 
@@ -190,6 +190,7 @@ def _listener_settings(listener: Listener) -> ListenerSettings:
         auth=listener.auth,
         audit=listener.audit,
         inner=listener.inner_name,
+        diagnostics=listener.diagnostics,
     )
 
 

@@ -45,10 +45,10 @@ LIMITS: Final = (
     *("requestTimeout", "dialTimeout", "idleTimeout", "halfCloseTimeout"),
 )
 AUTHS: Final[tuple[Auth, ...]] = ("off", "optional", "required")
-PROTOCOLS: Final[tuple[Protocol, ...]] = ("auto", "socks5", "http")
+PROTOCOLS: Final[tuple[Protocol, ...]] = ("auto", "socks5", "http", "http2tunnel")
 INNERS: Final[tuple[Inner, ...]] = ("enforce", "audit", "off")
 LEVELS: Final[tuple[Level, ...]] = ("debug", "info", "warning", "error")
-_NOT_BUILT_PROTOCOLS: Final = ("http2tunnel", "hbone", "tls", "transparent")
+_NOT_BUILT_PROTOCOLS: Final = ("hbone", "tls", "transparent")
 
 
 def read_config(path: str) -> Config:
@@ -367,7 +367,7 @@ def _workers(node: Node) -> int:
 
 def _protocol(node: Node) -> Protocol:
     if node.value in _NOT_BUILT_PROTOCOLS:
-        raise node.invalid(f"protocol {quote(str(node.value))} is not built yet", "auto, socks5 and http are")
+        raise node.invalid(f"protocol {quote(str(node.value))} is not built yet", "auto, socks5, http and http2tunnel are")
     return "socks5" if node.value == "sock5" else node.choice(*PROTOCOLS)
 
 

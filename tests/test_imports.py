@@ -23,10 +23,12 @@ LAYERS: Final = {
     ],
     "machinery": [
         *("loop", "sockets", "watch", "source_pool", "policy", "limits", "log"),
+        "h2_work",
         *("hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver", "parent"),
     ],
     "connections": [
-        *("context", "record", "opening", "tunnel", "inner", "connection", "listener"),
+        *("context", "record", "opening", "tunnel", "inner", "request", "connection", "listener"),
+        *("h2_tunnel", "h2_connection"),
         *("sweep", "load", "rejudge"),
     ],
     "worker": ["bus", "worker"],

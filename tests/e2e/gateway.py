@@ -21,6 +21,7 @@ import yaml
 from supervisor.control_client import ControlClient
 from tests.e2e import wire
 from tests.ports import free_port
+from tests.vectors.http2 import PREFACE, frame
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SLUICE: Final = os.environ.get("SLUICE_COMMAND", str(ROOT / ".venv/bin/sluice"))
@@ -98,6 +99,7 @@ class Gateway:
         *,
         files: dict[str, str] | None = None,
         prefix: Sequence[str] = (),
+        listener: Mapping | None = None,
         **popen: Any,
     ) -> None:
         # A short path of its own: unix socket names have little room (CONTRACT.md section 3).
@@ -106,7 +108,7 @@ class Gateway:
         self.admin = free_port()
         self.config = merged(
             {
-                "listeners": [{"name": "mesh", "address": f"127.0.0.1:{self.port}"}],
+                "listeners": [{"name": "mesh", "address": f"127.0.0.1:{self.port}", **(listener or {})}],
                 "workers": 1,
                 "policy": {"paths": ["policy.yaml"]},
                 "addresses": {"allow": ["127.0.0.0/8", "::1/128"]},
@@ -181,6 +183,9 @@ class Gateway:
             raise AssertionError(f"sluice run ended with {self.process.returncode}:\n{self.errors()}")
         try:
             with wire.connect(self.port, timeout=2) as connection:
+                if self.config["listeners"][0].get("protocol") == "http2tunnel":
+                    connection.sendall(PREFACE + frame("SETTINGS"))
+                    return wire.exactly(connection, 4)[3:] == b"\x04"
                 connection.sendall(b"\x05\x02\x00\x02")
                 return wire.exactly(connection, 2)[:1] == b"\x05"
         except OSError:

@@ -173,9 +173,3 @@ def test_http_routing_is_answered_as_not_built(mesh: Gateway, request_head: byte
         client.sendall(request_head)
         assert wire.http_head(client).status == status
         wire.to_the_end(client)
-
-
-def test_the_http2_preface_is_refused_cleanly(mesh: Gateway) -> None:
-    with wire.connect(mesh.port) as client:
-        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000"))
-        wire.to_the_end(client)  # an end, not a reset

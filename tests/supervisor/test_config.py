@@ -200,7 +200,7 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     ),
     "a protocol that is to come": (
         "listeners: [{protocol: hbone}]\n",
-        ["1:24: protocol: protocol `hbone` is not built yet (auto, socks5 and http are)"],
+        ["1:24: protocol: protocol `hbone` is not built yet (auto, socks5, http and http2tunnel are)"],
     ),
     "a protocol that is none": (
         "listeners: [{protocol: socks6}]\n",

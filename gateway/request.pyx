@@ -1,0 +1,133 @@
+"""One request for a tunnel, whatever protocol it came by. See request.pxd.
+
+* Success is said only by on_opened, when the upstream is connected; no payload byte went anywhere before.
+* Limits, decision, log and the first look inside are the same for every protocol, so they are here.
+"""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint64_t
+
+from gateway.context cimport Context, ListenerSpec
+from gateway.csrc cimport (
+    SL_LIMIT_REQUESTS, SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED, SL_OUTCOME_GATEWAY_LIMIT,
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_DRAINING, SL_SCOPE_SOURCE_REQUESTS,
+)
+from gateway.record cimport Record
+from gateway.rejudge cimport Rejudge
+from gateway.tunnel cimport UPSTREAM
+
+
+@cython.no_gc_clear
+cdef class Request(InspectedTunnel):
+    """The base of connections and streams that ask for a tunnel and become one."""
+
+    cdef void verify(self, bytes user, bytes password) noexcept:
+        cdef int known = self.context.verify(user, password, self)
+        if known >= 0:
+            self.on_verified(known, False)
+        elif known == -1:
+            self.state = VERIFYING
+        else:
+            self.on_verified(False, True)
+
+    cdef void note(self, Codec codec, int kind) noexcept:
+        cdef Record record = Record(self.context)
+        record.listener = self.listener
+        record.protocol = codec.protocol
+        record.kind = <uint8_t> kind
+        record.peer = self.peer
+        record.peer_port = self.peer_port
+        record.port = codec.port
+        if codec.address.family:
+            record.address = codec.address
+        else:
+            record.name = codec.name[:codec.name_length]
+        self.record = record
+
+    cdef void open(self) noexcept:
+        cdef Context context = self.context
+        cdef ListenerSpec spec = context.listeners[self.listener]
+        cdef Record record = self.record
+        cdef int outcome
+        record.user = self.user
+        record.generation = context.generation  # a new one may have come while credentials were verified
+        self.state = OPENING
+        context.loop.disarm(self)
+        outcome = self.limit()
+        if outcome != SL_OUTCOME_CONNECTED:
+            self.on_refused(outcome)
+            return
+        self.opening = Opening(context, self, record, spec.audit)
+        self.opening.start()
+
+    cdef int limit(self) noexcept:
+        """SL_OUTCOME_CONNECTED when the request may go on, as one of its source's unanswered ones; else its refusal."""
+        cdef Context context = self.context
+        cdef Record record = self.record
+        if context.draining:
+            context.limited(SL_SCOPE_DRAINING)
+            return SL_OUTCOME_GATEWAY_LIMIT
+        record.source = self.source
+        if record.user is not None:
+            # From here on whoever shares the peer's address does not pay for this user.
+            record.source = context.limits.of_user(record.user)
+            context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
+            if not self.charge(record.source):
+                context.limited(SL_SCOPE_SOURCE_REQUESTS)
+                return SL_OUTCOME_SOURCE_LIMIT
+        if not context.limits.enter(record.source, SL_LIMIT_REQUESTS, &self.asking):
+            context.limited(SL_SCOPE_SOURCE_REQUESTS)
+            return SL_OUTCOME_SOURCE_LIMIT
+        return SL_OUTCOME_CONNECTED
+
+    cdef void on_opened(self, int fd) noexcept:
+        """Connected: answer, then relay; early payload goes first."""
+        cdef Context context = self.context
+        cdef bytes early
+        self.opening = None
+        self.upstream = fd
+        context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
+        self.state = RELAYING
+        self.begin()
+        early = self.succeed(fd)
+        # Edges of the client that came before were not acted upon; those of the upstream are reported again by rewatch.
+        if not context.loop.rewatch(fd, self, UPSTREAM, LEG_EVENTS):
+            self.end(SL_OUTCOME_INTERNAL, True)
+            return
+        if self.record.generation is not context.generation:
+            # A generation came while this was dialed: the tunnel is judged under it before its first byte.
+            Rejudge(context).visit(self)
+            if self.closed:
+                return
+        self.inspect_first((<ListenerSpec> context.listeners[self.listener]).inner, early)
+
+    cdef void on_refused(self, int outcome) noexcept:
+        self.opening = None
+        self.record.write(SL_LOG_DECISION, outcome, 0, 0)
+        self.answer(outcome)
+
+    cdef void answer(self, int outcome) noexcept:
+        cdef str rule = None
+        cdef str reason = None
+        if self.record is not None and outcome != SL_OUTCOME_SOURCE_LIMIT and outcome != SL_OUTCOME_GATEWAY_LIMIT:
+            rule, reason = self.record.rule, self.record.reason()
+        self.refuse(outcome, rule, reason)
+
+    cdef void give_up(self) noexcept:
+        if self.opening is not None:
+            self.opening.cancel()
+            self.opening = None
+            self.record.write(SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, 0, 0)
+
+    cdef bint charge(self, uint64_t source) noexcept:
+        return True
+
+    cdef bytes succeed(self, int fd):
+        return None
+
+    cdef void refuse(self, int outcome, str rule, str reason) noexcept:
+        pass
+
+    cdef void closed_sockets(self) noexcept:
+        self.context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
+        InspectedTunnel.closed_sockets(self)
