@@ -367,7 +367,8 @@ def _workers(node: Node) -> int:
 
 def _protocol(node: Node) -> Protocol:
     if node.value in _NOT_BUILT_PROTOCOLS:
-        raise node.invalid(f"protocol {quote(str(node.value))} is not built yet", "auto, socks5, http and http2tunnel are")
+        built = "auto, socks5, http and http2tunnel are"
+        raise node.invalid(f"protocol {quote(str(node.value))} is not built yet", built)
     return "socks5" if node.value == "sock5" else node.choice(*PROTOCOLS)
 
 
