@@ -204,7 +204,10 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     ),
     "a protocol that is none": (
         "listeners: [{protocol: socks6}]\n",
-        ["1:24: protocol: expected one of auto, socks5, http, found the text `socks6` (did you mean `socks5`?)"],
+        [
+            "1:24: protocol: expected one of auto, socks5, http, http2tunnel, found the text `socks6`"
+            " (did you mean `socks5`?)"
+        ],
     ),
     "tls": (
         "listeners: [{tls: {certificate: a}}]\n",
