@@ -8,7 +8,7 @@ something, and leaves by one send(). What the socket does not take is kept, and 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.ref cimport Py_INCREF, PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 from posix cimport unistd
 
@@ -23,7 +23,8 @@ from gateway.csrc cimport (
     SL_OUTCOME_REQUEST_TIMEOUT, SL_PROTOCOL_HTTP2, SL_SCOPE_OTHER,
 )
 from gateway.h2_frames cimport (
-    FLAG_END_STREAM, FRAME_DATA, FRAME_HEADER, H2_CANCEL, H2_NO_ERROR, H2_PROTOCOL_ERROR, free_bytes, put_bytes, sent_bytes, write_header,
+    FLAG_END_STREAM, FRAME_DATA, FRAME_HEADER, H2_CANCEL, H2_NO_ERROR, H2_PROTOCOL_ERROR, free_bytes, put_bytes,
+    sent_bytes, write_header,
 )
 from gateway.h2_head cimport DIALECT_PIPY, HEAD_CONNECT, HEAD_GET, HEAD_HEAD, HEAD_POST, H2Head
 from gateway.h2_session cimport (
@@ -97,7 +98,7 @@ cdef class H2Connection(H2Carrier):
             if sent >= 0 or errno != EINTR:
                 return sent
 
-    # ---- events --------------------------------------------------------------------------------------------------------
+    # ---- events ------------------------------------------------------------------------------------------------------
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
         if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
@@ -222,7 +223,7 @@ cdef class H2Connection(H2Carrier):
         self.context.count(SL_COUNTER_AUTH_FAILED if outcome == SL_OUTCOME_AUTH_FAILED else SL_COUNTER_PROTOCOL_ERRORS)
         self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, outcome, 0, 0)[0] += 1
 
-    # ---- requests ------------------------------------------------------------------------------------------------------
+    # ---- requests ----------------------------------------------------------------------------------------------------
 
     cdef void request(self, H2Event *event) noexcept:
         cdef H2Head head = self.session.head
@@ -350,7 +351,7 @@ cdef class H2Connection(H2Carrier):
             else:
                 self.wait_for()
 
-    # ---- up ------------------------------------------------------------------------------------------------------------
+    # ---- up ----------------------------------------------------------------------------------------------------------
 
     cdef void take_data(self, H2Event *event) noexcept:
         cdef H2Stream *stream = event.stream
@@ -393,7 +394,7 @@ cdef class H2Connection(H2Carrier):
             i = self.work.slices[i].next
         (<H2Tunnel> stream.owner).received(pieces, count, total)
 
-    # ---- down ----------------------------------------------------------------------------------------------------------
+    # ---- down --------------------------------------------------------------------------------------------------------
 
     cdef void schedule(self, H2Stream *stream) noexcept:
         ring_add(&self.session.streams, stream)
@@ -506,7 +507,7 @@ cdef class H2Connection(H2Carrier):
             sent_bytes(&self.partial, sent)
         return True
 
-    # ---- the end -------------------------------------------------------------------------------------------------------
+    # ---- the end -----------------------------------------------------------------------------------------------------
 
     cdef void wait_for(self) noexcept:
         """Arms the timer for what is awaited now."""

@@ -101,7 +101,7 @@ cdef class H2Session:
     # The same for too much of something, an sl_h2_abuse.
     cdef EventKind calm(self, int abuse) noexcept
 
-    # ---- frame by frame -------------------------------------------------------------------------------------------
+    # ---- frame by frame ----------------------------------------------------------------------------------------------
     cdef EventKind greet(self) noexcept
     cdef EventKind take(self, const Frame *frame, H2Event *event) noexcept
     cdef EventKind take_data(self, const Frame *frame, H2Event *event) noexcept

@@ -208,7 +208,7 @@ cdef class H2Session:
         self.abuse = abuse
         return self.fail(H2_ENHANCE_YOUR_CALM, "too many frames of a kind, or too much of it")
 
-    # ---- frame by frame -------------------------------------------------------------------------------------------
+    # ---- frame by frame ----------------------------------------------------------------------------------------------
 
     cdef EventKind take(self, const Frame *frame, H2Event *event) noexcept:
         cdef int kind = frame.type

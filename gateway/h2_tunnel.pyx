@@ -10,13 +10,13 @@ END_STREAM and end of file are carried over to each other; resets cross as reset
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc cimport errno as c_errno
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy, memset
-from posix.unistd cimport close
+from posix cimport unistd
 
 from gateway.csrc cimport (
     SL_COUNTER_AUTH_FAILED, SL_COUNTER_HTTP2_STALLS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS,
@@ -28,7 +28,7 @@ from gateway.h2_frames cimport (
     FLAG_END_STREAM, FRAME_DATA, FRAME_HEADER, H2_CANCEL, H2_CONNECT_ERROR, H2_INTERNAL_ERROR, write_header,
 )
 from gateway.h2_streams cimport END_BOTH, STREAM_REMOTE_ENDED, STREAM_STALLED, ring_out
-from gateway.request cimport LINGERING, OPENING, RELAYING, VERIFYING
+from gateway.request cimport LINGERING, RELAYING, VERIFYING
 from gateway.sockets cimport MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, close_reset, recv, send, shutdown
 from gateway.tunnel cimport CLIENT
 
@@ -97,7 +97,7 @@ cdef class H2Tunnel(Request):
             return
         self.open()
 
-    # ---- the request ---------------------------------------------------------------------------------------------------
+    # ---- the request -------------------------------------------------------------------------------------------------
 
     cdef void on_verified(self, bint ok, bint busy) noexcept:
         if busy:
@@ -141,7 +141,7 @@ cdef class H2Tunnel(Request):
             self.give_up()
             self.closed_sockets()
 
-    # ---- events --------------------------------------------------------------------------------------------------------
+    # ---- events ------------------------------------------------------------------------------------------------------
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
         if self.state == RELAYING:
@@ -162,7 +162,7 @@ cdef class H2Tunnel(Request):
             self.carrier.schedule(self.stream)
         return not self.closed
 
-    # ---- up ------------------------------------------------------------------------------------------------------------
+    # ---- up ----------------------------------------------------------------------------------------------------------
 
     cdef void received(self, Piece *pieces, int count, uint32_t total) noexcept:
         cdef bytes joined
@@ -290,7 +290,7 @@ cdef class H2Tunnel(Request):
             self.carrier.session.consumed(self.stream, size)
             self.carrier.write_later()
 
-    # ---- down ----------------------------------------------------------------------------------------------------------
+    # ---- down --------------------------------------------------------------------------------------------------------
 
     cdef size_t fill(self, uint8_t *at, size_t room, uint32_t most) noexcept:
         cdef H2Session session = self.carrier.session
@@ -370,7 +370,7 @@ cdef class H2Tunnel(Request):
         self.half_closed(self.up.done)
         return FRAME_HEADER
 
-    # ---- the end -------------------------------------------------------------------------------------------------------
+    # ---- the end -----------------------------------------------------------------------------------------------------
 
     cdef void close_legs(self, int outcome, bint reset) noexcept:
         cdef H2Stream *stream = self.stream
@@ -386,7 +386,7 @@ cdef class H2Tunnel(Request):
         if reset:
             close_reset(self.upstream)
         else:
-            close(self.upstream)
+            unistd.close(self.upstream)
 
     cdef void closed_sockets(self) noexcept:
         cdef H2Carrier carrier = self.carrier
