@@ -16,7 +16,7 @@ def test_every_case_of_h2spec_passes() -> None:
     assert H2SPEC.exists(), "deploy/h2spec.sh builds it; make test does that"
     rules = [policy("all", [{"cidr": "127.0.0.0/8"}])]
     with Gateway(rules, listener={"protocol": "http2tunnel", "diagnostics": True}) as gateway:
-        command = [H2SPEC, "-h", "127.0.0.1", "-p", str(gateway.port), "-o", "5"]
+        command = [str(H2SPEC), "-h", "127.0.0.1", "-p", str(gateway.port), "-o", "5"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
         summary = re.search(r"(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed", done.stdout)
         assert summary is not None, done.stdout[-500:] + done.stderr
