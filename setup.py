@@ -91,6 +91,7 @@ EXTENSIONS = [
     extension("gateway.log", "addr", "log_line", *SEGMENT),
     extension("gateway.context", "pipe_pool", *SEGMENT, *POLICY),
     extension("gateway.record", *SEGMENT, *POLICY),
+    extension("gateway.race", *SEGMENT),
     extension("gateway.opening", *SEGMENT, *POLICY),
     extension("gateway.tunnel", "relay", "pipe_pool", *SEGMENT),
     extension("gateway.inner", "relay", "pipe_pool", "inner", "hello", *SEGMENT, *POLICY),

@@ -4,8 +4,7 @@ Every protocol asks through here, so one code path decides for all (DECISIONS.md
 
 * a name is judged before any DNS query; a denied one is never asked for;
 * every address of the answer is judged; what is dialed is exactly an address that was judged, never a second look-up;
-* the addresses that remain race (Happy Eyeballs, RFC 8305): families alternate, IPv6 first, a new attempt each 250 ms
-  or as soon as one fails, and one deadline bounds them all;
+* the addresses that remain race (race.pyx);
 * the decision that counts is that of the address that answered.
 
 A rule with an upstream leads to a parent gateway instead (DECISIONS.md section 3): a name goes there unresolved, an
@@ -17,60 +16,23 @@ which may be after the client has left.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.errno cimport (
-    EACCES, EADDRNOTAVAIL, ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMFILE, ENETDOWN, ENETUNREACH, ENFILE,
-    EPERM, ETIMEDOUT, errno,
-)
-from libc.stdlib cimport free, malloc
-from posix cimport unistd
+from libc.stdint cimport uint16_t
 
+from gateway.context cimport Context
 from gateway.csrc cimport (
-    SL_COUNTER_DIALS, SL_COUNTER_DNS_FAILURES, SL_COUNTER_REQUESTS_FAILED, SL_DECISION_GUARD, SL_DECISION_PENDING,
-    SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_TUNNELS, SL_HISTOGRAM_DIAL, SL_HISTOGRAM_DNS, SL_LIMIT_DIALS,
-    SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_CONNECTED,
-    SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT,
-    SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE,
-    SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT, SL_PHASE_DELEGATED, SL_REASON_SOURCE_ADDRESS,
-    SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_SOURCE_DIALS, SL_SCOPE_SOURCE_DNS, SL_SCOPE_SOURCE_PROVISIONAL,
-    SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_decide_address, sl_decide_name, sl_decision_upstream,
-    sl_segment_observe,
+    SL_COUNTER_DNS_FAILURES, SL_COUNTER_REQUESTS_FAILED, SL_DECISION_GUARD, SL_DECISION_PENDING,
+    SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_TUNNELS, SL_HISTOGRAM_DIAL, SL_HISTOGRAM_DNS, SL_LIMIT_LOOKUPS,
+    SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_CONNECTED, SL_OUTCOME_DENIED,
+    SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND,
+    SL_OUTCOME_SOURCE_LIMIT, SL_PHASE_DELEGATED, SL_SCOPE_DNS, SL_SCOPE_SOURCE_DNS, SL_SCOPE_SOURCE_PROVISIONAL,
+    SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_addr, sl_decide_address, sl_decide_name, sl_decision,
+    sl_decision_upstream, sl_segment_observe,
 )
-from gateway.parent cimport MAX_PARENT_ADDRESSES, Introduction
-from gateway.resolver cimport RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT
-from gateway.sockets cimport EPOLLET, EPOLLOUT, dial, dial_error, local_address
-from gateway.source_pool cimport SourcePool
-
-cdef enum:
-    ATTEMPT_DELAY = 250        # milliseconds, RFC 8305 section 5
-    FILES_KEPT = 16            # descriptors that further attempts of a race leave to others
-
-
-cdef int outcome_of(int code) noexcept:
-    """The row of CONTRACT.md section 5 for an errno of connect."""
-    if code == ECONNREFUSED or code == ECONNRESET:
-        return SL_OUTCOME_REFUSED
-    if code == ENETUNREACH or code == ENETDOWN:
-        return SL_OUTCOME_NET_UNREACHABLE
-    if code in (EHOSTUNREACH, EHOSTDOWN, EACCES, EPERM):
-        return SL_OUTCOME_HOST_UNREACHABLE
-    if code == ETIMEDOUT:
-        return SL_OUTCOME_DIAL_TIMEOUT
-    if code == EMFILE or code == ENFILE:
-        return SL_OUTCOME_GATEWAY_LIMIT
-    return SL_OUTCOME_INTERNAL
-
-
-cdef int telling(int outcome) noexcept:
-    """How much a failure says about the destination: of several, the client hears the most telling one."""
-    if outcome == SL_OUTCOME_REFUSED:
-        return 5
-    if outcome == SL_OUTCOME_DIAL_TIMEOUT:
-        return 4
-    if outcome == SL_OUTCOME_HOST_UNREACHABLE:
-        return 3
-    if outcome == SL_OUTCOME_NET_UNREACHABLE:
-        return 2
-    return 1 if outcome == SL_OUTCOME_GATEWAY_LIMIT else 0
+from gateway.parent cimport Introduction
+from gateway.race cimport Candidate
+from gateway.record cimport Record
+from gateway.resolver cimport MAX_ADDRESSES, RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT
+from gateway.sockets cimport local_address
 
 
 cdef class Requester(Credentials):
@@ -83,22 +45,13 @@ cdef class Requester(Credentials):
         pass
 
 
-cdef class Opening(Introduced):
+cdef class Opening(Race):
     """One request on its way. Lives until the requester was told, or until cancel()."""
 
     def __cinit__(self, Context context, Requester requester, Record record, bint audit):
-        cdef int leg
-        self.context = context
         self.requester = requester
         self.record = record
         self.audit = audit
-        self.failure = SL_OUTCOME_INTERNAL
-        self.winner = -1
-        for leg in range(MAX_ATTEMPTS):
-            self.fds[leg] = -1
-
-    def __dealloc__(self):
-        free(self.candidates)
 
     cdef void start(self) noexcept:
         """Judges the name, or the literal address; goes on to DNS or dialing."""
@@ -162,7 +115,7 @@ cdef class Opening(Introduced):
         cdef Record record = self.record
         cdef sl_decision decision, refused
         cdef Candidate kept[MAX_ADDRESSES]
-        cdef int i, j, total = 0, family
+        cdef int i, total = 0
         cdef bint guarded = True
         record.resolve_source()
         for i in range(count):
@@ -188,19 +141,9 @@ cdef class Opening(Introduced):
             record.decided(&refused)
             self.refuse(SL_OUTCOME_ADDRESS_PROHIBITED if guarded else SL_OUTCOME_DENIED)
             return
-        self.candidates = <Candidate *> malloc(total * sizeof(Candidate))
-        if self.candidates is NULL:
+        if not self.line_up(kept, total):
             self.refuse(SL_OUTCOME_INTERNAL)
             return
-        family = 6
-        while self.candidate_count < total:
-            j = self.take(kept, total, family)
-            if j < 0:
-                j = self.take(kept, total, 10 - family)
-            self.candidates[self.candidate_count] = kept[j]
-            kept[j].address.family = 0
-            self.candidate_count += 1
-            family = 10 - family
         if not self.through(&self.candidates[0].decision):
             self.race()
 
@@ -217,10 +160,7 @@ cdef class Opening(Introduced):
         self.record.decided(&by)
         self.record.upstream = upstream
         self.parent = self.context.parents.get(self.record.upstream)
-        free(self.candidates)
-        self.candidate_count = 0
-        self.candidates = <Candidate *> malloc(MAX_PARENT_ADDRESSES * sizeof(Candidate))
-        if self.parent is None or self.candidates is NULL:
+        if self.parent is None or not self.enter(self.parent.count):
             self.refuse(SL_OUTCOME_INTERNAL)
             return True
         for i in range(self.parent.count):
@@ -231,114 +171,18 @@ cdef class Opening(Introduced):
         self.race()
         return True
 
-    cdef int take(self, Candidate *kept, int total, int family) noexcept:
-        """The first candidate of a family that is not taken yet, or -1."""
-        cdef int i
-        for i in range(total):
-            if kept[i].address.family == family:
-                return i
-        return -1
-
     cdef void race(self) noexcept:
-        """Starts dialing: one attempt now, the next ones by on_timer and by failures."""
+        """Dials, once there is room for the tunnel."""
         self.record.decided(&self.candidates[0].decision)
         if not self.reserve():
             return
-        self.began = self.context.loop.now
-        self.deadline = self.began + self.context.dial_timeout
-        self.advance()
+        self.run()
 
-    cdef void advance(self) noexcept:
-        """Keeps one more attempt going while there are addresses; refuses when none is left."""
-        cdef uint64_t now = self.context.loop.now
-        cdef int leg
-        while self.next_candidate < self.candidate_count and self.dialing < MAX_ATTEMPTS:
-            leg = 0
-            while self.fds[leg] >= 0:
-                leg += 1
-            if not self.may_dial(leg):
-                if self.dialing == 0:
-                    self.over(SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_SOURCE_DIALS)
-                    return
-                break
-            if self.attempt(leg):
-                break
-        if self.dialing == 0:
-            if self.unbound and self.failure == SL_OUTCOME_INTERNAL:
-                self.record.decision.reason = SL_REASON_SOURCE_ADDRESS
-            self.refuse(self.failure)
-        elif self.next_candidate < self.candidate_count:
-            self.context.loop.arm(self, min(<uint64_t> ATTEMPT_DELAY, self.deadline - now))
-        else:
-            self.context.loop.arm(self, self.deadline - now)
+    cdef void lost(self, int outcome) noexcept:
+        self.refuse(outcome)
 
-    cdef bint may_dial(self, int leg) noexcept:
-        """Whether limits have room for one more attempt. A request's first was promised its descriptor at accept."""
-        if self.dialing and not self.context.has_files(0, 1, FILES_KEPT):
-            return False
-        return self.context.limits.enter(self.record.source, SL_LIMIT_DIALS, &self.places[leg])
-
-    cdef bint attempt(self, int leg) noexcept:
-        """Dials the next candidate; False when it failed at once."""
-        cdef Candidate *candidate = &self.candidates[self.next_candidate]
-        cdef int fd
-        self.targets[leg] = self.next_candidate
-        self.next_candidate += 1
-        self.context.count(SL_COUNTER_DIALS)
-        fd = self.connect(candidate)
-        if fd >= 0 and not self.context.loop.watch(fd, self, leg, EPOLLOUT | EPOLLET):
-            unistd.close(fd)
-            fd = -errno
-        if fd < 0:
-            self.scope = SL_SCOPE_DESCRIPTORS  # heard of only when that is what it failed for
-            self.note(outcome_of(-fd))
-            self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
-            return False
-        self.fds[leg] = fd
-        if self.dialing:
-            self.context.extra_dials += 1
-        self.dialing += 1
-        return True
-
-    cdef int connect(self, Candidate *candidate) noexcept:
-        """Starts the connection, from where the rule says: the descriptor, else -errno."""
-        cdef SourcePool pool = self.record.generation.pool(candidate.decision.rule)
-        cdef int fd
-        if pool is None:
-            return dial(&candidate.address, candidate.port, NULL)
-        fd = pool.connect(&candidate.address, candidate.port)
-        if fd == -EADDRNOTAVAIL:
-            self.unbound = True
-        return fd
-
-    cdef void note(self, int outcome) noexcept:
-        if telling(outcome) > telling(self.failure):
-            self.failure = outcome
-
-    cdef void on_event(self, uint32_t events, int leg) noexcept:
-        if self.winner < 0 and self.fds[leg] >= 0:
-            self.settle_attempt(leg)
-
-    cdef void settle_attempt(self, int leg) noexcept:
-        """An attempt has ended, one way or the other."""
-        cdef int code = dial_error(self.fds[leg])
-        if code == 0:
-            self.won(leg)
-            return
-        unistd.close(self.fds[leg])
-        self.fds[leg] = -1
-        self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
-        self.dialing -= 1
-        if self.dialing:
-            self.context.extra_dials -= 1
-        self.note(outcome_of(code))
-        self.advance()
-
-    cdef void won(self, int leg) noexcept:
-        """One is connected: the others are closed. A parent is to be asked yet; else this is the destination."""
-        cdef Candidate *candidate = &self.candidates[self.targets[leg]]
-        self.winner = leg
-        self.close_attempts()
+    cdef void won(self, const Candidate *candidate) noexcept:
+        """A parent is to be asked yet; else this is the destination."""
         if self.parent is not None:
             self.ask()
             return
@@ -395,13 +239,6 @@ cdef class Opening(Introduced):
         self.cancel()
         requester.on_refused(outcome)
 
-    cdef void on_timer(self) noexcept:
-        if self.context.loop.now >= self.deadline:
-            self.note(SL_OUTCOME_DIAL_TIMEOUT)
-            self.refuse(SL_OUTCOME_DIAL_TIMEOUT)
-        else:
-            self.advance()
-
     cdef void finish(self) noexcept:
         """The end: every attempt is closed, a late DNS answer finds this closed. The tunnel's places stay taken."""
         self.closed = True
@@ -412,20 +249,6 @@ cdef class Opening(Introduced):
         self.winner = -1
         self.close_attempts()
         self.context.loop.park(self)
-
-    cdef void close_attempts(self) noexcept:
-        """All but the winner's."""
-        cdef int leg
-        for leg in range(MAX_ATTEMPTS):
-            if leg == self.winner:
-                continue
-            self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
-            if self.fds[leg] >= 0:
-                unistd.close(self.fds[leg])
-                self.fds[leg] = -1
-        if self.dialing > 1:
-            self.context.extra_dials -= self.dialing - 1
-        self.dialing = 1 if self.winner >= 0 else 0
 
     cdef void cancel(self) noexcept:
         """Ends without telling anybody, and without a tunnel."""

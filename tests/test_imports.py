@@ -27,7 +27,7 @@ LAYERS: Final = {
         *("hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver", "parent"),
     ],
     "connections": [
-        *("context", "record", "opening", "tunnel", "inner", "request", "connection", "listener"),
+        *("context", "record", "race", "opening", "tunnel", "inner", "request", "connection", "listener"),
         *("h2_tunnel", "h2_connection"),
         *("sweep", "load", "rejudge"),
     ],

@@ -150,12 +150,12 @@ def test_a_rule_found_by_the_inner_name_comes_too_late_for_another_address(
         client.sendall(CLEAR % f"{name}.test".encode())
         if works:
             assert wire.exactly(client, 3) == b"GET"
+            assert scene.four.wait(before + 1)[before] == "127.0.0.1"
         else:
             with pytest.raises(ConnectionResetError):
                 wire.to_the_end(client)
             line = scene.gateway.event(event="close", rule=name, outcome="denied")
             assert (line["phase"], line["reason"]) == ("inner", "source_address")
-    assert scene.four.wait(before + 1)[before] == "127.0.0.1"
 
 
 def test_a_parent_gateway_is_reached_from_the_given_address(world: World) -> None:

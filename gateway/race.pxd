@@ -1,0 +1,50 @@
+# Dialing: the addresses that may be dialed race (Happy Eyeballs, RFC 8305).
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+from gateway.context cimport Context
+from gateway.csrc cimport sl_addr, sl_decision
+from gateway.parent cimport Introduced
+from gateway.record cimport Record
+
+cdef enum:
+    MAX_ATTEMPTS = 8           # sockets that race for one request; fits the legs of loop.pxd
+
+cdef struct Candidate:
+    sl_addr address
+    uint16_t port
+    sl_decision decision
+
+cdef class Race(Introduced):
+    cdef Context context
+    cdef Record record
+    cdef Candidate *candidates  # malloc'd: addresses that may be dialed, in the order to try
+    cdef int candidate_count
+    cdef int next_candidate
+    cdef int winner            # leg of the attempt that connected; -1: none yet
+    cdef int fds[MAX_ATTEMPTS]  # -1: free
+    cdef int targets[MAX_ATTEMPTS]
+    cdef uint32_t places[MAX_ATTEMPTS]  # among the source's dials in flight
+    cdef int dialing           # descriptors in use
+    cdef int scope             # sl_scope of the limit that stopped it last
+    cdef int failure           # sl_outcome of the most telling failure so far
+    cdef bint unbound          # no given source address could be used for an attempt
+    cdef uint64_t began        # of the current step, loop milliseconds
+    cdef uint64_t deadline
+
+    # ---- for subclasses -------------------------------------------------------------------------------------------
+    cdef bint enter(self, int count) noexcept
+    cdef bint line_up(self, Candidate *kept, int total) noexcept
+    cdef void run(self) noexcept
+    cdef void close_attempts(self) noexcept
+    # Exactly one of the two is called, once; the winner's descriptor is fds[winner], watched with that leg.
+    cdef void won(self, const Candidate *candidate) noexcept
+    cdef void lost(self, int outcome) noexcept
+
+    # ---- attempts -------------------------------------------------------------------------------------------------
+    cdef int take(self, Candidate *kept, int total, int family) noexcept
+    cdef void advance(self) noexcept
+    cdef bint may_dial(self, int leg) noexcept
+    cdef bint attempt(self, int leg) noexcept
+    cdef int connect(self, Candidate *candidate) noexcept
+    cdef void note(self, int outcome) noexcept
+    cdef void settle_attempt(self, int leg) noexcept

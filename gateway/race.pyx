@@ -1,0 +1,219 @@
+"""Happy Eyeballs (RFC 8305): the addresses that may be dialed race, and the first to connect wins.
+
+Families alternate, IPv6 first; a new attempt starts each 250 ms or as soon as one fails, and one deadline bounds them
+all. Attempts are counted for their source (limits.pxd) and come from the addresses that the rule gives. What a race is
+for, its subclass knows.
+"""
+
+from libc.errno cimport (
+    EACCES, EADDRNOTAVAIL, ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMFILE, ENETDOWN, ENETUNREACH, ENFILE,
+    EPERM, ETIMEDOUT, errno,
+)
+from libc.stdlib cimport free, malloc
+from posix cimport unistd
+
+from gateway.csrc cimport (
+    SL_COUNTER_DIALS, SL_LIMIT_DIALS, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT,
+    SL_REASON_SOURCE_ADDRESS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_DIALS,
+)
+from gateway.sockets cimport EPOLLET, EPOLLOUT, dial, dial_error
+from gateway.source_pool cimport SourcePool
+
+cdef enum:
+    ATTEMPT_DELAY = 250        # milliseconds, RFC 8305 section 5
+    FILES_KEPT = 16            # descriptors that further attempts of a race leave to others
+
+
+cdef int outcome_of(int code) noexcept:
+    """The row of CONTRACT.md section 5 for an errno of connect."""
+    if code == ECONNREFUSED or code == ECONNRESET:
+        return SL_OUTCOME_REFUSED
+    if code == ENETUNREACH or code == ENETDOWN:
+        return SL_OUTCOME_NET_UNREACHABLE
+    if code in (EHOSTUNREACH, EHOSTDOWN, EACCES, EPERM):
+        return SL_OUTCOME_HOST_UNREACHABLE
+    if code == ETIMEDOUT:
+        return SL_OUTCOME_DIAL_TIMEOUT
+    if code == EMFILE or code == ENFILE:
+        return SL_OUTCOME_GATEWAY_LIMIT
+    return SL_OUTCOME_INTERNAL
+
+
+cdef int telling(int outcome) noexcept:
+    """How much a failure says about the destination: of several, the client hears the most telling one."""
+    if outcome == SL_OUTCOME_REFUSED:
+        return 5
+    if outcome == SL_OUTCOME_DIAL_TIMEOUT:
+        return 4
+    if outcome == SL_OUTCOME_HOST_UNREACHABLE:
+        return 3
+    if outcome == SL_OUTCOME_NET_UNREACHABLE:
+        return 2
+    return 1 if outcome == SL_OUTCOME_GATEWAY_LIMIT else 0
+
+
+cdef class Race(Introduced):
+    """See race.pxd."""
+
+    def __cinit__(self, Context context, *args):
+        cdef int leg
+        self.context = context
+        self.failure = SL_OUTCOME_INTERNAL
+        self.winner = -1
+        for leg in range(MAX_ATTEMPTS):
+            self.fds[leg] = -1
+
+    def __dealloc__(self):
+        free(self.candidates)
+
+    cdef bint enter(self, int count) noexcept:
+        """Room for `count` candidates, in place of those that were; False without memory."""
+        free(self.candidates)
+        self.candidate_count = 0
+        self.candidates = <Candidate *> malloc(count * sizeof(Candidate))
+        return self.candidates is not NULL
+
+    cdef bint line_up(self, Candidate *kept, int total) noexcept:
+        """Takes candidates in, families alternating from IPv6; False without memory."""
+        cdef int i, family = 6
+        if not self.enter(total):
+            return False
+        while self.candidate_count < total:
+            i = self.take(kept, total, family)
+            if i < 0:
+                i = self.take(kept, total, 10 - family)
+            self.candidates[self.candidate_count] = kept[i]
+            kept[i].address.family = 0
+            self.candidate_count += 1
+            family = 10 - family
+        return True
+
+    cdef int take(self, Candidate *kept, int total, int family) noexcept:
+        """The first candidate of a family that is not taken yet, or -1."""
+        cdef int i
+        for i in range(total):
+            if kept[i].address.family == family:
+                return i
+        return -1
+
+    cdef void run(self) noexcept:
+        """Starts dialing: one attempt now, the next ones by on_timer and by failures."""
+        self.began = self.context.loop.now
+        self.deadline = self.began + self.context.dial_timeout
+        self.advance()
+
+    cdef void advance(self) noexcept:
+        """Keeps one more attempt going while there are addresses; refuses when none is left."""
+        cdef uint64_t now = self.context.loop.now
+        cdef int leg
+        while self.next_candidate < self.candidate_count and self.dialing < MAX_ATTEMPTS:
+            leg = 0
+            while self.fds[leg] >= 0:
+                leg += 1
+            if not self.may_dial(leg):
+                if self.dialing == 0:
+                    self.scope = SL_SCOPE_SOURCE_DIALS
+                    self.lost(SL_OUTCOME_SOURCE_LIMIT)
+                    return
+                break
+            if self.attempt(leg):
+                break
+        if self.dialing == 0:
+            if self.unbound and self.failure == SL_OUTCOME_INTERNAL:
+                self.record.decision.reason = SL_REASON_SOURCE_ADDRESS
+            self.lost(self.failure)
+        elif self.next_candidate < self.candidate_count:
+            self.context.loop.arm(self, min(<uint64_t> ATTEMPT_DELAY, self.deadline - now))
+        else:
+            self.context.loop.arm(self, self.deadline - now)
+
+    cdef bint may_dial(self, int leg) noexcept:
+        """Whether limits have room for one more attempt. A request's first was promised its descriptor at accept."""
+        if self.dialing and not self.context.has_files(0, 1, FILES_KEPT):
+            return False
+        return self.context.limits.enter(self.record.source, SL_LIMIT_DIALS, &self.places[leg])
+
+    cdef bint attempt(self, int leg) noexcept:
+        """Dials the next candidate; False when it failed at once."""
+        cdef Candidate *candidate = &self.candidates[self.next_candidate]
+        cdef int fd
+        self.targets[leg] = self.next_candidate
+        self.next_candidate += 1
+        self.context.count(SL_COUNTER_DIALS)
+        fd = self.connect(candidate)
+        if fd >= 0 and not self.context.loop.watch(fd, self, leg, EPOLLOUT | EPOLLET):
+            unistd.close(fd)
+            fd = -errno
+        if fd < 0:
+            self.scope = SL_SCOPE_DESCRIPTORS  # heard of only when that is what it failed for
+            self.note(outcome_of(-fd))
+            self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
+            return False
+        self.fds[leg] = fd
+        if self.dialing:
+            self.context.extra_dials += 1
+        self.dialing += 1
+        return True
+
+    cdef int connect(self, Candidate *candidate) noexcept:
+        """Starts the connection, from where the rule says: the descriptor, else -errno."""
+        cdef SourcePool pool = self.record.generation.pool(candidate.decision.rule)
+        cdef int fd
+        if pool is None:
+            return dial(&candidate.address, candidate.port, NULL)
+        fd = pool.connect(&candidate.address, candidate.port)
+        if fd == -EADDRNOTAVAIL:
+            self.unbound = True
+        return fd
+
+    cdef void note(self, int outcome) noexcept:
+        if telling(outcome) > telling(self.failure):
+            self.failure = outcome
+
+    cdef void on_event(self, uint32_t events, int leg) noexcept:
+        if self.winner < 0 and self.fds[leg] >= 0:
+            self.settle_attempt(leg)
+
+    cdef void settle_attempt(self, int leg) noexcept:
+        """An attempt has ended, one way or the other."""
+        cdef int code = dial_error(self.fds[leg])
+        if code == 0:
+            self.winner = leg
+            self.close_attempts()
+            self.won(&self.candidates[self.targets[leg]])
+            return
+        unistd.close(self.fds[leg])
+        self.fds[leg] = -1
+        self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
+        self.dialing -= 1
+        if self.dialing:
+            self.context.extra_dials -= 1
+        self.note(outcome_of(code))
+        self.advance()
+
+    cdef void on_timer(self) noexcept:
+        if self.context.loop.now >= self.deadline:
+            self.lost(SL_OUTCOME_DIAL_TIMEOUT)
+        else:
+            self.advance()
+
+    cdef void close_attempts(self) noexcept:
+        """All but the winner's."""
+        cdef int leg
+        for leg in range(MAX_ATTEMPTS):
+            if leg == self.winner:
+                continue
+            self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
+            if self.fds[leg] >= 0:
+                unistd.close(self.fds[leg])
+                self.fds[leg] = -1
+        if self.dialing > 1:
+            self.context.extra_dials -= self.dialing - 1
+        self.dialing = 1 if self.winner >= 0 else 0
+
+    cdef void won(self, const Candidate *candidate) noexcept:
+        pass
+
+    cdef void lost(self, int outcome) noexcept:
+        pass
