@@ -12,7 +12,9 @@ _Static_assert(SL_SEGMENT_HISTOGRAMS_AT + SL_HISTOGRAM_COUNT * sizeof(struct sl_
                "the histograms fit");
 _Static_assert(SL_SEGMENT_LABELLED_AT + SL_LABELLED_MAX * sizeof(struct sl_labelled) == SL_SEGMENT_INDEX_AT,
                "the labelled counters fit");
-_Static_assert(SL_SEGMENT_INDEX_AT + SL_LABELLED_INDEX * sizeof(uint16_t) == SL_SEGMENT_TUNNELS_AT, "the index fits");
+_Static_assert(SL_SEGMENT_INDEX_AT + SL_LABELLED_INDEX * sizeof(uint16_t) == SL_SEGMENT_LOGS_AT, "the index fits");
+_Static_assert(SL_SEGMENT_LOGS_AT + SL_PENDING_LOGS * sizeof(struct sl_pending_log) == SL_SEGMENT_TUNNELS_AT,
+               "the pending lines fit");
 _Static_assert(SL_COUNTER_SPLICES_ENDED - SL_COUNTER_PIPES_IDLE + 1 == sizeof(struct sl_pipe_counts) / sizeof(uint64_t),
                "a pool of pipes counts into the segment");
 _Static_assert(sizeof(struct sl_tunnel) == 256, "a record is as said in segment.h");
@@ -86,7 +88,7 @@ static void clear_gauges(struct sl_segment *segment)
     }
 }
 
-/* The live records and all that a worker's death may have left half written. */
+/* The live records and all that a worker's death may have left half written, and the lines it had not sent. */
 static void clear_tunnels(struct sl_segment *segment, size_t size)
 {
     struct sl_tunnel *tunnels = (struct sl_tunnel *)(void *)((char *)segment + SL_SEGMENT_TUNNELS_AT);
@@ -99,6 +101,7 @@ static void clear_tunnels(struct sl_segment *segment, size_t size)
         memset(&tunnels[i], 0, sizeof tunnels[i]);
         tunnels[i].sequence_lock = even;
     }
+    for (unsigned level = 0; level < SL_PENDING_LOGS; level++) sl_segment_log(segment, level)->used = 0;
     segment->tunnels_high = segment->tunnels_free = segment->tunnels_listed = 0;
 }
 

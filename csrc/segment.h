@@ -12,6 +12,8 @@
  *   135168 +-----------------------+
  *          | u16 index[16384]      | open addressing over the keys; the worker's own, rebuilt when it attaches
  *   167936 +-----------------------+
+ *          | sl_pending_log[3]     | access log lines that have not left yet, by level: a killed worker's are not lost
+ *   586496 +-----------------------+
  *          | sl_tunnel[capacity]   | 256 bytes each; live tunnels, and the free list through the others
  *          +-----------------------+ sl_segment_size(capacity)
  *
@@ -30,12 +32,13 @@
 
 #define SL_SEGMENT_MAGIC 0x4745534349554c53ull
 enum {
-    SL_SEGMENT_VERSION = 3,
+    SL_SEGMENT_VERSION = 4,
     SL_SEGMENT_COUNTERS_AT = 64,
     SL_SEGMENT_HISTOGRAMS_AT = 1024,
     SL_SEGMENT_LABELLED_AT = 4096,
     SL_SEGMENT_INDEX_AT = 135168,
-    SL_SEGMENT_TUNNELS_AT = 167936,
+    SL_SEGMENT_LOGS_AT = 167936,
+    SL_SEGMENT_TUNNELS_AT = 586496,
     SL_LABELLED_MAX = 8192,
     SL_LABELLED_INDEX = 16384,
     SL_TUNNELS_MAX = 1048576 /* records in one segment */
@@ -242,6 +245,14 @@ struct sl_tunnel {
     char name[SL_TUNNEL_NAME]; /* asked for, canonical; its first bytes when SL_TUNNEL_NAME_CUT */
 };
 
+/* Lines of one level, whole but for one that a death cut short. `used` is stored after the bytes it counts. */
+enum { SL_PENDING_LOGS = 3, SL_PENDING_LOG_ROOM = 139264 };
+struct sl_pending_log {
+    uint64_t used; /* bytes */
+    uint8_t reserved[248];
+    char text[SL_PENDING_LOG_ROOM];
+};
+
 struct sl_segment {
     uint64_t magic;
     uint32_t version;
@@ -257,6 +268,12 @@ struct sl_segment {
     uint32_t reserved;
     uint64_t counters[SL_COUNTER_COUNT];
 };
+
+/* The lines of a level below SL_PENDING_LOGS that wait. */
+static inline struct sl_pending_log *sl_segment_log(struct sl_segment *segment, unsigned level)
+{
+    return (struct sl_pending_log *)(void *)((char *)segment + SL_SEGMENT_LOGS_AT) + level;
+}
 
 /* Bytes of a segment with so many tunnel records. */
 size_t sl_segment_size(uint32_t tunnels);

@@ -414,6 +414,8 @@ cdef extern from "relay.h" nogil:
 cdef extern from "segment.h" nogil:
     enum:
         SL_SEGMENT_TUNNELS_AT
+        SL_PENDING_LOGS
+        SL_PENDING_LOG_ROOM
         SL_LABELLED_MAX
         SL_TUNNELS_MAX
         SL_BUCKETS
@@ -574,6 +576,10 @@ cdef extern from "segment.h" nogil:
         uint32_t tunnels_listed
         uint64_t counters[24]
 
+    struct sl_pending_log:
+        uint64_t used
+        char text[SL_PENDING_LOG_ROOM]
+    sl_pending_log *sl_segment_log(sl_segment *segment, unsigned level)
     size_t sl_segment_size(uint32_t tunnels)
     int sl_segment_prepare(void *base, size_t size, uint32_t tunnels)
     sl_segment *sl_segment_open(void *base, size_t size, uint32_t pid, uint64_t now)

@@ -1,7 +1,7 @@
 # Access log lines of one worker, gathered into batches for the supervisor.
 from libc.stdint cimport uint32_t
 
-from gateway.csrc cimport sl_log_clock, sl_log_event, sl_log_line, sl_segment
+from gateway.csrc cimport sl_log_clock, sl_log_event, sl_log_line, sl_pending_log, sl_segment
 
 cdef enum:
     LEVELS = 3                 # interval, decision, tunnel: what is dropped first first
@@ -12,8 +12,7 @@ cdef class AccessLog:
     cdef object clock          # of the next flush
     cdef sl_segment *segment
     cdef object mapping        # keeps the segment mapped
-    cdef char *text[LEVELS]
-    cdef size_t used[LEVELS]
+    cdef sl_pending_log *lines[LEVELS]   # in the segment: what waits when we are killed is written by the supervisor
     cdef uint32_t counts[EVENTS]   # lines that wait, by event
     cdef sl_log_clock stamp
     cdef bint waiting          # the clock is set

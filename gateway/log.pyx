@@ -1,22 +1,23 @@
 """Access log lines of one worker: written in C into a buffer for each level, and sent as batches.
 
-A line costs no Python object. Lines leave when a buffer is full, and otherwise a moment after the first of them; what
+A line costs no Python object. It waits in the slot's segment, where the supervisor finds what a killed worker had not
+sent. Lines leave when a buffer is full, and otherwise a moment after the first of them; what
 the supervisor has no room for is dropped and counted by event, never waited for.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdlib cimport free, malloc
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from gateway.csrc cimport (
     SL_COUNTER_LOG_DROPPED, SL_FAMILY_LOG_DROPPED, SL_LOG_DECISION, SL_LOG_EVENT_COUNT, SL_LOG_INTERVAL,
-    SL_LOG_LINE_MOST, sl_label_key, sl_log_event_text, sl_log_line_write, sl_segment_labelled,
+    SL_LOG_LINE_MOST, SL_PENDING_LOG_ROOM, SL_PENDING_LOGS, sl_label_key, sl_log_event_text, sl_log_line_write,
+    sl_pending_log, sl_segment_labelled, sl_segment_log,
 )
 
 cdef enum:
     BATCH = 131072             # bytes
 
-cdef double DELAY = 0.05       # seconds; a worker that is killed takes so much with it
+cdef double DELAY = 0.05       # seconds
 cdef tuple NAMES = ("interval", "decision", "tunnel")
 
 
@@ -35,32 +36,29 @@ cdef class AccessLog:
             raise ValueError("events of the access log without a count of their own")
         self.segment, self.mapping = <sl_segment *> &view[0], segment
         self.send = send
+        if <int> LEVELS != <int> SL_PENDING_LOGS or <int> BATCH + <int> SL_LOG_LINE_MOST > <int> SL_PENDING_LOG_ROOM:
+            raise ValueError("levels or batches of the access log without room of their own")
         for level in range(LEVELS):
-            self.text[level] = <char *> malloc(BATCH + SL_LOG_LINE_MOST)
-            if self.text[level] is NULL:
-                raise MemoryError
+            self.lines[level] = sl_segment_log(self.segment, level)
+            self.lines[level].used = 0
         self.clock = clock(self.flush)
-
-    def __dealloc__(self):
-        cdef int level
-        for level in range(LEVELS):
-            free(self.text[level])
 
     cdef void write(self, sl_log_event event, sl_log_line *line) noexcept:
         """Adds one line; the time is now."""
         cdef timespec now
         cdef int level = level_of(event)
         cdef size_t length
+        cdef sl_pending_log *lines = self.lines[level]
         clock_gettime(CLOCK_REALTIME, &now)
         line.unix_ms = <unsigned long long> now.tv_sec * 1000 + <unsigned long long> now.tv_nsec // 1000000
         line.event = sl_log_event_text(event)
-        length = sl_log_line_write(self.text[level] + self.used[level], SL_LOG_LINE_MOST, &self.stamp, line)
+        length = sl_log_line_write(lines.text + lines.used, SL_LOG_LINE_MOST, &self.stamp, line)
         if length == 0:
             self.drop(event, 1)
             return
-        self.used[level] += length
+        lines.used += length
         self.counts[<unsigned> event] += 1
-        if self.used[level] >= BATCH:
+        if lines.used >= BATCH:
             self.flush()
         elif not self.waiting:
             self.waiting = True
@@ -74,14 +72,14 @@ cdef class AccessLog:
         cdef bint sent
         self.waiting = False
         for level in range(LEVELS):
-            if not self.used[level]:
+            if not self.lines[level].used:
                 continue
             count = 0
             for event in range(EVENTS):
                 if level_of(<sl_log_event> event) == level:
                     count += self.counts[event]
-            text = PyBytes_FromStringAndSize(self.text[level], <Py_ssize_t> self.used[level])
-            self.used[level] = 0
+            text = PyBytes_FromStringAndSize(self.lines[level].text, <Py_ssize_t> self.lines[level].used)
+            self.lines[level].used = 0
             sent = self.send(NAMES[level], count, text)
             for event in range(EVENTS):
                 if level_of(<sl_log_event> event) == level:

@@ -24,6 +24,7 @@ __all__ = [
     "LABELLED_MAX",
     "LABEL_OTHER",
     "MAGIC",
+    "PENDING_LOGS",
     "RECORD",
     "SLOT_NONE",
     "TUNNELS_MAX",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 MAGIC: Final = 0x4745534349554C53
-VERSION: Final = 3
+VERSION: Final = 4
 COUNTERS: Final = (
     "connections_accepted",
     "connections_open",
@@ -98,7 +99,11 @@ _HEADER = struct.Struct("=QIIQQQIIIIII")
 _COUNTERS_AT = 64
 _HISTOGRAMS_AT = 1024
 _LABELLED_AT = 4096
-_TUNNELS_AT = 167936
+_LOGS_AT = 167936
+_LOG_SIZE = 139520  # of struct sl_pending_log
+_LOG_TEXT_AT = 256  # of one
+PENDING_LOGS: Final = 3
+_TUNNELS_AT = 586496
 _PID_AT = 12
 _HIGH_AT = 44  # tunnels_high, tunnels_free, tunnels_listed
 _USED_AT = 56
@@ -238,8 +243,15 @@ class Segment:
                 return index
         return None
 
+    def pending_lines(self, level: int) -> bytes:
+        """Access log lines of a level (log_queue.LEVELS) that a dead worker had not sent: whole ones."""
+        at = _LOGS_AT + level * _LOG_SIZE
+        used = min(self._words[at // 8], _LOG_SIZE - _LOG_TEXT_AT)
+        text = self._bytes[at + _LOG_TEXT_AT : at + _LOG_TEXT_AT + used].tobytes()
+        return text[: text.rfind(b"\n") + 1]
+
     def reap(self) -> None:
-        """After the slot's worker died, and its tunnels were read: pid 0, gauges and tunnels gone, counters kept (as
+        """After the slot's worker died, and all it left was read: pid 0, gauges and tunnels gone, counters kept (as
         sl_segment_reap). Slow only with very many tunnels: 256 bytes each are wiped."""
         struct.pack_into("=I", self._map, _PID_AT, 0)
         for index, name in enumerate(COUNTERS):
@@ -254,6 +266,8 @@ class Segment:
             count = min(_WIPE, high - index)
             self.records[index * RECORD : (index + count) * RECORD] = bytes(count * RECORD)
         struct.pack_into("=III", self._map, _HIGH_AT, 0, 0, 0)
+        for level in range(PENDING_LOGS):
+            self._words[(_LOGS_AT + level * _LOG_SIZE) // 8] = 0
 
     def close(self) -> None:
         self.records.release()

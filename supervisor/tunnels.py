@@ -12,6 +12,7 @@ from gateway import contract
 from supervisor.access_log import AccessLog
 from supervisor.labels import OUTCOMES, write_key
 from supervisor.live_tunnels import TunnelId, left_over, parse, parse_id, protocols, read
+from supervisor.log_queue import LEVELS
 from supervisor.segment import RECORD
 from supervisor.slot import Slot
 from supervisor.tunnel_filter import Match
@@ -103,8 +104,12 @@ class Tunnels:
         return segment.header().start == wanted.start and segment.find(wanted.number) is not None
 
     def worker_died(self, slot: Slot) -> None:
-        """Before the slot is reaped: what its tunnels had carried stays in the sums, and each gets its close line."""
+        """Before the slot is reaped: what its tunnels had carried stays in the sums, each gets its close line, and the
+        lines that it had not sent are written."""
         segment = slot.segment
+        for level, name in enumerate(LEVELS):
+            if lines := segment.pending_lines(level):
+                self._access_log.write_batch(lines, lines.count(b"\n"), name)
         start, table, now = segment.header().start, left_over(segment), now_ms()
         for protocol, count in protocols(table).items():
             segment.add(write_key("tunnels_total", protocol, OUTCOMES.index("worker_lost")), count)

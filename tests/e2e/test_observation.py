@@ -167,6 +167,22 @@ def test_a_killed_worker_s_tunnels_are_accounted_for(world: World) -> None:
             assert not ids & {item["id"] for item in items}, "ids are never used again"
 
 
+def test_a_killed_worker_s_last_lines_are_not_lost(world: World) -> None:
+    """Lines wait for each other for a moment: who is killed in it has told nobody yet."""
+    opened = 0
+    with Gateway([allow(world)]) as gateway:
+        for _ in range(5):
+            (pid,) = gateway.workers()
+            with tunnels(gateway, 10, "127.0.0.1", world.echo.port) as clients:
+                assert all(wire.echoes(client) for client in clients)
+                opened += len(clients)
+            os.kill(pid, signal.SIGKILL)
+            eventually(lambda pid=pid: pid not in gateway.workers() and gateway.serves(), "it is replaced")  # type: ignore[misc]
+        eventually(lambda: len(gateway.events(event="close")) == opened, "every tunnel has its close line")
+        assert len({line["id"] for line in gateway.events(event="close")}) == opened
+        assert len(gateway.events(event="open")) == opened
+
+
 def test_sums_stay_right_while_workers_are_killed_again_and_again(world: World) -> None:
     """Every tunnel that was opened has one close line, and no counter ever falls."""
     with Gateway([allow(world)], TWO) as gateway:

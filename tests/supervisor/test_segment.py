@@ -68,6 +68,23 @@ def test_a_worker_takes_what_was_prepared(shared: Segment) -> None:
     assert (header.pid, header.start, header.tunnel_capacity) == (99, 0x1234, 8)
 
 
+def test_lines_that_a_dead_worker_had_not_sent(shared: Segment) -> None:
+    """Whole ones, however far the worker says it had come; reaping forgets them."""
+    at, size = constant("SL_SEGMENT_LOGS_AT"), 256 + constant("SL_PENDING_LOG_ROOM")
+    assert constant("SL_PENDING_LOGS") == segment.PENDING_LOGS
+    for level in range(segment.PENDING_LOGS):
+        text = b"one %d\ntwo\nhal" % level
+        os.pwrite(shared.fd, struct.pack("=Q", len(text)), at + level * size)
+        os.pwrite(shared.fd, text, at + level * size + 256)
+        assert shared.pending_lines(level) == b"one %d\ntwo\n" % level
+        os.pwrite(shared.fd, struct.pack("=Q", (1 << 64) - 1), at + level * size)
+        assert shared.pending_lines(level) == b"one %d\ntwo\n" % level
+        os.pwrite(shared.fd, b"x" * (size - 256), at + level * size + 256)
+        assert shared.pending_lines(level) == b"", "a line without an end is none"
+    shared.reap()
+    assert [shared.pending_lines(level) for level in range(segment.PENDING_LOGS)] == [b"", b"", b""]
+
+
 def test_preparing_is_the_same_on_both_sides(shared: Segment) -> None:
     ours = os.pread(shared.fd, segment.size_of(8), 0)
     theirs = ctypes.create_string_buffer(segment.size_of(8))
