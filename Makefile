@@ -8,6 +8,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 JOBS := $(shell nproc)
 SECONDS ?= 60
+COUNT ?= 100000
 # What `make test PYTEST="-k socks"` adds to the test runner's arguments.
 PYTEST ?=
 # One process a core; the tests of a file share one, and with it their fixtures.
@@ -30,7 +31,7 @@ RUNTIMES = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.
 ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON))
 
 .PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan fuzz bench bench-operate peers
-.PHONY: soak requirements clean
+.PHONY: soak leaks requirements clean
 .PHONY: packages-build packages-test packages-fuzz
 
 help: ## what there is to make
@@ -77,6 +78,9 @@ asan: build packages-test $(H2SPEC) ## the gateway's own and the end-to-end test
 fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, and the codecs
 	$(MAKE) -C tests/csrc fuzz SECONDS=$(SECONDS)
 	$(PYTHON) tests/fuzz/fuzz_codecs.py --count 50000
+
+leaks: build packages-test ## tunnels over each outcome, COUNT=100000 times: nothing of them may be left
+	SLUICE_LEAKS_COUNT=$(COUNT) $(PYTHON) -m pytest -q tests/e2e/test_leaks_at_length.py $(PYTEST)
 
 bench: build packages-test peers ## the same load through us and our peers, in turns; ROUNDS=5 SECONDS=2; kept in bench/results/
 	$(PYTHON) -m bench.run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))

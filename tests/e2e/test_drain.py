@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
@@ -166,3 +168,64 @@ def test_a_worker_that_is_still_starting_empties_the_queue_when_nobody_else_can(
             status = wire.http(client, f"127.0.0.1:{world.echo.port}").status
         assert status in (200, 503)
         assert gateway.ended() == 0
+
+
+@pytest.mark.parametrize("by_command", [True, False], ids=["sluice drain", "SIGTERM"])
+def test_every_queue_is_accepted_empty(world: World, by_command: bool) -> None:
+    """Both workers are held still, and hold many: each socket's queue is emptied by whoever has it, then it is gone."""
+    with Gateway(OPEN, {"workers": 2, "shutdown": {"drain": "20s"}}) as gateway, contextlib.ExitStack() as stack:
+        workers = gateway.workers()
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        try:
+            waiting = [
+                stack.enter_context(wire.connect(gateway.port, source=f"127.0.8.{1 + number // 90}"))
+                for number in range(400)
+            ]
+            for client in waiting:
+                client.sendall(wire.connect_request(f"127.0.0.1:{world.echo.port}"))
+            if by_command:
+                assert gateway.sluice("drain").returncode == 0
+            else:
+                gateway.process_signal(signal.SIGTERM)
+            eventually(lambda: '"draining"' in gateway.errors(), "the drain has begun")
+        finally:
+            for worker in workers:
+                os.kill(worker, signal.SIGCONT)
+        assert {wire.http_head(client).status for client in waiting} <= {200, 503}
+        eventually(lambda: refused(gateway.port), "every copy of the sockets is closed")
+        stack.close()
+        eventually(lambda: not gateway.workers(), "the workers end with their connections")
+        assert gateway.stop(signal.SIGTERM) == 0 if by_command else gateway.ended() == 0
+
+
+def test_the_ends_of_what_is_left_are_spread() -> None:
+    """A few at a time over the last part of the drain, not all in one moment."""
+    with Origin(holding) as origin, Gateway(OPEN, {"workers": 2, "shutdown": {"drain": "5s"}}) as gateway:
+        with tunnels(gateway, 60, "127.0.0.1", origin.port):
+            assert gateway.stop(signal.SIGTERM) == 0
+        lines = gateway.events(event="close", outcome="drained")
+        assert len(lines) == 60
+        moments = {line["ts"] for line in lines}
+        assert len(moments) >= 5, f"they ended in {len(moments)} moments"
+
+
+def test_a_second_signal_ends_a_drain_at_once() -> None:
+    with Origin(holding) as origin, Gateway(OPEN, {"shutdown": {"drain": "1h"}}) as gateway:
+        with tunnels(gateway, 3, "127.0.0.1", origin.port):
+            gateway.process_signal(signal.SIGTERM)
+            eventually(lambda: refused(gateway.port), "it drains")
+            assert gateway.stop(signal.SIGINT) == 0
+        assert not gateway.workers()
+
+
+def test_a_draining_gateway_is_not_ready_and_says_so(world: World) -> None:
+    with Gateway(OPEN, {"shutdown": {"drain": "1h"}}) as gateway, wire.connect(gateway.port) as client:
+        wire.open_socks5(client, "127.0.0.1", world.echo.port)
+        ready = f"http://127.0.0.1:{gateway.admin}/readyz"
+        assert urllib.request.urlopen(ready, timeout=20).status == 200
+        assert gateway.sluice("drain").returncode == 0
+        with pytest.raises(urllib.error.HTTPError) as told:
+            urllib.request.urlopen(ready, timeout=20)
+        assert told.value.code == 503
+        assert wire.echoes(client)
