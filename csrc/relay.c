@@ -261,7 +261,7 @@ static enum sl_pump_status carry(struct sl_direction *direction, int from, int t
         if (direction->pipe && (status = drain(direction, to, scratch, size)) != SL_PUMP_DONE)
             return status;
         if (direction->ended) {
-            if (!direction->done && shutdown(to, SHUT_WR) < 0)
+            if (!direction->done && !direction->last && shutdown(to, SHUT_WR) < 0)
                 return fail(direction, SL_PUMP_SINK_RESET, errno);
             direction->done = 1;
             return SL_PUMP_DONE;

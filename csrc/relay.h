@@ -44,6 +44,7 @@ struct sl_direction {
     uint8_t ended;         /* end of file was read */
     uint8_t done;          /* and carried through by shutdown(SHUT_WR) */
     uint8_t hangup;        /* the caller's: epoll reported EPOLLRDHUP, EPOLLHUP or EPOLLERR for the source */
+    uint8_t last;          /* the caller's: the other direction is done, and DONE is answered by closing the sink */
     uint8_t urgent;        /* the caller's: epoll reported EPOLLPRI for the source */
     uint8_t failed;        /* 0, or 1 + the sl_pump_status that ended this direction */
     uint8_t way;           /* sl_way */

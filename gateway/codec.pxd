@@ -29,6 +29,7 @@ cdef class Codec:
     cdef char name[256]              # canonical name, NUL-terminated; empty when an address was asked
     cdef size_t name_length
     cdef readonly uint16_t port
+    cdef bint tells_bound            # a success says which address the upstream socket has
 
     # ---- for connections -------------------------------------------------------------------------------------------
     # Takes bytes; *used says how many belong to the request: all of them with MORE and FAILED; with CREDENTIALS feed

@@ -10,6 +10,7 @@ cdef class Connection(Request):
     cdef bytes held            # bytes not yet used: an unclear beginning, a request behind credentials, early payload
 
     cdef void enter(self) noexcept
+    cdef void dialed_event(self, uint32_t events, int leg) noexcept
     cdef void read(self) noexcept
     cdef void feed(self, const uint8_t *data, size_t length) noexcept
     cdef bint detect(self, const uint8_t *data, size_t length) noexcept

@@ -27,16 +27,17 @@ from gateway.csrc cimport (
 from gateway.h2_connection cimport H2Connection
 from gateway.http1 cimport Http1Codec
 from gateway.loop cimport SCRATCH_SIZE
-from gateway.request cimport LEG_EVENTS, LINGERING, READING, RELAYING
+from gateway.opening cimport DIALED, LEG_EVENTS
+from gateway.request cimport LINGERING, OPENING, READING, RELAYING
 from gateway.sniff cimport (
     SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_MORE, SNIFF_SOCKS4, SNIFF_SOCKS5, http2_refusal, sniff,
 )
 from gateway.sockets cimport (
-    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, local_address, recv, send, shutdown,
-    tune,
+    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, local_address, recv, send,
+    shutdown,
 )
 from gateway.socks cimport Socks4Codec, Socks5Codec
-from gateway.tunnel cimport CLIENT
+from gateway.tunnel cimport CLIENT, UPSTREAM
 
 cdef enum:
     LINGER = 1000              # milliseconds for the client to read a refusal and close
@@ -60,12 +61,12 @@ cdef class Connection(Request):
         self.context = context
         self.client = fd
         self.listener = listener
+        self.takes_bare = True
 
     cdef void enter(self) noexcept:
         """Takes its place: watched, counted, with the time a request may take running."""
         self.context.loop.keep(self)
         self.context.entered(self)
-        tune(self.client)
         if not self.context.loop.watch(self.client, self, CLIENT, LEG_EVENTS):
             self.drop()
             return
@@ -74,6 +75,9 @@ cdef class Connection(Request):
         self.context.loop.arm(self, self.context.request_timeout)
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
+        if leg >= DIALED:
+            self.dialed_event(events, leg)
+            return
         if self.state == RELAYING:
             self.inspected_event(events, leg)
             return
@@ -85,6 +89,20 @@ cdef class Connection(Request):
             self.read()
         elif self.state == LINGERING and events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
             self.linger_read()
+        elif events & (EPOLLIN | EPOLLRDHUP):
+            self.drained = False
+
+    cdef void dialed_event(self, uint32_t events, int leg) noexcept:
+        """A socket that is dialed, or the one that won."""
+        if self.state == OPENING and self.opening is not None:
+            self.upstream_leg = leg
+            self.opening.on_event(events, leg - DIALED)
+            if self.state != RELAYING or self.closed:
+                self.upstream_leg = 0
+                return
+            events &= ~<uint32_t> EPOLLOUT  # that it is connected; what else it said is the tunnel's
+        if self.state == RELAYING and leg == self.upstream_leg:
+            self.inspected_event(events, UPSTREAM)
 
     cdef void read(self) noexcept:
         """Reads and feeds until the socket is dry or the request is complete."""
@@ -93,7 +111,8 @@ cdef class Connection(Request):
             got = recv(self.client, self.context.loop.scratch, SCRATCH_SIZE, MSG_DONTWAIT)
             if got > 0:
                 self.feed(self.context.loop.scratch, got)
-                if got < SCRATCH_SIZE and not self.up.hangup:
+                self.drained = got < SCRATCH_SIZE and not self.up.hangup
+                if self.drained:
                     return
             elif got < 0 and errno == EINTR:
                 continue
@@ -208,7 +227,10 @@ cdef class Connection(Request):
         cdef bytes answer, held = self.held
         cdef ssize_t sent
         self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
-        local_address(fd, &bound, &bound_port)
+        bound.family = 0
+        bound_port = 0
+        if self.codec.tells_bound:
+            local_address(fd, &bound, &bound_port)
         answer = self.codec.answer(SL_OUTCOME_CONNECTED, &bound, bound_port, None, None)
         self.codec = None
         self.held = None

@@ -403,6 +403,7 @@ cdef extern from "relay.h" nogil:
         uint8_t done
         uint8_t hangup
         uint8_t urgent
+        uint8_t last
         uint8_t way
 
     bint sl_direction_waits(const sl_direction *direction)

@@ -10,6 +10,7 @@ cdef enum:
 cdef class InspectedTunnel(Tunnel):
     cdef uint8_t inner_mode    # sl_inner_mode while the first bytes are awaited; SL_INNER_UNSET once they are judged
     cdef bint provisional      # asked by address, held both ways until the name is judged
+    cdef bint drained          # whatever the client's socket will hold, a new edge tells of it
     cdef bint waiting          # the time for the rest of a begun ClientHello or request head is running
 
     cdef bytes shown           # what was taken from the client and may matter for the name: the first bytes

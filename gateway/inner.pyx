@@ -61,10 +61,12 @@ cdef class InspectedTunnel(Tunnel):
             self.context.loop.arm(self, INNER_TIMEOUT)
         elif self.record.name is None or mode == SL_INNER_OFF:
             self.release()
-            self.pump(CLIENT)
+            if not self.drained or sl_direction_waits(&self.up):
+                self.pump(CLIENT)
             return
         self.inner_mode = mode
-        self.inspect()
+        if self.shown or not self.drained:
+            self.inspect()
 
     cdef void inspected_event(self, uint32_t events, int leg) noexcept:
         """relay_event for a tunnel that may be under inspection: of the client's bytes only released ones move."""

@@ -20,7 +20,7 @@ from gateway.csrc cimport (
     SL_COUNTER_ACCEPTED, SL_LIMIT_CONNECTIONS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_REQUESTS, sl_addr,
     sl_addr_from_sockaddr, sockaddr, sockaddr_storage, socklen_t,
 )
-from gateway.sockets cimport EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4
+from gateway.sockets cimport EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, tune
 
 cdef enum:
     ACCEPT_BATCH = 64          # connections of one socket in one turn
@@ -55,6 +55,7 @@ cdef class Listener(Handler):
     def open(self):
         """Starts accepting."""
         if self.closed:
+            tune(self.fd)
             if not self.context.loop.watch(self.fd, self, 0, EPOLLIN):
                 raise OSError(errno, os.strerror(errno))
             self.closed = False

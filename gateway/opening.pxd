@@ -5,10 +5,19 @@ from gateway.context cimport Credentials
 from gateway.csrc cimport sl_addr, sl_decision
 from gateway.parent cimport Introduction, Parent
 from gateway.race cimport Race
+from gateway.sockets cimport EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
+
+cdef enum:
+    DIALED = 8                 # see takes_bare; one leg for each attempt of a Race
+    LEG_EVENTS = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET   # asked for once, while a leg lives
 
 # Whoever asked: a SOCKS or HTTP/1 connection, later an HTTP/2 stream. Exactly one of the two is called, once.
 cdef class Requester(Credentials):
-    cdef void on_opened(self, int fd) noexcept        # connected, and watched by the Opening until rewatched
+    # Takes sockets as they are: watched as its own legs DIALED and up while they are dialed, whose events it passes on
+    # to the Opening, and without what a connection needs only when it lasts (keep_alive of sockets.pxd). It saves six
+    # system calls a tunnel. Otherwise, and when a parent is asked, the Opening watches them until they are rewatched.
+    cdef bint takes_bare
+    cdef void on_opened(self, int fd) noexcept        # connected, and watched
     cdef void on_refused(self, int outcome) noexcept  # sl_outcome
 
 cdef class Opening(Race):

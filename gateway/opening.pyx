@@ -32,7 +32,7 @@ from gateway.parent cimport Introduction
 from gateway.race cimport Candidate
 from gateway.record cimport Record
 from gateway.resolver cimport MAX_ADDRESSES, RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT
-from gateway.sockets cimport local_address
+from gateway.sockets cimport keep_alive, local_address
 
 
 cdef class Requester(Credentials):
@@ -178,6 +178,12 @@ cdef class Opening(Race):
             return
         self.run()
 
+    cdef bint watch_attempt(self, int fd, int leg) noexcept:
+        cdef Requester requester = self.requester
+        if requester.takes_bare and self.parent is None:
+            return self.context.loop.watch(fd, requester, DIALED + leg, LEG_EVENTS)
+        return Race.watch_attempt(self, fd, leg)
+
     cdef void lost(self, int outcome) noexcept:
         self.refuse(outcome)
 
@@ -226,6 +232,8 @@ cdef class Opening(Race):
             record.leave_provisional()
             record.count_decision()
         self.finish()
+        if not requester.takes_bare:
+            keep_alive(fd)
         requester.on_opened(fd)
 
     cdef void refuse(self, int outcome) noexcept:

@@ -36,6 +36,8 @@ cdef class Race(Introduced):
     cdef bint line_up(self, Candidate *kept, int total) noexcept
     cdef void run(self) noexcept
     cdef void close_attempts(self) noexcept
+    # Has the loop report how an attempt went, to on_event; False with errno.
+    cdef bint watch_attempt(self, int fd, int leg) noexcept
     # Exactly one of the two is called, once; the winner's descriptor is fds[winner], watched with that leg.
     cdef void won(self, const Candidate *candidate) noexcept
     cdef void lost(self, int outcome) noexcept
@@ -47,4 +49,4 @@ cdef class Race(Introduced):
     cdef bint attempt(self, int leg) noexcept
     cdef int connect(self, Candidate *candidate) noexcept
     cdef void note(self, int outcome) noexcept
-    cdef void settle_attempt(self, int leg) noexcept
+    cdef void settle_attempt(self, int leg, int code) noexcept

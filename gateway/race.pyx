@@ -17,7 +17,7 @@ from gateway.csrc cimport (
     SL_OUTCOME_INTERNAL, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT,
     SL_REASON_SOURCE_ADDRESS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_DIALS,
 )
-from gateway.sockets cimport EPOLLET, EPOLLOUT, dial, dial_error
+from gateway.sockets cimport EPOLLERR, EPOLLET, EPOLLHUP, EPOLLOUT, dial, dial_error
 from gateway.source_pool cimport SourcePool
 
 cdef enum:
@@ -142,7 +142,7 @@ cdef class Race(Introduced):
         self.next_candidate += 1
         self.context.count(SL_COUNTER_DIALS)
         fd = self.connect(candidate)
-        if fd >= 0 and not self.context.loop.watch(fd, self, leg, EPOLLOUT | EPOLLET):
+        if fd >= 0 and not self.watch_attempt(fd, leg):
             unistd.close(fd)
             fd = -errno
         if fd < 0:
@@ -155,6 +155,9 @@ cdef class Race(Introduced):
             self.context.extra_dials += 1
         self.dialing += 1
         return True
+
+    cdef bint watch_attempt(self, int fd, int leg) noexcept:
+        return self.context.loop.watch(fd, self, leg, EPOLLOUT | EPOLLET)
 
     cdef int connect(self, Candidate *candidate) noexcept:
         """Starts the connection, from where the rule says: the descriptor, else -errno."""
@@ -172,12 +175,15 @@ cdef class Race(Introduced):
             self.failure = outcome
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
-        if self.winner < 0 and self.fds[leg] >= 0:
-            self.settle_attempt(leg)
+        if self.winner >= 0 or self.fds[leg] < 0:
+            return
+        if events & (EPOLLERR | EPOLLHUP):
+            self.settle_attempt(leg, dial_error(self.fds[leg]))
+        elif events & EPOLLOUT:
+            self.settle_attempt(leg, 0)
 
-    cdef void settle_attempt(self, int leg) noexcept:
-        """An attempt has ended, one way or the other."""
-        cdef int code = dial_error(self.fds[leg])
+    cdef void settle_attempt(self, int leg, int code) noexcept:
+        """An attempt has ended, by an errno or by 0: connected."""
         if code == 0:
             self.winner = leg
             self.close_attempts()

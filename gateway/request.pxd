@@ -6,10 +6,6 @@ from gateway.codec cimport Codec
 from gateway.csrc cimport sl_addr
 from gateway.inner cimport InspectedTunnel
 from gateway.opening cimport Opening
-from gateway.sockets cimport EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
-
-cdef enum:
-    LEG_EVENTS = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET   # asked for once, while a leg lives
 
 cdef enum RequestState:
     READING = 0                # bytes of the request are missing
@@ -20,6 +16,7 @@ cdef enum RequestState:
 
 cdef class Request(InspectedTunnel):
     cdef uint8_t state         # RequestState
+    cdef uint8_t upstream_leg  # the dial that won, DIALED and up; 0: watched as UPSTREAM
     cdef uint8_t listener      # index into context.listeners
     cdef uint16_t peer_port
     cdef uint64_t source       # the peer, as limits know it

@@ -12,6 +12,7 @@ from gateway.csrc cimport (
     SL_LIMIT_REQUESTS, SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED, SL_OUTCOME_GATEWAY_LIMIT,
     SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_DRAINING, SL_SCOPE_SOURCE_REQUESTS,
 )
+from gateway.opening cimport LEG_EVENTS
 from gateway.record cimport Record
 from gateway.rejudge cimport Rejudge
 from gateway.tunnel cimport UPSTREAM
@@ -90,8 +91,9 @@ cdef class Request(InspectedTunnel):
         self.state = RELAYING
         self.begin()
         early = self.succeed(fd)
-        # Edges of the client that came before were not acted upon; those of the upstream are reported again by rewatch.
-        if not context.loop.rewatch(fd, self, UPSTREAM, LEG_EVENTS):
+        # Edges of the client that came before were not acted upon. Those of the upstream are at hand in dialed_event, or
+        # reported again by rewatch.
+        if not self.upstream_leg and not context.loop.rewatch(fd, self, UPSTREAM, LEG_EVENTS):
             self.end(SL_OUTCOME_INTERNAL, True)
             return
         if self.record.generation is not context.generation:

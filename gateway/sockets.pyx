@@ -42,6 +42,10 @@ cdef inline void set_option(int fd, int level, int name, int value) noexcept nog
 
 cdef void tune(int fd) noexcept nogil:
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1)
+    keep_alive(fd)
+
+
+cdef void keep_alive(int fd) noexcept nogil:
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE)
     set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
@@ -67,7 +71,7 @@ cdef int dial(const sl_addr *addr, uint16_t port, const sl_addr *source) noexcep
     fd = socket(AF_INET if addr.family == 4 else AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if fd < 0:
         return -errno
-    tune(fd)
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1)
     if source is not NULL and bind_address(fd, source) < 0:
         code = errno
         close(fd)

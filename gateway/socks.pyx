@@ -102,6 +102,7 @@ cdef class Socks5Codec(Codec):
 
     def __cinit__(self, int auth=AUTH_OFF):
         self.protocol = "socks5"
+        self.tells_bound = True
         self.step = SOCKS5_GREETING
         self.bare = b"\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00"
 
@@ -238,6 +239,7 @@ cdef class Socks4Codec(Codec):
 
     def __cinit__(self, int auth=AUTH_OFF):
         self.protocol = "socks4"
+        self.tells_bound = True
         self.step = SOCKS4_HEADER
         self.bare = b"\x00\x5b\x00\x00\x00\x00\x00\x00"
 

@@ -19,10 +19,11 @@ from gateway.csrc cimport (
     sl_pump,
 )
 from gateway.loop cimport SCRATCH_SIZE
-from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, close_reset
+from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, close_reset, keep_alive
 
 cdef enum:
     TURN_BUDGET = 1048576      # bytes of one direction in one turn: a bulk tunnel lets the others speak
+    LASTING = 30000            # milliseconds; most tunnels end before keepalive could say anything about their upstream
 
 
 @cython.no_gc_clear  # its pipes go back to the context's pool
@@ -85,6 +86,7 @@ cdef class Tunnel(Requester):
         cdef int status
         if direction.done:
             return True
+        direction.last = back.done
         status = sl_pump(direction, source, sink, self.context.loop.scratch, SCRATCH_SIZE, TURN_BUDGET)
         if direction.bytes != before:
             self.active = self.context.loop.now
@@ -125,6 +127,8 @@ cdef class Tunnel(Requester):
         cdef uint64_t now = self.context.loop.now
         if self.deadline:
             at = min(at, self.deadline)
+        if self.takes_bare:
+            at = min(at, self.record.opened + LASTING)
         self.context.loop.arm(self, at - now if at > now else 0)
 
     cdef void revoke_in(self, uint64_t delay) noexcept:
@@ -140,6 +144,9 @@ cdef class Tunnel(Requester):
     cdef void relay_timer(self) noexcept:
         """Revoked, idle or half-closed for too long; otherwise armed again for the rest."""
         cdef uint64_t now = self.context.loop.now
+        if self.takes_bare and now >= self.record.opened + LASTING:
+            self.takes_bare = False
+            keep_alive(self.upstream)
         if self.deadline and now >= self.deadline:
             self.end(SL_OUTCOME_REVOKED, True)
         elif now < self.quiet_limit():

@@ -197,6 +197,25 @@ TEST(the_end_waits_for_pending_bytes)
     }
 }
 
+/* The caller closes both sockets next: that end is the sink's. */
+TEST(the_end_of_the_last_direction_is_left_to_closing)
+{
+    struct tunnel *t = tunnel_new(TCP);
+    client_puts(t, 100);
+    shutdown(t->client, SHUT_WR);
+    until_readable(t->from);
+    t->direction.last = t->direction.hangup = 1;
+    CHECK_EQ(pump(t, ALL), SL_PUMP_DONE);
+    CHECK(t->direction.done);
+    CHECK_EQ(t->direction.bytes, 100);
+    until_readable(t->server);
+    server_takes(t, 100);
+    CHECK_EQ(server_takes(t, 1), -1);
+    CHECK_EQ(errno, EAGAIN);
+    CHECK_EQ(pump(t, ALL), SL_PUMP_DONE);
+    tunnel_free(t);
+}
+
 TEST(a_reset_source_is_no_end)
 {
     for (int with_bytes = 0; with_bytes < 2; with_bytes++) {
@@ -418,6 +437,7 @@ int main(void)
     RUN(preloaded_bytes_go_first);
     RUN(preload_is_bounded_and_survives_want_of_memory);
     RUN(the_end_waits_for_pending_bytes);
+    RUN(the_end_of_the_last_direction_is_left_to_closing);
     RUN(a_reset_source_is_no_end);
     RUN(a_reset_sink_is_told_apart);
     RUN(a_sink_that_is_reset_while_bytes_are_pending);
