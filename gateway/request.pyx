@@ -91,8 +91,8 @@ cdef class Request(InspectedTunnel):
         self.state = RELAYING
         self.begin()
         early = self.succeed(fd)
-        # Edges of the client that came before were not acted upon. Those of the upstream are at hand in dialed_event, or
-        # reported again by rewatch.
+        # Edges of the client that came before were not acted upon. Those of the upstream are at hand in dialed_event,
+        # or reported again by rewatch.
         if not self.upstream_leg and not context.loop.rewatch(fd, self, UPSTREAM, LEG_EVENTS):
             self.end(SL_OUTCOME_INTERNAL, True)
             return

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from tests.supervisor.harness import PATIENCE
 
 ROUNDS: Final = 12_000
 SIZE: Final = 16_384
+NEAR: Final = 500
 MIB: Final = 1 << 20
 
 
@@ -41,12 +43,31 @@ def number(message: list[bytes]) -> int:
 
 async def flood(folder: Path, context: zmq.Context[zmq.Socket[bytes]]) -> tuple[int, int, int]:
     """(memory that the flood took, the last number a reader saw, how many it missed) with a stuck one beside it."""
-    published = 0
+    published = seen = missed = 0
+    read = threading.Condition()
 
     def stats() -> dict[str, object]:
+        """The next one, when the reader is near enough to miss none for its own slowness."""
         nonlocal published
+        with read:
+            assert read.wait_for(lambda: published - seen < NEAR or not seen, PATIENCE)
         published += 1
         return {"number": published, "padding": "x" * SIZE}
+
+    def drink(socket: zmq.Socket[bytes]) -> int:
+        """The reader takes every one; the memory that took, in bytes."""
+        nonlocal seen, missed
+        before = most = 0
+        while seen < ROUNDS:
+            got = number(socket.recv_multipart())
+            if got % 64 == 0 or not before:
+                most = max(most, resident())
+            before = before or most
+            with read:
+                missed += got - seen - 1 if seen else 0
+                seen = got
+                read.notify()
+        return most - before
 
     control, topic = f"ipc://{folder}/c", f"ipc://{folder}/c.pub"
     loop = asyncio.get_running_loop()
@@ -55,13 +76,8 @@ async def flood(folder: Path, context: zmq.Context[zmq.Socket[bytes]]) -> tuple[
     try:
         with subscriber(context, topic, 1) as stuck, subscriber(context, topic, 1000) as reader:
             await loop.run_in_executor(None, lambda: stuck.poll(int(PATIENCE * 1000)))
-            seen = number(await loop.run_in_executor(None, reader.recv_multipart))
-            before, most, missed = resident(), 0, 0
-            while seen < ROUNDS:
-                last, seen = seen, number(await loop.run_in_executor(None, reader.recv_multipart))
-                missed += seen - last - 1
-                most = max(most, resident())
-            return most - before, seen, missed
+            grown = await loop.run_in_executor(None, drink, reader)
+            return grown, seen, missed
     finally:
         server.close()
 
