@@ -1,7 +1,6 @@
 """Names to addresses: where they come from, how long they are remembered, and who hears of them when."""
 
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -201,9 +200,7 @@ def test_a_waiter_may_leave() -> None:
 
 def test_silence_is_a_timeout_for_everybody_and_remembered() -> None:
     with Scripted(nothing) as server, Bench(server.address, timeout=0.4, negative_ttl=60.0) as bench:
-        began = time.monotonic()
         assert bench.answers(bench.ask_many(["silent.test"] * 20)) == [(TIMEOUT, [])] * 20
-        assert time.monotonic() - began >= 0.39
         assert bench.ask("silent.test").answer == (TIMEOUT, [])
         assert bench.resolver.queries == 1
         assert server.names["silent.test"] > 1, "c-ares asked again before the time was over"
