@@ -4,13 +4,10 @@ Laws kept here:
 
 * Header blocks are decoded to their end whatever becomes of their stream; what ends the decoding ends the connection.
 * A stream is forgotten only by drop(): a pointer given out stays good until its owner says so.
-* The connection's window is returned as soon as bytes are received, as long as little is buffered: one slow stream
-  does not hold up the others. A stream's window is returned as its bytes are taken up.
 * Pipy's sidecar is spoken to as it can bear: nothing on a stream behind END_STREAM or RST_STREAM, frames of at most
   16,384 bytes, no second SETTINGS, 503 instead of REFUSED_STREAM.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
@@ -20,55 +17,45 @@ from gateway.csrc cimport (
     SL_H2_ABUSE_PRIORITY, SL_H2_ABUSE_REFUSED, SL_H2_ABUSE_RESETS, SL_H2_ABUSE_SETTINGS, SL_H2_ABUSE_UNKNOWN,
     SL_H2_ABUSE_UNREAD, SL_H2_ABUSE_WINDOW, SL_OUTCOME_MALFORMED,
 )
-from gateway.h2_budget cimport budgets_begin, budgets_earn, budgets_refill, budgets_spend
+from gateway.h2_budget cimport budgets_begin, budgets_refill, budgets_spend
 from gateway.h2_frames cimport (
     FLAG_ACK, FLAG_END_HEADERS, FLAG_END_STREAM, FLAG_PADDED, FRAME_BROKEN, FRAME_CONTINUATION, FRAME_DATA,
     FRAME_GOAWAY, FRAME_HEADERS, FRAME_MORE, FRAME_PING, FRAME_PRIORITY, FRAME_PUSH_PROMISE, FRAME_RST_STREAM,
-    FRAME_SETTINGS, FRAME_SIZE_FIRST, FRAME_WINDOW_UPDATE, H2_COMPRESSION_ERROR, H2_ENHANCE_YOUR_CALM,
-    H2_FLOW_CONTROL_ERROR, H2_FRAME_SIZE_ERROR, H2_INTERNAL_ERROR, H2_NO_ERROR, H2_PROTOCOL_ERROR, H2_REFUSED_STREAM,
-    H2_STREAM_CLOSED, free_bytes, frames_begin, frames_feed, frames_free, frames_next, put_frame, put_number, read_u32,
-    write_u32,
+    FRAME_SETTINGS, FRAME_WINDOW_UPDATE, H2_COMPRESSION_ERROR, H2_ENHANCE_YOUR_CALM, H2_FLOW_CONTROL_ERROR,
+    H2_FRAME_SIZE_ERROR, H2_INTERNAL_ERROR, H2_NO_ERROR, H2_PROTOCOL_ERROR, H2_REFUSED_STREAM, H2_STREAM_CLOSED,
+    frames_begin, frames_feed, frames_free, frames_next, put_frame, put_number, read_u32,
 )
 from gateway.h2_head cimport DIALECT_NONE, DIALECT_PIPY, DIALECT_RFC, HEAD_CONNECT, HEAD_LIST_LAST, HEAD_LIST_MAX
 from gateway.h2_hpack cimport FIELD_END, FIELD_MORE, FIELD_READY, Field, FieldStatus
+from gateway.h2_outbound cimport CONNECTION_ROOM, FRAME_LARGE, ROOM_FIRST, H2Outbound
 from gateway.h2_settings cimport (
     SETTING_INITIAL_WINDOW_SIZE, SETTING_MAX_CONCURRENT_STREAMS, SETTING_MAX_FRAME_SIZE, SETTING_MAX_HEADER_LIST_SIZE,
-    WINDOW_FIRST, WINDOW_MAX, settings_begin, settings_read, settings_write,
+    WINDOW_FIRST, WINDOW_MAX, settings_read, settings_write,
 )
 from gateway.h2_streams cimport (
-    END_BOTH, END_RESET_BY_PEER, END_RESET_BY_US, STREAM_ANSWERED, STREAM_CONNECT, STREAM_LOCAL_ENDED,
-    STREAM_REMOTE_ENDED, streams_add, streams_begin, streams_drop, streams_end, streams_find, streams_free,
-    streams_next, streams_note,
+    END_BOTH, END_RESET_BY_PEER, END_RESET_BY_US, STREAM_ANSWERED, STREAM_CONNECT, STREAM_REMOTE_ENDED, StreamEnd,
+    streams_add, streams_end, streams_find, streams_next, streams_note,
 )
 
 cdef enum:
     PREFACE_BYTES = 24
     BLOCK_PARTS = 16           # frames of one header block
     OUT_MAX = 524288           # bytes a peer may leave unread and still ask for more
-    GOAWAY_DEBUG = 100
 
 cdef const char *PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
-cdef class H2Session:
+cdef class H2Session(H2Outbound):
     """`auth` is that of codec.pxd."""
 
     def __cinit__(self, int auth=0):
         self.inflater = Inflater()
-        self.deflater = Deflater()
         self.head = H2Head(auth)
         frames_begin(&self.reader)
-        settings_begin(&self.peer)
         self.abuse = -1
-        self.send_window = WINDOW_FIRST
-        self.receive_window = self.connection_room = CONNECTION_ROOM
-        if not streams_begin(&self.streams):
-            raise MemoryError
 
     def __dealloc__(self):
         frames_free(&self.reader)
-        free_bytes(&self.out)
-        streams_free(&self.streams)
 
     # ---- in ----------------------------------------------------------------------------------------------------------
 
@@ -121,80 +108,7 @@ cdef class H2Session:
         self.preface += <uint8_t> take
         return EVENT_NONE
 
-    # ---- out ---------------------------------------------------------------------------------------------------------
-
-    cdef bint respond(self, H2Stream *stream, bytes block, bint end) noexcept:
-        stream.flags |= STREAM_ANSWERED
-        if end:
-            stream.flags |= STREAM_LOCAL_ENDED
-        return put_frame(&self.out, FRAME_HEADERS, FLAG_END_HEADERS | (FLAG_END_STREAM if end else 0), stream.id,
-                         <const uint8_t *> PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
-
-    cdef uint32_t sendable(self, const H2Stream *stream, uint32_t most) noexcept:
-        cdef int64_t size = min(min(stream.send_window, self.send_window), <int64_t> most)
-        return <uint32_t> size if size > 0 else 0
-
-    cdef uint32_t frame_size(self) noexcept:
-        if self.dialect == DIALECT_PIPY:
-            return FRAME_SIZE_FIRST
-        return min(self.peer.frame, <uint32_t> FRAME_LARGE)
-
-    cdef void sent(self, H2Stream *stream, uint32_t size, bint end) noexcept:
-        stream.send_window -= size
-        self.send_window -= size
-        # Whoever is sent data has reason to update windows: of the stream and of the connection.
-        budgets_earn(&self.budgets, SL_H2_ABUSE_WINDOW, 4 + size // 4096)
-        if end:
-            stream.flags |= STREAM_LOCAL_ENDED
-
-    cdef void consumed(self, H2Stream *stream, uint32_t size) noexcept:
-        cdef uint32_t most
-        self.consumed_late(size)
-        stream.returned += size
-        if stream.flags & STREAM_REMOTE_ENDED or stream.returned < stream.room // 2:
-            return
-        if self.dialect == DIALECT_PIPY and stream.flags & STREAM_LOCAL_ENDED:
-            return  # it takes a frame on a stream that we have ended for an error of the connection
-        if stream.room < ROOM_LAST and self.buffered < CONNECTION_ROOM // 8:
-            most = min(<uint32_t> (stream.room * 2), <uint32_t> ROOM_LAST)
-            stream.returned += most - stream.room
-            stream.room = most
-        put_number(&self.out, FRAME_WINDOW_UPDATE, stream.id, stream.returned)
-        stream.receive_window += stream.returned
-        stream.returned = 0
-
-    cdef void consumed_late(self, uint64_t size) noexcept:
-        self.buffered -= min(size, self.buffered)
-        self.return_connection()
-
-    cdef void return_connection(self) noexcept:
-        """The connection's window follows what is received, less what is still buffered."""
-        cdef int64_t most = <int64_t> self.connection_room - <int64_t> self.buffered
-        cdef int64_t missing = most - self.receive_window
-        if missing >= <int64_t> self.connection_room // 4 and not self.ended:
-            put_number(&self.out, FRAME_WINDOW_UPDATE, 0, <uint32_t> missing)
-            self.receive_window += missing
-
-    cdef void reset(self, H2Stream *stream, uint32_t code) noexcept:
-        if not self.ended:
-            put_number(&self.out, FRAME_RST_STREAM, stream.id, code)
-
-    cdef void drop(self, H2Stream *stream, StreamEnd how) noexcept:
-        streams_drop(&self.streams, stream, how)
-
-    cdef void leave(self, uint32_t code, bytes debug) noexcept:
-        cdef uint8_t payload[8 + GOAWAY_DEBUG]
-        cdef size_t length = min(<size_t> PyBytes_GET_SIZE(debug), <size_t> GOAWAY_DEBUG)
-        cdef size_t i
-        if self.leaving and code == H2_NO_ERROR:
-            return
-        self.leaving = True
-        self.leaving_at = self.last_stream
-        write_u32(payload, self.last_stream)
-        write_u32(payload + 4, code)
-        for i in range(length):
-            payload[8 + i] = <uint8_t> PyBytes_AS_STRING(debug)[i]
-        put_frame(&self.out, FRAME_GOAWAY, 0, 0, payload, 8 + length)
+    # ---- errors ------------------------------------------------------------------------------------------------------
 
     cdef EventKind fail(self, uint32_t code, str detail) noexcept:
         self.code = code

@@ -19,7 +19,8 @@ LAYERS: Final = {
     "shared": ["__init__", "csrc", "contract"],
     "codecs": [
         *("codec", "socks", "http1", "sniff", "answers", "handshake"),
-        *("h2_frames", "h2_hpack", "h2_settings", "h2_budget", "h2_streams", "h2_head", "h2_session", "h2_probe"),
+        *("h2_frames", "h2_hpack", "h2_settings", "h2_budget", "h2_streams", "h2_head", "h2_outbound", "h2_session"),
+        "h2_probe",
     ],
     "machinery": [
         *("loop", "sockets", "watch", "source_pool", "policy", "limits", "log"),
