@@ -197,6 +197,8 @@ static void put_end(struct cursor *c, const struct sl_log_line *line)
         PUT(c, ",\"outcome\":\"");
         put_text(c, line->outcome);
         PUT(c, "\"");
+    } else if (line->carried) {
+        PUT(c, ",\"outcome\":null"); /* an interval: it has not ended */
     }
     if (line->carried) {
         PUT(c, ",\"bytes_up\":");

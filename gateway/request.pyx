@@ -9,8 +9,9 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from gateway.context cimport Context, ListenerSpec
 from gateway.csrc cimport (
-    SL_LIMIT_REQUESTS, SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED, SL_OUTCOME_GATEWAY_LIMIT,
-    SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_DRAINING, SL_SCOPE_SOURCE_REQUESTS,
+    SL_DENY, SL_LIMIT_REQUESTS, SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED,
+    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_SOURCE_ADDRESS,
+    SL_SCOPE_DRAINING, SL_SCOPE_SOURCE_REQUESTS,
 )
 from gateway.opening cimport LEG_EVENTS
 from gateway.record cimport Record
@@ -111,8 +112,11 @@ cdef class Request(InspectedTunnel):
     cdef void answer(self, int outcome) noexcept:
         cdef str rule = None
         cdef str reason = None
-        if self.record is not None and outcome != SL_OUTCOME_SOURCE_LIMIT and outcome != SL_OUTCOME_GATEWAY_LIMIT:
-            rule, reason = self.record.rule, self.record.reason()
+        cdef Record record = self.record
+        # What was allowed and could not be connected has no reason to name but one: where it would have come from.
+        if record is not None and outcome != SL_OUTCOME_SOURCE_LIMIT and outcome != SL_OUTCOME_GATEWAY_LIMIT and (
+                record.decision.verdict == SL_DENY or record.decision.reason == SL_REASON_SOURCE_ADDRESS):
+            rule, reason = record.rule, record.reason()
         self.refuse(outcome, rule, reason)
 
     cdef void give_up(self) noexcept:

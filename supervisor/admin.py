@@ -101,7 +101,7 @@ class Guard:
 
 
 class Site:
-    """Pages by path. `open_pages` need no token wherever they are asked from."""
+    """Pages by path: `reads` are for GET, `writes` for POST."""
 
     def __init__(self, guard: Guard, reads: Mapping[str, Page], writes: Mapping[str, Page], log: Log) -> None:
         self._guard = guard

@@ -37,8 +37,8 @@ def need_config(path: str | None) -> str:
     """The absolute path of the configuration; ends with 2 when there is none."""
     found = find_config(path)
     if found is None:
-        tried = escape(path) if path is not None else " and ".join(DEFAULT_PATHS)
-        fail(f"no configuration found: {tried} does not exist", USAGE, "name one with -c, or start from the sample")
+        tried = f"{escape(path)} does" if path is not None else f"{' and '.join(DEFAULT_PATHS)} do"
+        fail(f"no configuration found: {tried} not exist", USAGE, "name one with -c, or start from the sample")
     return found
 
 

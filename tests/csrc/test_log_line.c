@@ -88,6 +88,14 @@ TEST(a_line_of_everything)
               "\"outcome\":\"closed\",\"bytes_up\":0,\"bytes_down\":18446744073709551615,\"duration_ms\":1000}\n");
 }
 
+TEST(an_interval_has_no_outcome_yet)
+{
+    struct sl_log_line line = least();
+    CHECK(!strstr(written(&line), "outcome"));
+    line.carried = 1;
+    CHECK(strstr(written(&line), ",\"outcome\":null,\"bytes_up\":0,\"bytes_down\":0,\"duration_ms\":0}\n"));
+}
+
 TEST(an_address_is_the_host_where_no_name_was_asked_for)
 {
     struct sl_log_line line = least();
@@ -195,6 +203,7 @@ int main(void)
 {
     RUN(a_line_of_nulls);
     RUN(a_line_of_everything);
+    RUN(an_interval_has_no_outcome_yet);
     RUN(an_address_is_the_host_where_no_name_was_asked_for);
     RUN(what_others_chose_is_printable_ascii);
     RUN(every_byte_of_a_user_is_escaped_or_itself);

@@ -108,6 +108,15 @@ def test_a_denial_names_its_rule_and_reason(mesh: Gateway) -> None:
     assert "no-blocked" in answer.headers["proxy-status"]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "missing.test"])
+def test_a_failure_is_not_told_the_reason_of_what_allowed_it(mesh: Gateway, world: World, host: str) -> None:
+    with wire.connect(mesh.port) as client:
+        answer = wire.http(client, f"{host}:{world.refused if host == '127.0.0.1' else 443}")
+        body = wire.to_the_end(client)
+    assert answer.status == 502
+    assert "rule" not in answer.headers["proxy-status"] and b"rule" not in body
+
+
 @pytest.mark.parametrize("name", ["blocked.test", "deep.blocked.test", "stranger.test"])
 def test_a_denied_name_is_never_asked_of_dns(mesh: Gateway, world: World, name: str) -> None:
     with wire.connect(mesh.port) as client:
