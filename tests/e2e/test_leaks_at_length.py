@@ -22,7 +22,7 @@ from tests.e2e.conftest import PASSWORD, full_listener, sample_users
 from tests.e2e.crowd import Crowd, Step, Visit
 from tests.e2e.gateway import ROOT, Gateway, eventually, open_files, policy, resident
 from tests.e2e.names import NameServer
-from tests.e2e.origins import Origin, collect, resetting
+from tests.e2e.origins import Origin, resetting
 from tests.e2e.test_leaks import LOAD
 from tests.ports import free_port
 
@@ -67,7 +67,7 @@ def place() -> Iterator[Place]:
             NameServer({**names, "inside.test": ["10.1.2.3"]}, silent=frozenset({"silent.test"}))
         )
         echo = stack.enter_context(load_origin())
-        hidden = stack.enter_context(Origin(collect))
+        hidden = stack.enter_context(load_origin())
         resets = stack.enter_context(Origin(resetting))
         full = stack.enter_context(full_listener())
         parent = stack.enter_context(Gateway([policy("nothing", [{"host": "nothing.test"}])]))
@@ -92,7 +92,7 @@ def place() -> Iterator[Place]:
         gateway = Gateway(rules, config, files={"users.yaml": yaml.safe_dump(sample_users())})
         gateway.config["listeners"].append({"name": "login", "address": f"127.0.0.1:{login}", "auth": "required"})
         stack.enter_context(gateway)
-        yield Place(gateway, login, echo, resets.port, hidden.port, full, refused)
+        yield Place(gateway, login, echo, resets.port, hidden, full, refused)
 
 
 def asks(name: str, port: int, answer: bytes, *, reset: bool = False) -> Visit:
