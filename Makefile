@@ -82,8 +82,9 @@ fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, and the 
 leaks: build packages-test ## tunnels over each outcome, COUNT=100000 times: nothing of them may be left
 	SLUICE_LEAKS_COUNT=$(COUNT) $(PYTHON) -m pytest -q tests/e2e/test_leaks_at_length.py $(PYTEST)
 
-bench: build packages-test peers ## the same load through us and our peers, in turns; ROUNDS=5 SECONDS=2; kept in bench/results/
-	$(PYTHON) -m bench.run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
+bench: build packages-test peers ## the same load through us and our peers, in turns; ROUNDS=5 LOADS= PEERS=; kept in bench/results/
+	$(PYTHON) -m bench.run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS)) \
+	    $(if $(LOADS),--loads $(LOADS)) $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 soak: build ## half load with reloads and kills for MINUTES=30: what grows or is lost fails
 	$(PYTHON) -m bench.soak $(if $(MINUTES),--minutes $(MINUTES))

@@ -1,7 +1,7 @@
 /* The load generator's command line: `load origin` and `load client`. Loopback only, bounded in number and in time.
  *
  *   load origin [--listen 127.0.0.1:0] [--seconds 120]
- *   load client MODE --origin 127.0.0.1:PORT [--via socks5|connect|direct --proxy 127.0.0.1:PORT] [options]
+ *   load client MODE --origin 127.0.0.1:PORT [--via socks5|connect|http2|direct --proxy 127.0.0.1:PORT] [options]
  */
 #include "load.h"
 
@@ -12,12 +12,12 @@
 #include <string.h>
 
 enum { BAD_ARGUMENTS = 2, COUNT_MOST = 1000000, AT_ONCE_MOST = 60000, SIZE_MOST = 1 << 20, SPARE_FILES = 32,
-       SOURCES_MOST = 60000 };
+       SOURCES_MOST = 60000, CONNECTIONS_MOST = 1000, FRAME_MOST = 16777215, WINDOW_MOST = 0x7fffffff };
 
 static const char USAGE[] =
     "load origin [--listen 127.0.0.1:0] [--seconds 120]\n"
     "    echoes, swallows or sends a known pattern; prints {\"port\": N}; ends with its time or by SIGTERM\n"
-    "load client MODE --origin ADDRESS:PORT [--via direct|socks5|connect] [--proxy ADDRESS:PORT]\n"
+    "load client MODE --origin ADDRESS:PORT [--via direct|socks5|connect|http2] [--proxy ADDRESS:PORT]\n"
     "    open-close  --count tunnels in all, --at-once of them at a time: open, one echo, close\n"
     "    pingpong    --count tunnels, round trips of --size bytes for --seconds\n"
     "    bulk-down   --count tunnels, for --seconds or --bytes each\n"
@@ -27,6 +27,8 @@ static const char USAGE[] =
     "              each was due\n"
     "  --hold S    open-close: S seconds quiet after the echo, then a second one\n"
     "  --sources N connects from N addresses in turn, 127.1.0.1 and following\n"
+    "  http2: --connections 1 that carry the tunnels in turn, --window 4194304 of a stream and --frame 16384 towards\n"
+    "              us; --stalled N of bulk-down's tunnels grant nothing and are not counted\n"
     "  --count 1 --at-once 64 --seconds 5 --size 64 --bytes 0 --timeout 60 --end close|reset|half\n"
     "  --ask NAME  asks the proxy for a name instead of the origin's address: localhost, or one under .localhost,\n"
     "              .test, .example or .invalid\n"
@@ -93,7 +95,7 @@ static int origin_main(int argc, char **argv)
     return optind == argc ? run_origin(&options) : complain("too many arguments", argv[optind]);
 }
 
-static const char *const VIAS[] = {"direct", "socks5", "connect"};
+static const char *const VIAS[] = {"direct", "socks5", "connect", "http2"};
 static const char *const ENDINGS[] = {"close", "reset", "half"};
 
 /* Takes one option. Returns 0, or an exit code with a message. */
@@ -112,8 +114,8 @@ static int client_option(int option, const char *text, struct client_options *ou
             return 0;
         return complain("--proxy wants a loopback address and port", text);
     case 'v':
-        out->via = (enum via)(word = read_word(text, VIAS, 3));
-        return word >= 0 ? 0 : complain("--via wants direct, socks5 or connect", text);
+        out->via = (enum via)(word = read_word(text, VIAS, 4));
+        return word >= 0 ? 0 : complain("--via wants direct, socks5, connect or http2", text);
     case 'e':
         out->ending = (enum ending)(word = read_word(text, ENDINGS, 3));
         return word >= 0 ? 0 : complain("--end wants close, reset or half", text);
@@ -138,6 +140,16 @@ static int client_option(int option, const char *text, struct client_options *ou
     case 'f':
         out->sources = read_count(text, 1, SOURCES_MOST, &count) ? (unsigned)count : 0;
         return out->sources ? 0 : complain("--sources wants 1 to 60000", text);
+    case 'm':
+        out->connections = read_count(text, 1, CONNECTIONS_MOST, &count) ? (size_t)count : 0;
+        return out->connections ? 0 : complain("--connections wants 1 to 1000", text);
+    case 'd':
+        out->stalled = read_count(text, 0, AT_ONCE_MOST, &count) ? (size_t)count : SIZE_MAX;
+        return out->stalled != SIZE_MAX ? 0 : complain("--stalled wants 0 to 60000", text);
+    case 'w':
+        return read_count(text, 16384, WINDOW_MOST, &out->window) ? 0 : complain("--window wants 16384 to 2147483647", text);
+    case 'x':
+        return read_count(text, 16384, FRAME_MOST, &out->frame) ? 0 : complain("--frame wants 16384 to 16777215", text);
     case 'h':
         return read_double(text, 600, &out->hold) ? 0 : complain("--hold wants a number up to 600", text);
     case 't':
@@ -164,6 +176,10 @@ static int check_client(struct client_options *options)
         return complain("--hold goes with", "open-close");
     if (options->rate > 0 && options->mode != OPEN_CLOSE && options->mode != PING_PONG)
         return complain("--rate goes with", "open-close and pingpong");
+    if (options->via != HTTP2 && (options->connections > 1 || options->stalled))
+        return complain("--connections and --stalled go with", "--via http2");
+    if (options->stalled && (options->mode != BULK_DOWN || options->stalled >= options->count))
+        return complain("--stalled goes with bulk-down, and", "more tunnels than that");
     if (options->mode != OPEN_CLOSE) {
         if (options->count > AT_ONCE_MOST)
             return complain("--count", "at most 60000 tunnels can be open at once");
@@ -181,10 +197,12 @@ static int client_main(int argc, char **argv)
         {"origin", 1, NULL, 'o'}, {"proxy", 1, NULL, 'p'},   {"via", 1, NULL, 'v'},   {"end", 1, NULL, 'e'},
         {"ask", 1, NULL, 'a'},    {"count", 1, NULL, 'n'},   {"at-once", 1, NULL, 'c'}, {"size", 1, NULL, 'z'},
         {"bytes", 1, NULL, 'b'},  {"seconds", 1, NULL, 's'}, {"timeout", 1, NULL, 't'},
-        {"rate", 1, NULL, 'r'},   {"hold", 1, NULL, 'h'},    {"sources", 1, NULL, 'f'},
+        {"connections", 1, NULL, 'm'}, {"stalled", 1, NULL, 'd'}, {"window", 1, NULL, 'w'},
+        {"frame", 1, NULL, 'x'},   {"rate", 1, NULL, 'r'},   {"hold", 1, NULL, 'h'},    {"sources", 1, NULL, 'f'},
         {NULL, 0, NULL, 0},
     };
-    struct client_options options = {.count = 1, .at_once = 64, .size = 64, .seconds = 5, .timeout = 60};
+    struct client_options options = {.count = 1, .at_once = 64, .size = 64, .seconds = 5, .timeout = 60, .connections = 1,
+                                     .window = 4 << 20, .frame = 16384};
     int option, bad, mode;
 
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)

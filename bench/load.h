@@ -4,11 +4,12 @@
  * doubled, out of order or another tunnel's is seen. What a client sends first says what the origin does with the
  * connection:
  *
- * 'e' payload...              echo: the payload comes back, its end too 's' seed(4) payload...      sink: the payload
- * is checked; after its end comes a report, 'k' or 'x' and a count(8) 'g' seed(4) limit(8)        source: that many
- * bytes and the end, or bytes without end for 0
+ *   'e' payload...         echo: the payload comes back, its end too
+ *   's' seed(4) payload... sink: the payload is checked; after its end comes a report, 'k' or 'x' and a count(8)
+ *   'g' seed(4) limit(8)   source: that many bytes and the end, or bytes without end for 0
  *
- * Numbers are big-endian. */
+ * Numbers are big-endian. An HTTP/1.1 CONNECT head, whatever it asks for, is answered 200 and then forgotten: some peers
+ * end no tunnel themselves and ask the next hop for it. */
 #ifndef SLUICE_LOAD_H
 #define SLUICE_LOAD_H
 
@@ -75,7 +76,7 @@ struct origin_options {
 int run_origin(const struct origin_options *options);
 
 enum mode { OPEN_CLOSE, PING_PONG, BULK_DOWN, BULK_UP, IDLE };
-enum via { DIRECT, SOCKS5, CONNECT };
+enum via { DIRECT, SOCKS5, CONNECT, HTTP2 };
 enum ending { END_CLOSE, END_RESET, END_HALF };
 
 struct client_options {
@@ -92,6 +93,10 @@ struct client_options {
     double timeout;       /* of everything */
     double rate;          /* OPEN_CLOSE: tunnels a second; PING_PONG: messages a second on each; 0 = as fast as can be */
     unsigned sources;     /* addresses to connect from in turn, 127.1.0.1 and following; 0 = whatever the system takes */
+    size_t connections;   /* HTTP2: that carry the tunnels, in turn */
+    size_t stalled;       /* HTTP2, BULK_DOWN: the first so many tunnels grant nothing beyond their first window */
+    uint64_t window;      /* HTTP2: of a stream, towards us */
+    uint64_t frame;       /* HTTP2: most payload of one frame, towards us */
     double hold;          /* OPEN_CLOSE: seconds between a first and a second echo; 0 = one echo */
 };
 
@@ -102,7 +107,7 @@ int run_client(const struct client_options *options, const char *mode, const cha
 
 struct handshake {
     enum via via;
-    uint8_t request[512]; /* the SOCKS5 request or the CONNECT head */
+    uint8_t request[512]; /* the SOCKS5 request, the CONNECT head, or HTTP/2's :authority */
     size_t request_length;
 };
 

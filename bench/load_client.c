@@ -1,6 +1,6 @@
 /* The client of the load generator: opens tunnels through a proxy, leads them through the phases of load_client.h,
  * reports. */
-#include "load_client.h"
+#include "load_h2.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -16,7 +16,9 @@ enum { OPENING_MOST = 128, ANSWER_MOST = 4096 }; /* handshakes under way outside
 
 static void release(struct client *c, struct tunnel *t, int reset)
 {
-    if (t->fd >= 0 && reset)
+    if (t->carrier)
+        h2_release(c, t, reset);
+    else if (t->fd >= 0 && reset)
         close_reset(t->fd);
     else if (t->fd >= 0)
         close(t->fd);
@@ -54,7 +56,7 @@ void tunnel_complete(struct client *c, struct tunnel *t, int reset)
 
 /* ---- opening ---- */
 
-static void tunnel_open(struct client *c, struct tunnel *t)
+void tunnel_open(struct client *c, struct tunnel *t)
 {
     free(t->answer);
     t->answer = NULL;
@@ -129,15 +131,14 @@ static void shake_hands(struct client *c, struct tunnel *t)
     }
 }
 
-/* Connects from 127.1.0.1, then 127.1.0.2 and so on: a proxy that counts by source sees many. Returns 1, or 0. */
-static int take_source(const struct client *c, int fd)
+int client_source(const struct client *c, int fd, uint64_t number)
 {
     struct sockaddr_in from = {.sin_family = AF_INET};
     const int on = 1;
 
     if (!c->options->sources)
         return 1;
-    from.sin_addr.s_addr = htonl(0x7f010001u + (uint32_t)(c->began % c->options->sources));
+    from.sin_addr.s_addr = htonl(0x7f010001u + (uint32_t)(number % c->options->sources));
     return setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == 0 &&
            bind(fd, (const struct sockaddr *)&from, sizeof from) == 0;
 }
@@ -154,8 +155,12 @@ static void begin(struct client *c, struct tunnel *t, uint64_t due)
     c->began++;
     c->active++;
     c->opening++;
+    if (o->via == HTTP2) {
+        h2_begin(c, t);
+        return;
+    }
     t->fd = socket(peer->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (t->fd < 0 || setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || !take_source(c, t->fd) ||
+    if (t->fd < 0 || setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || !client_source(c, t->fd, c->began) ||
         (connect(t->fd, (const struct sockaddr *)peer, length) < 0 && errno != EINPROGRESS) ||
         !watch(c->epoll, t->fd, t))
         tunnel_fail(c, t, ERROR_CONNECT);
@@ -291,10 +296,17 @@ static void loop(struct client *c)
         if (over(c))
             break;
         set_alarm(c);
+        if (c->due && h2_flush(c))
+            wait = 0;
         int count = epoll_wait(c->epoll, events, BATCH, wait);
-        for (int i = 0; i < count; i++)
-            if (events[i].data.ptr)
+        for (int i = 0; i < count; i++) {
+            uintptr_t owner = (uintptr_t)events[i].data.ptr;
+            if (owner & 1)
+                h2_event(c, (struct carrier *)(owner - 1), events[i].events);
+            else if (owner)
                 handle(c, events[i].data.ptr, events[i].events);
+        }
+        h2_read(c);
         run_ready(c);
         pace_turn(c);
     }
@@ -318,7 +330,8 @@ static void report(struct client *c, const char *mode, const char *via, uint64_t
            (unsigned long long)c->down);
     for (unsigned i = 0; i < ERROR_COUNT; i++)
         printf("%s\"%s\": %llu", i ? ", " : "", texts[i], (unsigned long long)c->errors[i]);
-    printf("}, \"refusal\": %d, \"missed\": %llu, \"open_us\": ", c->code, (unsigned long long)c->missed);
+    printf("}, \"refusal\": %d, \"missed\": %llu, \"bytes_stalled\": %llu, \"open_us\": ", c->code,
+           (unsigned long long)c->missed, (unsigned long long)c->stalled);
     histogram_print(&c->open_times);
     printf(", \"round_trip_us\": ");
     histogram_print(&c->trips);
@@ -347,7 +360,8 @@ int run_client(const struct client_options *options, const char *mode, const cha
         c->spare = &c->tunnels[i];
     }
     if (!c->tunnels || c->epoll < 0 || c->alarm < 0 || !watch(c->epoll, c->alarm, NULL) ||
-        !handshake_prepare(&c->handshake, options->via, &options->origin, options->ask)) {
+        !handshake_prepare(&c->handshake, options->via, &options->origin, options->ask) ||
+        (options->via == HTTP2 && !h2_set_up(c))) {
         fprintf(stderr, "load: no memory or descriptors, or a name too long\n");
         failed = 1;
     } else {
@@ -357,6 +371,7 @@ int run_client(const struct client_options *options, const char *mode, const cha
         for (unsigned i = 0; i < ERROR_COUNT; i++)
             failed |= c->errors[i] != 0;
     }
+    h2_close(c);
     free(c->tunnels);
     free(c);
     return failed;

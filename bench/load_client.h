@@ -46,17 +46,26 @@ struct tunnel {
     uint8_t *answer;            /* the proxy's answers, while the handshake lasts */
     uint8_t report[REPORT];
     struct tunnel *next;        /* in the ready list or the free list */
+
+    struct carrier *carrier;    /* HTTP/2: the connection of its stream; `fd` is -1 then */
+    uint32_t stream, owed;      /* id; bytes received and not granted again */
+    int64_t window;             /* bytes the stream may send */
+    uint8_t near_ended, far_ended, gone; /* directions that have ended; reset by the proxy */
+    uint8_t stalled;            /* grants nothing: the proxy has to stop */
+    struct tunnel *sender_before, *sender_after;
 };
 
 struct client {
     const struct client_options *options;
+    struct carrier *carriers, *due;     /* HTTP/2 connections; those to be served in this turn */
     int epoll, alarm;                   /* alarm: a timerfd, for what goes by the clock */
     enum phase phase;
     struct handshake handshake;
     struct tunnel *tunnels, *spare, *ready, **ready_end;
     size_t slots, active, opening;      /* tunnels; of them not free; of those not yet ready */
     uint64_t began, opened, completed;  /* tunnels */
-    uint64_t round_trips, up, down;     /* echoes and payload bytes in the measured phase */
+    uint64_t round_trips, up, down;     /* echoes and payload bytes in the measured phase; not those of stalled tunnels */
+    uint64_t stalled;                   /* payload bytes that came to stalled ones, in all */
     uint64_t errors[ERROR_COUNT];
     int code;                           /* of the last refusal */
     uint32_t seed;                      /* of the next tunnel */
@@ -77,11 +86,21 @@ void tunnel_stop(struct client *c, struct tunnel *t);
 /* Carries what can be carried. Returns 1 when the tunnel wants another turn. */
 int tunnel_carry(struct client *c, struct tunnel *t);
 
+/* The proxy has opened it. */
+void tunnel_open(struct client *c, struct tunnel *t);
+/* Payload came: checks it and goes on. The tunnel may have ended after that. */
+void tunnel_received(struct client *c, struct tunnel *t, const uint8_t *data, size_t length);
+/* The end of what the origin sends came. */
+void tunnel_ended(struct client *c, struct tunnel *t);
+
 /* Both free the slot; only load_client.c and load_tunnel.c call them, and no one touches the tunnel after. */
 void tunnel_fail(struct client *c, struct tunnel *t, enum error error);
 void tunnel_complete(struct client *c, struct tunnel *t, int reset);
 /* The tunnel no longer counts as being opened. */
 void tunnel_settled(struct client *c, struct tunnel *t);
+
+/* Connects from 127.1.0.1, then 127.1.0.2 and so on: a proxy that counts by source sees many. Returns 1, or 0. */
+int client_source(const struct client *c, int fd, uint64_t number);
 
 /* ---- by the clock: load_pace.c ---- */
 

@@ -1,4 +1,4 @@
-/* The client's side of SOCKS5 without authentication and of HTTP/1.1 CONNECT: bytes only. */
+/* The client's side of SOCKS5 without authentication and of HTTP/1.1 CONNECT, and what HTTP/2 asks for: bytes only. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +35,8 @@ static size_t prepare_socks5(uint8_t *out, const struct sockaddr_storage *origin
     return length + 2;
 }
 
-static size_t prepare_connect(uint8_t *out, size_t size, const struct sockaddr_storage *origin, const char *ask)
+/* host:port, as both a CONNECT head and HTTP/2's :authority have it. */
+static size_t prepare_authority(char *out, size_t size, const struct sockaddr_storage *origin, const char *ask)
 {
     char address[INET6_ADDRSTRLEN] = "", host[256];
     unsigned port = port_of(origin);
@@ -48,7 +49,15 @@ static size_t prepare_connect(uint8_t *out, size_t size, const struct sockaddr_s
         inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)origin)->sin6_addr, address, sizeof address);
         snprintf(host, sizeof host, "[%s]", address);
     }
-    return (size_t)snprintf((char *)out, size, "CONNECT %s:%u HTTP/1.1\r\nHost: %s:%u\r\n\r\n", host, port, host, port);
+    return (size_t)snprintf(out, size, "%s:%u", host, port);
+}
+
+static size_t prepare_connect(char *out, size_t size, const struct sockaddr_storage *origin, const char *ask)
+{
+    char authority[240];
+
+    prepare_authority(authority, sizeof authority, origin, ask);
+    return (size_t)snprintf(out, size, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", authority, authority);
 }
 
 int handshake_prepare(struct handshake *handshake, enum via via, const struct sockaddr_storage *origin, const char *ask)
@@ -59,8 +68,11 @@ int handshake_prepare(struct handshake *handshake, enum via via, const struct so
         return 0;
     if (via == SOCKS5)
         handshake->request_length = prepare_socks5(handshake->request, origin, ask);
+    char *text = (char *)handshake->request;
     if (via == CONNECT)
-        handshake->request_length = prepare_connect(handshake->request, sizeof handshake->request, origin, ask);
+        handshake->request_length = prepare_connect(text, sizeof handshake->request, origin, ask);
+    if (via == HTTP2)
+        handshake->request_length = prepare_authority(text, sizeof handshake->request, origin, ask);
     return 1;
 }
 

@@ -21,6 +21,7 @@ struct session {
     uint8_t queued; /* stopped by its budget: on the ready list */
     uint8_t header[SOURCE_HEADER];
     size_t held;    /* bytes of the header */
+    uint8_t head;   /* of a CONNECT head: 1 and how many bytes of its end were seen; 0 = none */
     uint32_t seed;
     uint64_t limit, offset;
     struct sl_direction echo;
@@ -96,6 +97,23 @@ static enum outcome echo(struct origin *o, struct session *s)
     }
 }
 
+/* Reads a CONNECT head to its end and answers it. Returns how many bytes it took, or more than there are when it is
+ * broken. */
+static size_t read_connect_head(struct session *s, const uint8_t *data, size_t length)
+{
+    static const char end[] = "\r\n\r\n", answer[] = "HTTP/1.1 200 OK\r\n\r\n";
+    size_t used = 0;
+
+    while (used < length && s->head && s->head < sizeof end) {
+        uint8_t byte = data[used++];
+        s->head = byte == (uint8_t)end[s->head - 1] ? (uint8_t)(s->head + 1) : byte == '\r' ? 2 : 1;
+    }
+    if (s->head < sizeof end)
+        return used;
+    s->head = 0;
+    return send(s->fd, answer, sizeof answer - 1, MSG_NOSIGNAL) == sizeof answer - 1 ? used : length + 1;
+}
+
 /* Takes the header out of the first bytes. Returns how many of them it is; the mode stays 0 until it is whole. */
 static size_t read_header(struct session *s, const uint8_t *data, size_t length)
 {
@@ -116,8 +134,15 @@ static size_t read_header(struct session *s, const uint8_t *data, size_t length)
 /* The first bytes of a connection: what they ask for, and the payload that came along. */
 static enum outcome begin(struct origin *o, struct session *s, const uint8_t *data, size_t length)
 {
-    size_t used = read_header(s, data, length);
+    size_t used = 0;
 
+    if (s->held == 0 && s->head == 0 && length && data[0] == 'C')
+        s->head = 1;
+    if (s->head)
+        used = read_connect_head(s, data, length);
+    if (used > length)
+        return RESET;
+    used += read_header(s, data + used, length - used);
     data += used;
     length -= used;
     switch (s->mode) {

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#include "load_client.h"
+#include "load_h2.h"
 
 static int is_echo(const struct client *c)
 {
@@ -17,6 +17,8 @@ static enum put put_out(struct client *c, struct tunnel *t)
 {
     size_t turn = 0;
 
+    if (t->carrier)
+        return h2_put_out(c, t) ? PUT_ALL : PUT_BLOCKED;
     while (t->header_sent < t->header_length || t->sent < t->target) {
         uint64_t left = t->target - t->sent;
         struct iovec parts[2] = {
@@ -48,14 +50,16 @@ static enum put put_out(struct client *c, struct tunnel *t)
 static void half_close(struct client *c, struct tunnel *t)
 {
     t->state = ENDING;
-    if (shutdown(t->fd, SHUT_WR) < 0)
+    if (t->carrier)
+        h2_half_close(c, t);
+    else if (shutdown(t->fd, SHUT_WR) < 0)
         tunnel_fail(c, t, ERROR_RESET);
 }
 
-/* An echo tunnel has nothing more to do. */
+/* An echo tunnel has nothing more to do. A stream has no close but the ends of both directions. */
 static void end_echo(struct client *c, struct tunnel *t)
 {
-    if (c->options->ending == END_HALF)
+    if (c->options->ending == END_HALF || (t->carrier && c->options->ending == END_CLOSE))
         half_close(c, t);
     else
         tunnel_complete(c, t, c->options->ending == END_RESET);
@@ -106,6 +110,16 @@ void tunnel_start(struct client *c, struct tunnel *t)
 }
 
 /* The sink has all we sent: its report must say so. */
+static void check_report(struct client *c, struct tunnel *t)
+{
+    if (t->have < sizeof t->report)
+        return;
+    if (t->report[0] == 'k' && read_number(t->report + 1, 8) == t->sent)
+        tunnel_complete(c, t, 0);
+    else
+        tunnel_fail(c, t, ERROR_CONTENT);
+}
+
 static void read_report(struct client *c, struct tunnel *t)
 {
     ssize_t n = recv(t->fd, t->report + t->have, sizeof t->report - t->have, 0);
@@ -118,16 +132,12 @@ static void read_report(struct client *c, struct tunnel *t)
     t->have += (size_t)n;
     if (n == 0)
         tunnel_fail(c, t, ERROR_END);
-    else if (t->have == sizeof t->report) {
-        if (t->report[0] == 'k' && read_number(t->report + 1, 8) == t->sent)
-            tunnel_complete(c, t, 0);
-        else
-            tunnel_fail(c, t, ERROR_CONTENT);
-    }
+    else
+        check_report(c, t);
 }
 
-/* The end of what the origin sends: due only where it was asked for. */
-static void read_end(struct client *c, struct tunnel *t)
+/* Due only where it was asked for. */
+void tunnel_ended(struct client *c, struct tunnel *t)
 {
     if (c->options->mode == BULK_DOWN && c->options->bytes && t->got == c->options->bytes)
         tunnel_complete(c, t, 0);
@@ -146,7 +156,7 @@ static int is_dry(struct client *c, struct tunnel *t, ssize_t n)
         return 0;
     }
     if (n == 0)
-        read_end(c, t);
+        tunnel_ended(c, t);
     else if (errno == EAGAIN || errno == EINTR)
         t->readable = 0;
     else
@@ -154,29 +164,44 @@ static int is_dry(struct client *c, struct tunnel *t, ssize_t n)
     return 1;
 }
 
+void tunnel_received(struct client *c, struct tunnel *t, const uint8_t *data, size_t length)
+{
+    const struct client_options *o = c->options;
+    uint64_t due = is_echo(c) ? t->sent - t->got : o->bytes ? o->bytes - t->got : UINT64_MAX;
+
+    if (o->mode == BULK_UP) { /* over HTTP/2: what the sink reports */
+        due = t->state == ENDING ? sizeof t->report - t->have : 0;
+        if (length <= due) {
+            memcpy(t->report + t->have, data, length);
+            t->have += length;
+            check_report(c, t);
+        } else
+            tunnel_fail(c, t, ERROR_CONTENT);
+        return;
+    }
+    if (length > due || memcmp(data, pattern_at(&c->pattern, t->seed, t->got), length) != 0) {
+        tunnel_fail(c, t, ERROR_CONTENT);
+        return;
+    }
+    t->got += length;
+    *(t->stalled ? &c->stalled : &c->down) += t->stalled || c->phase == MEASURE ? length : 0;
+    if (is_echo(c) && t->state == RUNNING && t->got == t->target)
+        round_trip(c, t);
+}
+
 /* Reads what came and checks it. Returns 1 when its turn is over, 0 when the source is dry or the tunnel has ended. */
 static int take_in(struct client *c, struct tunnel *t)
 {
-    const struct client_options *o = c->options;
     size_t turn = 0;
 
     while (t->state != FREE && t->readable) {
-        uint64_t due = is_echo(c) ? t->sent - t->got : o->bytes ? o->bytes - t->got : UINT64_MAX;
         if (turn >= TURN)
             return 1;
         ssize_t n = recv(t->fd, c->scratch, sizeof c->scratch, 0);
         if (is_dry(c, t, n))
             return 0;
-        if ((uint64_t)n > due || memcmp(c->scratch, pattern_at(&c->pattern, t->seed, t->got), (size_t)n) != 0) {
-            tunnel_fail(c, t, ERROR_CONTENT);
-            return 0;
-        }
-        t->got += (uint64_t)n;
         turn += (size_t)n;
-        if (c->phase == MEASURE)
-            c->down += (uint64_t)n;
-        if (is_echo(c) && t->state == RUNNING && t->got == t->target)
-            round_trip(c, t);
+        tunnel_received(c, t, c->scratch, (size_t)n);
     }
     return 0;
 }
@@ -193,7 +218,7 @@ static int carry_up(struct client *c, struct tunnel *t)
     }
     if (put == PUT_ALL && t->state == RUNNING)
         half_close(c, t);
-    if (t->state == ENDING)
+    if (t->state == ENDING && !t->carrier)
         read_report(c, t);
     return put == PUT_TURN_OVER;
 }

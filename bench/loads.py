@@ -12,12 +12,11 @@ from bench.machine import LOAD, confined
 from bench.peers import Peer
 
 __all__ = [
-    "IDLE", "IDLE_TUNNELS", "Figures", "Load", "Origin", "Spoilt", "finish", "loads", "measure", "measure_idle",
-    "start", "wait_files",
+    "HTTP2", "IDLE_TUNNELS", "Figures", "Load", "Origin", "Spoilt", "finish", "loads", "measure", "start", "wait_files",
 ]  # fmt: skip
 
 GB: Final = 1_000_000_000
-IDLE: Final = "idle"
+HTTP2: Final = "http2"
 IDLE_TUNNELS: Final = 5_000
 # Some limits are by source, of which a gateway has many: all peers see the same ones.
 SOURCES: Final = ("--sources", "200")
@@ -30,12 +29,19 @@ class Spoilt(Exception):
 
 
 class Load(NamedTuple):
-    """Arguments of the load generator; a unit of work: its name, the field that counts it, and of what size."""
+    """Arguments of the load generator; a unit of work: its name, the field that counts it, and of what size; how it is
+    measured; and whether it goes over HTTP/2 streams or over connections."""
 
     arguments: tuple[str, ...]
     unit: str
     field: str
     size: int = 1
+    kind: str = "cost"  # idle, stalled
+    http2: bool = False
+
+    def takes(self, way: str) -> bool:
+        """Whether a contestant that is spoken to in this way can carry it."""
+        return self.http2 == (way == HTTP2)
 
 
 def loads(seconds: float) -> dict[str, Load]:
@@ -49,7 +55,29 @@ def loads(seconds: float) -> dict[str, Load]:
         "tunnels": Load(("open-close", "--count", count, "--at-once", "32", "--timeout", "60"), "tunnel", "completed"),
         "pingpong-64": Load(("pingpong", "--count", "64", *lasting), "round trip", "round_trips"),
         "pingpong-1": Load(("pingpong", "--count", "1", *lasting), "round trip", "round_trips"),
-        IDLE: Load(("idle", "--count", str(IDLE_TUNNELS), *lasting), "tunnel", "completed"),
+        "idle": Load(("idle", "--count", str(IDLE_TUNNELS), *lasting), "tunnel", "completed", kind="idle"),
+        **over_http2(seconds, lasting),
+    }
+
+
+def over_http2(seconds: float, lasting: tuple[str, ...]) -> dict[str, Load]:
+    """The same and more, as CONNECT streams on a few connections."""
+    four = ("--connections", "4")
+    count = str(max(500, round(6000 * seconds)))
+    down = ("bulk-down", "--count", "8", *four, *lasting)
+    up = ("bulk-up", "--count", "8", "--end", "reset", *four, *lasting)
+    stalled = ("bulk-down", "--count", "100", "--stalled", "1", *lasting)
+    tunnels = ("open-close", "--count", count, "--at-once", "32", "--timeout", "60", *four)
+    idle = ("idle", "--count", str(IDLE_TUNNELS), "--connections", "50", *lasting)
+    return {
+        "h2-bulk-down": Load(down, "GB", "bytes_down", GB, http2=True),
+        "h2-bulk-down-128k": Load((*down, "--frame", "131072"), "GB", "bytes_down", GB, http2=True),
+        "h2-bulk-up": Load(up, "GB", "bytes_up", GB, http2=True),
+        "h2-tunnels": Load(tunnels, "tunnel", "completed", http2=True),
+        "h2-pingpong-64": Load(("pingpong", "--count", "64", *four, *lasting), "round trip", "round_trips", http2=True),
+        "h2-pingpong-1": Load(("pingpong", "--count", "1", *lasting), "round trip", "round_trips", http2=True),
+        "h2-stalled": Load(stalled, "GB", "bytes_down", GB, kind="stalled", http2=True),
+        "h2-idle": Load(idle, "tunnel", "completed", kind="idle", http2=True),
     }
 
 
@@ -94,6 +122,15 @@ def finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def measure(load: Load, target: tuple[str, ...], peer: Peer | None, where: frozenset[int]) -> Figures:
+    """One run of a load, as its kind wants it measured. Raises Spoilt."""
+    if load.kind == "idle" and peer is not None:
+        return _measure_idle(load, target, peer, where)
+    if load.kind == "stalled" and peer is not None:
+        return _measure_stalled(load, target, peer, where)
+    return _measure_cost(load, target, peer, where)
+
+
+def _measure_cost(load: Load, target: tuple[str, ...], peer: Peer | None, where: frozenset[int]) -> Figures:
     """One run: units a second, latencies in microseconds, CPU of the peer in microseconds by unit. Raises Spoilt."""
     if peer is None:
         answer, spent = finish(start(load.arguments, target, where)), 0.0
@@ -109,7 +146,31 @@ def measure(load: Load, target: tuple[str, ...], peer: Peer | None, where: froze
     return figures | ({"p50_us": times["p50"], "p99_us": times["p99"]} if times["count"] else {})
 
 
-def measure_idle(load: Load, target: tuple[str, ...], peer: Peer, where: frozenset[int]) -> Figures:
+def _changed(arguments: tuple[str, ...], option: str, value: float) -> tuple[str, ...]:
+    place = arguments.index(option) + 1
+    return (*arguments[:place], f"{value:g}", *arguments[place + 1 :])
+
+
+def _measure_stalled(load: Load, target: tuple[str, ...], peer: Peer, where: frozenset[int]) -> Figures:
+    """What the others carry beside readers that stall, and without those, in turns. Raises Spoilt."""
+    count, stalled = (int(load.arguments[load.arguments.index(word) + 1]) for word in ("--count", "--stalled"))
+    seconds = float(load.arguments[load.arguments.index("--seconds") + 1])
+    beside = _changed(load.arguments, "--seconds", seconds / 4)
+    alone = _changed(_changed(beside, "--stalled", 0), "--count", count - stalled)
+    moved = {beside: 0.0, alone: 0.0}
+    lasted = dict(moved)
+    with peer.watched():
+        for arguments in (beside, alone, alone, beside, alone, beside):
+            answer = finish(start(arguments, target, where))
+            if (answer["bytes_stalled"] > 0) != (arguments is beside):
+                raise Spoilt("no reader stalled")
+            moved[arguments] += answer[load.field] / load.size
+            lasted[arguments] += answer["seconds"]
+    rate, rate_alone = moved[beside] / lasted[beside], moved[alone] / lasted[alone]
+    return {"rate": rate, "rate_alone": rate_alone, "kept": rate / rate_alone}
+
+
+def _measure_idle(load: Load, target: tuple[str, ...], peer: Peer, where: frozenset[int]) -> Figures:
     """Memory without tunnels and with all of them, and what they cost a second while nothing moves. Raises Spoilt."""
     count = int(load.arguments[load.arguments.index("--count") + 1])
     seconds = float(load.arguments[load.arguments.index("--seconds") + 1])
@@ -117,7 +178,7 @@ def measure_idle(load: Load, target: tuple[str, ...], peer: Peer, where: frozens
     with peer.watched():
         process = start(load.arguments, target, where)
         try:
-            wait_files(process, count)
+            wait_files(process, count, peer if load.http2 else None)
             time.sleep(seconds / 4)
             before, began = peer.account.cpu(), time.monotonic()
             full, held = peer.account.memory(), peer.account.files()
@@ -135,10 +196,11 @@ def measure_idle(load: Load, target: tuple[str, ...], peer: Peer, where: frozens
     }  # fmt: skip
 
 
-def wait_files(process: "subprocess.Popen[str]", count: int) -> None:
-    """Until the load has all its sockets; it waits for the last of their echoes by itself. Raises Spoilt."""
+def wait_files(process: "subprocess.Popen[str]", count: int, peer: Peer | None = None) -> None:
+    """Until the load has a socket for each tunnel, or the peer where tunnels share the load's; it waits for the last of
+    their echoes by itself. Raises Spoilt."""
     folder = Path(f"/proc/{process.pid}/fd")
-    while process.poll() is None and len(os.listdir(folder)) < count:
+    while process.poll() is None and (peer.account.files() if peer else len(os.listdir(folder))) < count:
         time.sleep(0.02)
     if process.returncode is not None:
         finish(process)

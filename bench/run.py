@@ -1,6 +1,6 @@
 """Puts the same load through Sluice and through its peers, in turns, and says what each unit of work costs.
 
-    python -m bench.run [--rounds N] [--seconds S] [--only LOAD,...] [--peers PEER,...]
+    python -m bench.run [--rounds N] [--seconds S] [--loads LOAD,...] [--peers PEER,...]
 
 Every round runs every load through every peer in random order, so that whatever else the machine does falls on all
 alike. The proxy has one core, load and origin the other. Cost is the CPU time of a peer's whole process tree. Figures
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bench.accounting import cpu_seconds
-from bench.loads import IDLE, Figures, Load, Origin, Spoilt, loads, measure, measure_idle
+from bench.loads import HTTP2, Figures, Load, Origin, Spoilt, loads, measure
 from bench.machine import LOAD, RESULTS, ROOT, Cores, build, cores, keep, private_network, versions
 from bench.peers import PEERS, Peer
 from bench.peers.base import Absent
@@ -74,41 +74,45 @@ class Bench:
                 self.peers[peer.name] = peer
                 self.commands[peer.name] = {"version": peer.version(), "command": " ".join(peer.command())}
             for contestant in self.found:
-                self.one("warm-up", loads(0.25)["tunnels"], contestant)
+                self.one("warm-up", loads(0.25)["h2-tunnels" if contestant.way == HTTP2 else "tunnels"], contestant)
             yield
 
     def round(self) -> Round:
         """Every load through everybody, in random order."""
-        runs = [(name, load, contestant) for name, load in self.wanted.items() for contestant in self.found]
+        runs = [
+            (name, load, contestant)
+            for name, load in self.wanted.items()
+            for contestant in self.found
+            if load.takes(contestant.way) and (load.kind != "idle" or contestant.peer is not None)
+        ]
         random.shuffle(runs)
         done: Round = {name: {} for name in self.wanted}
         for name, load, contestant in runs:
-            if name != IDLE or contestant.peer is not None:
-                done[name][contestant.name] = self.one(name, load, contestant)
+            done[name][contestant.name] = self.one(name, load, contestant)
         return done
 
     def one(self, name: str, load: Load, contestant: Contestant) -> Figures | str:
         """One run. Others may fail; we, the floor and the direct way may not."""
         began = time.monotonic()
         try:
-            figures: Figures | str = self._measure(name, load, contestant)
+            figures: Figures | str = self._measure(load, contestant)
         except Spoilt as spoilt:
             if contestant.peer is None or contestant.peer.name in ("sluice", "floor"):
                 raise SystemExit(f"{name} through {contestant.name}: {spoilt}") from None
             figures = str(spoilt)
-        print(f"  {name:<12}{contestant.name:<20}{time.monotonic() - began:6.1f} s", file=sys.stderr)
+        print(f"  {name:<18}{contestant.name:<20}{time.monotonic() - began:6.1f} s", file=sys.stderr)
         return figures
 
-    def _measure(self, name: str, load: Load, contestant: Contestant) -> Figures:
+    def _measure(self, load: Load, contestant: Contestant) -> Figures:
         if contestant.peer is None:
             target = ("--via", DIRECT, "--origin", f"127.0.0.1:{self.origin.port}")
             return measure(load, target, None, self.where.load)
-        if name != IDLE:
+        if load.kind != "idle":
             peer = self.peers[contestant.peer.name]
             return measure(load, peer.target(contestant.way), peer, self.where.load)
         # Memory is that of a process that has not lived through other loads.
         with contestant.peer(self.origin.port, self.where.proxy) as fresh:
-            return measure_idle(load, fresh.target(contestant.way), fresh, self.where.load)
+            return measure(load, fresh.target(contestant.way), fresh, self.where.load)
 
 
 def choice(known: list[str]) -> Any:
@@ -128,7 +132,8 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.run", description="The same load through us and our peers.")
     parser.add_argument("--rounds", type=int, default=5, help="default: 5, the least that a published figure needs")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each run, about; default: 2")
-    parser.add_argument("--only", type=choice(list(loads(1))), default=list(loads(1)), help="some of the loads")
+    parser.add_argument("--loads", "--only", type=choice(list(loads(1))), default=list(loads(1)), dest="only",
+                        help=f"some of {', '.join(loads(1))}")  # fmt: skip
     parser.add_argument("--peers", type=choice(list(PEERS)), default=list(PEERS),
                         help="some of the peers; Sluice and the floor are always there")  # fmt: skip
     parser.add_argument("--seed", type=int, default=None, help="of the order; default: another one each time")

@@ -3,13 +3,19 @@
 import statistics
 from typing import Any, Final
 
-__all__ = ["median_ratio", "show", "summary"]
+__all__ = ["median_ratio", "show", "summary", "yardsticks"]
 
-YARDSTICKS: Final = ("envoy/connect", "floor/socks5", "floor/connect", "microsocks/socks5")
+YARDSTICKS: Final = (
+    "envoy/connect", "floor/socks5", "floor/connect", "microsocks/socks5", "envoy/http2", "floor/http2",
+)  # fmt: skip
 Runs = list[dict[str, Any]]
+DECIMALS: Final = {"cpu_share": 2, "kept": 3, "rate_alone": 2}
 # What each load is judged by, and how it is printed.
+MEMORY: Final = ("rss_each", "pss_each", "rss_empty", "rss_full", "files_each", "cpu_share")
 COLUMNS: Final = {
-    "idle": ("rss_each", "pss_each", "rss_empty", "rss_full", "files_each", "cpu_share"),
+    "idle": MEMORY,
+    "h2-idle": MEMORY,
+    "h2-stalled": ("kept", "rate", "rate_alone"),
     "": ("cpu_us", "rate", "p50_us", "p99_us"),
 }
 
@@ -57,6 +63,14 @@ def summary(rounds: Runs) -> dict[str, Any]:
     return result
 
 
+def yardsticks(name: str) -> tuple[str, str, str]:
+    """What a contestant is put beside: Envoy, the floor asked in the same way, microsocks."""
+    way = name.partition("/")[2]
+    if way == "http2":
+        return "envoy/http2", "floor/http2", "microsocks/socks5"
+    return "envoy/connect", "floor/connect" if way == "connect" else "floor/socks5", "microsocks/socks5"
+
+
 def show(result: dict[str, Any]) -> None:
     """One table for each load, the cheapest first."""
     for load, rows in result.items():
@@ -69,13 +83,12 @@ def show(result: dict[str, Any]) -> None:
         for name, row in sorted(good.items(), key=lambda item: float(item[1]["figures"][main]["median"])):
             figures = row["figures"]
             cells = "".join(
-                f"{figures[column]['median']:>{width},.{2 if column.endswith('share') else 1}f}"
+                f"{figures[column]['median']:>{width},.{DECIMALS.get(column, 1)}f}"
                 if column in figures else f"{'-':>{width}}"
                 for column in columns
             )  # fmt: skip
             spread = f"{figures[main]['least']:,.1f}-{figures[main]['most']:,.1f}"
-            floor = "floor/connect" if name.endswith("connect") else "floor/socks5"
-            by = [row["ratios"].get(other, {}).get(main) for other in ("envoy/connect", floor, "microsocks/socks5")]
+            by = [row["ratios"].get(other, {}).get(main) for other in yardsticks(name)]
             ratios = ["-" if value is None else f"{value:.3f}" for value in by]
             tail = f"{ratios[0]:>{width}}{ratios[1]:>{width}}{ratios[2]:>15}"
             print(f"{name:<20}{cells} {spread:>{width}}{tail}")

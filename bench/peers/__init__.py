@@ -8,11 +8,12 @@ from bench.peers.envoy import Envoy
 from bench.peers.floor import Floor
 from bench.peers.haproxy import HAProxy
 from bench.peers.microsocks import Microsocks
+from bench.peers.nghttpx import Nghttpx
 from bench.peers.sluice import Sluice
 from bench.peers.squid import Squid
 
 __all__ = ["PEERS", "Peer"]
 
 PEERS: Final[dict[str, type[Peer]]] = {
-    peer.name: peer for peer in (Sluice, Floor, Envoy, HAProxy, Squid, Microsocks, Dante)
+    peer.name: peer for peer in (Sluice, Floor, Envoy, Nghttpx, HAProxy, Squid, Microsocks, Dante)
 }

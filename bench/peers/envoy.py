@@ -1,4 +1,4 @@
-"""Envoy: HTTP/1.1 CONNECT, one worker thread, no access log.
+"""Envoy: HTTP/1.1 and HTTP/2 CONNECT on one port, as the first bytes say; one worker thread, no access log.
 
 Its cluster is the one origin: that is the cheapest Envoy, which resolves nothing and decides nothing.
 """
@@ -22,6 +22,8 @@ def configuration(port: int, origin: int) -> dict[str, Any]:
     manager = {
         "@type": f"{TYPES}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "tunnels",
+        "codec_type": "AUTO",
+        "http2_protocol_options": {"allow_connect": True},
         "http_filters": [
             {
                 "name": "router",
@@ -78,7 +80,7 @@ def configuration(port: int, origin: int) -> dict[str, Any]:
 class Envoy(Peer):
     name = "envoy"
     title = "Envoy"
-    ways = ("connect",)
+    ways = ("connect", "http2")
 
     @classmethod
     def binary(cls) -> Path:

@@ -47,7 +47,7 @@ class Scraper:
 class Sluice(Peer):
     name = "sluice"
     title = "**Sluice**"
-    ways = ("socks5", "connect")
+    ways = ("socks5", "connect", "http2")
 
     def __init__(self, origin: int, where: frozenset[int], workers: int = 1, names: int = HOSTS) -> None:
         super().__init__(origin, where)

@@ -6,7 +6,7 @@ set -eu
 folder=$1
 python=$2
 envoy=$3
-peers="microsocks dante-server haproxy squid"
+peers="microsocks dante-server haproxy squid nghttp2-proxy"
 
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
@@ -31,7 +31,13 @@ unpack_debian() {
     mv "$folder/versions.new" "$folder/versions"
 }
 
-if [ ! -s "$folder/versions" ]; then
+complete() {
+    for peer in $peers; do
+        grep -q "^$peer " "$folder/versions" 2>/dev/null || return 1
+    done
+}
+
+if ! complete; then
     if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
         echo "unpack.sh: no apt-get here; peers are taken from the path where they are installed" >&2
     else

@@ -4,57 +4,17 @@ Its numbers are worth what its eyes are worth, so the proxies here lie on purpos
 """
 
 import contextlib
-import json
 import select
 import socket
 import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-BENCH: Final = Path(__file__).resolve().parents[2] / "bench"
-Result = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def load(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The program, built strictly and under sanitizers."""
-    build = tmp_path_factory.mktemp("load")
-    command = ["make", "-s", "-C", str(BENCH), "asan", f"BUILD={build}"]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
-    assert made.returncode == 0, made.stderr
-    return str(build / "load-asan")
-
-
-@contextlib.contextmanager
-def started(load: str, wrong: int = 0) -> Iterator[int]:
-    """The port of an origin, which must have seen that many tunnels with wrong bytes when it ends."""
-    with subprocess.Popen([load, "origin", "--seconds", "300"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            yield int(json.loads(process.stdout.readline())["port"])
-        finally:
-            process.terminate()
-        out, _ = process.communicate(timeout=60)
-        assert process.returncode == (1 if wrong else 0)
-        assert json.loads(out)["content"] == wrong
-
-
-@pytest.fixture(scope="module")
-def origin(load: str) -> Iterator[int]:
-    with started(load) as port:
-        yield port
-
-
-def run(load: str, *arguments: str) -> tuple[int, Result]:
-    done = subprocess.run([load, "client", *arguments], capture_output=True, text=True, timeout=100, check=False)
-    assert done.stderr == ""
-    return done.returncode, json.loads(done.stdout)
-
+from tests.bench.generator import run, started
 
 MODES: Final[dict[str, list[str]]] = {
     "open-close": ["open-close", "--count", "300", "--at-once", "20"],
@@ -256,6 +216,7 @@ def test_nobody_listens(load: str) -> None:
 
 
 GOOD: Final = ["--origin", "127.0.0.1:9"]
+HTTP2: Final = [*GOOD, "--via", "http2", "--proxy", "127.0.0.1:9"]
 
 
 @pytest.mark.parametrize(
@@ -289,6 +250,14 @@ GOOD: Final = ["--origin", "127.0.0.1:9"]
         ["client", "idle", "--origin", "[::1]:9", "--sources", "2"],
         ["client", "open-close", *GOOD, "--rate", "-1"],
         ["client", "juggle", *GOOD],
+        ["client", "idle", *GOOD, "--connections", "2"],
+        ["client", "bulk-down", *GOOD, "--stalled", "1", "--count", "2"],
+        ["client", "bulk-up", *HTTP2, "--stalled", "1", "--count", "2"],
+        ["client", "bulk-down", *HTTP2, "--stalled", "2", "--count", "2"],
+        ["client", "bulk-down", *HTTP2, "--stalled", "-1"],
+        ["client", "idle", *HTTP2, "--connections", "0"],
+        ["client", "idle", *HTTP2, "--window", "65535000000"],
+        ["client", "idle", *HTTP2, "--frame", "16383"],
         ["origin", "--listen", "0.0.0.0:0"],
         ["origin", "--seconds", "0"],
         ["origin", "more"],

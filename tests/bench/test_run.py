@@ -38,8 +38,13 @@ def run(folder: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_us_against_the_floor(tmp_path: Path) -> None:
-    record = run(tmp_path, "--rounds", "1", "--seconds", "0.2", "--only", "tunnels,bulk-up", "--peers", "floor")
-    assert set(record["summary"]) == {"tunnels", "bulk-up"}
+    record = run(
+        tmp_path, "--rounds", "1", "--seconds", "0.2", "--loads", "tunnels,bulk-up,h2-bulk-up", "--peers", "floor"
+    )
+    assert set(record["summary"]) == {"tunnels", "bulk-up", "h2-bulk-up"}
+    (over_http2,) = record["summary"].pop("h2-bulk-up").items()
+    assert over_http2[0] == "sluice/http2"
+    assert over_http2[1]["figures"]["cpu_us"]["median"] > 0
     for rows in record["summary"].values():
         assert set(rows) == {"direct", "sluice/socks5", "sluice/connect", "floor/socks5", "floor/connect"}
         for name, row in rows.items():
@@ -54,12 +59,16 @@ def test_us_against_the_floor(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_every_peer_that_is_here_carries_every_load(tmp_path: Path) -> None:
     record = run(tmp_path, "--rounds", "1", "--seconds", "0.2")
-    wanted = {f"{name}/{way}" for name, peer in PEERS.items() if here(name) for way in peer.ways}
+    found = {f"{name}/{way}" for name, peer in PEERS.items() if here(name) for way in peer.ways}
     for load, rows in record["summary"].items():
-        assert set(rows) == wanted | ({"direct"} if load != "idle" else set())
+        wanted = {name for name in found if name.endswith("/http2") == load.startswith("h2-")}
+        assert set(rows) == wanted | ({"direct"} if load != "idle" and not load.startswith("h2-") else set())
         assert [name for name, row in rows.items() if "failed" in row] == []
     idle = record["summary"]["idle"]["sluice/socks5"]["figures"]
     assert idle["files_each"]["median"] == pytest.approx(2, abs=0.01)
+    idle = record["summary"]["h2-idle"]["sluice/http2"]["figures"]
+    assert idle["files_each"]["median"] == pytest.approx(1.01, abs=0.005)  # and 50 connections
+    assert record["summary"]["h2-stalled"]["sluice/http2"]["figures"]["kept"]["median"] > 0
 
 
 ROUNDS: Final[list[dict[str, Any]]] = [
@@ -90,6 +99,28 @@ def test_the_tables_show_losses() -> None:
         done["tunnels"]["sluice/socks5"]["cpu_us"] /= 2
     lines = render.tables(record_of(better))
     assert any("open and close, socks5: CPU by Envoy's | at most 0.36 | 0.20 | yes" in line for line in lines)
+
+
+HTTP2_ROUNDS: Final[list[dict[str, Any]]] = [
+    {
+        "h2-tunnels": {"sluice/http2": {"cpu_us": 50.0}, "envoy/http2": {"cpu_us": 100.0}, "nghttpx/http2": "reset: 1"},
+        "h2-stalled": {"sluice/http2": {"rate": 1.0, "kept": 0.94}},
+    }
+]
+
+
+def test_http2_has_tables_and_limits_of_its_own() -> None:
+    lines = render.tables(record_of(HTTP2_ROUNDS))
+    assert any("open and close, HTTP/2: CPU by Envoy's | at most 0.40 | 0.50 | **no**" in line for line in lines)
+    assert any("beside a stalled reader: share kept | at least 0.95 | 0.94 | **no**" in line for line in lines)
+    (row,) = (line for line in lines if line.startswith("| nghttpx") and "fails (reset: 1)" in line)
+    assert row.count("|") == len(render.HTTP2_COLUMNS) + 2
+    better = copy.deepcopy(HTTP2_ROUNDS)
+    better[0]["h2-tunnels"]["sluice/http2"]["cpu_us"] = 40.0
+    better[0]["h2-stalled"]["sluice/http2"]["kept"] = 0.95
+    lines = render.tables(record_of(better))
+    assert any("open and close, HTTP/2: CPU by Envoy's | at most 0.40 | 0.40 | yes" in line for line in lines)
+    assert any("beside a stalled reader: share kept | at least 0.95 | 0.95 | yes" in line for line in lines)
 
 
 def test_only_what_is_between_the_markers_changes() -> None:
