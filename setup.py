@@ -61,7 +61,8 @@ BUILDER = (
 )
 SEGMENT = ("segment", "segment_text", "live_tunnels")
 EXTENSIONS = [
-    extension("gateway.policy", *POLICY, "validate"),
+    extension("gateway.mapped_image", "image", "validate", "contract"),
+    extension("gateway.policy", *POLICY),
     extension("gateway.codec", "addr", "name"),
     extension("gateway.socks"),
     extension("gateway.answers"),

@@ -1,21 +1,14 @@
-# One policy image, mapped read-only, and the answers it gives.
-from libc.stdint cimport uint32_t
+# The answers that one policy image gives.
+from libc.stdint cimport uint16_t, uint32_t
 
-from gateway.csrc cimport (
-    sl_addr, sl_image, sl_image_opening, sl_image_status, sl_source, sl_trail, sl_trail_step,
-)
+from gateway.csrc cimport sl_addr, sl_decision, sl_source, sl_trail, sl_trail_step
+from gateway.mapped_image cimport MappedImage
 
-cdef class PolicyImage:
-    cdef sl_image image        # what C functions take; base is NULL once closed
-    cdef sl_image_opening opening
-    cdef void *mapping
-    cdef size_t mapped         # bytes
-
-    cdef void unmap(self) noexcept
-    cdef int map(self, int fd, bint sealed) except -1
-    cdef int refuse(self, sl_image_status status, str place) except -1
-    cdef bint open_step(self, size_t most) except -1
-    cdef int need_open(self) except -1
+cdef class PolicyImage(MappedImage):
+    cdef int decide_inner(
+        self, const sl_source *source, str asked, uint16_t port, bint audit, sni, str mode, sl_decision *decision,
+        sl_trail *trail,
+    ) except -1
     cdef object rule_brief(self, uint32_t index)
     cdef object source_addresses(self, uint32_t index)
     cdef object resolve(self, sl_source *out, const sl_addr *peer, namespace, service_account, identity, user)

@@ -4,29 +4,31 @@ Workers use the C functions on `PolicyImage.image`; explain() asks the same func
 their answer.
 """
 
-import fcntl
 import json
-import os
 from time import perf_counter
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcmp, memset
-from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
 
 from gateway.csrc cimport (
-    SL_ADDR_TEXT, SL_ALLOW, SL_DECISION_PENDING, SL_DENY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_NAME_ADDRESS,
-    SL_NAME_BUFFER, SL_NAME_OK, SL_OUTCOME_COUNT, SL_PHASE_COUNT, SL_PHASE_NAME, SL_PRINCIPAL_IDENTITY,
-    SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY, SL_PRINCIPAL_NAMESPACE_USER,
-    SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, SL_REASON_COUNT, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL,
+    SL_ADDR_TEXT, SL_ALLOW, SL_AUDIT, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_NAME_ADDRESS,
+    SL_NAME_BUFFER, SL_NAME_OK, SL_NO_RULE, SL_OUTCOME_COUNT, SL_PHASE_COUNT, SL_PHASE_INNER, SL_PHASE_NAME,
+    SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY,
+    SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, SL_REASON_COUNT,
+    SL_REASON_INNER_NAME_MISMATCH, SL_REASON_OTHER_WAY, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL,
     SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES, SL_SEC_LISTS, SL_SEC_NETWORKS, SL_SEC_NODES, SL_SEC_PREFIXES,
     SL_SEC_PRINCIPALS, SL_SEC_RULES, SL_SEC_SELECTORS, SL_SEC_USERS, SL_TIER_NONE, sl_addr, sl_addr_embedded,
-    sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_name, sl_decision, sl_image_open, sl_image_open_begin,
-    sl_image_open_end, sl_image_open_step, sl_image_record, sl_image_status, sl_image_status_text, sl_image_string,
-    sl_image_validate, sl_name_canonical, sl_name_status, sl_name_status_text, sl_outcome_text, sl_phase_text,
-    sl_principal, sl_reason_text, sl_rule, sl_selector, sl_source, sl_source_key, sl_source_network,
+    sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_name, sl_decision, sl_decision_upstream,
+    sl_image_record, sl_image_string, sl_name_canonical, sl_name_status, sl_name_status_text, sl_outcome_text,
+    sl_phase_text, sl_principal, sl_reason_text, sl_rule, sl_selector, sl_source, sl_source_key, sl_source_network,
     sl_source_resolve, sl_source_user, sl_tier_text, sl_trail, sl_trail_step, sl_verdict_text,
 )
+from gateway.mapped_image cimport MappedImage
+
+from gateway.mapped_image import PolicyImageError
+
+__all__ = ["PolicyImage", "PolicyImageError", "canonical_name", "outcome_names", "phase_names", "reason_names"]
 
 cdef enum:
     EXACT = 255          # sl_trail_step.depth of a name itself
@@ -34,10 +36,6 @@ cdef enum:
 cdef dict ON_REVOKE = {SL_REVOKE_KILL: "kill", SL_REVOKE_DRAIN: "drain", SL_REVOKE_KEEP: "keep"}
 cdef tuple INNER = (None, "enforce", "audit", "off")
 cdef tuple PORTS = ("any", "range", "single")
-
-
-class PolicyImageError(ValueError):
-    """A policy image that cannot be used; the text says why."""
 
 
 def phase_names():
@@ -102,103 +100,8 @@ def canonical_name(name):
     return out[:length].decode("ascii")
 
 
-cdef class PolicyImage:
-    """A mapped image. Make one with from_fd(); close() unmaps it, as does the end of the object."""
-
-    def __dealloc__(self):
-        self.unmap()
-
-    cdef void unmap(self) noexcept:
-        memset(&self.image, 0, sizeof(self.image))
-        if self.mapping is not NULL:
-            munmap(self.mapping, self.mapped)
-            self.mapping = NULL
-
-    @staticmethod
-    def from_fd(int fd, *, bint sealed=True, bint validate=False):
-        """Maps the image a descriptor holds; the descriptor may be closed afterwards.
-
-        `sealed`: refuse one that could still be changed. `validate`: check every record, not only header and checksum.
-        Raises PolicyImageError, OSError.
-        """
-        cdef PolicyImage self = PolicyImage.__new__(PolicyImage)
-        cdef sl_image_status status = SL_IMAGE_INTERNAL
-        cdef char where[64]
-        self.map(fd, sealed)
-        where[0] = 0
-        with nogil:
-            if validate:
-                status = sl_image_validate(self.mapping, self.mapped, &self.image, where)
-            else:
-                status = sl_image_open(self.mapping, self.mapped, &self.image)
-        if status != SL_IMAGE_OK:
-            self.refuse(status, where.decode("ascii"))
-        return self
-
-    @staticmethod
-    def begin(int fd):
-        """As from_fd, but what takes time is left to open_step: nothing can be asked before it says that it is done."""
-        cdef PolicyImage self = PolicyImage.__new__(PolicyImage)
-        cdef sl_image_status status
-        self.map(fd, True)
-        status = sl_image_open_begin(self.mapping, self.mapped, &self.opening)
-        if status != SL_IMAGE_OK:
-            self.refuse(status, "")
-        return self
-
-    cdef bint open_step(self, size_t most) except -1:
-        """Checks about `most` bytes more; True once the image can be asked. Raises PolicyImageError."""
-        cdef sl_image_status status
-        if not sl_image_open_step(&self.opening, most):
-            return False
-        status = sl_image_open_end(&self.opening, &self.image)
-        if status != SL_IMAGE_OK:
-            self.refuse(status, "")
-        return True
-
-    cdef int map(self, int fd, bint sealed) except -1:
-        cdef int seals
-        cdef int wanted = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-        if sealed:
-            try:
-                seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
-            except OSError:
-                raise PolicyImageError("the policy image is not in a memfd") from None
-            if seals & wanted != wanted:
-                raise PolicyImageError("the policy image is not sealed")
-        size = os.fstat(fd).st_size
-        if size == 0:
-            raise PolicyImageError("the policy image is empty")
-        self.mapped = size
-        self.mapping = mmap(NULL, self.mapped, PROT_READ, MAP_SHARED, fd, 0)
-        if self.mapping == MAP_FAILED:
-            self.mapping = NULL
-            raise OSError("the policy image cannot be mapped")
-        return 0
-
-    cdef int refuse(self, sl_image_status status, str place) except -1:
-        """Unmaps, and raises what `status` means."""
-        self.unmap()
-        text = sl_image_status_text(status).decode("ascii")
-        raise PolicyImageError(f"the policy image is not usable: {text}{f' ({place})' if place else ''}")
-
-    def close(self):
-        """Unmaps the image; nothing can be asked afterwards."""
-        self.unmap()
-
-    @property
-    def closed(self):
-        return self.image.base is NULL
-
-    @property
-    def size(self):
-        """Bytes of the image."""
-        return self.image.size
-
-    cdef int need_open(self) except -1:
-        if self.image.base is NULL:
-            raise PolicyImageError("the policy image is closed")
-        return 0
+cdef class PolicyImage(MappedImage):
+    """A mapped image that can be asked. Make one with from_fd()."""
 
     @staticmethod
     def canonical_name(name):
@@ -279,12 +182,12 @@ cdef class PolicyImage:
         }
 
     def explain(self, *, host, uint16_t port, namespace=None, service_account=None, identity=None, user=None,
-                source_ip=None, address=None, bint audit=False):
+                source_ip=None, address=None, bint audit=False, sni=None, str inner="enforce"):
         """The decision for one question, as CONTRACT.md section 2 writes it, and every rule that had a say.
 
         `host` is a name or an address literal. Without `address` the addresses of a name count as public, and where
-        only the address can decide the answer is deny, `needs_address`. Raises ValueError for what is no name or
-        address.
+        only the address can decide the answer is deny, `needs_address`. `sni` is the name shown inside the tunnel,
+        judged by the rule's innerName, else by `inner`. Raises ValueError for what is no name or address.
         """
         cdef sl_source source
         cdef sl_addr literal
@@ -322,6 +225,8 @@ cdef class PolicyImage:
                 sl_decide_address(&self.image, &source, &by_name, &literal, port, audit, &decision, &trail)
         else:
             raise ValueError(sl_name_status_text(status).decode("ascii"))
+        if sni is not None:
+            self.decide_inner(&source, shown if status == SL_NAME_OK else None, port, audit, sni, inner, &decision, &trail)
         return {
             "verdict": sl_verdict_text(decision.verdict).decode("ascii"),
             "rule": self.rule_brief(decision.rule),
@@ -333,6 +238,41 @@ cdef class PolicyImage:
             "source_address": self.source_addresses(decision.rule) if decision.verdict != SL_DENY else None,
             "trail": self.trail(&trail, shown, &literal),
         }
+
+    cdef int decide_inner(
+        self, const sl_source *source, str asked, uint16_t port, bint audit, sni, str mode, sl_decision *decision,
+        sl_trail *trail,
+    ) except -1:
+        """The inner phase after `decision`, as a worker takes it (inner.pyx); `asked`: the name asked for, or None."""
+        cdef str name = canonical_name(sni)
+        cdef bytes raw = name.encode("ascii")
+        cdef const sl_rule *rule = NULL
+        cdef int reason = SL_REASON_INNER_NAME_MISMATCH
+        audit = audit or source.audit
+        if asked is None:
+            if not decision.flags & SL_DECISION_PROVISIONAL:
+                return 0  # decided by address: what is inside is not looked at
+            sl_decide_name(&self.image, source, raw, len(raw), port, audit, decision, trail)
+            decision.phase = SL_PHASE_INNER
+            if decision.verdict != SL_DENY and sl_decision_upstream(&self.image, decision) is not NULL:
+                reason, audit = SL_REASON_OTHER_WAY, False
+            elif decision.verdict != SL_DENY or not decision.flags & SL_DECISION_PENDING:
+                return 0
+            else:
+                reason = decision.reason
+        elif decision.verdict == SL_DENY:
+            return 0
+        else:
+            if decision.rule != SL_NO_RULE:
+                rule = <const sl_rule *> sl_image_record(&self.image, SL_SEC_RULES, decision.rule)
+            if rule is not NULL and 0 < rule.inner < len(INNER):
+                mode = INNER[rule.inner]
+            if mode == "off" or name == asked:
+                return 0
+            audit = audit or mode == "audit"
+        decision.phase, decision.reason = SL_PHASE_INNER, reason
+        decision.verdict, decision.would_deny = (SL_AUDIT, 1) if audit else (SL_DENY, 0)
+        return 0
 
     cdef object source_addresses(self, uint32_t index):
         """What connections of a rule come from; None where the system chooses."""

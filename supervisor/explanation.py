@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import msgspec
 
-from gateway.policy import PolicyImage
-from supervisor.config import Listener
+from gateway.policy import PolicyImage, canonical_name
+from supervisor.config import Inner, Listener
 from supervisor.node import Node
 from supervisor.problems import Invalid, did_you_mean, quote
 from supervisor.words import is_identity, is_user_name, namespace_name, object_name, workload_of
@@ -32,6 +32,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
     source: str | None = None  # IP
     listener: str | None = None
     address: str | None = None  # IP that the name resolved to
+    sni: str | None = None  # the name shown inside the tunnel
 
     def request(self) -> dict[str, object]:
         """For the control endpoint."""
@@ -53,6 +54,11 @@ def read_question(request: Mapping[str, object]) -> Question:
     for text in (question.source, question.address):
         if text is not None:
             _check_address(text)
+    if question.sni is not None:
+        try:
+            canonical_name(question.sni)
+        except ValueError as wrong:
+            raise QuestionError(f"{quote(question.sni)} is no name to show inside a tunnel: {wrong}") from None
     return question
 
 
@@ -62,7 +68,7 @@ def explain(image: PolicyImage, listeners: Sequence[Listener], question: Questio
     namespace, account = split_workload(question.workload)
     if not namespace and question.identity:
         namespace, account = workload_of(question.identity)
-    audit = _audit(listeners, question.listener)
+    audit, inner = _modes(listeners, question.listener)
     try:
         answer = image.explain(
             host=host,
@@ -74,6 +80,8 @@ def explain(image: PolicyImage, listeners: Sequence[Listener], question: Questio
             source_ip=question.source,
             address=question.address,
             audit=audit,
+            sni=question.sni,
+            inner=inner,
         )
     except ValueError as wrong:
         raise QuestionError(f"{quote(question.to)}: {wrong}") from None
@@ -119,12 +127,14 @@ def _check_address(text: str) -> None:
         raise QuestionError(f"{quote(text)} is no IP address") from None
 
 
-def _audit(listeners: Sequence[Listener], name: str | None) -> bool:
-    """The audit mode of the listener asked through. Unsaid, it is that of all of them, where they agree."""
+def _modes(listeners: Sequence[Listener], name: str | None) -> tuple[bool, Inner]:
+    """The audit mode and innerName of the listener asked through. Unsaid, those of all of them, where they agree."""
     if name is None:
-        return bool(listeners) and all(listener.audit for listener in listeners)
+        inners = {listener.inner_name for listener in listeners}
+        audit = bool(listeners) and all(listener.audit for listener in listeners)
+        return audit, inners.pop() if len(inners) == 1 else "enforce"
     for listener in listeners:
         if listener.name == name:
-            return listener.audit
+            return listener.audit, listener.inner_name
     names = [listener.name for listener in listeners]
     raise QuestionError(f"no listener {quote(name)}: {did_you_mean(name, names) or 'there is ' + ', '.join(names)}")

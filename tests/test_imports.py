@@ -23,7 +23,8 @@ LAYERS: Final = {
         "h2_probe",
     ],
     "machinery": [
-        *("loop", "sockets", "watch", "source_pool", "policy", "limits", "log"),
+        *("loop", "sockets", "watch", "source_pool", "limits", "log"),
+        *("mapped_image", "policy"),
         "h2_work",
         *("hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver", "parent"),
     ],

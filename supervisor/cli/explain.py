@@ -23,7 +23,7 @@ from supervisor.explanation import Question, QuestionError, read_question
 from supervisor.explanation import explain as explain_question
 from supervisor.problems import escape
 
-NOT_BUILT = ("sni", "method", "path")
+NOT_BUILT = ("method", "path")
 
 
 @click.command()
@@ -32,9 +32,9 @@ NOT_BUILT = ("sni", "method", "path")
 @click.option("--user", metavar="NAME", help="The user it authenticated as.")
 @click.option("--identity", metavar="URI", help="The SPIFFE ID of its certificate.")
 @click.option("--source", metavar="IP", help="Its address: rules by CIDR, and the identity of identity.networks.")
-@click.option("--listener", metavar="NAME", help="The listener it came in by, for that listener's audit mode.")
+@click.option("--listener", metavar="NAME", help="The listener it came in by, for its audit mode and innerName.")
 @click.option("--address", metavar="IP", help="An address the name resolved to; without it addresses count as public.")
-@click.option("--sni", metavar="NAME", help="Not built yet.")
+@click.option("--sni", metavar="NAME", help="The name shown inside: TLS SNI, or Host of plain HTTP.")
 @click.option("--method", metavar="M", help="Not built yet.")
 @click.option("--path", metavar="P", help="Not built yet.")
 @click.option("--live", is_flag=True, help="Ask the running gateway instead of reading the files.")
@@ -52,6 +52,7 @@ def explain(config: str | None, as_json: bool, live: bool, endpoint: str | None,
       sluice explain --from shop/cart --to api.stripe.com:443
       sluice explain --user build-bot --to '[2001:db8::1]:22'
       sluice explain --source 10.1.2.3 --to db.example.com:5432 --address 10.9.9.9
+      sluice explain --to 203.0.113.9:443 --sni api.example.com
       sluice explain --from shop/cart --to api.stripe.com:443 --live --json
 
     Exit codes: 0 whatever the verdict, 1 no answer (the policy is wrong, no gateway answers), 2 bad arguments.

@@ -26,6 +26,8 @@ TURNS: Final[dict[str, str]] = {
     "address_special_purpose": "allow its network by a cidr rule inside one such block, or by addresses.allow",
     "address_embedded_ipv4": "addresses.allow in sluice.yaml, or a cidr rule inside that block, lifts this",
     "inner_name_missing": "ask by name, or allow the address by a cidr rule: the name inside the tunnel decides else",
+    "inner_name_mismatch": "ask for the name that is shown inside, or set innerName for its rule or listener",
+    "other_way": "ask by name: what allows it leads through a parent, an address is dialed from here",
 }
 
 

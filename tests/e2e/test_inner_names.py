@@ -1,5 +1,7 @@
 """The name inside a tunnel: what is asked for must be what is spoken to (DECISIONS.md section 3, "inner")."""
 
+import contextlib
+import json
 import socket
 import ssl
 import time
@@ -96,6 +98,7 @@ def test_what_agrees_or_says_nothing_passes(gateway: Gateway, payload: bytes, ea
 def test_what_names_another_host_is_reset_and_nothing_of_it_leaves(
     gateway: Gateway, payload: bytes, early: bool
 ) -> None:
+    before = len(gateway.events())
     with Origin(collect) as origin, wire.connect(gateway.port) as client:
         if early:
             client.sendall(b"CONNECT open.test:%d HTTP/1.1\r\nHost: x\r\n\r\n" % origin.port + payload)
@@ -107,8 +110,8 @@ def test_what_names_another_host_is_reset_and_nothing_of_it_leaves(
             is_refused(client, payload)
         (seen,) = origin.wait()
         assert isinstance(seen, ConnectionResetError) or seen == b""
-        lines = gateway.events(event="close", reason="inner_name_mismatch")
-        assert all(line["phase"] == "inner" and line["outcome"] == "denied" for line in lines)
+        line = gateway.logged(before, client.getsockname()[1])
+        assert (line["phase"], line["reason"], line["outcome"]) == ("inner", "inner_name_mismatch", "denied")
 
 
 @pytest.mark.parametrize("payload", [REFUSED[f"{kind} for another name"] for kind in ("TLS", "HTTP")])
@@ -188,6 +191,30 @@ def test_an_address_with_no_allowed_name_inside_is_reset(gateway: Gateway, paylo
         is_refused(client, payload)
         (seen,) = origin.wait()
         assert isinstance(seen, ConnectionResetError) or seen == b""
+
+
+@pytest.mark.parametrize(
+    ("asked", "inside", "verdict"),
+    [
+        ("open.test", "open.test", "allow"), ("open.test", "other.test", "deny"),
+        ("127.0.0.1", "other.test", "allow"), ("127.0.0.1", "stranger.test", "deny"),
+    ],
+)  # fmt: skip
+def test_explain_says_it_beforehand(gateway: Gateway, asked: str, inside: str, verdict: str) -> None:
+    with Origin(collect) as origin, wire.connect(gateway.port) as client:
+        done = gateway.sluice("explain", "--json", "--live", "--to", f"{asked}:{origin.port}", "--sni", inside)
+        said = json.loads(done.stdout)
+        before = len(gateway.events())
+        local = client.getsockname()[1]
+        wire.open_socks5(client, asked, origin.port)
+        client.sendall(client_hello(inside))
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_WR)
+            wire.to_the_end(client)
+    line = gateway.logged(before, local)
+    assert said["verdict"] == verdict
+    for key in ("verdict", "phase", "reason"):
+        assert said[key] == line[key]
 
 
 def test_an_address_that_shows_no_name_is_denied_in_time(gateway: Gateway) -> None:

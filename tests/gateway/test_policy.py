@@ -142,6 +142,33 @@ def test_the_trail_shows_what_lost_and_why(image: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "verdict", "phase", "reason"),
+    [
+        # By the rule's own innerName (audit), and by the listener's where the rule has none.
+        ({"host": "a.example.com", "port": 443, "sni": "b.com"}, "audit", "inner", "inner_name_mismatch"),
+        ({"host": "a.example.com", "port": 443, "sni": "A.Example.com."}, "allow", "name", "rule_allow"),
+        ({"host": "db.internal", "port": 5432, "address": "10.9.9.9", "sni": "x.com"}, "deny", "inner",
+         "inner_name_mismatch"),
+        ({"host": "db.internal", "port": 5432, "address": "10.9.9.9", "sni": "x.com", "audit": True}, "audit", "inner",
+         "inner_name_mismatch"),
+        ({"host": "db.internal", "port": 5432, "address": "10.9.9.9", "sni": "x.com", "inner": "off"}, "allow",
+         "address", "rule_allow"),
+        # Asked by address, where host rules might allow: like a request for the name that is shown.
+        ({"host": "8.8.8.8", "port": 443, "sni": "a.example.com"}, "allow", "inner", "rule_allow"),
+        ({"host": "8.8.8.8", "port": 443, "sni": "bad.com"}, "deny", "inner", "rule_deny"),
+        ({"host": "8.8.8.8", "port": 443, "sni": "else.com"}, "deny", "inner", "no_rule"),
+        # What is decided already is not turned by what is inside.
+        ({"host": "10.2.2.2", "port": 5432, "sni": "bad.com"}, "allow", "address", "rule_allow"),
+        ({"host": "bad.com", "port": 443, "sni": "a.example.com"}, "deny", "name", "rule_deny"),
+    ],
+)  # fmt: skip
+def test_the_name_inside(image: Any, question: dict[str, Any], verdict: str, phase: str, reason: str) -> None:
+    answer = image.explain(**question, user="bot")
+    assert (answer["verdict"], answer["phase"], answer["reason"]) == (verdict, phase, reason)
+    assert answer["would_deny"] is (verdict == "audit")
+
+
+@pytest.mark.parametrize(
     ("question", "words"),
     [
         ({"host": "a b", "port": 1}, "only letters"),

@@ -200,6 +200,16 @@ def test_a_listeners_audit_mode(folder: Path) -> None:
     assert explained(*to)["verdict"] == "audit"
 
 
+def test_a_listeners_inner_mode(folder: Path) -> None:
+    listeners = "listeners: [{name: a}, {name: b, address: '127.0.0.1:2', innerName: 'off'}]\n"
+    write(folder, sluice_yaml=CONFIG + listeners)
+    to = ("--to", "api.example.com:443", "--sni", "other.example.com")
+    assert explained(*to, "--listener", "a")["reason"] == "inner_name_mismatch"
+    assert explained(*to, "--listener", "b")["verdict"] == "allow"
+    assert explained(*to)["verdict"] == "deny", "the stricter one, where they differ"
+    assert explained(*to[:2], "--sni", "API.example.com")["verdict"] == "allow"
+
+
 BAD_QUESTIONS: Final = {
     "no destination": ([], "Missing option '--to'"),
     "no port": (["--to", "a.test"], "`a.test` is not host:port"),
@@ -222,8 +232,8 @@ BAD_QUESTIONS: Final = {
     "an address of an address": (
         ["--to", "8.8.8.8:1", "--address", "8.8.4.4"], "the destination is an address already",
     ),
-    "sni": (["--to", "a.test:1", "--sni", "b"], "--sni is not built yet: it would not be looked at"),
-    "method": (["--to", "a.test:1", "--method", "GET"], "--method is not built yet"),
+    "no name inside": (["--to", "a.test:1", "--sni", "8.8.8.8"], "`8.8.8.8` is no name to show inside a tunnel"),
+    "method": (["--to", "a.test:1", "--method", "GET"], "--method is not built yet: it would not be looked at"),
     "path": (["--to", "a.test:1", "--path", "/"], "--path is not built yet"),
 }  # fmt: skip
 
@@ -268,8 +278,8 @@ def test_live_without_a_gateway_ends_with_1(folder: Path) -> None:
 
 
 def test_every_reason_of_a_decision_says_what_would_turn_it() -> None:
-    to_come = {"inner_name_mismatch", "inner_ech", "unauthorized"}
-    to_come |= {"source_address", "other_way"}  # found out when it is dialed
+    to_come = {"inner_ech", "unauthorized"}
+    to_come |= {"source_address"}  # found out when it is dialed
     assert set(TURNS) == set(reason_names()) - to_come
     for reason in reason_names():
         lines = describe(
