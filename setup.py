@@ -102,6 +102,7 @@ EXTENSIONS = [
     extension("gateway.rejudge", *SEGMENT, *POLICY),
     extension("gateway.request", *SEGMENT, *POLICY),
     extension("gateway.h2_tunnel", "relay", "pipe_pool", *SEGMENT, *POLICY),
+    extension("gateway.h2_writer", "relay", "pipe_pool", *SEGMENT, *POLICY),
     extension("gateway.h2_connection", "pipe_pool", *SEGMENT, *POLICY),
     extension("gateway.connection", "relay", "pipe_pool", *SEGMENT, *POLICY),
     extension("gateway.listener", "addr", *SEGMENT),

@@ -392,6 +392,10 @@ cdef extern from "relay.h" nogil:
         SL_PUMP_DONE
         SL_PUMP_SOURCE_RESET
         SL_PUMP_SINK_RESET
+    enum sl_way:
+        SL_COPYING
+        SL_SPLICING
+        SL_COPY_ONLY
     struct sl_direction:
         sl_pipe_pool *pool
         sl_pipe *pipe
@@ -405,6 +409,7 @@ cdef extern from "relay.h" nogil:
         uint8_t urgent
         uint8_t last
         uint8_t way
+        uint8_t lean
 
     bint sl_direction_waits(const sl_direction *direction)
     int sl_direction_preload(sl_direction *direction, const uint8_t *data, size_t length)

@@ -1,12 +1,10 @@
-# One client's HTTP/2 connection: the socket side of a session, its streams' turns, and its end.
+# One client's HTTP/2 connection: what it reads, what its requests become, and its end.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.csrc cimport sl_addr
-from gateway.h2_frames cimport Outgoing
 from gateway.h2_session cimport EventKind, H2Event
 from gateway.h2_streams cimport H2Stream
-from gateway.h2_tunnel cimport H2Carrier, H2Tunnel
-from gateway.h2_work cimport H2Work
+from gateway.h2_writer cimport H2Writer
 
 # What the timer is armed for.
 cdef enum Waiting:
@@ -16,8 +14,7 @@ cdef enum Waiting:
     WAIT_IDLE = 3              # a stream
     WAIT_LINGER = 4            # the client's end, after ours
 
-cdef class H2Connection(H2Carrier):
-    cdef int fd
+cdef class H2Connection(H2Writer):
     cdef uint8_t listener      # index into context.listeners
     cdef uint16_t peer_port
     cdef sl_addr peer
@@ -26,20 +23,15 @@ cdef class H2Connection(H2Carrier):
     cdef uint32_t tunnels
     cdef uint32_t asking       # requests that were begun and not answered
     cdef list queue            # requests that wait for those
-    cdef H2Work work
-    cdef Outgoing partial      # frames the socket did not take whole: they go before anything else
+    cdef bint starting         # within start_next
     cdef uint8_t waiting       # Waiting
-    cdef bint blocked          # until EPOLLOUT
     cdef bint readable         # was stopped by its budget
     cdef bint hangup           # EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported
-    cdef bint leaving          # ends when everything outgoing is out
     cdef bint finished         # our side of the socket is shut
 
     # Takes over a socket whose first bytes are `data`.
     cdef void enter(self, const uint8_t *data, size_t length) noexcept
-    # The transport: everything above speaks of frames.
     cdef ssize_t receive(self, uint8_t *buffer, size_t room) noexcept
-    cdef ssize_t transmit(self, const uint8_t *data, size_t length) noexcept
 
     cdef void read(self) noexcept
     cdef void linger_read(self) noexcept
@@ -49,25 +41,14 @@ cdef class H2Connection(H2Carrier):
     cdef void plain(self, H2Stream *stream) noexcept
     cdef void not_found(self, H2Stream *stream) noexcept
     cdef void connect(self, H2Stream *stream, int status) noexcept
-    cdef void start_next(self) noexcept
     cdef void take_data(self, H2Event *event) noexcept
     cdef void hand_out(self) noexcept
     cdef void hand_out_to(self, H2Stream *stream) noexcept
-    cdef void opened_window(self, H2Stream *stream) noexcept
     cdef void respond(self, H2Stream *stream, list block, bytes body) noexcept
     cdef void protocol_error(self, int outcome) noexcept
     cdef void count_reset(self, int side, uint32_t code) noexcept
     cdef void ended_stream(self, H2Stream *stream, uint32_t code, int side) noexcept
 
-    cdef void serve(self) noexcept
-    cdef size_t gather(self, size_t used) noexcept
-    cdef size_t fill_body(self, H2Stream *stream, uint8_t *at, size_t room) noexcept
-    cdef void end_answer(self, H2Stream *stream) noexcept
-    cdef bint put(self, const uint8_t *data, size_t length) noexcept
-    cdef bint flush_partial(self) noexcept
-
     cdef void wait_for(self) noexcept
     cdef void leave(self) noexcept
     cdef void end_streams(self) noexcept
-    cdef void finish(self) noexcept
-    cdef void drop(self) noexcept

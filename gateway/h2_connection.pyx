@@ -1,15 +1,11 @@
 """One client's HTTP/2 connection. See h2_connection.pxd.
 
-Reading: one large recv(), all frames in it, then each stream's DATA is handed on at once. Writing: at the end of a turn
-everything outgoing is put into one buffer, frames of the session first, then a share of every stream that has
-something, and leaves by one send(). What the socket does not take is kept, and no stream is read before it is out.
+Reading: one large recv(), all frames in it, then each stream's DATA is handed on at once. Writing is h2_writer's.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.ref cimport Py_INCREF, PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memcpy
 from posix cimport unistd
 
 from gateway.answers cimport http2_answer
@@ -20,41 +16,36 @@ from gateway.csrc cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_HTTP2_ABUSE, SL_FAMILY_HTTP2_RESETS,
     SL_FAMILY_PROTOCOL_ERRORS, SL_H2_CODE_OTHER, SL_H2_SIDE_CLIENT, SL_H2_SIDE_GATEWAY, SL_LIMIT_CONNECTIONS,
     SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_MALFORMED, SL_OUTCOME_NOT_BUILT,
-    SL_OUTCOME_REQUEST_TIMEOUT, SL_PROTOCOL_HTTP2, SL_SCOPE_OTHER,
+    SL_OUTCOME_REQUEST_TIMEOUT, SL_PROTOCOL_HTTP2, SL_SCOPE_OTHER, sl_pipe_give,
 )
-from gateway.h2_frames cimport (
-    FLAG_END_STREAM, FRAME_DATA, FRAME_HEADER, H2_CANCEL, H2_NO_ERROR, H2_PROTOCOL_ERROR, free_bytes, put_bytes,
-    sent_bytes, write_header,
-)
+from gateway.h2_frames cimport H2_CANCEL, H2_NO_ERROR, free_bytes
 from gateway.h2_head cimport DIALECT_PIPY, HEAD_CONNECT, HEAD_GET, HEAD_HEAD, HEAD_POST, H2Head
 from gateway.h2_session cimport (
-    BLOCK_NONE, EVENT_DATA, EVENT_END, EVENT_ERROR, EVENT_FAILED, EVENT_NONE, EVENT_REQUEST, EVENT_RESET,
-    EVENT_WINDOW, STREAMS_MAX, H2Session,
+    BLOCK_NONE, EVENT_DATA, EVENT_END, EVENT_ERROR, EVENT_FAILED, EVENT_NONE, EVENT_REQUEST, EVENT_RESET, EVENT_WINDOW,
+    STREAMS_MAX, H2Session,
 )
 from gateway.h2_streams cimport (
-    END_BOTH, END_RESET_BY_PEER, END_RESET_BY_US, STREAM_HEAD, STREAM_LOCAL_ENDED, STREAM_MALFORMED,
-    STREAM_REMOTE_ENDED, STREAM_STALLED, StreamEnd, ring_add, ring_out, streams_find, streams_next,
+    END_RESET_BY_PEER, END_RESET_BY_US, STREAM_HEAD, STREAM_LOCAL_ENDED, STREAM_MALFORMED, StreamEnd, ring_add,
+    streams_find, streams_next,
 )
-from gateway.h2_tunnel cimport Piece
-from gateway.h2_work cimport INPUT_SIZE, OUTPUT_SIZE, SLICES
+from gateway.h2_tunnel cimport H2Tunnel, Piece
+from gateway.h2_work cimport INPUT_SIZE, SLICES, H2Work
+from gateway.h2_writer cimport H2Writer
 from gateway.sockets cimport (
-    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, recv, send,
-    shutdown,
+    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, SHUT_WR, recv, shutdown,
 )
 
 cdef enum:
     LINGER = 1000              # milliseconds for the client to read the last frames and close
     LINGER_BYTES = 1048576     # dropped meanwhile, at most
-    READ_BUDGET = 1048576      # bytes of one turn, each way
+    READ_BUDGET = 1048576      # bytes of one turn
     ASKING_MOST = 64           # requests of one connection that are decided and dialed at once; the others wait
-    SHARE = 65536              # payload of one stream before the next one has its turn
-    SHARE_ALONE = 262144       # where it is the only one
 
 cdef bytes FOUND = b"sluice: this port carries CONNECT tunnels\n"
 cdef bytes NOT_FOUND = b"this port carries CONNECT tunnels, and nothing else is here\n"
 
 
-cdef class H2Connection(H2Carrier):
+cdef class H2Connection(H2Writer):
     """Made by a connection that has read the preface of HTTP/2."""
 
     def __cinit__(self, Context context, int fd, int listener):
@@ -66,9 +57,6 @@ cdef class H2Connection(H2Carrier):
             context.work = H2Work()
         self.work = context.work
         self.queue = []
-
-    def __dealloc__(self):
-        free_bytes(&self.partial)
 
     cdef void enter(self, const uint8_t *data, size_t length) noexcept:
         cdef Context context = self.context
@@ -90,13 +78,6 @@ cdef class H2Connection(H2Carrier):
             got = recv(self.fd, buffer, room, MSG_DONTWAIT)
             if got >= 0 or errno != EINTR:
                 return got
-
-    cdef ssize_t transmit(self, const uint8_t *data, size_t length) noexcept:
-        cdef ssize_t sent
-        while True:
-            sent = send(self.fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT)
-            if sent >= 0 or errno != EINTR:
-                return sent
 
     # ---- events ------------------------------------------------------------------------------------------------------
 
@@ -194,17 +175,6 @@ cdef class H2Connection(H2Carrier):
             self.protocol_error(SL_OUTCOME_MALFORMED)
             self.leave()
 
-    cdef void opened_window(self, H2Stream *stream) noexcept:
-        if stream is not NULL:
-            if stream.flags & STREAM_STALLED:
-                ring_add(&self.session.streams, stream)
-            return
-        stream = streams_next(&self.session.streams, NULL)
-        while stream is not NULL:
-            if stream.flags & STREAM_STALLED:
-                ring_add(&self.session.streams, stream)
-            stream = streams_next(&self.session.streams, stream)
-
     cdef void ended_stream(self, H2Stream *stream, uint32_t code, int side) noexcept:
         """By a reset that the peer sent, or that the session did."""
         cdef H2Tunnel tunnel
@@ -288,12 +258,20 @@ cdef class H2Connection(H2Carrier):
 
     cdef void start_next(self) noexcept:
         cdef H2Tunnel tunnel
+        if self.starting or self.closed or self.leaving:
+            return
+        self.starting = True  # one that is refused at once asks for the next
         while self.asking < ASKING_MOST and self.queue:
-            tunnel = self.queue.pop(0)
+            tunnel = self.queue[0]
             if not tunnel.closed:
+                if not tunnel.may_ask():
+                    break  # its source has too many; this one looks again when one is answered, or in a moment
                 tunnel.asks = True
                 self.asking += 1
+            self.queue.pop(0)
+            if not tunnel.closed:
                 tunnel.ask()
+        self.starting = False
 
     cdef void answered(self, bint success) noexcept:
         self.asking -= 1
@@ -338,9 +316,13 @@ cdef class H2Connection(H2Carrier):
             self.count_reset(SL_H2_SIDE_GATEWAY, code)
             self.session.reset(stream, code)
             self.write_later()
+        if code == H2_CANCEL:
+            self.cut_pipe(stream)
         self.drop_stream(stream, END_RESET_BY_US)
 
     cdef void drop_stream(self, H2Stream *stream, StreamEnd how) noexcept:
+        if how == END_RESET_BY_PEER:
+            self.cut_pipe(stream)
         if stream.first_slice:
             # What was read in this turn and not handed out. The owner never knew of it.
             self.session.consumed_late(self.work.forget(stream))
@@ -393,119 +375,6 @@ cdef class H2Connection(H2Carrier):
                 count += 1
             i = self.work.slices[i].next
         (<H2Tunnel> stream.owner).received(pieces, count, total)
-
-    # ---- down --------------------------------------------------------------------------------------------------------
-
-    cdef void schedule(self, H2Stream *stream) noexcept:
-        ring_add(&self.session.streams, stream)
-        self.write_later()
-
-    cdef void write_later(self) noexcept:
-        """At the end of this turn: whatever else becomes outgoing in it leaves with the same send()."""
-        if not self.closed:
-            self.context.loop.later(self)
-
-    cdef void serve(self) noexcept:
-        """Sends until there is nothing to send, the socket is full, or the turn's budget is used up."""
-        cdef uint8_t *output = self.work.output
-        cdef size_t used, size, total = 0
-        while not self.closed and not self.blocked:
-            if not self.flush_partial():
-                return
-            used = min(self.session.out.end - self.session.out.begin, <size_t> OUTPUT_SIZE // 2)
-            if used:
-                memcpy(output, self.session.out.data + self.session.out.begin, used)
-                sent_bytes(&self.session.out, used)
-            size = self.gather(used)
-            if size == 0:
-                if self.leaving and self.session.out.data is NULL:
-                    self.finish()
-                return
-            if not self.put(output, size):
-                return
-            total += size
-            if total >= READ_BUDGET:
-                self.write_later()
-                return
-
-    cdef size_t gather(self, size_t used) noexcept:
-        """A share of every stream whose turn it is, behind the `used` bytes of the output; the bytes then."""
-        cdef H2Session session = self.session
-        cdef uint8_t *output = self.work.output
-        cdef H2Stream *stream
-        cdef size_t written
-        while session.streams.ring is not NULL and OUTPUT_SIZE - used > SHARE and not session.ended:
-            stream = session.streams.ring
-            session.streams.ring = stream.next
-            if stream.body is not NULL:
-                written = self.fill_body(stream, output + used, OUTPUT_SIZE - used)
-            elif stream.owner is not NULL:
-                written = (<H2Tunnel> stream.owner).fill(
-                    output + used, OUTPUT_SIZE - used, SHARE_ALONE if stream.next is stream else SHARE)
-            else:
-                ring_out(&session.streams, stream)
-                written = 0
-            used += written
-        return used
-
-    cdef size_t fill_body(self, H2Stream *stream, uint8_t *at, size_t room) noexcept:
-        """The rest of a short answer, as windows allow; then the stream is over."""
-        cdef H2Session session = self.session
-        cdef bytes body = <bytes> stream.body
-        cdef uint32_t left = <uint32_t> PyBytes_GET_SIZE(body) - stream.body_from
-        cdef uint32_t size = session.sendable(stream, min(min(left, <uint32_t> room - FRAME_HEADER),
-                                                          session.frame_size()))
-        cdef bint end = size == left
-        if size == 0 and left:
-            stream.flags |= STREAM_STALLED
-            ring_out(&session.streams, stream)
-            return 0
-        write_header(at, size, FRAME_DATA, FLAG_END_STREAM if end else 0, stream.id)
-        memcpy(at + FRAME_HEADER, PyBytes_AS_STRING(body) + stream.body_from, size)
-        session.sent(stream, size, end)
-        stream.body_from += size
-        if end:
-            self.end_answer(stream)
-        return size + FRAME_HEADER
-
-    cdef void end_answer(self, H2Stream *stream) noexcept:
-        """RFC 9113 section 8.1: what the client still wants to send is of no use."""
-        if stream.flags & STREAM_MALFORMED:
-            self.reset_stream(stream, H2_PROTOCOL_ERROR)
-        elif stream.flags & STREAM_REMOTE_ENDED:
-            self.drop_stream(stream, END_BOTH)
-        else:
-            self.reset_stream(stream, H2_NO_ERROR)
-
-    cdef bint put(self, const uint8_t *data, size_t length) noexcept:
-        """Sends, and keeps what the socket does not take; False when it is full, or gone."""
-        cdef ssize_t sent
-        cdef size_t done = 0
-        while done < length:
-            sent = self.transmit(data + done, length - done)
-            if sent < 0 and errno == EAGAIN:
-                if not put_bytes(&self.partial, data + done, length - done):
-                    self.drop()
-                self.blocked = True
-                return False
-            if sent < 0:
-                self.drop()
-                return False
-            done += sent
-        return True
-
-    cdef bint flush_partial(self) noexcept:
-        cdef ssize_t sent
-        while self.partial.data is not NULL:
-            sent = self.transmit(self.partial.data + self.partial.begin, self.partial.end - self.partial.begin)
-            if sent < 0 and errno == EAGAIN:
-                self.blocked = True
-                return False
-            if sent < 0:
-                self.drop()
-                return False
-            sent_bytes(&self.partial, sent)
-        return True
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 
@@ -585,6 +454,8 @@ cdef class H2Connection(H2Carrier):
         unistd.close(self.fd)
         self.fd = -1
         free_bytes(&self.partial)
+        sl_pipe_give(&context.pipes, self.pipe)
+        self.pipe = NULL
         context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
         context.multiplexed -= 1
         context.set_gauge(SL_COUNTER_HTTP2_CONNECTIONS_OPEN, context.multiplexed)

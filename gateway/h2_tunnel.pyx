@@ -13,22 +13,23 @@ cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc cimport errno as c_errno
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy, memset
 from posix cimport unistd
 
+from gateway.context cimport Context
 from gateway.csrc cimport (
     SL_COUNTER_AUTH_FAILED, SL_COUNTER_HTTP2_STALLS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS,
-    SL_INNER_UNSET, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_DRAINED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL,
-    SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESET, SL_PROTOCOL_HTTP2, SL_SCOPE_CREDENTIALS, SL_SCOPE_DESCRIPTORS,
-    sl_direction_free,
+    SL_COPYING, SL_COPY_ONLY, SL_INNER_UNSET, SL_LIMIT_REQUESTS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_DRAINED,
+    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESET, SL_PROTOCOL_HTTP2,
+    SL_SCOPE_CREDENTIALS, SL_SCOPE_DESCRIPTORS, SL_SPLICING, sl_direction_free, sl_pipe_fill, sl_pipe_unfit, sl_way,
 )
 from gateway.h2_frames cimport (
     FLAG_END_STREAM, FRAME_DATA, FRAME_HEADER, H2_CANCEL, H2_CONNECT_ERROR, H2_INTERNAL_ERROR, write_header,
 )
 from gateway.h2_streams cimport END_BOTH, STREAM_REMOTE_ENDED, STREAM_STALLED, ring_out
-from gateway.request cimport LINGERING, RELAYING, VERIFYING
+from gateway.request cimport LINGERING, READING, RELAYING, VERIFYING
 from gateway.sockets cimport MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, close_reset, recv, send, shutdown
 from gateway.tunnel cimport CLIENT
 
@@ -47,8 +48,13 @@ cdef extern from "<sys/socket.h>" nogil:
         MSG_PEEK
 
 cdef enum:
+    LOOK_AGAIN = 20            # milliseconds, for a request whose source has too many that are not answered
     FILES_KEPT = 16            # descriptors that are left to others
     FRAMES_MOST = 32           # of one read
+    SPLICE_FROM = 60000        # bytes of one read that are a sign of bulk: all that a share or a first window lets pass
+    SPLICE_LEAST = 16384       # a splice of fewer costs more than copying them
+    SPLICE_FRAME = 32768       # least frame worth a splice: CPU by GB to copying 16 KiB 1.2x, 32 and 64 0.9x, 128 0.66x
+    LEAN_CALLS = 2             # splices of fewer in a row end the splicing
     PENDING_ROOM = 16384       # first size of what waits for an upstream
 
 cdef bytes OK_BLOCK = b"\x88"  # :status 200, from HPACK's static table
@@ -67,6 +73,9 @@ cdef class H2Carrier(Handler):
         pass
 
     cdef void tunnel_ended(self) noexcept:
+        pass
+
+    cdef void start_next(self) noexcept:
         pass
 
     cdef void reset_stream(self, H2Stream *stream, uint32_t code) noexcept:
@@ -88,6 +97,15 @@ cdef class H2Tunnel(Request):
         self.context.loop.keep(self)
         self.context.stream_entered(self)
         self.client_ended = self.stream.flags & STREAM_REMOTE_ENDED
+
+    cdef bint may_ask(self) noexcept:
+        cdef Context context = self.context
+        if context.limits.enter(self.source, SL_LIMIT_REQUESTS, &self.asking):
+            return True
+        if context.loop.now - self.record.asked >= context.request_timeout:
+            return True
+        context.loop.arm(self, LOOK_AGAIN)
+        return False
 
     cdef void ask(self) noexcept:
         """Its turn among the connection's requests."""
@@ -150,6 +168,8 @@ cdef class H2Tunnel(Request):
     cdef void on_timer(self) noexcept:
         if self.state == RELAYING:
             self.inspected_timer()
+        elif self.state == READING:
+            self.carrier.start_next()
         elif self.state == VERIFYING:
             self.context.count(SL_COUNTER_REQUEST_TIMEOUTS)
             self.refuse(SL_OUTCOME_REQUEST_TIMEOUT, None, None)
@@ -335,17 +355,59 @@ cdef class H2Tunnel(Request):
             # New bytes make a new edge; what came with these was told: an end by EPOLLRDHUP, a mark by EPOLLPRI.
             self.readable = False
             ring_out(&session.streams, stream)
+        if (got >= SPLICE_FROM and frame >= SPLICE_FRAME and self.down.way == SL_COPYING
+                and not self.down.urgent):
+            self.down.way = SL_SPLICING
+            self.down.lean = 0
+            self.context.pipes.counts.begun += 1
         left, written = <uint32_t> got, 0
         while left:
             part = min(left, frame)
             write_header(at + written, part, FRAME_DATA, 0, stream.id)
             written += part + FRAME_HEADER
             left -= part
-        session.sent(stream, <uint32_t> got, False)
-        self.down.bytes += got
-        self.active = self.context.loop.now
-        self.record.carried(False, got, self.up.bytes, self.down.bytes)
+        self.took(<uint32_t> got)
         return written
+
+    cdef void took(self, uint32_t size) noexcept:
+        self.carrier.session.sent(self.stream, size, False)
+        self.down.bytes += size
+        self.active = self.context.loop.now
+        self.record.carried(False, size, self.up.bytes, self.down.bytes)
+
+    cdef int64_t fill_pipe(self, sl_pipe *pipe, uint32_t most) noexcept:
+        cdef H2Stream *stream = self.stream
+        cdef uint32_t size = self.carrier.session.sendable(stream, min(most, pipe.size))
+        cdef ssize_t got
+        if self.down.urgent:
+            self.leave_splice(SL_COPY_ONLY)  # splice(2) does not get past the mark
+        if size < SPLICE_LEAST or self.down.urgent or self.down.done or not self.readable:
+            return -1
+        got = sl_pipe_fill(pipe, self.upstream, size)
+        if got > 0:
+            stream.flags &= ~STREAM_STALLED
+            self.down.lean = 0 if got >= SPLICE_LEAST else self.down.lean + 1
+            if self.down.lean >= LEAN_CALLS:
+                self.leave_splice(SL_COPYING)
+            self.took(<uint32_t> got)
+            return got
+        if got == 0:
+            return -1  # the end, which fill() carries over
+        if sl_pipe_unfit(errno):
+            self.context.pipes.counts.refused += 1
+            self.leave_splice(SL_COPY_ONLY)
+            return -1
+        # An empty pipe: EAGAIN is the upstream's, and new bytes make a new edge. A reset is reported once, and here.
+        ring_out(&self.carrier.session.streams, stream)
+        self.readable = False
+        if errno != EAGAIN:
+            self.end(SL_OUTCOME_RESET, True)
+        return 0
+
+    cdef void leave_splice(self, sl_way way) noexcept:
+        if self.down.way == SL_SPLICING:
+            self.context.pipes.counts.ended += 1
+        self.down.way = way
 
     cdef size_t fill_end(self, uint8_t *at) noexcept:
         """Nothing can be sent but an end of file, which needs no window."""
@@ -406,9 +468,11 @@ cdef class H2Tunnel(Request):
         if self.asks:
             self.asks = False
             carrier.answered(False)
-        if self.carries:
+        elif self.carries:
             self.carries = False
             carrier.tunnel_ended()
+        else:
+            carrier.start_next()  # it may have been the one that looked again for all who wait
 
     cdef void close(self) noexcept:
         """Ends at once, whatever the state: an error of ours, or the end of the worker."""

@@ -30,7 +30,7 @@ LAYERS: Final = {
     ],
     "connections": [
         *("context", "record", "race", "opening", "tunnel", "inner", "request", "connection", "listener"),
-        *("h2_tunnel", "h2_connection"),
+        *("h2_tunnel", "h2_writer", "h2_connection"),
         *("sweep", "load", "rejudge"),
     ],
     "worker": ["bus", "worker"],

@@ -308,8 +308,9 @@ def test_a_large_download_arrives_whole(port: Gateway) -> None:
 
 def test_a_reader_that_stops_holds_up_nobody_else(port: Gateway, world: World) -> None:
     with Origin(sending(bytes(30 * MIB))) as origin, RfcClient(port.port) as client:
-        stuck = client.open(target(origin))
-        client.held.add(stuck)
+        stuck = client.connect(target(origin))
+        client.held.add(stuck)  # before its bytes come, which may be with the answer
+        assert client.answer(stuck).status == 200
         others = [client.open(target(world.echo)) for _ in range(20)]
         for _ in range(20):
             assert all(client.echoes(number, b"\0" + bytes(5000)) for number in others)
