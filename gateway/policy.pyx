@@ -226,7 +226,8 @@ cdef class PolicyImage(MappedImage):
         else:
             raise ValueError(sl_name_status_text(status).decode("ascii"))
         if sni is not None:
-            self.decide_inner(&source, shown if status == SL_NAME_OK else None, port, audit, sni, inner, &decision, &trail)
+            asked = shown if status == SL_NAME_OK else None
+            self.decide_inner(&source, asked, port, audit, sni, inner, &decision, &trail)
         return {
             "verdict": sl_verdict_text(decision.verdict).decode("ascii"),
             "rule": self.rule_brief(decision.rule),
