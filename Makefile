@@ -46,7 +46,7 @@ test: build packages-test $(H2SPEC) ## every test but the long ones: C units und
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) $(PYTEST)
 
-test-full: build packages-test $(PROMETHEUS) $(H2SPEC) ## every test
+test-full: build packages-test peers $(PROMETHEUS) $(H2SPEC) ## every test
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q $(SIDE_BY_SIDE) $(PYTEST)
 
