@@ -4,10 +4,13 @@ import os
 import sys
 
 import click
+import msgspec
 
 from supervisor.cli.common import PROBLEM, common_options, compile_or_exit, need_config, print_json, problem_objects
 from supervisor.compilation import CompileResult
-from supervisor.problems import escape
+from supervisor.curve import keys_folder, load_server
+from supervisor.errors import StartError
+from supervisor.problems import Problem, escape
 
 
 @click.command()
@@ -27,7 +30,7 @@ def check(config: str | None, as_json: bool) -> None:
     Exit codes: 0 sound (also with warnings), 1 errors were found, 2 no configuration found.
     """
     path = need_config(config)
-    result = compile_or_exit(path)
+    result = _with_keys(path, compile_or_exit(path))
     if result.image is not None:
         os.close(result.image)
     if as_json:
@@ -35,6 +38,18 @@ def check(config: str | None, as_json: bool) -> None:
     else:
         _print(path, result)
     sys.exit(0 if result.ok else PROBLEM)
+
+
+def _with_keys(path: str, result: CompileResult) -> CompileResult:
+    """A warning where a control endpoint over tcp could not be served: its keys may lie elsewhere than the policy."""
+    if result.config is None or not result.config.control.startswith("tcp://"):
+        return result
+    try:
+        load_server(keys_folder(path))
+    except StartError as wrong:
+        missing = Problem(path, 0, 0, wrong.text, wrong.suggestion)
+        return msgspec.structs.replace(result, warnings=(*result.warnings, missing))
+    return result
 
 
 def _report(path: str, result: CompileResult) -> dict[str, object]:

@@ -96,14 +96,14 @@ def test_bad_arguments(tmp_path: Path, arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "check", "explain", "reload", "drain", "stats", "user"])
+@pytest.mark.parametrize("command", ["run", "check", "explain", "reload", "drain", "stats", "tunnels", "user"])
 def test_every_command_teaches(command: str) -> None:
     done = sluice(command, "--help")
     assert done.returncode == 0
     assert f"sluice {command}" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["reload", "drain", "stats"])
+@pytest.mark.parametrize("command", ["reload", "drain", "stats", "tunnels"])
 def test_commands_for_a_gateway_that_is_not_there(tmp_path: Path, command: str) -> None:
     file = write(tmp_path, f"control: {{endpoint: 'ipc://{tmp_path}/c'}}\n", GOOD)
     done = sluice(command, "-c", str(file), cwd=tmp_path)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -88,6 +89,36 @@ def test_a_broken_policy_changes_nothing_and_is_reported_with_its_place(world: W
         gateway.reload(SHUT)
         assert rep(gateway, "127.0.0.1", world.echo.port) == 2
     assert set(loop.codes[:4]) == {0}
+
+
+def test_a_reload_takes_up_addresses_and_upstreams_and_stays_ready_when_refused(world: World) -> None:
+    rules = [policy("open", [{"cidr": "127.0.0.0/8", "ports": [world.echo.port]}])]
+    with Gateway(rules) as gateway:
+
+        def asked() -> int:
+            with wire.connect(gateway.port) as client:
+                return wire.socks5(client, "127.0.0.1", world.echo.port)
+
+        def ready() -> int:
+            with urllib.request.urlopen(f"http://127.0.0.1:{gateway.admin}/readyz", timeout=20) as answer:
+                return int(answer.status)
+
+        assert asked() == 0
+        gateway.config["addresses"]["deny"] = ["127.0.0.1/32"]
+        gateway.write_config()
+        gateway.reload()
+        assert asked() == 2
+        gateway.config["addresses"]["deny"] = []
+        corp = {"name": "corp", "type": "http", "addresses": [f"127.0.0.1:{world.refused}"]}
+        gateway.config["upstreams"] = [corp]
+        gateway.write_config()
+        gateway.reload([{**rules[0], "spec": {**rules[0]["spec"], "upstream": "corp"}}])
+        assert asked() == 5, "the parent is not there"
+        corp["addresses"] = ["nonsense"]
+        gateway.write_config()
+        done = gateway.sluice("reload")
+        assert done.returncode == 1 and "sluice.yaml:" in done.stderr
+        assert ready() == 200 and asked() == 5
 
 
 def test_reload_returns_when_every_worker_decides_anew(world: World) -> None:

@@ -107,6 +107,13 @@ def test_check_in_json(folder: Path) -> None:
     assert report["errors"][0] | expected == report["errors"][0]
 
 
+def test_check_warns_of_keys_that_a_control_endpoint_over_tcp_lacks(folder: Path) -> None:
+    write(folder, sluice_yaml=CONFIG + "control: {endpoint: 'tcp://127.0.0.1:9902'}\n")
+    done = sluice("check")
+    assert done.exit_code == 0
+    assert f"warning: {folder}/sluice.yaml: control key {folder}/control-keys/server.key_secret" in done.stderr
+
+
 def test_check_without_a_configuration(folder: Path) -> None:
     (folder / "sluice.yaml").unlink()
     done = sluice("check")
