@@ -80,7 +80,10 @@ enum {
     X(HTTP2_CONNECTIONS, "http2_connections", "HTTP/2 client connections that were opened")           \
     X(HTTP2_STREAMS_OPEN, "http2_streams_open", "HTTP/2 streams open now")                            \
     X(HTTP2_STREAMS, "http2_streams", "HTTP/2 streams that were opened")                              \
-    X(HTTP2_STALLS, "http2_stalls", "Times that bytes waited for a client to open its window")
+    X(HTTP2_STALLS, "http2_stalls", "Times that bytes waited for a peer to open its window")         \
+    X(PARENTS_OPEN, "parent_connections_open", "HTTP/2 connections to parent gateways open now")     \
+    X(PARENTS, "parent_connections", "HTTP/2 connections to parent gateways that were opened")        \
+    X(PARENTS_FAILED, "parent_connections_failed", "HTTP/2 connections to parent gateways that failed or were not made")
 
 #define SL_ENUM_COUNTER(name, text, help) SL_COUNTER_##name,
 enum sl_counter { SL_COUNTERS(SL_ENUM_COUNTER) SL_COUNTER_COUNT };
@@ -158,7 +161,7 @@ enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
     X(REFUSED, "refused_streams")       /* opened above MAX_CONCURRENT_STREAMS */              \
     X(HEADERS, "header_list")           /* a header list that is decoded no further */         \
     X(UNREAD, "unread_answers")         /* asks, and reads nothing */
-#define SL_H2_SIDES(X) X(CLIENT, "client") X(GATEWAY, "gateway")
+#define SL_H2_SIDES(X) X(CLIENT, "client") X(GATEWAY, "gateway") X(PARENT, "parent")
 /* RFC 9113 section 7, in its order. */
 #define SL_H2_CODES(X) \
     X(NO_ERROR, "no_error") X(PROTOCOL, "protocol_error") X(INTERNAL, "internal_error")              \

@@ -58,6 +58,10 @@ class Bus:
         """A batch of access log lines, each with its newline. False when there is no room for it."""
         return self.send(contract.LOG, level=level, count=count, text=text)
 
+    def parent(self, name: str, ok: bool, text: str) -> None:
+        """How a connection to a parent gateway went, in words for the log."""
+        self.send(contract.PARENT, name=name, ok=ok, text=text)
+
     def close(self) -> None:
         """Gives what was sent a moment to leave, then ends."""
         self._watch.stop()

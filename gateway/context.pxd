@@ -6,6 +6,7 @@ from gateway.h2_work cimport H2Work
 from gateway.limits cimport Limits
 from gateway.log cimport AccessLog
 from gateway.loop cimport Handler, Loop
+from gateway.parent cimport Passages
 from gateway.policy cimport PolicyImage
 from gateway.resolver cimport Resolver
 from gateway.source_pool cimport SourcePool
@@ -50,6 +51,9 @@ cdef class Context:
     cdef list listeners              # ListenerSpec, in the order of the inherited descriptors
     cdef Resolver resolver
     cdef dict parents                # name as bytes -> Parent, of this generation
+    cdef Passages passages           # the connections to them that many tunnels share
+    cdef uint64_t flows              # streams of those that still carry something: a drain waits for them
+    cdef uint64_t parent_connections  # open ones
     cdef object dns                  # the settings the resolver was made from
     cdef sl_source source            # scratch: the source being judged, valid within one call
     cdef set connections             # every client connection, and every HTTP/2 stream that asks or is a tunnel
@@ -106,6 +110,13 @@ cdef class Context:
     cdef bint listener_audits(self, int listener) noexcept
     cdef void entered(self, Handler connection)
     cdef void left(self, Handler connection)
+    cdef void tell_empty(self) noexcept
     cdef void stream_entered(self, Handler stream)
     # Said just before left().
     cdef void stream_left(self, Handler stream)
+    # A connection to a parent, or one of its streams that carries a tunnel: each has a descriptor that is no client's
+    # and no upstream's.
+    cdef void parent_entered(self) noexcept
+    cdef void parent_left(self) noexcept
+    cdef void flow_entered(self) noexcept
+    cdef void flow_left(self) noexcept

@@ -17,8 +17,8 @@ from itertools import islice
 from gateway.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
 from gateway.csrc cimport (
     SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_DNS_CACHE_HITS, SL_COUNTER_DNS_QUERIES, SL_COUNTER_HTTP2_STREAMS,
-    SL_COUNTER_HTTP2_STREAMS_OPEN, SL_COUNTER_LIMITED,
-    SL_COUNTER_LONGEST_TURN, SL_COUNTER_PIPES_IDLE, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_FAMILY_LIMITED,
+    SL_COUNTER_HTTP2_STREAMS_OPEN, SL_COUNTER_LIMITED, SL_COUNTER_LONGEST_TURN, SL_COUNTER_PARENTS,
+    SL_COUNTER_PARENTS_OPEN, SL_COUNTER_PIPES_IDLE, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_FAMILY_LIMITED,
     SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES, sl_image_record, sl_image_string,
     sl_pipe_counts, sl_pipe_pool_free, sl_pipe_pool_init, sl_pipe_pool_limit, sl_rule, sl_segment_open,
 )
@@ -145,11 +145,18 @@ cdef class Context:
     def is_draining(self):
         return self.draining
 
-    def attach(self, bus, AccessLog log, on_empty, on_full):
-        """`bus` sends what the supervisor must know, `log` gathers access log lines; `on_empty()` is called when a
-        drain has no connection left, `on_full(full)` when descriptors run out and when that is over.
+    @property
+    def is_empty(self):
+        """No connection is left, and nothing that one of them has said is still on its way through a parent."""
+        return not self.connections and self.flows == 0
+
+    def attach(self, bus, AccessLog log, Passages passages, on_empty, on_full):
+        """`bus` sends what the supervisor must know, `log` gathers access log lines, `passages` lead to parents;
+        `on_empty()` is called when a drain has nothing left, `on_full(full)` when descriptors run out and when that is
+        over.
         """
         self.bus = bus
+        self.passages = passages
         self.log = log
         self.on_empty = on_empty
         self.on_full = on_full
@@ -166,6 +173,7 @@ cdef class Context:
             resolver.query_tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_QUERIES]
             resolver.hit_tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_CACHE_HITS]
         self.parents = parents
+        self.passages.keep_only(list(parents.values()))
         self.limits.load(limits["tunnels"], limits["tunnels_per_source"])
         self.request_timeout = milliseconds(limits["request_timeout"])
         self.dial_timeout = milliseconds(limits["dial_timeout"])
@@ -211,6 +219,10 @@ cdef class Context:
         for connection in list(islice(self.connections, count)):
             connection.close()
 
+    def close_passages(self):
+        """Ends the connections to parents; what is outgoing has a chance to leave."""
+        self.passages.close()
+
     def publish(self):
         """Copies the loop's own figures into the segment; called once a second and on exit."""
         self.add(SL_COUNTER_TURNS, self.loop.turns - self.published_turns)
@@ -236,8 +248,31 @@ cdef class Context:
         self.connections.discard(connection)
         self.set_gauge(SL_COUNTER_CONNECTIONS_OPEN, len(self.connections) - self.streams)
         self.spare_pipes()
-        if self.draining and not self.connections:
+        self.tell_empty()
+
+    cdef void tell_empty(self) noexcept:
+        if self.draining and not self.connections and self.flows == 0:
             self.on_empty()
+
+    cdef void parent_entered(self) noexcept:
+        self.files_apart += 1
+        self.parent_connections += 1
+        self.count(SL_COUNTER_PARENTS)
+        self.set_gauge(SL_COUNTER_PARENTS_OPEN, self.parent_connections)
+
+    cdef void parent_left(self) noexcept:
+        self.files_apart -= 1
+        self.parent_connections -= 1
+        self.set_gauge(SL_COUNTER_PARENTS_OPEN, self.parent_connections)
+
+    cdef void flow_entered(self) noexcept:
+        self.files_apart += 1
+        self.flows += 1
+
+    cdef void flow_left(self) noexcept:
+        self.files_apart -= 1
+        self.flows -= 1
+        self.tell_empty()
 
     cdef void stream_entered(self, Handler stream):
         self.connections.add(stream)

@@ -36,6 +36,7 @@ VERIFY: Final = "verify"  # {op, slot, id: int, user: bytes, password: bytes}
 LOG: Final = "log"  # {op, slot, level: tunnel|decision|interval, count: int, text: bytes}: access log lines
 FULL: Final = "full"  # {op, slot, full: bool}: descriptors run short and nobody is accepted, or that is over
 DRAINED: Final = "drained"  # {op, slot}: no tunnel is left, the worker exits with 0
+PARENT: Final = "parent"  # {op, slot, name, ok, text}: a connection to that upstream failed, or works again
 ANSWER: Final = "answer"  # {op, id, ...}: to a QUERY
 
 # Bus, supervisor to worker.
@@ -87,7 +88,7 @@ class UpstreamSettings(TypedDict):
     """One parent gateway. `addresses`: (IP text, port), in the order to try. Credentials: None = none are sent."""
 
     name: str
-    type: Literal["http", "socks5"]
+    type: Literal["http", "socks5", "http2tunnel"]
     addresses: list[tuple[str, int]]
     user: bytes | None
     password: bytes | None

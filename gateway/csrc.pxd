@@ -466,6 +466,9 @@ cdef extern from "segment.h" nogil:
         SL_COUNTER_HTTP2_STREAMS_OPEN
         SL_COUNTER_HTTP2_STREAMS
         SL_COUNTER_HTTP2_STALLS
+        SL_COUNTER_PARENTS_OPEN
+        SL_COUNTER_PARENTS
+        SL_COUNTER_PARENTS_FAILED
         SL_COUNTER_COUNT
     enum sl_histogram_name:
         SL_HISTOGRAM_DIAL
@@ -538,6 +541,7 @@ cdef extern from "segment.h" nogil:
     enum sl_h2_side:
         SL_H2_SIDE_CLIENT
         SL_H2_SIDE_GATEWAY
+        SL_H2_SIDE_PARENT
     enum sl_h2_code:
         SL_H2_CODE_OTHER
     enum sl_tunnel_state:

@@ -85,6 +85,12 @@ cdef class InspectedTunnel(Tunnel):
             if sl_direction_waits(&self.up):
                 self.put_released()
 
+    cdef void on_cut(self) noexcept:
+        if self.provisional and self.inner_mode != SL_INNER_UNSET:
+            self.end(SL_OUTCOME_RESET, True)  # nothing may leave before the name is judged
+        else:
+            Tunnel.on_cut(self)
+
     cdef void inspected_timer(self) noexcept:
         if self.inner_mode != SL_INNER_UNSET and (self.provisional or self.waiting):
             self.overdue()

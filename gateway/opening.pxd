@@ -3,7 +3,7 @@ from libc.stdint cimport uint32_t
 
 from gateway.context cimport Credentials
 from gateway.csrc cimport sl_addr, sl_decision
-from gateway.parent cimport Introduction, Parent
+from gateway.parent cimport Introduction, Parent, Passage
 from gateway.race cimport Race
 from gateway.sockets cimport EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
 
@@ -17,8 +17,10 @@ cdef class Requester(Credentials):
     # to the Opening, and without what a connection needs only when it lasts (keep_alive of sockets.pxd). It saves six
     # system calls a tunnel. Otherwise, and when a parent is asked, the Opening watches them until they are rewatched.
     cdef bint takes_bare
+    cdef Passage passage       # what the upstream descriptor leads to; None: a socket of its own
     cdef void on_opened(self, int fd) noexcept        # connected, and watched
     cdef void on_refused(self, int outcome) noexcept  # sl_outcome
+    cdef void on_cut(self) noexcept                   # later: the passage has broken, what was received before stands
 
 cdef class Opening(Race):
     cdef Requester requester
@@ -26,6 +28,7 @@ cdef class Opening(Race):
     cdef sl_decision by_name
     cdef Parent parent         # whom the candidates lead to; None: to the destination itself
     cdef Introduction asking   # the parent is being asked
+    cdef Passage passage       # or a way to it through a shared connection
     cdef uint32_t lookup_place  # among its look-ups in flight
 
     cdef void start(self) noexcept
@@ -35,6 +38,7 @@ cdef class Opening(Race):
     cdef bint through(self, const sl_decision *decision) noexcept
     cdef void race(self) noexcept
     cdef void ask(self) noexcept
+    cdef void ask_passage(self) noexcept
     cdef void opened(self) noexcept
     cdef void refuse(self, int outcome) noexcept
     cdef void finish(self) noexcept

@@ -16,17 +16,17 @@ which may be after the client has left.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint8_t, uint16_t
 
 from gateway.context cimport Context
 from gateway.csrc cimport (
     SL_COUNTER_DNS_FAILURES, SL_COUNTER_REQUESTS_FAILED, SL_DECISION_GUARD, SL_DECISION_PENDING,
     SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_TUNNELS, SL_HISTOGRAM_DIAL, SL_HISTOGRAM_DNS, SL_LIMIT_LOOKUPS,
     SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_CONNECTED, SL_OUTCOME_DENIED,
-    SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND,
-    SL_OUTCOME_SOURCE_LIMIT, SL_PHASE_DELEGATED, SL_SCOPE_DNS, SL_SCOPE_SOURCE_DNS, SL_SCOPE_SOURCE_PROVISIONAL,
-    SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_addr, sl_decide_address, sl_decide_name, sl_decision,
-    sl_decision_upstream, sl_segment_observe,
+    SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL,
+    SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_SOURCE_LIMIT, SL_PHASE_DELEGATED, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS,
+    SL_SCOPE_SOURCE_DNS, SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_addr,
+    sl_decide_address, sl_decide_name, sl_decision, sl_decision_upstream, sl_segment_observe,
 )
 from gateway.parent cimport Introduction
 from gateway.race cimport Candidate
@@ -42,6 +42,9 @@ cdef class Requester(Credentials):
         pass
 
     cdef void on_refused(self, int outcome) noexcept:
+        pass
+
+    cdef void on_cut(self) noexcept:
         pass
 
 
@@ -160,6 +163,9 @@ cdef class Opening(Race):
         self.record.decided(&by)
         self.record.upstream = upstream
         self.parent = self.context.parents.get(self.record.upstream)
+        if self.parent is not None and self.parent.shared:
+            self.ask_passage()
+            return True
         if self.parent is None or not self.enter(self.parent.count):
             self.refuse(SL_OUTCOME_INTERNAL)
             return True
@@ -209,6 +215,43 @@ cdef class Opening(Race):
         self.context.loop.arm(self, self.deadline - min(self.deadline, self.context.loop.now))
         self.asking.start()
 
+    cdef void ask_passage(self) noexcept:
+        """Asks for a way through one of the connections to the parent, which are dialed as they are needed."""
+        cdef Record record = self.record
+        if not self.reserve():
+            return
+        self.began = self.context.loop.now
+        self.deadline = self.began + self.context.dial_timeout
+        try:
+            self.passage = self.context.passages.ask(
+                self.parent, record.generation.pool(record.decision.rule), self,
+                self.parent.target(record.name, &record.address, record.port))
+        except Exception:
+            self.refuse(SL_OUTCOME_INTERNAL)
+            return
+        self.context.loop.arm(self, self.context.dial_timeout)
+
+    cdef void on_timer(self) noexcept:
+        if self.passage is not None:
+            self.lost(SL_OUTCOME_DIAL_TIMEOUT)
+        else:
+            Race.on_timer(self)
+
+    cdef void on_passed(self, int fd, int outcome, int reason) noexcept:
+        if outcome == SL_OUTCOME_CONNECTED:
+            self.winner = 0
+            self.fds[0] = fd
+            if self.context.loop.watch(fd, self, 0, LEG_EVENTS):
+                self.opened()
+                return
+            outcome = SL_OUTCOME_INTERNAL
+        else:
+            self.passage = None
+        if reason >= 0:
+            self.record.decision.reason = <uint8_t> reason
+        self.scope = SL_SCOPE_DESCRIPTORS  # heard of only when a limit is what it failed for
+        self.refuse(outcome)
+
     cdef void on_introduced(self, int outcome) noexcept:
         self.asking = None
         if outcome == SL_OUTCOME_CONNECTED:
@@ -224,7 +267,13 @@ cdef class Opening(Race):
         cdef uint16_t port
         self.fds[self.winner] = -1
         if record.generation.pool(record.decision.rule) is not None:
-            local_address(fd, &record.source_address, &port)
+            if self.passage is not None:
+                self.passage.local(&record.source_address)
+            else:
+                local_address(fd, &record.source_address, &port)
+        requester.passage, self.passage = self.passage, None
+        if requester.passage is not None:
+            requester.passage.lead(requester)
         record.opened = self.context.loop.now
         record.dial_ms = <int> (record.opened - self.began)
         sl_segment_observe(self.context.segment, SL_HISTOGRAM_DIAL, (record.opened - self.began) * 1000)
@@ -254,6 +303,9 @@ cdef class Opening(Race):
         if self.asking is not None:
             self.asking.cancel()
             self.asking = None
+        if self.passage is not None:
+            self.passage.cancel()
+            self.passage = None
         self.winner = -1
         self.close_attempts()
         self.context.loop.park(self)

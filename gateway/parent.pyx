@@ -1,8 +1,9 @@
 """Parent gateways: a rule's `upstream` names the one that carries what it allows (DECISIONS.md section 3).
 
-A parent is asked over a connection of its own for each tunnel, by SOCKS5 or HTTP CONNECT (handshake.pyx). Its answers
+Most are asked over a connection of its own for each tunnel, by SOCKS5 or HTTP CONNECT (handshake.pyx). Their answers
 are looked at where they lie (MSG_PEEK) and taken from the socket once they are whole, so that the tunnel's first bytes
-are still there when the tunnel begins.
+are still there when the tunnel begins. Parents of type http2tunnel carry many tunnels on one connection: to them leads
+a Passage (parent_pool.pyx).
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -32,14 +33,21 @@ cdef class Parent:
             self.ports[self.count] = port
             self.count += 1
         self.user, self.password = settings["user"], settings["password"]
+        self.shared = self.kind == "http2tunnel"
+        self.identity = (self.name, tuple(map(tuple, settings["addresses"])), self.user, self.password)
+
+    cdef str host(self, bytes name, const sl_addr *address):
+        cdef char text[SL_ADDR_TEXT]
+        if name is not None:
+            return name.decode("ascii")
+        return text[:sl_addr_format(address, text)].decode("ascii")
+
+    cdef str target(self, bytes name, const sl_addr *address, uint16_t port):
+        cdef str host = self.host(name, address)
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     cdef Handshake handshake(self, bytes name, const sl_addr *address, uint16_t port):
-        cdef char text[SL_ADDR_TEXT]
-        cdef str host
-        if name is not None:
-            host = name.decode("ascii")
-        else:
-            host = text[:sl_addr_format(address, text)].decode("ascii")
+        cdef str host = self.host(name, address)
         return (Socks5Handshake if self.kind == "socks5" else HttpHandshake)(host, port, self.user, self.password)
 
 
@@ -47,6 +55,38 @@ cdef class Introduced(Waiter):
     """Whoever waits; see parent.pxd."""
 
     cdef void on_introduced(self, int outcome) noexcept:
+        pass
+
+    cdef void on_passed(self, int fd, int outcome, int reason) noexcept:
+        pass
+
+
+cdef class Passage(Handler):
+    """A way through a shared connection; see parent.pxd."""
+
+    cdef void cancel(self) noexcept:
+        pass
+
+    cdef void lead(self, Handler tunnel) noexcept:
+        pass
+
+    cdef void cut(self) noexcept:
+        pass
+
+    cdef void local(self, sl_addr *address) noexcept:
+        address.family = 0
+
+
+cdef class Passages:
+    """All shared connections of a worker; see parent.pxd."""
+
+    cdef Passage ask(self, Parent parent, SourcePool source, Introduced owner, str target):
+        raise NotImplementedError
+
+    cdef void keep_only(self, list parents) noexcept:
+        pass
+
+    cdef void close(self) noexcept:
         pass
 
 

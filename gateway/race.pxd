@@ -41,6 +41,8 @@ cdef class Race(Introduced):
     # Exactly one of the two is called, once; the winner's descriptor is fds[winner], watched with that leg.
     cdef void won(self, const Candidate *candidate) noexcept
     cdef void lost(self, int outcome) noexcept
+    # It will be lost for this: not one of the given source addresses could be used.
+    cdef void sourceless(self) noexcept
 
     # ---- attempts -------------------------------------------------------------------------------------------------
     cdef int take(self, Candidate *kept, int total, int family) noexcept

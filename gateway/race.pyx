@@ -121,7 +121,7 @@ cdef class Race(Introduced):
                 break
         if self.dialing == 0:
             if self.unbound and self.failure == SL_OUTCOME_INTERNAL:
-                self.record.decision.reason = SL_REASON_SOURCE_ADDRESS
+                self.sourceless()
             self.lost(self.failure)
         elif self.next_candidate < self.candidate_count:
             self.context.loop.arm(self, min(<uint64_t> ATTEMPT_DELAY, self.deadline - now))
@@ -217,6 +217,9 @@ cdef class Race(Introduced):
         if self.dialing > 1:
             self.context.extra_dials -= self.dialing - 1
         self.dialing = 1 if self.winner >= 0 else 0
+
+    cdef void sourceless(self) noexcept:
+        self.record.decision.reason = SL_REASON_SOURCE_ADDRESS
 
     cdef void won(self, const Candidate *candidate) noexcept:
         pass

@@ -70,11 +70,22 @@ cdef class Tunnel(Requester):
 
     cdef void on_turn(self) noexcept:
         cdef uint8_t again = self.again
+        if self.broken:
+            self.end(SL_OUTCOME_RESET, True)
+            return
         self.again = 0
         if again & 1 and not self.pump(CLIENT):
             return
         if again & 2:
             self.pump(UPSTREAM)
+
+    cdef void on_cut(self) noexcept:
+        """The far side has failed behind a passage: what it said before still reaches the client, then the reset."""
+        if self.closed:
+            return
+        self.broken = True
+        self.context.loop.later(self)
+        self.pump(UPSTREAM)
 
     cdef bint pump(self, int leg) noexcept:
         """Carries what `leg` has to say to the other one; False when the tunnel has ended meanwhile."""
@@ -162,6 +173,10 @@ cdef class Tunnel(Requester):
             return
         if reset and outcome == SL_OUTCOME_RESET:
             context.count(SL_COUNTER_TUNNELS_RESET)
+        if self.passage is not None:
+            if reset:
+                self.passage.cut()
+            self.passage = None
         self.close_legs(outcome, reset)
         context.tunnels -= 1
         context.set_gauge(SL_COUNTER_TUNNELS_OPEN, context.tunnels)

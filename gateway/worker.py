@@ -28,6 +28,7 @@ from gateway.listener import Listener
 from gateway.load import ImageLoad
 from gateway.log import AccessLog
 from gateway.loop import Loop
+from gateway.parent_pool import SharedPassages
 from gateway.policy import PolicyImage
 from gateway.rejudge import Rejudge
 from gateway.sweep import IntervalLog, Kill
@@ -63,7 +64,9 @@ class Worker:
         self._channel_watch = Watch(self._loop, self._channel.fileno(), self._on_channel)
         self._bus = Bus(self._loop, endpoint, slot, os.getpid(), self._on_message)
         self._log = AccessLog(segment, partial(Clock, self._loop), self._bus.log)
-        self._context.attach(self._bus, self._log, self._finish, self._on_full)
+        self._context.attach(
+            self._bus, self._log, SharedPassages(self._context, self._bus.parent), self._finish, self._on_full
+        )
         self._handlers = {
             contract.LOAD: self._on_load,
             contract.VERIFIED: self._on_verified,
@@ -86,6 +89,7 @@ class Worker:
         """Serves until drained, stopped, or orphaned and drained."""
         self._bus.send(contract.HELLO, pid=os.getpid())
         self._loop.run()
+        self._context.close_passages()
         self._log.flush()
         self._context.publish()
         self._bus.close()
@@ -213,7 +217,7 @@ class Worker:
         self._context.drain()
         self._drain_until = time.monotonic() + seconds
         self._deadline.start(seconds * (1 - SPREAD))
-        if not self._context.open_connections:
+        if self._context.is_empty:
             self._finish()
 
     def _finish(self) -> None:

@@ -13,7 +13,7 @@ import zmq
 from gateway import contract
 from supervisor.zmq_port import Peer, ZmqPort
 
-__all__ = ["Answer", "Bus", "Drained", "Full", "Handler", "Hello", "Loaded", "Log", "Verify", "routing_id"]
+__all__ = ["Answer", "Bus", "Drained", "Full", "Handler", "Hello", "Loaded", "Log", "Parent", "Verify", "routing_id"]
 
 HIGH_WATER = 10_000
 SETTLE_TURNS = 20
@@ -74,13 +74,22 @@ class Drained(msgspec.Struct, tag_field="op", tag=contract.DRAINED):
     slot: int
 
 
+class Parent(msgspec.Struct, tag_field="op", tag=contract.PARENT):
+    """How a shared connection to a parent gateway went."""
+
+    slot: int
+    name: str
+    ok: bool
+    text: str
+
+
 class Answer(msgspec.Struct, tag_field="op", tag=contract.ANSWER):
     """An answer to a QUERY."""
 
     id: int
 
 
-Message = Hello | Loaded | Verify | Log | Full | Drained | Answer
+Message = Hello | Loaded | Verify | Log | Full | Drained | Parent | Answer
 Handler = Callable[[int, Message], None]
 
 

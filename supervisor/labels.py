@@ -49,7 +49,7 @@ H2_ABUSES: Final = (
     *("rapid_reset", "continuation", "ping", "settings", "empty_frames", "window_update", "priority", "stream_errors"),
     *("unknown_frames", "refused_streams", "header_list", "unread_answers"),
 )
-H2_SIDES: Final = ("client", "gateway")
+H2_SIDES: Final = ("client", "gateway", "parent")
 H2_CODES: Final = (
     *("no_error", "protocol_error", "internal_error", "flow_control_error", "settings_timeout", "stream_closed"),
     *("frame_size_error", "refused_stream", "cancel", "compression_error", "connect_error", "enhance_your_calm"),

@@ -50,7 +50,13 @@ SCALARS: Final[Mapping[str, tuple[str, str]]] = {
     "http2_connections": ("http2_connections_total", "HTTP/2 client connections that were opened"),
     "http2_streams_open": ("http2_streams_open", "HTTP/2 streams open now"),
     "http2_streams": ("http2_streams_total", "HTTP/2 streams that were opened"),
-    "http2_stalls": ("http2_stalls_total", "Times that bytes waited for a client to open its window"),
+    "http2_stalls": ("http2_stalls_total", "Times that bytes waited for a peer to open its window"),
+    "parent_connections_open": ("parent_connections_open", "HTTP/2 connections to parent gateways open now"),
+    "parent_connections": ("parent_connections_total", "HTTP/2 connections to parent gateways that were opened"),
+    "parent_connections_failed": (
+        "parent_connections_failed_total",
+        "HTTP/2 connections to parent gateways that failed or were not made",
+    ),
 }
 HISTOGRAM_HELP: Final[Mapping[str, str]] = {
     "dial_seconds": "Time from the first connection attempt of a request to its connected socket",

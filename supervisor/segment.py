@@ -73,6 +73,9 @@ COUNTERS: Final = (
     "http2_streams_open",
     "http2_streams",
     "http2_stalls",
+    "parent_connections_open",
+    "parent_connections",
+    "parent_connections_failed",
 )
 HISTOGRAMS: Final = ("dial_seconds", "dns_seconds", "worker_turn_seconds")
 BUCKETS: Final = 20

@@ -228,6 +228,9 @@ class Service:
             self.pool.on_full(slot, message.full)
         elif isinstance(message, messages.Drained):
             self.pool.on_drained(slot)
+        elif isinstance(message, messages.Parent):
+            said = self._log.info if message.ok else self._log.warning
+            said("upstream", message.text, upstream=message.name, slot=slot)
 
     def _verify(self, slot: int, message: messages.Verify) -> None:
         pid = self.pool.pid_of(slot) if self.pool is not None else None

@@ -13,10 +13,10 @@ from supervisor.node import Fields, Node
 from supervisor.problems import Place, Problems, quote
 from supervisor.words import user_name
 
-Type = Literal["http", "socks5"]
+Type = Literal["http", "socks5", "http2tunnel"]
 
 UPSTREAM: Final = ("name", "type", "addresses", "tls", "user", "passwordFile")
-TYPES: Final[tuple[Type, ...]] = ("http", "socks5")
+TYPES: Final[tuple[Type, ...]] = ("http", "socks5", "http2tunnel")
 MOST_UPSTREAMS: Final = 256
 MOST_ADDRESSES: Final = 16
 LONGEST_PASSWORD: Final = 255  # RFC 1929
@@ -93,8 +93,6 @@ def _name(node: Node) -> str:
 
 
 def _type(node: Node) -> Type:
-    if node.value == "http2tunnel":
-        raise node.invalid("upstreams of type http2tunnel are not built yet", "http and socks5 are")
     return "socks5" if node.value == "sock5" else node.choice(*TYPES)
 
 

@@ -20,7 +20,7 @@ LAYERS: Final = {
     "codecs": [
         *("codec", "socks", "http1", "sniff", "answers", "handshake"),
         *("h2_frames", "h2_hpack", "h2_settings", "h2_budget", "h2_streams", "h2_head", "h2_outbound", "h2_session"),
-        "h2_probe",
+        "h2_probe", "h2_client", "h2_client_probe",
     ],
     "machinery": [
         *("loop", "sockets", "watch", "source_pool", "limits", "log"),
@@ -31,6 +31,7 @@ LAYERS: Final = {
     "connections": [
         *("context", "record", "race", "opening", "tunnel", "inner", "request", "connection", "listener"),
         *("h2_tunnel", "h2_writer", "h2_connection"),
+        *("parent_stream", "parent_connection", "parent_pool"),
         *("sweep", "load", "rejudge"),
     ],
     "worker": ["bus", "worker"],

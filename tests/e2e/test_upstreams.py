@@ -15,7 +15,7 @@ from tests.e2e.gateway import Gateway, Mapping, eventually, policy
 from tests.e2e.origins import Origin, reset
 from tests.ports import free_port
 
-TYPES: Final = ("http", "socks5")
+TYPES: Final = ("http", "socks5", "http2tunnel")
 
 
 def outer(world: World) -> Gateway:

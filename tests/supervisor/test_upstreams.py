@@ -40,14 +40,16 @@ def compiled(folder: Path, upstreams: object, spec: dict[str, object]) -> Report
     return report
 
 
-def test_what_is_written_is_what_workers_get(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["http", "socks5", "http2tunnel"])
+def test_what_is_written_is_what_workers_get(tmp_path: Path, kind: str) -> None:
     (tmp_path / "secret").write_text("open: sesame\n")
-    report = compiled(tmp_path, [CORP | {"user": "gate", "passwordFile": "secret"}], {"upstream": "corp"})
+    login = {"type": kind, "user": "gate", "passwordFile": "secret"}
+    report = compiled(tmp_path, [CORP | login], {"upstream": "corp"})
     assert report.ok and report.settings is not None
     assert report.settings["upstreams"] == [
         {
             "name": "corp",
-            "type": "http",
+            "type": kind,
             "addresses": [("192.0.2.9", 3128), ("2001:db8::9", 3128)],
             "user": b"gate",
             "password": b"open: sesame",
@@ -76,7 +78,7 @@ def test_on_a_rule_that_denies_it_has_no_effect(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("upstream", "expected"),
     [
-        (CORP | {"type": "http2tunnel"}, "upstreams of type http2tunnel are not built yet"),
+        (CORP | {"type": "http3"}, "expected one of http, socks5, http2tunnel"),
         (CORP | {"tls": {}}, "tls to an upstream is not built yet"),
         (CORP | {"addresses": []}, "the list is empty"),
         (CORP | {"addresses": ["proxy.corp:3128"]}, "expected an address such as 127.0.0.1:1080"),

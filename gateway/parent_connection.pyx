@@ -1,0 +1,475 @@
+"""One HTTP/2 connection to a parent gateway. See parent_connection.pxd.
+
+Reading and writing are as for clients (h2_connection.pyx): one large recv() and all frames in it; at the end of a turn
+one buffer, frames of the session first, then a share of every stream that has something, and one send().
+
+A connection that carries nothing is kept for a minute. One that leaves a request unanswered and says nothing gets no
+more of them until it says something: it is asked to by a PING.
+"""
+
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+from posix cimport unistd
+
+from gateway.csrc cimport (
+    SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_HTTP2_ABUSE, SL_FAMILY_HTTP2_RESETS, SL_FAMILY_PROTOCOL_ERRORS,
+    SL_H2_CODE_OTHER, SL_H2_SIDE_GATEWAY, SL_H2_SIDE_PARENT, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_UPSTREAM_FAILED,
+    SL_PROTOCOL_HTTP2,
+)
+from gateway.h2_client cimport (
+    CLIENT_ANSWER, CLIENT_DATA, CLIENT_ERROR, CLIENT_FAILED, CLIENT_GOAWAY, CLIENT_NONE, CLIENT_RESET, CLIENT_SETTINGS,
+    CLIENT_WINDOW, H2Client,
+)
+from gateway.h2_frames cimport H2_NO_ERROR, H2_REFUSED_STREAM, free_bytes, put_bytes, sent_bytes
+from gateway.h2_streams cimport (
+    END_RESET_BY_PEER, END_RESET_BY_US, STREAM_ANSWERED, STREAM_STALLED, StreamEnd, ring_add, ring_out, streams_next,
+)
+from gateway.sockets cimport (
+    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, keep_alive,
+    local_address, recv, send, shutdown,
+)
+
+cdef enum:
+    INPUT_SIZE = 262144        # one recv()
+    OUTPUT_SIZE = 327680       # frames of one send()
+    IDLE = 60000               # milliseconds that a connection is kept without a stream
+    LINGER = 1000              # milliseconds for the parent to read our last words and close
+    LINGER_BYTES = 1048576     # dropped meanwhile, at most
+    BUDGET = 1048576           # bytes of one turn, each way
+    SHARE = 65536              # payload of one stream before the next one has its turn
+
+
+cdef class ParentBuffers:
+    """Made with the first connection to a parent."""
+
+    def __cinit__(self):
+        self.input = <uint8_t *> malloc(INPUT_SIZE)
+        self.output = <uint8_t *> malloc(OUTPUT_SIZE)
+        if self.input is NULL or self.output is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.input)
+        free(self.output)
+
+
+cdef class ParentHome(ParentKeeper):
+    """Whoever made a connection; see parent_connection.pxd."""
+
+    cdef void on_room(self, ParentConnection connection) noexcept:
+        pass
+
+    cdef void on_proved(self, ParentConnection connection) noexcept:
+        pass
+
+    cdef void on_gone(self, ParentConnection connection, int outcome, str detail) noexcept:
+        pass
+
+
+cdef class ParentConnection(ParentCarrier):
+    """Keeps itself alive until it has ended."""
+
+    def __cinit__(self, Context context, ParentHome home, ParentBuffers buffers, int fd):
+        self.context, self.home, self.buffers, self.fd = context, home, buffers, fd
+        self.session = H2Client()
+
+    def __dealloc__(self):
+        free_bytes(&self.partial)
+
+    cdef bint start(self) noexcept:
+        cdef Context context = self.context
+        cdef uint16_t port
+        context.loop.keep(self)
+        context.parent_entered()
+        keep_alive(self.fd)
+        local_address(self.fd, &self.here, &port)
+        if not (self.session.begin(context.loop.now)
+                and context.loop.rewatch(self.fd, self, 0, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)):
+            self.home = None
+            self.drop()
+            return False
+        context.loop.arm(self, context.dial_timeout)
+        self.write_later()
+        return True
+
+    cdef uint32_t room(self) noexcept:
+        return 0 if self.closed or self.leaving or self.retired or self.doubted else self.session.free_streams()
+
+    cdef ssize_t receive(self, uint8_t *buffer, size_t room) noexcept:
+        cdef ssize_t got
+        while True:
+            got = recv(self.fd, buffer, room, MSG_DONTWAIT)
+            if got >= 0 or errno != EINTR:
+                return got
+
+    cdef ssize_t transmit(self, const uint8_t *data, size_t length) noexcept:
+        cdef ssize_t sent
+        while True:
+            sent = send(self.fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if sent >= 0 or errno != EINTR:
+                return sent
+
+    # ---- events ------------------------------------------------------------------------------------------------------
+
+    cdef void on_event(self, uint32_t events, int leg) noexcept:
+        if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+            self.hangup = True
+        if events & EPOLLOUT and self.blocked:
+            self.blocked = False
+            self.write_later()
+        if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+            self.read()
+
+    cdef void on_turn(self) noexcept:
+        if self.readable:
+            self.readable = False
+            self.read()
+        if not self.closed:
+            self.serve()
+
+    cdef void read(self) noexcept:
+        cdef size_t total = 0
+        cdef ssize_t got
+        while not self.closed and not self.leaving:
+            got = self.receive(self.buffers.input, INPUT_SIZE)
+            if got > 0:
+                total += got
+                self.process(got)
+                if got < INPUT_SIZE and not self.hangup:
+                    return
+                if total >= BUDGET:
+                    self.readable = True
+                    self.write_later()
+                    return
+            elif got < 0 and errno == EAGAIN:
+                return
+            else:
+                self.drop()
+                return
+        if not self.closed:
+            self.linger_read()
+
+    cdef void linger_read(self) noexcept:
+        """What still comes is dropped; so that the close is not a reset that eats our last words."""
+        cdef size_t total = 0
+        cdef ssize_t got
+        while not self.closed:
+            got = self.receive(self.buffers.input, INPUT_SIZE)
+            if got > 0 and total < LINGER_BYTES:
+                total += got
+            elif got < 0 and errno == EAGAIN:
+                return
+            else:
+                self.drop()
+
+    cdef void process(self, size_t length) noexcept:
+        """All frames in the input."""
+        cdef ClientNews news
+        cdef ClientEvent kind
+        self.heard = self.context.loop.now
+        if self.doubted:
+            self.doubted = False
+            if self.home is not None:
+                self.home.on_room(self)
+        self.session.feed(self.buffers.input, length, self.context.loop.now)
+        while not self.closed and not self.leaving:
+            kind = self.session.next(&news)
+            if kind == CLIENT_NONE:
+                break
+            self.act(kind, &news)
+        if not self.closed:
+            self.wait_for()
+            if self.session.out.data is not NULL or self.session.streams.ring is not NULL:
+                self.write_later()
+
+    cdef void act(self, ClientEvent kind, ClientNews *news) noexcept:
+        cdef ParentStream stream = None
+        if news.stream is not NULL and news.stream.owner is not NULL:
+            stream = <ParentStream> news.stream.owner
+        if kind == CLIENT_DATA:
+            if stream is not None:
+                stream.received(news.data, news.size, news.end)
+        elif kind == CLIENT_WINDOW:
+            self.opened_window(news.stream)
+        elif kind == CLIENT_ANSWER:
+            self.answer(stream, news)
+        elif kind == CLIENT_RESET:
+            self.end_stream(news.stream, news.code, SL_H2_SIDE_PARENT)
+        elif kind == CLIENT_ERROR:
+            self.end_stream(news.stream, news.code, SL_H2_SIDE_GATEWAY)
+        elif kind == CLIENT_SETTINGS:
+            self.opened_window(NULL)
+            if self.home is not None:
+                self.home.on_room(self)
+        elif kind == CLIENT_GOAWAY:
+            self.go_away(news.code)
+        elif kind == CLIENT_FAILED:
+            self.context.count(SL_COUNTER_PROTOCOL_ERRORS)
+            self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_OUTCOME_UPSTREAM_FAILED, 0,
+                                  0)[0] += 1
+            if self.session.abuse >= 0:
+                self.context.labelled(SL_FAMILY_HTTP2_ABUSE, self.session.abuse, 0, 0, 0)[0] += 1
+            self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED, self.session.detail)
+            self.leave()
+
+    cdef void answer(self, ParentStream stream, ClientNews *news) noexcept:
+        if not self.proved:
+            self.proved = True
+            if self.home is not None:
+                self.home.on_proved(self)
+        if stream is not None:
+            stream.answered(news.code, news.end)
+
+    cdef void opened_window(self, H2Stream *stream) noexcept:
+        if stream is not NULL:
+            if stream.flags & STREAM_STALLED:
+                ring_add(&self.session.streams, stream)
+            return
+        stream = streams_next(&self.session.streams, NULL)
+        while stream is not NULL:
+            if stream.flags & STREAM_STALLED:
+                ring_add(&self.session.streams, stream)
+            stream = streams_next(&self.session.streams, stream)
+
+    cdef void end_stream(self, H2Stream *stream, uint32_t code, int side) noexcept:
+        """By a reset that the parent sent, or that the session did."""
+        cdef ParentStream owner = <ParentStream> stream.owner if stream.owner is not NULL else None
+        cdef bint refused = side == SL_H2_SIDE_PARENT and code == H2_REFUSED_STREAM \
+            and not stream.flags & STREAM_ANSWERED
+        self.count_reset(side, code)
+        self.drop_stream(stream, END_RESET_BY_PEER if side == SL_H2_SIDE_PARENT else END_RESET_BY_US)
+        if owner is None:
+            return
+        if refused:
+            owner.returned()  # section 8.7: it was not looked at
+        else:
+            owner.lost()
+
+    cdef void go_away(self, uint32_t last) noexcept:
+        """Section 6.8: no new streams here; those the parent did not look at are asked elsewhere."""
+        cdef H2Stream *stream = streams_next(&self.session.streams, NULL)
+        cdef ParentStream owner
+        self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED, None)
+        while stream is not NULL:
+            if stream.id <= last:
+                stream = streams_next(&self.session.streams, stream)
+                continue
+            owner = <ParentStream> stream.owner if stream.owner is not NULL else None
+            self.drop_stream(stream, END_RESET_BY_PEER)
+            if owner is not None:
+                owner.returned()
+            stream = streams_next(&self.session.streams, NULL)  # from the start: others may have ended with it
+        self.wait_for()
+
+    cdef void count_reset(self, int side, uint32_t code) noexcept:
+        self.context.labelled(SL_FAMILY_HTTP2_RESETS, side, min(code, <uint32_t> SL_H2_CODE_OTHER), 0, 0)[0] += 1
+
+    # ---- what streams ask for ----------------------------------------------------------------------------------------
+
+    cdef void schedule(self, H2Stream *stream) noexcept:
+        ring_add(&self.session.streams, stream)
+        self.write_later()
+
+    cdef void write_later(self) noexcept:
+        """At the end of this turn: whatever else becomes outgoing in it leaves with the same send()."""
+        if not self.closed:
+            self.context.loop.later(self)
+
+    cdef void reset_stream(self, H2Stream *stream, uint32_t code) noexcept:
+        self.count_reset(SL_H2_SIDE_GATEWAY, code)
+        self.session.reset(stream, code)
+        self.write_later()
+        self.drop_stream(stream, END_RESET_BY_US)
+
+    cdef void drop_stream(self, H2Stream *stream, StreamEnd how) noexcept:
+        self.session.drop(stream, how)
+        if self.closed:
+            return
+        if self.session.streams.count == 0:
+            self.wait_for()
+        if self.home is not None:
+            self.home.on_room(self)
+
+    cdef void doubt(self) noexcept:
+        if not self.doubted and not self.closed and not self.leaving:
+            self.doubted = True
+            self.session.ping()
+            self.write_later()
+
+    # ---- out ---------------------------------------------------------------------------------------------------------
+
+    cdef void serve(self) noexcept:
+        """Sends until there is nothing to send, the socket is full, or the turn's budget is used up."""
+        cdef uint8_t *output = self.buffers.output
+        cdef size_t used, size, total = 0
+        while not self.closed and not self.blocked:
+            if not self.flush_partial():
+                return
+            used = min(self.session.out.end - self.session.out.begin, <size_t> OUTPUT_SIZE // 2)
+            if used:
+                memcpy(output, self.session.out.data + self.session.out.begin, used)
+                sent_bytes(&self.session.out, used)
+            size = self.gather(used)
+            if size == 0:
+                if self.leaving and self.session.out.data is NULL:
+                    self.finish()
+                return
+            if not self.put(output, size):
+                return
+            total += size
+            if total >= BUDGET:
+                self.write_later()
+                return
+
+    cdef size_t gather(self, size_t used) noexcept:
+        """A share of every stream whose turn it is, behind the `used` bytes of the output; the bytes then."""
+        cdef H2Client session = self.session
+        cdef ParentStream owner
+        cdef H2Stream *stream
+        while session.streams.ring is not NULL and OUTPUT_SIZE - used > SHARE and not session.ended:
+            stream = session.streams.ring
+            session.streams.ring = stream.next
+            if stream.owner is NULL:
+                ring_out(&session.streams, stream)
+                continue
+            owner = <ParentStream> stream.owner
+            used += owner.fill(self.buffers.output + used, OUTPUT_SIZE - used, SHARE)
+        return used
+
+    cdef bint put(self, const uint8_t *data, size_t length) noexcept:
+        """Sends, and keeps what the socket does not take; False when it is full, or gone."""
+        cdef ssize_t sent
+        cdef size_t done = 0
+        while done < length:
+            sent = self.transmit(data + done, length - done)
+            if sent < 0 and errno == EAGAIN:
+                if not put_bytes(&self.partial, data + done, length - done):
+                    self.drop()
+                self.blocked = True
+                return False
+            if sent < 0:
+                self.drop()
+                return False
+            done += sent
+        return True
+
+    cdef bint flush_partial(self) noexcept:
+        cdef ssize_t sent
+        while self.partial.data is not NULL:
+            sent = self.transmit(self.partial.data + self.partial.begin, self.partial.end - self.partial.begin)
+            if sent < 0 and errno == EAGAIN:
+                self.blocked = True
+                return False
+            if sent < 0:
+                self.drop()
+                return False
+            sent_bytes(&self.partial, sent)
+        return True
+
+    # ---- the end -----------------------------------------------------------------------------------------------------
+
+    cdef void wait_for(self) noexcept:
+        """Arms the timer: a greeting is awaited as long as a dial, a stream for a minute."""
+        cdef bint idle = self.session.greeted and self.session.streams.count == 0
+        if self.leaving or not self.session.greeted:
+            return
+        if idle and (self.retired or self.session.going):
+            self.leave()
+        elif idle and not self.idle:
+            self.context.loop.arm(self, IDLE)
+        elif not idle:
+            self.context.loop.disarm(self)
+        self.idle = idle
+
+    cdef void on_timer(self) noexcept:
+        if self.leaving:
+            self.drop()
+            return
+        if not self.session.greeted:
+            self.tell_gone(SL_OUTCOME_DIAL_TIMEOUT, "it did not say SETTINGS in time")
+        self.leave()
+
+    cdef void retire(self) noexcept:
+        self.retired = True
+        self.wait_for()
+
+    cdef void tell_gone(self, int outcome, str detail) noexcept:
+        cdef ParentHome home = self.home
+        self.home = None
+        if home is not None:
+            home.on_gone(self, outcome, detail)
+
+    cdef void leave(self) noexcept:
+        """No stream is left, or an error has ended them all: GOAWAY, then the end."""
+        if self.leaving or self.closed:
+            return
+        self.leaving = True
+        self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED, None)
+        self.session.leave(H2_NO_ERROR)
+        self.session.ended = True
+        self.end_streams()
+        self.context.loop.arm(self, LINGER)
+        self.write_later()
+
+    cdef void end_streams(self) noexcept:
+        """Nothing comes for them any more. Each one is forgotten on the way."""
+        cdef H2Stream *stream
+        cdef ParentStream owner
+        cdef bint answered
+        while self.session.streams.count:
+            stream = streams_next(&self.session.streams, NULL)
+            owner = <ParentStream> stream.owner if stream.owner is not NULL else None
+            answered = stream.flags & STREAM_ANSWERED
+            self.session.drop(stream, END_RESET_BY_PEER)
+            if owner is None:
+                continue
+            # A request that was not answered has carried nothing: it may be asked once more. Where the connection
+            # never was of use another one would not be, either.
+            if answered or not self.proved:
+                owner.lost()
+            else:
+                owner.returned()
+
+    cdef void finish(self) noexcept:
+        """The last frame is out."""
+        if not self.finished:
+            self.finished = True
+            shutdown(self.fd, SHUT_WR)
+            self.context.loop.arm(self, LINGER)
+            self.linger_read()
+
+    cdef void drop(self) noexcept:
+        """The connection is gone, and everything on it."""
+        cdef bint used = self.asked or not self.session.greeted
+        if self.closed:
+            return
+        self.closed = True
+        self.session.ended = True
+        self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED,
+                       "it ended the connection before any answer" if used and not self.proved else None)
+        self.end_streams()
+        unistd.close(self.fd)
+        self.fd = -1
+        free_bytes(&self.partial)
+        self.context.parent_left()
+        self.context.loop.park(self)
+
+    cdef void close(self) noexcept:
+        """Ends at once: an error of ours, or the end of the worker. What is outgoing has a chance to leave."""
+        cdef H2Stream *stream
+        cdef ParentStream owner
+        if self.closed:
+            return
+        self.home = None
+        while not self.leaving and self.session.streams.count:
+            stream = streams_next(&self.session.streams, NULL)
+            if stream.owner is NULL:
+                self.session.drop(stream, END_RESET_BY_US)
+                continue
+            owner = <ParentStream> stream.owner
+            owner.close()
+        self.leave()
+        self.serve()
+        self.drop()

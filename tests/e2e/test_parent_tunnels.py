@@ -1,0 +1,655 @@
+"""Tunnels through a parent gateway on shared HTTP/2 connections: chains of two gateways, and parents of every kind."""
+
+import contextlib
+import hashlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final
+
+import pytest
+
+from tests.e2e import wire
+from tests.e2e.conftest import World
+from tests.e2e.gateway import Gateway, Mapping, eventually, open_files, policy
+from tests.e2e.http2 import RfcClient, abort
+from tests.e2e.origins import Origin, digest, received, reset
+from tests.ports import free_port
+from tests.vectors.http2 import PREFACE, block, frame
+
+OK: Final = block(":status 200")
+BULK: Final = 5_000_000
+
+
+def far_gateway(world: World, **config: Any) -> Gateway:
+    """The parent: it resolves, and has rules of its own."""
+    ports = [world.echo.port, world.collect.port, world.http]
+    rules = [
+        policy("outer", [{"host": "*.test", "ports": ports}, {"cidr": "127.0.0.0/8"}]),
+        policy("no-blocked", [{"host": "blocked.test"}], action="Deny"),
+    ]
+    return Gateway(rules, {"dns": {"servers": [world.names.address]}, **config})
+
+
+def near_gateway(*parents: int, upstream: Mapping | None = None, **config: Any) -> Gateway:
+    """The child. Whatever it resolved itself would fail."""
+    corp = {"name": "corp", "type": "http2tunnel", "addresses": [f"127.0.0.1:{port}" for port in parents]}
+    settings = {"upstreams": [corp | (upstream or {})], "dns": {"servers": ["127.0.0.1:9"]}, **config}
+    return Gateway([policy("via", [{"host": "*.test"}, {"cidr": "127.0.0.0/8"}], upstream="corp")], settings)
+
+
+@contextlib.contextmanager
+def chain(world: World, **config: Any) -> Iterator[tuple[Gateway, Gateway]]:
+    """A child and its parent."""
+    with far_gateway(world) as far, near_gateway(far.port, **config) as near:
+        yield near, far
+
+
+@contextlib.contextmanager
+def tunnel(near: Gateway, host: str, port: int) -> Iterator[socket.socket]:
+    with wire.connect(near.port) as client:
+        wire.open_socks5(client, host, port)
+        yield client
+
+
+def gone(near: Gateway, far: Gateway | None = None) -> None:
+    """Nothing of a tunnel is left."""
+    for gateway in (near, far):
+        if gateway is not None:
+            eventually(partial(quiet, gateway), "every tunnel has ended")
+
+
+def quiet(gateway: Gateway) -> bool:
+    return gateway.counter("tunnels_open") == 0
+
+
+def send_all(connection: socket.socket, content: bytes) -> threading.Thread:
+    """Sends all of it, then the end, while others read."""
+
+    def run() -> None:
+        connection.sendall(content)
+        connection.shutdown(socket.SHUT_WR)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+# ---- a chain of two ----
+
+
+@pytest.mark.parametrize("host", ["open.test", "127.0.0.1"])
+def test_content_is_the_same_at_both_ends(world: World, host: str) -> None:
+    sent = os.urandom(BULK)
+    with chain(world) as (near, far), Origin(digest) as origin:
+        with tunnel(near, "127.0.0.1", origin.port) as client:
+            writer = send_all(client, sent)
+            assert wire.to_the_end(client).decode() == hashlib.sha256(sent).hexdigest()
+            writer.join()
+        assert origin.seen == [(BULK, hashlib.sha256(sent).hexdigest())]
+        assert far.event(event="open")["protocol"] == "http2tunnel"
+        line = near.event(event="close")
+        assert (line["bytes_up"], line["outcome"]) == (BULK, "closed")
+        with tunnel(near, host, world.echo.port) as client:
+            assert wire.echoes(client)
+        gone(near, far)
+
+
+def test_bulk_comes_down_whole(world: World) -> None:
+    content = os.urandom(BULK)
+
+    def give(connection: socket.socket, _: Origin) -> None:
+        connection.sendall(content)
+
+    with chain(world) as (near, _), Origin(give) as origin, tunnel(near, "127.0.0.1", origin.port) as client:
+        assert hashlib.sha256(wire.to_the_end(client)).digest() == hashlib.sha256(content).digest()
+
+
+def test_both_ways_at_once(world: World) -> None:
+    sent = os.urandom(BULK)
+    with chain(world) as (near, _), tunnel(near, "open.test", world.echo.port) as client:
+        client.sendall(b"\0")  # nothing that an inner name could be looked for in
+        writer = send_all(client, sent)
+        assert wire.to_the_end(client) == b"\0" + sent
+        writer.join()
+
+
+def test_an_http2_client_through_an_http2_parent(world: World) -> None:
+    with chain(world) as (near, far), RfcClient(near.port) as client:
+        numbers = [client.open(f"open.test:{world.echo.port}") for _ in range(20)]
+        for number in numbers:
+            assert client.echoes(number, b"\0" + bytes([number]) * 50_000)
+        client.write(numbers[0], b"", end=True)
+        assert client.over(numbers[0]).ended
+        client.reset(numbers[1])
+        assert client.refused("blocked.test:443").status == 502
+        assert near.counter("parent_connections_open") == 1
+        assert far.counter("http2_connections_open") == 1
+        eventually(lambda: far.counter("tunnels_open") == 18, "both ends are the parent's, too")
+
+
+def test_half_closes_cross_both_ways(world: World) -> None:
+    with chain(world) as (near, far):
+        with tunnel(near, "open.test", world.collect.port) as client:
+            client.sendall(b"\0all of it")
+            client.shutdown(socket.SHUT_WR)
+            assert wire.to_the_end(client).decode() == hashlib.sha256(b"\0all of it").hexdigest()
+        ended = threading.Event()
+
+        def first(connection: socket.socket, origin: Origin) -> None:
+            connection.sendall(b"done")
+            connection.shutdown(socket.SHUT_WR)
+            origin.note(b"".join(received(connection)))
+            ended.set()
+
+        with Origin(first) as origin, tunnel(near, "127.0.0.1", origin.port) as client:
+            assert wire.to_the_end(client) == b"done"
+            client.sendall(b"still said")
+            client.shutdown(socket.SHUT_WR)
+            assert origin.wait() == [b"still said"]
+        gone(near, far)
+        assert not near.events(outcome="reset")
+
+
+def test_a_reset_of_the_origin_reaches_the_client_behind_what_was_said(world: World) -> None:
+    def cruel(connection: socket.socket, _: Origin) -> None:
+        connection.sendall(b"last words")
+        connection.recv(1)
+        reset(connection)
+
+    with chain(world) as (near, far), Origin(cruel) as origin:
+        with tunnel(near, "127.0.0.1", origin.port) as client:
+            assert wire.exactly(client, 10) == b"last words"
+            client.sendall(b"x")
+            with pytest.raises(ConnectionResetError):
+                wire.to_the_end(client)
+        with RfcClient(near.port) as other:
+            number = other.open(f"127.0.0.1:{origin.port}")
+            assert other.read(number, 10) == b"last words"
+            other.write(number, b"x")
+            assert other.over(number).reset is not None
+        assert near.event(event="close")["outcome"] == "reset"
+        gone(near, far)
+
+
+def test_a_reset_of_the_client_reaches_the_origin(world: World) -> None:
+    def noting(connection: socket.socket, origin: Origin) -> None:
+        for chunk in received(connection):
+            origin.note(chunk)
+        origin.note("a clean end")
+
+    with chain(world) as (near, far), Origin(noting) as origin:
+        with tunnel(near, "127.0.0.1", origin.port) as client:
+            client.sendall(b"x")
+            origin.wait(1)
+            abort(client)
+            _, seen = origin.wait(2)
+            assert isinstance(seen, ConnectionResetError)
+        gone(near, far)
+
+
+def test_what_the_parent_denies_is_refused_and_the_connection_stays(world: World) -> None:
+    with chain(world) as (near, far):
+        for _ in range(3):
+            with wire.connect(near.port) as client:
+                answer = wire.http(client, "blocked.test:443")
+                assert answer.status == 502
+                assert "error=connection_refused" in answer.headers["proxy-status"]
+        with wire.connect(near.port) as client:
+            assert wire.socks5(client, "blocked.test", 443) == 1
+        assert near.event(event="decision", outcome="upstream_failed")["rule"] == "via"
+        assert far.event(event="decision", outcome="denied")["destination"]["host"] == "blocked.test"
+        with tunnel(near, "open.test", world.echo.port) as client:
+            assert wire.echoes(client)
+        assert near.counter("parent_connections_total") == 1
+
+
+def test_two_hundred_and_fifty_tunnels_share_three_connections(world: World) -> None:
+    with chain(world) as (near, far), contextlib.ExitStack() as stack:
+        clients = []
+        for _ in range(250):
+            client = stack.enter_context(wire.connect(near.port))
+            client.sendall(b"\x05\x01\x00" + wire.socks5_request("open.test", world.echo.port))
+            clients.append(client)
+            if len(clients) % 50 == 0:  # a source may have 100 requests without an answer
+                for asking in clients[-50:]:
+                    assert wire.exactly(asking, 2) == b"\x05\x00"
+                    assert wire.socks5_reply(asking) == 0
+        for number, client in enumerate(clients):
+            client.sendall(b"\0%d" % number)
+        for number, client in enumerate(clients):
+            assert wire.exactly(client, len(b"\0%d" % number)) == b"\0%d" % number
+        assert near.counter("parent_connections_open") == 3
+        assert far.counter("http2_connections_open") == 3
+        assert far.counter("http2_streams_open") == 250
+        (worker,) = near.workers()
+        held = open_files(worker)
+        stack.close()
+        gone(near, far)
+        eventually(lambda: open_files(worker) <= held - 3 * 250, "three descriptors a tunnel are given back")
+        with tunnel(near, "open.test", world.echo.port) as client:
+            assert wire.echoes(client)
+        assert near.counter("parent_connections_total") == 3, "the connections are kept"
+
+
+def test_a_tunnel_that_is_not_read_holds_up_itself_alone(world: World) -> None:
+    def flood(connection: socket.socket, _: Origin) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(bytes(1 << 16))
+
+    with chain(world) as (near, far), Origin(flood) as origin, contextlib.ExitStack() as stack:
+        stuck = [stack.enter_context(tunnel(near, "127.0.0.1", origin.port)) for _ in range(20)]
+
+        def stands_still() -> bool:
+            """Whether nothing moves but a tunnel of ours, which is as good as ever."""
+            before = near.counter("bytes_total")
+            with tunnel(near, "open.test", world.collect.port) as client:
+                client.sendall(b"\0" + bytes(100_000))
+                client.shutdown(socket.SHUT_WR)
+                assert len(wire.to_the_end(client)) == 64
+            return near.counter("bytes_total") == before + 100_001 + 64
+
+        eventually(stands_still, "they all wait for their clients")
+        for client in stuck:
+            assert len(wire.exactly(client, 4_000_000)) == 4_000_000, "they go on when they are read"
+        stack.close()
+        gone(near, far)
+
+
+def test_an_origin_that_does_not_read_holds_up_its_client_alone(world: World) -> None:
+    go_on = threading.Event()
+
+    def late(connection: socket.socket, origin: Origin) -> None:
+        go_on.wait(20)
+        digest(connection, origin)
+
+    content = os.urandom(12_000_000)
+    with chain(world) as (near, _), Origin(late) as origin, tunnel(near, "127.0.0.1", origin.port) as slow:
+        writer = send_all(slow, content)
+        for _ in range(20):
+            with tunnel(near, "open.test", world.echo.port) as client:
+                assert wire.echoes(client)
+        go_on.set()
+        assert wire.to_the_end(slow).decode() == hashlib.sha256(content).hexdigest()
+        writer.join()
+
+
+def test_a_parent_that_is_killed_resets_its_tunnels_and_serves_again_when_it_is_back(world: World) -> None:
+    with chain(world) as (near, far):
+        with tunnel(near, "open.test", world.echo.port) as client:
+            assert wire.echoes(client)
+            far.stop(9)
+            for worker in far.workers():
+                os.kill(worker, 9)
+            with pytest.raises(ConnectionResetError):
+                wire.to_the_end(client)
+        gone(near)
+        with wire.connect(near.port) as client:
+            assert wire.http(client, f"open.test:{world.echo.port}").status == 502
+        far.launch()
+        eventually(far.serves, "the parent is back")
+
+        def served() -> bool:
+            with wire.connect(near.port) as client:
+                return wire.socks5(client, "open.test", world.echo.port) == 0 and wire.echoes(client)
+
+        eventually(served, "tunnels go through it again")
+        assert near.counter("parent_connections_failed_total") > 0
+        eventually(lambda: "the connection was refused" in near.errors(), "the log says what was wrong")
+        eventually(lambda: "it answers again" in near.errors(), "and that it is over")
+
+
+def test_a_child_that_drains_lets_the_last_bytes_through(world: World) -> None:
+    with chain(world, shutdown={"drain": "20s"}) as (near, _):
+        with tunnel(near, "open.test", world.collect.port) as client:
+            client.sendall(b"\0before")
+            assert near.process is not None
+            near.process_signal(15)
+            eventually(lambda: "drain" in near.errors(), "it drains")
+            client.sendall(b", after" * 20_000)
+            client.shutdown(socket.SHUT_WR)
+            expected = hashlib.sha256(b"\0before" + b", after" * 20_000).hexdigest()
+            assert wire.to_the_end(client).decode() == expected
+        assert near.ended() == 0
+
+
+def test_a_parent_that_drains_takes_no_new_tunnels_and_keeps_the_old_ones(world: World) -> None:
+    with far_gateway(world, shutdown={"drain": "20s"}) as far, near_gateway(far.port) as near:
+        with tunnel(near, "open.test", world.echo.port) as client:
+            assert wire.echoes(client)
+            far.process_signal(15)
+            eventually(lambda: near.counter("parent_connections_open") == 1 and _refused(near, world), "GOAWAY came")
+            assert wire.echoes(client), "what is there goes on"
+        assert far.ended() == 0, "nothing holds it"
+
+
+def _refused(near: Gateway, world: World) -> bool:
+    with wire.connect(near.port) as client:
+        return wire.http(client, f"open.test:{world.echo.port}").status == 502
+
+
+def test_a_reload_leaves_tunnels_and_moves_to_the_new_address(world: World) -> None:
+    with chain(world) as (near, far), far_gateway(world) as other:
+        with tunnel(near, "open.test", world.echo.port) as client:
+            near.config["upstreams"][0]["addresses"] = [f"127.0.0.1:{other.port}"]
+            near.write_config()
+            near.reload()
+            assert wire.echoes(client), "it ends where it began"
+            with tunnel(near, "open.test", world.echo.port) as second:
+                assert wire.echoes(second)
+                assert other.counter("tunnels_open") == 1
+            assert far.counter("tunnels_open") == 1
+        eventually(lambda: far.counter("http2_connections_open") == 0, "the old connection ends with its last tunnel")
+        near.config["upstreams"] = []
+        near.write_config()
+        near.reload([policy("direct", [{"cidr": "127.0.0.0/8"}])])
+        eventually(lambda: near.counter("parent_connections_open") == 0, "so does one that no rule uses any more")
+
+
+def test_a_tunnel_that_is_revoked_is_cut_at_the_parent(world: World) -> None:
+    with chain(world) as (near, far), tunnel(near, "open.test", world.echo.port) as client:
+        assert wire.echoes(client)
+        near.reload([policy("other", [{"host": "b.example"}])])
+        with pytest.raises(ConnectionResetError):
+            wire.to_the_end(client)
+        gone(near, far)
+        assert far.event(event="close")["outcome"] == "reset"
+
+
+def test_source_addresses_are_the_connections(world: World) -> None:
+    with far_gateway(world) as far, near_gateway(far.port) as near:
+        rules = [
+            policy("one", [{"host": "open.test"}], upstream="corp", sourceAddress=["127.0.0.2"]),
+            policy("two", [{"host": "a.wild.test"}], upstream="corp", sourceAddress=["127.0.0.3"]),
+            policy("none", [{"host": "b.test"}], upstream="corp", sourceAddress=["192.0.2.1"]),
+        ]
+        near.reload(rules)
+        for host, source in (("open.test", "127.0.0.2"), ("a.wild.test", "127.0.0.3")):
+            with tunnel(near, host, world.echo.port) as client:
+                assert wire.echoes(client)
+            assert far.event(event="open", destination={"host": host, "port": world.echo.port, "address": "127.0.0.1"})
+            assert source in {line["source"]["ip"] for line in far.events(event="open")}
+            assert source in {line.get("source_address") for line in near.events(event="open")}
+        with wire.connect(near.port) as client:
+            assert wire.http(client, "b.test:443").status == 500
+        assert near.event(event="decision", rule="none")["reason"] == "source_address"
+
+
+# ---- parents by hand ----
+
+
+class Peer:
+    """The far side of one connection from the gateway, spoken frame by frame."""
+
+    def __init__(self, connection: socket.socket, hello: bytes = frame("SETTINGS")) -> None:
+        self.connection = connection
+        assert wire.exactly(connection, len(PREFACE)) == PREFACE
+        connection.sendall(hello)
+
+    def next(self) -> tuple[int, int, int, bytes] | None:
+        """Type, flags, stream and payload; None at the end."""
+        head = wire.exactly(self.connection, 9)
+        if len(head) < 9:
+            return None
+        payload = wire.exactly(self.connection, int.from_bytes(head[:3], "big"))
+        return head[3], head[4], int.from_bytes(head[5:9], "big"), payload
+
+    def until(self, kind: int) -> tuple[int, int, int, bytes]:
+        while (found := self.next()) is not None:
+            if found[0] == kind:
+                return found
+        raise ConnectionResetError("it has ended")
+
+    def asked(self) -> int:
+        """The stream of the next request."""
+        return self.until(1)[2]
+
+    def send(self, kind: str, flags: int = 0, stream: int = 0, payload: bytes = b"") -> None:
+        self.connection.sendall(frame(kind, flags, stream, payload))
+
+    def accept(self) -> int:
+        stream = self.asked()
+        self.send("HEADERS", 4, stream, OK)
+        return stream
+
+    def echo(self) -> None:
+        """Answers every request and sends back what comes, to the end."""
+        while (found := self.next()) is not None:
+            kind, flags, stream, payload = found
+            if kind == 1:
+                self.send("HEADERS", 4, stream, OK)
+            elif kind == 0:
+                self.send("DATA", flags & 1, stream, payload)
+
+
+@contextlib.contextmanager
+def parent(*lives: Callable[[socket.socket], None]) -> Iterator[Origin]:
+    """A parent whose connections live as given, the last one's life again and again."""
+    count = iter(range(1 << 30))
+
+    def live(connection: socket.socket, _: Origin) -> None:
+        with contextlib.suppress(OSError):
+            lives[min(next(count), len(lives) - 1)](connection)
+
+    with Origin(live) as origin:
+        yield origin
+
+
+def echoing(connection: socket.socket) -> None:
+    Peer(connection).echo()
+
+
+def linger(connection: socket.socket) -> None:
+    wire.to_the_end(connection)
+
+
+def test_requests_a_goaway_did_not_take_are_asked_again(world: World) -> None:
+    taken = threading.Event()
+
+    def leaving(connection: socket.socket) -> None:
+        peer = Peer(connection)
+        first = peer.accept()
+        second = peer.asked()
+        assert second == first + 2
+        peer.send("GOAWAY", 0, 0, first.to_bytes(4, "big") + bytes(4))
+        taken.set()
+        peer.echo()
+
+    with parent(leaving, echoing) as origin, near_gateway(origin.port) as near:
+        with tunnel(near, "open.test", 443) as old, wire.connect(near.port) as moved:
+            wire.open_socks5(moved, "open.test", 443)
+            assert taken.is_set()
+            assert wire.echoes(moved) and wire.echoes(old)
+            assert near.counter("parent_connections_total") == 2
+        eventually(lambda: near.counter("parent_connections_open") == 1, "the first one ends with its last stream")
+
+
+@pytest.mark.parametrize("way", ["goaway", "refused_stream"])
+def test_a_request_is_asked_again_once(way: str) -> None:
+    def unwilling(connection: socket.socket) -> None:
+        peer = Peer(connection)
+        stream = peer.asked()
+        if way == "goaway":
+            peer.send("GOAWAY", 0, 0, bytes(8))
+        else:
+            peer.send("RST_STREAM", 0, stream, (7).to_bytes(4, "big"))
+        peer.echo()
+
+    with parent(unwilling) as origin, near_gateway(origin.port) as near, wire.connect(near.port) as client:
+        status = wire.http(client, "open.test:443").status
+        # The connection that has refused a stream is asked again, and takes the second request.
+        assert status == (502 if way == "goaway" else 200)
+        assert near.counter("parent_connections_total") == (2 if way == "goaway" else 1)
+
+
+def test_a_kept_connection_that_the_parent_closes_costs_no_request() -> None:
+    closing = threading.Event()
+
+    def mortal(connection: socket.socket) -> None:
+        peer = Peer(connection)
+        peer.send("HEADERS", 5, peer.asked(), OK)
+        peer.asked()
+        closing.set()
+
+    with parent(mortal, echoing) as origin, near_gateway(origin.port) as near:
+        with tunnel(near, "open.test", 443) as client:
+            assert wire.to_the_end(client) == b""
+        with tunnel(near, "open.test", 443) as client:
+            assert closing.is_set()
+            assert wire.echoes(client), "it was asked again on another"
+
+
+def test_the_parents_limit_of_streams_is_obeyed() -> None:
+    most = []
+
+    def narrow(connection: socket.socket) -> None:
+        peer = Peer(connection, frame("SETTINGS", payload=bytes.fromhex("000300000002")))
+        streams: set[int] = set()
+        while (found := peer.next()) is not None:
+            kind, flags, stream, payload = found
+            if kind == 1:
+                streams.add(stream)
+                most.append(len(streams))
+                peer.send("HEADERS", 4, stream, OK)
+            elif kind == 0:
+                peer.send("DATA", flags & 1, stream, payload)
+            if (kind == 0 and flags & 1) or kind == 3:
+                streams.discard(stream)
+
+    with parent(narrow) as origin, near_gateway(origin.port) as near, contextlib.ExitStack() as stack:
+        for _ in range(7):
+            assert wire.echoes(stack.enter_context(tunnel(near, "open.test", 443)))
+        assert max(most) == 2
+        assert near.counter("parent_connections_open") == 4
+
+
+def test_a_stream_that_the_parent_resets_resets_its_client_alone() -> None:
+    def cruel(connection: socket.socket) -> None:
+        peer = Peer(connection)
+        streams = [peer.accept(), peer.accept()]
+        peer.send("RST_STREAM", 0, streams[0], (10).to_bytes(4, "big"))
+        peer.echo()
+
+    with (
+        parent(cruel) as origin,
+        near_gateway(origin.port) as near,
+        tunnel(near, "open.test", 443) as first,
+        tunnel(near, "open.test", 443) as second,
+    ):
+        with pytest.raises(ConnectionResetError):
+            wire.to_the_end(first)
+        assert wire.echoes(second)
+
+
+def window(stream: int, more: int) -> bytes:
+    return frame("WINDOW_UPDATE", 0, stream, more.to_bytes(4, "big"))
+
+
+# What a parent says behind its SETTINGS to a request on stream 1.
+HOSTILE: Final = {
+    "garbage": b"\xff" * 500,
+    "http1": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "long-headers": frame("HEADERS", 0, 1, block(":status 200, a a*16000"))
+    + frame("CONTINUATION", 0, 1, block("a a*16000")) * 12,
+    "no-hpack": frame("HEADERS", 4, 1, b"\xff" * 20),
+    "window-overflow": window(0, 0x7FFFFFFF) * 2,
+    "stream-overflow": window(1, 0x7FFFFFFF) * 2,
+    "too-much-data": frame("HEADERS", 4, 1, OK) + frame("DATA", 0, 1, bytes(16384)) * 600,
+    "push": frame("PUSH_PROMISE", 4, 1, b"\0\0\0\2" + OK),
+    "pings": frame("PING", 0, 0, bytes(8)) * 3000,
+    "answer-to-nobody": frame("HEADERS", 4, 9, OK),
+    "end-at-once": frame("HEADERS", 5, 1, block(":status 500")),
+    "cut-frame": frame("HEADERS", 4, 1, OK)[:-2],
+    "nothing": b"",
+}
+
+
+def hostile(said: bytes) -> Callable[[socket.socket], None]:
+    def live(connection: socket.socket) -> None:
+        Peer(connection).asked()
+        connection.sendall(said)
+        connection.shutdown(socket.SHUT_WR)
+        linger(connection)
+
+    return live
+
+
+def test_hostile_parents_harm_their_own_tunnels_alone(world: World) -> None:
+    with contextlib.ExitStack() as stack:
+        far = stack.enter_context(far_gateway(world))
+        ports = {name: stack.enter_context(parent(hostile(said))).port for name, said in HOSTILE.items()}
+        ports["open"] = far.port
+        upstreams = [
+            {"name": name, "type": "http2tunnel", "addresses": [f"127.0.0.1:{port}"]} for name, port in ports.items()
+        ]
+        rules = [policy(name, [{"host": f"{name}.test"}], upstream=name) for name in ports]
+        near = stack.enter_context(Gateway(rules, {"upstreams": upstreams}))
+        honest = stack.enter_context(tunnel(near, "open.test", world.echo.port))
+        for name in [*HOSTILE, *HOSTILE]:
+            with wire.connect(near.port) as client:
+                status = wire.http(client, f"{name}.test:443").status
+                assert status in (200, 502), name
+                if status == 200:
+                    with contextlib.suppress(ConnectionResetError):
+                        wire.to_the_end(client)
+            assert wire.echoes(honest), name
+        eventually(lambda: near.counter("tunnels_open") == 1, "only the honest one is left")
+        eventually(lambda: near.counter("parent_connections_open") == 1, "connections to the others have ended")
+        assert near.counter("internal_errors_total") == 0
+
+
+@pytest.mark.parametrize("how", ["silent", "greets"])
+def test_a_parent_that_stalls_is_a_timeout(how: str) -> None:
+    def stalled(connection: socket.socket) -> None:
+        if how == "greets":
+            Peer(connection)
+        linger(connection)
+
+    with parent(stalled) as origin, near_gateway(origin.port, limits={"dialTimeout": "1s"}) as near:
+        with wire.connect(near.port) as client:
+            assert wire.http(client, "open.test:443").status == 504
+        with wire.connect(near.port) as client:
+            assert wire.socks5(client, "open.test", 443) == 4
+
+
+def test_a_parent_that_opens_no_window_stalls_the_tunnel_and_a_reset_ends_it() -> None:
+    over = threading.Event()
+
+    def closed(connection: socket.socket) -> None:
+        peer = Peer(connection, frame("SETTINGS", payload=bytes.fromhex("000400000000")))
+        peer.accept()
+        kind, _, _, payload = peer.until(3)
+        assert (kind, int.from_bytes(payload, "big")) == (3, 8), "CANCEL"
+        over.set()
+        linger(connection)
+
+    with parent(closed) as origin, near_gateway(origin.port) as near:
+        with tunnel(near, "open.test", 443) as client:
+            client.sendall(b"\0never leaves")
+            eventually(lambda: near.counter("http2_stalls_total") == 1, "it waits for the window")
+            abort(client)
+        assert over.wait(20)
+        gone(near)
+
+
+def test_a_parent_that_allows_no_streams_is_no_parent() -> None:
+    def empty(connection: socket.socket) -> None:
+        Peer(connection, frame("SETTINGS", payload=bytes.fromhex("000300000000")))
+        linger(connection)
+
+    with parent(empty) as origin, near_gateway(origin.port) as near, wire.connect(near.port) as client:
+        assert wire.http(client, "open.test:443").status == 502
+        eventually(lambda: "it allows no streams" in near.errors(), "the log says so")
+        assert origin.accepted == 1
+
+
+def test_a_parent_that_is_not_there_is_asked_less_and_less() -> None:
+    with near_gateway(free_port()) as near:
+        for _ in range(300):
+            with wire.connect(near.port) as client:
+                assert wire.http(client, "open.test:443").status == 502
+        assert near.counter("parent_connections_failed_total") < 150, "most were refused without a dial"
+        assert near.counter("parent_connections_open") == 0
