@@ -66,7 +66,8 @@ def over_http2(seconds: float, lasting: tuple[str, ...]) -> dict[str, Load]:
     count = str(max(500, round(6000 * seconds)))
     down = ("bulk-down", "--count", "8", *four, *lasting)
     up = ("bulk-up", "--count", "8", "--end", "reset", *four, *lasting)
-    stalled = ("bulk-down", "--count", "100", "--stalled", "1", *lasting)
+    # A window that is full at once: the reader stalls for nearly all of the run.
+    stalled = ("bulk-down", "--count", "100", "--stalled", "1", "--window", "65536", *lasting)
     tunnels = ("open-close", "--count", count, "--at-once", "32", "--timeout", "60", *four)
     idle = ("idle", "--count", str(IDLE_TUNNELS), "--connections", "50", *lasting)
     return {
@@ -153,17 +154,18 @@ def _changed(arguments: tuple[str, ...], option: str, value: float) -> tuple[str
 
 def _measure_stalled(load: Load, target: tuple[str, ...], peer: Peer, where: frozenset[int]) -> Figures:
     """What the others carry beside readers that stall, and without those, in turns. Raises Spoilt."""
-    count, stalled = (int(load.arguments[load.arguments.index(word) + 1]) for word in ("--count", "--stalled"))
+    words = ("--count", "--stalled", "--window")
+    count, stalled, window = (int(load.arguments[load.arguments.index(word) + 1]) for word in words)
     seconds = float(load.arguments[load.arguments.index("--seconds") + 1])
-    beside = _changed(load.arguments, "--seconds", seconds / 4)
+    beside = _changed(load.arguments, "--seconds", max(seconds / 4, 0.25))
     alone = _changed(_changed(beside, "--stalled", 0), "--count", count - stalled)
     moved = {beside: 0.0, alone: 0.0}
     lasted = dict(moved)
     with peer.watched():
-        for arguments in (beside, alone, alone, beside, alone, beside):
+        for arguments in (beside, alone, alone, beside) * 2:
             answer = finish(start(arguments, target, where))
-            if (answer["bytes_stalled"] > 0) != (arguments is beside):
-                raise Spoilt("no reader stalled")
+            if answer["bytes_stalled"] != (stalled * window if arguments is beside else 0):
+                raise Spoilt("a reader did not stall")
             moved[arguments] += answer[load.field] / load.size
             lasted[arguments] += answer["seconds"]
     rate, rate_alone = moved[beside] / lasted[beside], moved[alone] / lasted[alone]

@@ -97,6 +97,7 @@ def http2_limits() -> list[Limit]:
 
     return [
         by_envoy("bulk-down", "h2-bulk-down", 0.42),
+        by_envoy("bulk-down in frames of 128 KiB", "h2-bulk-down-128k", 0.42),
         by_envoy("bulk-up", "h2-bulk-up", 0.50),
         by_envoy("open and close", "h2-tunnels", 0.40),
         by_envoy("64 tunnels", "h2-pingpong-64", 0.58),

@@ -131,7 +131,7 @@ def choice(known: list[str]) -> Any:
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.run", description="The same load through us and our peers.")
     parser.add_argument("--rounds", type=int, default=5, help="default: 5, the least that a published figure needs")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each run, about; default: 2")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each run, about; default: 1")
     parser.add_argument("--loads", "--only", type=choice(list(loads(1))), default=list(loads(1)), dest="only",
                         help=f"some of {', '.join(loads(1))}")  # fmt: skip
     parser.add_argument("--peers", type=choice(list(PEERS)), default=list(PEERS),
