@@ -15,8 +15,8 @@ from posix cimport unistd
 
 from gateway.csrc cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_HTTP2_ABUSE, SL_FAMILY_HTTP2_RESETS, SL_FAMILY_PROTOCOL_ERRORS,
-    SL_H2_CODE_OTHER, SL_H2_SIDE_GATEWAY, SL_H2_SIDE_PARENT, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_UPSTREAM_FAILED,
-    SL_PROTOCOL_HTTP2,
+    SL_H2_CODE_OTHER, SL_H2_SIDE_GATEWAY, SL_H2_SIDE_PARENT, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_INTERNAL,
+    SL_OUTCOME_UPSTREAM_FAILED, SL_PROTOCOL_HTTP2,
 )
 from gateway.h2_client cimport (
     CLIENT_ANSWER, CLIENT_DATA, CLIENT_ERROR, CLIENT_FAILED, CLIENT_GOAWAY, CLIENT_NONE, CLIENT_RESET, CLIENT_SETTINGS,
@@ -251,7 +251,8 @@ cdef class ParentConnection(ParentCarrier):
         """Section 6.8: no new streams here; those the parent did not look at are asked elsewhere."""
         cdef H2Stream *stream = streams_next(&self.session.streams, NULL)
         cdef ParentStream owner
-        self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED, None)
+        # One that was asked nothing yet would be followed by another such one, and so on.
+        self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED, None if self.asked else "it said GOAWAY before any request")
         while stream is not NULL:
             if stream.id <= last:
                 stream = streams_next(&self.session.streams, stream)
@@ -442,13 +443,12 @@ cdef class ParentConnection(ParentCarrier):
 
     cdef void drop(self) noexcept:
         """The connection is gone, and everything on it."""
-        cdef bint used = self.asked or not self.session.greeted
         if self.closed:
             return
         self.closed = True
         self.session.ended = True
         self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED,
-                       "it ended the connection before any answer" if used and not self.proved else None)
+                       None if self.proved else "it ended the connection before any answer")
         self.end_streams()
         unistd.close(self.fd)
         self.fd = -1
@@ -462,7 +462,7 @@ cdef class ParentConnection(ParentCarrier):
         cdef ParentStream owner
         if self.closed:
             return
-        self.home = None
+        self.tell_gone(SL_OUTCOME_INTERNAL, "an error of ours")
         while not self.leaving and self.session.streams.count:
             stream = streams_next(&self.session.streams, NULL)
             if stream.owner is NULL:

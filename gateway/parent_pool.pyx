@@ -228,6 +228,7 @@ cdef class ParentPool(ParentHome):
             self.dial.finish()
             self.dial = None
         for connection in [*self.connections, *([self.opening] if self.opening is not None else [])]:
+            connection.home = None  # nothing has failed
             connection.close()
         self.connections = []
         self.opening = None

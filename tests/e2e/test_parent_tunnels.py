@@ -646,6 +646,19 @@ def test_a_parent_that_allows_no_streams_is_no_parent() -> None:
         assert origin.accepted == 1
 
 
+@pytest.mark.parametrize("last_words", [b"", frame("GOAWAY", 0, 0, bytes(8))], ids=["end", "goaway"])
+def test_a_parent_that_greets_and_leaves_is_not_dialed_again_and_again(last_words: bytes) -> None:
+    def fleeting(connection: socket.socket) -> None:
+        wire.exactly(connection, len(PREFACE))
+        connection.sendall(frame("SETTINGS") + last_words)
+        if last_words:
+            linger(connection)
+
+    with parent(fleeting) as origin, near_gateway(origin.port) as near, wire.connect(near.port) as client:
+        assert wire.http(client, "open.test:443").status == 502
+        assert origin.accepted == 1
+
+
 def test_a_parent_that_is_not_there_is_asked_less_and_less() -> None:
     with near_gateway(free_port()) as near:
         for _ in range(300):
