@@ -84,8 +84,8 @@ cdef class Tunnel(Requester):
         if self.closed:
             return
         self.broken = True
-        self.context.loop.later(self)
         self.pump(UPSTREAM)
+        self.context.loop.later(self)  # behind whoever has to send it
 
     cdef bint pump(self, int leg) noexcept:
         """Carries what `leg` has to say to the other one; False when the tunnel has ended meanwhile."""

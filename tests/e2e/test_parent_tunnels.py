@@ -544,6 +544,28 @@ def test_a_stream_that_the_parent_resets_resets_its_client_alone() -> None:
         assert wire.echoes(second)
 
 
+def test_what_came_in_one_piece_with_a_reset_is_delivered_before_it() -> None:
+    def cruel(connection: socket.socket) -> None:
+        peer = Peer(connection)
+        while True:
+            stream = peer.asked()
+            connection.sendall(
+                frame("HEADERS", 4, stream, OK)
+                + frame("DATA", 0, stream, b"last words")
+                + frame("RST_STREAM", 0, stream, (10).to_bytes(4, "big"))
+            )
+
+    with parent(cruel) as origin, near_gateway(origin.port) as near, RfcClient(near.port) as other:
+        for _ in range(5):
+            with tunnel(near, "open.test", 443) as client:
+                assert wire.exactly(client, 10) == b"last words"
+                with pytest.raises(ConnectionResetError):
+                    wire.to_the_end(client)
+            number = other.open("open.test:443")
+            over = other.over(number)
+            assert (over.data, over.reset) == (b"last words", 10)
+
+
 def window(stream: int, more: int) -> bytes:
     return frame("WINDOW_UPDATE", 0, stream, more.to_bytes(4, "big"))
 

@@ -225,6 +225,45 @@ def test_any_bytes_end_alike_however_they_are_split(stream: bytes, sizes: list[i
     assert play(HELLO + stream, sizes) == play(HELLO + stream, [])
 
 
+KINDS: Final = (
+    *("DATA", "HEADERS", "PRIORITY", "RST_STREAM", "SETTINGS", "PUSH_PROMISE", "PING", "GOAWAY", "WINDOW_UPDATE"),
+    *("CONTINUATION", "ee", "HEADERS", "DATA", "DATA", "WINDOW_UPDATE"),
+)
+PAYLOADS: Final = (
+    *(b"", b"\0", bytes(8), number(1), number(0x7FFFFFFF), OK, OK[:4], block(":status 103"), block("x y")),
+    *(setting(3, 1), setting(4, 0), setting(4, 0x7FFFFFFF), setting(1, 0), bytes(16384)),
+)
+FRAMES: Final = st.lists(
+    st.builds(
+        frame,
+        st.sampled_from(KINDS),
+        st.sampled_from([0, 0, 1, 4, 4, 5, 8, 9, 32]),
+        st.sampled_from([0, 1, 1, 1, 3, 5, 2, 7]),
+        st.sampled_from(PAYLOADS),
+    ),
+    max_size=30,
+).map(b"".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(FRAMES, st.lists(st.integers(1, 20_000), max_size=12))
+def test_any_frames_end_alike_however_they_are_split(stream: bytes, sizes: list[int]) -> None:
+    """With three requests under way. What is said comes out whole, and ends with a GOAWAY when it was too much."""
+    whole, split = asked(3), asked(3)
+    events = joined(whole.receive(stream))
+    found = []
+    rest = stream
+    for size in sizes:
+        found += split.receive(rest[:size])
+        rest = rest[size:]
+    assert joined(found + split.receive(rest)) == events
+    out = list(frames(whole.take_out()))
+    assert [sent.kind for sent in out if sent.kind != "WINDOW_UPDATE"] == [
+        sent.kind for sent in frames(split.take_out()) if sent.kind != "WINDOW_UPDATE"
+    ]
+    assert (("failed",) in {event[:1] for event in events}) == (bool(out) and out[-1].kind == "GOAWAY")
+
+
 # ---- the connection ----
 
 BROKEN: Final[dict[str, tuple[bytes, str]]] = {
