@@ -149,6 +149,31 @@ ssize_t sl_pipe_read(struct sl_pipe *pipe, uint8_t *out, size_t most)
     return left(pipe, n);
 }
 
+ssize_t sl_pipe_write(struct sl_pipe *pipe, const uint8_t *data, size_t length)
+{
+    ssize_t n;
+
+    do
+        n = write(pipe->in, data, length);
+    while (n < 0 && errno == EINTR);
+    if (n > 0)
+        pipe->held += (uint32_t)n;
+    return n;
+}
+
+ssize_t sl_pipe_move(struct sl_pipe *from, struct sl_pipe *to, size_t most)
+{
+    ssize_t n;
+
+    do
+        n = splice(from->out, NULL, to->in, NULL, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (n < 0 && errno == EINTR);
+    n = left(from, n);
+    if (n > 0)
+        to->held += (uint32_t)n;
+    return n;
+}
+
 int sl_pipe_unfit(int error)
 {
     return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == EPERM || error == ENOMEM;

@@ -72,6 +72,12 @@ ssize_t sl_pipe_fill(struct sl_pipe *pipe, int source, size_t most);
 ssize_t sl_pipe_drain(struct sl_pipe *pipe, int sink, size_t most, int more);
 /* Copies up to `most` bytes out of the pipe: for a sink that cannot be spliced to. Returns as sl_pipe_drain. */
 ssize_t sl_pipe_read(struct sl_pipe *pipe, uint8_t *out, size_t most);
+/* Copies `length` bytes, at most PIPE_BUF (4096), into the pipe: all of them, or none. Returns how many; -1 with errno.
+ * EAGAIN: the pipe is full. */
+ssize_t sl_pipe_write(struct sl_pipe *pipe, const uint8_t *data, size_t length);
+/* Moves up to `most` bytes from one pipe to another, without a copy. Returns how many; -1 with errno. EAGAIN: the target
+ * is full, or the source empty. */
+ssize_t sl_pipe_move(struct sl_pipe *from, struct sl_pipe *to, size_t most);
 /* Whether an errno of fill or drain means that this socket is not for splicing; nothing has moved then. */
 int sl_pipe_unfit(int error);
 

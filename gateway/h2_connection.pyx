@@ -455,7 +455,8 @@ cdef class H2Connection(H2Writer):
         self.fd = -1
         free_bytes(&self.partial)
         sl_pipe_give(&context.pipes, self.pipe)
-        self.pipe = NULL
+        sl_pipe_give(&context.pipes, self.framed)
+        self.pipe = self.framed = NULL
         context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
         context.multiplexed -= 1
         context.set_gauge(SL_COUNTER_HTTP2_CONNECTIONS_OPEN, context.multiplexed)

@@ -53,7 +53,6 @@ cdef enum:
     FRAMES_MOST = 32           # of one read
     SPLICE_FROM = 60000        # bytes of one read that are a sign of bulk: all that a share or a first window lets pass
     SPLICE_LEAST = 16384       # a splice of fewer costs more than copying them
-    SPLICE_FRAME = 32768       # least frame worth a splice: CPU by GB to copying 16 KiB 1.2x, 32 and 64 0.9x, 128 0.66x
     LEAN_CALLS = 2             # splices of fewer in a row end the splicing
     PENDING_ROOM = 16384       # first size of what waits for an upstream
 
@@ -355,8 +354,7 @@ cdef class H2Tunnel(Request):
             # New bytes make a new edge; what came with these was told: an end by EPOLLRDHUP, a mark by EPOLLPRI.
             self.readable = False
             ring_out(&session.streams, stream)
-        if (got >= SPLICE_FROM and frame >= SPLICE_FRAME and self.down.way == SL_COPYING
-                and not self.down.urgent):
+        if got >= SPLICE_FROM and self.down.way == SL_COPYING and not self.down.urgent:
             self.down.way = SL_SPLICING
             self.down.lean = 0
             self.context.pipes.counts.begun += 1

@@ -14,6 +14,7 @@ cdef class H2Writer(H2Carrier):
     cdef sl_pipe *pipe         # bytes of one stream on their way: they follow `partial`, and go before anything else
     cdef uint32_t pipe_stream  # whose they are
     cdef uint32_t pipe_frame   # bytes of the frame that was begun, still in the pipe
+    cdef sl_pipe *framed       # small frames made of them, headers and all: they go before what is in the pipe
     cdef bint pipe_cut         # the stream is gone: no further frame is begun
     cdef bint copies           # the socket cannot be spliced to
     cdef bint blocked          # until EPOLLOUT
@@ -31,7 +32,12 @@ cdef class H2Writer(H2Carrier):
     cdef size_t splice(self) noexcept
     cdef bint drain_pipe(self) noexcept
     cdef bint begin_frame(self) noexcept
-    cdef bint pour(self) noexcept
+    # The same for small frames: by way of a second pipe, which leaves as one.
+    cdef bint drain_framed(self) noexcept
+    cdef void fill_framed(self) noexcept
+    # What a call that should have drained a pipe means for the socket; False when it takes nothing more.
+    cdef bint undrained(self) noexcept
+    cdef bint pour(self, sl_pipe *pipe, uint32_t *left) noexcept
     # Nothing more is said on `stream`, of what is not begun.
     cdef void cut_pipe(self, const H2Stream *stream) noexcept
     cdef void release_pipe(self) noexcept

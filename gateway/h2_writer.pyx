@@ -3,16 +3,17 @@
 At the end of a turn everything outgoing is put into one buffer, frames of the session first, then a share of every
 stream that has something, and leaves by one send(). What the socket does not take is kept, and no stream is read
 before it is out. A stream that is bulk has its turn by itself: what its upstream said goes through a pipe, a frame's
-header by send(), its payload by splice(2), so that it is never copied.
+header by send(), its payload by splice(2), so that it is never copied. Where frames are small, two calls for each cost
+more than the copies: headers and payload are put in turns into a second pipe, which leaves by one splice(2).
 
-* Bytes leave in one order: what was left over (`partial`), the pipe, then everything else. So frames never mix, and
+* Bytes leave in one order: what was left over (`partial`), the pipes, then everything else. So frames never mix, and
   SETTINGS are acknowledged behind what was taken up under the older ones.
 * Payload is charged to the windows as it is taken from the upstream. A frame that was begun is always ended, whatever
   becomes of its stream, as its payload is in the pipe already. What is in the pipe beyond it leaves, too, in front of
   the RST_STREAM, when the upstream was reset; when the client has reset the stream, or we take it away, it is dropped
   and the connection's window has it back.
-* The pipe is borrowed for one turn, and kept only while bytes are left in it because the socket is full: a client that
-  does not read holds one pipe.
+* Pipes are borrowed for one turn, and kept only while bytes are left in them because the socket is full: a client that
+  does not read holds one pipe, or two.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -20,7 +21,10 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
-from gateway.csrc cimport SL_SPLICING, sl_pipe_drain, sl_pipe_give, sl_pipe_read, sl_pipe_take, sl_pipe_unfit
+from gateway.csrc cimport (
+    SL_SPLICING, sl_pipe, sl_pipe_drain, sl_pipe_give, sl_pipe_move, sl_pipe_read, sl_pipe_take,
+    sl_pipe_unfit, sl_pipe_write,
+)
 from gateway.h2_frames cimport (
     FLAG_END_STREAM, FRAME_DATA, FRAME_HEADER, H2_NO_ERROR, H2_PROTOCOL_ERROR, free_bytes, put_bytes, sent_bytes,
     write_header,
@@ -41,8 +45,9 @@ cdef enum:
     WRITE_BUDGET = 1048576     # bytes of one turn
     SHARE = 65536              # payload of one stream before the next one has its turn
     SHARE_ALONE = 262144       # where it is the only one
-    SPLICED = 262144           # the same for a bulk stream
-    SPLICED_ALONE = 262144
+    SPLICED = 262144           # of a bulk stream: all that a pipe holds
+    FRAMED = 163840            # where frames are small: ten of 16 KiB, which with their headers fit into a pipe
+    FRAMED_ALONE = 32768       # frames of this size and more leave by a send() and a splice(2) each
 
 
 cdef class H2Writer(H2Carrier):
@@ -183,7 +188,7 @@ cdef class H2Writer(H2Carrier):
         self.session.streams.ring = stream.next
         self.pipe = NULL if self.copies else sl_pipe_take(&self.context.pipes)
         if self.pipe is not NULL:
-            got = tunnel.fill_pipe(self.pipe, SPLICED_ALONE if alone else SPLICED)
+            got = tunnel.fill_pipe(self.pipe, SPLICED if self.session.frame_size() >= FRAMED_ALONE else FRAMED)
             if got > 0:
                 self.pipe_stream = identifier
                 self.drain_pipe()
@@ -199,28 +204,29 @@ cdef class H2Writer(H2Carrier):
     cdef bint drain_pipe(self) noexcept:
         """Frames of what is in the pipe; False when the socket is full, or gone."""
         cdef ssize_t sent
-        while self.pipe is not NULL:
+        while self.pipe is not NULL or self.framed is not NULL:
+            if self.framed is not NULL:
+                if not self.drain_framed():
+                    return False
+                continue
             if self.pipe_frame == 0:
                 if self.pipe.held == 0 or self.pipe_cut:
                     self.release_pipe()
                     return True
+                if self.session.frame_size() < FRAMED_ALONE and not self.copies:
+                    self.framed = sl_pipe_take(&self.context.pipes)
+                    if self.framed is not NULL:
+                        continue
                 if not self.begin_frame():
                     return False
             if self.copies:
-                if not self.pour():
+                if not self.pour(self.pipe, &self.pipe_frame):
                     return False
                 continue
             sent = sl_pipe_drain(self.pipe, self.fd, self.pipe_frame, self.pipe.held > self.pipe_frame)
             if sent > 0:
                 self.pipe_frame -= <uint32_t> sent
-            elif errno == EAGAIN:
-                self.blocked = True
-                return False
-            elif sl_pipe_unfit(errno):
-                self.context.pipes.counts.refused += 1
-                self.copies = True
-            else:
-                self.drop()
+            elif not self.undrained():
                 return False
         return True
 
@@ -230,13 +236,68 @@ cdef class H2Writer(H2Carrier):
         write_header(header, self.pipe_frame, FRAME_DATA, 0, self.pipe_stream)
         return self.put(header, FRAME_HEADER, True)
 
-    cdef bint pour(self) noexcept:
-        """Copies from the pipe, to a socket that turned out not to take a splice."""
-        cdef ssize_t got = sl_pipe_read(self.pipe, self.work.output, min(self.pipe_frame, <uint32_t> OUTPUT_SIZE))
+    cdef bint drain_framed(self) noexcept:
+        """Puts out what is framed and frames more, until nothing is left to be framed; then that pipe goes back."""
+        cdef ssize_t sent
+        cdef uint32_t left
+        while True:
+            while self.framed.held:
+                if self.copies:
+                    left = self.framed.held
+                    if not self.pour(self.framed, &left):
+                        return False
+                    continue
+                sent = sl_pipe_drain(self.framed, self.fd, self.framed.held,
+                                     self.pipe is not NULL and self.pipe.held > 0)
+                if sent <= 0 and not self.undrained():
+                    return False
+            if self.pipe is not NULL:
+                self.fill_framed()
+            if self.framed.held == 0:
+                sl_pipe_give(&self.context.pipes, self.framed)
+                self.framed = NULL
+                if self.pipe is not NULL and self.pipe.held and not self.pipe_cut:
+                    self.drop()  # neither header nor payload went into an empty pipe: an error of ours
+                    return False
+                return True
+
+    cdef void fill_framed(self) noexcept:
+        """As many frames as there is payload, and room. One may be begun and go on when there is room again."""
+        cdef uint8_t header[FRAME_HEADER]
+        cdef uint32_t size
+        cdef ssize_t moved
+        while self.pipe.held:
+            if self.pipe_frame == 0:
+                if self.pipe_cut:
+                    return
+                size = min(self.pipe.held, self.session.frame_size())
+                write_header(header, size, FRAME_DATA, 0, self.pipe_stream)
+                if sl_pipe_write(self.framed, header, FRAME_HEADER) != FRAME_HEADER:
+                    return
+                self.pipe_frame = size
+            moved = sl_pipe_move(self.pipe, self.framed, self.pipe_frame)
+            if moved <= 0:
+                return
+            self.pipe_frame -= <uint32_t> moved
+
+    cdef bint undrained(self) noexcept:
+        if errno == EAGAIN:
+            self.blocked = True
+            return False
+        if sl_pipe_unfit(errno):
+            self.context.pipes.counts.refused += 1
+            self.copies = True
+            return True
+        self.drop()
+        return False
+
+    cdef bint pour(self, sl_pipe *pipe, uint32_t *left) noexcept:
+        """Copies from a pipe, at most `left` bytes, to a socket that turned out not to take a splice."""
+        cdef ssize_t got = sl_pipe_read(pipe, self.work.output, min(left[0], <uint32_t> OUTPUT_SIZE))
         if got <= 0:
             self.drop()
             return False
-        self.pipe_frame -= <uint32_t> got
+        left[0] -= <uint32_t> got
         return self.put(self.work.output, got, False)
 
     cdef void cut_pipe(self, const H2Stream *stream) noexcept:

@@ -219,6 +219,37 @@ TEST(a_descriptor_that_cannot_be_spliced_is_told_apart)
     close(sink);
 }
 
+TEST(headers_and_payload_take_turns_in_a_second_pipe)
+{
+    struct sl_pipe_pool pool = fresh(2);
+    struct sl_pipe *payload = sl_pipe_take(&pool), *framed = sl_pipe_take(&pool);
+    static uint8_t full[4096];
+    uint8_t got[16];
+    REQUIRE(payload && framed);
+    CHECK_EQ(sl_pipe_write(payload, (const uint8_t *)"abcdef", 6), 6);
+    CHECK_EQ(sl_pipe_write(framed, (const uint8_t *)"4:", 2), 2);
+    CHECK_EQ(sl_pipe_move(payload, framed, 4), 4);
+    CHECK_EQ(sl_pipe_write(framed, (const uint8_t *)"2:", 2), 2);
+    CHECK_EQ(sl_pipe_move(payload, framed, 100), 2);
+    CHECK_EQ(payload->held, 0);
+    CHECK_EQ(framed->held, 10);
+    CHECK_EQ(sl_pipe_move(payload, framed, 1), -1); /* nothing there, and nothing counted */
+    CHECK_EQ(errno, EAGAIN);
+    CHECK_EQ(sl_pipe_read(framed, got, sizeof got), 10);
+    CHECK(memcmp(got, "4:abcd2:ef", 10) == 0);
+    /* A full target takes nothing, neither copied nor moved, and the counters know. */
+    while (sl_pipe_write(framed, full, sizeof full) == (ssize_t)sizeof full) {}
+    CHECK_EQ(errno, EAGAIN);
+    CHECK_EQ(framed->held, framed->size);
+    CHECK_EQ(sl_pipe_write(payload, full, 100), 100);
+    CHECK_EQ(sl_pipe_move(payload, framed, 100), -1);
+    CHECK_EQ(errno, EAGAIN);
+    CHECK_EQ(payload->held, 100);
+    sl_pipe_give(&pool, payload);
+    sl_pipe_give(&pool, framed);
+    CHECK_EQ(counts.idle + counts.busy, 0);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -229,5 +260,6 @@ int main(void)
     RUN(past_the_users_budget_there_is_no_pipe);
     RUN(bytes_go_through_in_order_and_are_counted);
     RUN(a_descriptor_that_cannot_be_spliced_is_told_apart);
+    RUN(headers_and_payload_take_turns_in_a_second_pipe);
     return CHECK_REPORT();
 }

@@ -220,14 +220,24 @@ def endless(connection: socket.socket, _: Origin) -> None:
         connection.sendall(CONTENT)
 
 
-def stalled(gateway: Gateway, port: int) -> StrictClient:
-    """A client that reads a little of an `endless` origin and no more: a pipe is left with bytes in it."""
+def stalled(gateway: Gateway, port: int, frame_size: int) -> StrictClient:
+    """A client that reads a little of an `endless` origin and no more: pipes are left with bytes in them."""
     busy = gateway.counter("busy_pipes_open")
-    client = StrictClient(gateway.port, WINDOW_LAST, 131072)
+    client = StrictClient(gateway.port, WINDOW_LAST, frame_size)
     stream = client.open(port)
     client.wait(lambda: client.sizes[stream] > MIB)
-    eventually(lambda: gateway.counter("busy_pipes_open") == busy + 1, "a pipe that cannot be drained")
+    eventually(
+        lambda: 0 < gateway.counter("busy_pipes_open") - busy <= held(frame_size), "pipes that cannot be drained"
+    )
     return client
+
+
+def held(frame_size: int) -> int:
+    """Pipes that a client holds which does not read: small frames take two."""
+    return 1 if frame_size >= 32768 else 2
+
+
+both_sizes = pytest.mark.parametrize("frame_size", [16384, 131072])
 
 
 # ---- whole, in order, within the windows ----
@@ -250,16 +260,16 @@ def test_bulk_and_chat_on_one_connection(gateway: Gateway, window: int, frame_si
         assert [client.digest(stream) for stream in bulk] == [DIGEST] * 4
         assert client.resets == {}
         assert 8192 < client.largest <= min(frame_size, 131072)
-    # Frames below 32 KiB are not worth a splice each.
-    assert gateway.counter("splices_begun_total") - before >= (4 if frame_size > 32768 else 0)
+    assert gateway.counter("splices_begun_total") >= before + 4
 
 
-def test_bulk_that_never_ends_starves_nobody(gateway: Gateway) -> None:
+@both_sizes
+def test_bulk_that_never_ends_starves_nobody(gateway: Gateway, frame_size: int) -> None:
     with (
         Origin(endless) as origin,
         Origin(echo) as other,
         Origin(sending(CONTENT)) as third,
-        StrictClient(gateway.port, WINDOW_LAST, 131072) as client,
+        StrictClient(gateway.port, WINDOW_LAST, frame_size) as client,
     ):
         floods = [client.open(origin.port) for _ in range(3)]
         chats = [client.open(other.port, chatty=True) for _ in range(20)]
@@ -269,7 +279,7 @@ def test_bulk_that_never_ends_starves_nobody(gateway: Gateway) -> None:
         client.wait(lambda: late in client.ended)
         assert client.digest(late) == DIGEST
         least, most = sorted(client.sizes[stream] for stream in floods)[::2]
-        assert least > 0.5 * most, "streams with equally much to say say equally much"
+        assert least > most / 4, "streams with equally much to say have their turns"
 
 
 def test_windows_that_shrink_below_what_was_sent(gateway: Gateway) -> None:
@@ -308,21 +318,24 @@ def test_windows_of_every_size(gateway: Gateway) -> None:
 
 
 def test_a_sidecar_gets_bulk_in_frames_that_it_takes(gateway: Gateway) -> None:
+    before = gateway.counter("splices_begun_total")
     with Origin(sending(CONTENT[: 4 * MIB])) as origin, PipySidecar(gateway.port) as sidecar:
         stream = sidecar.connect(f"127.0.0.1:{origin.port}")
         sidecar.wait(lambda: stream in sidecar.ended, "the end")
         assert sidecar.data[stream] == CONTENT[: 4 * MIB]
+    assert gateway.counter("splices_begun_total") > before
 
 
 # ---- ends in the midst ----
 
 
-def test_streams_that_are_reset_in_bulk_leave_the_others_whole(gateway: Gateway) -> None:
+@both_sizes
+def test_streams_that_are_reset_in_bulk_leave_the_others_whole(gateway: Gateway, frame_size: int) -> None:
     draw = random.Random(10)
     with (
         Origin(endless) as flood,
         Origin(sending(CONTENT)) as origin,
-        StrictClient(gateway.port, WINDOW_LAST, 131072) as client,
+        StrictClient(gateway.port, WINDOW_LAST, frame_size) as client,
     ):
         bulk = [client.connect(origin.port) for _ in range(3)]
         while not set(bulk) <= client.ended:
@@ -334,16 +347,17 @@ def test_streams_that_are_reset_in_bulk_leave_the_others_whole(gateway: Gateway)
         assert [client.digest(stream) for stream in bulk] == [DIGEST] * 3
 
 
-def test_what_a_reset_left_unsaid_is_returned_to_the_connection_s_window(gateway: Gateway) -> None:
+@both_sizes
+def test_what_a_reset_left_unsaid_is_returned_to_the_connection_s_window(gateway: Gateway, frame_size: int) -> None:
     """The client gives the connection no more than it had: the last stream gets exactly the rest of it."""
     total = 128 * MIB
-    with Origin(endless) as flood, StrictClient(gateway.port, WINDOW_LAST, 131072, total) as client:
+    with Origin(endless) as flood, StrictClient(gateway.port, WINDOW_LAST, frame_size, total) as client:
         client.returns = False
         for _ in range(4):
             victim = client.open(flood.port)
             while client.sizes[victim] <= MIB:
                 client.step()
-            eventually(lambda: gateway.counter("busy_pipes_open") == 1, "a pipe that cannot be drained")
+            eventually(lambda: gateway.counter("busy_pipes_open") > 0, "a pipe that cannot be drained")
             client.reset(victim)
             client.barrier()
         last = client.open(flood.port)
@@ -353,7 +367,8 @@ def test_what_a_reset_left_unsaid_is_returned_to_the_connection_s_window(gateway
         client.wait(lambda: client.connection == 0)
 
 
-def test_an_origin_s_reset_in_bulk_is_connect_error_behind_whole_frames(gateway: Gateway) -> None:
+@both_sizes
+def test_an_origin_s_reset_in_bulk_is_connect_error_behind_whole_frames(gateway: Gateway, frame_size: int) -> None:
     def failing(connection: socket.socket, _: Origin) -> None:
         connection.sendall(CONTENT[: 5 * MIB])
         reset(connection)
@@ -361,7 +376,7 @@ def test_an_origin_s_reset_in_bulk_is_connect_error_behind_whole_frames(gateway:
     with (
         Origin(failing) as origin,
         Origin(sending(CONTENT)) as other,
-        StrictClient(gateway.port, WINDOW_LAST, 131072) as client,
+        StrictClient(gateway.port, WINDOW_LAST, frame_size) as client,
     ):
         whole, cut = client.connect(other.port), client.connect(origin.port)
         client.wait(lambda: {whole, cut} <= client.ended)
@@ -369,9 +384,10 @@ def test_an_origin_s_reset_in_bulk_is_connect_error_behind_whole_frames(gateway:
         assert client.digest(whole) == DIGEST
 
 
-def test_an_answer_that_ends_is_whole_while_the_question_goes_on(gateway: Gateway) -> None:
+@both_sizes
+def test_an_answer_that_ends_is_whole_while_the_question_goes_on(gateway: Gateway, frame_size: int) -> None:
     """A half-close from the far side behind bulk: every byte, END_STREAM, and the other direction lives."""
-    with Origin(sending(CONTENT)) as origin, StrictClient(gateway.port, WINDOW_LAST, 131072) as client:
+    with Origin(sending(CONTENT)) as origin, StrictClient(gateway.port, WINDOW_LAST, frame_size) as client:
         stream = client.connect(origin.port)
         client.wait(lambda: stream in client.ended)
         assert client.digest(stream) == DIGEST
@@ -379,13 +395,14 @@ def test_an_answer_that_ends_is_whole_while_the_question_goes_on(gateway: Gatewa
         assert origin.wait() == [b"\0after it"]
 
 
-def test_urgent_data_do_not_stop_bulk(gateway: Gateway) -> None:
+@both_sizes
+def test_urgent_data_do_not_stop_bulk(gateway: Gateway, frame_size: int) -> None:
     def marked(connection: socket.socket, _: Origin) -> None:
         connection.sendall(CONTENT[: 2 * MIB])
         connection.send(b"!", socket.MSG_OOB)
         connection.sendall(CONTENT[2 * MIB :])
 
-    with Origin(marked) as origin, StrictClient(gateway.port, WINDOW_LAST, 131072) as client:
+    with Origin(marked) as origin, StrictClient(gateway.port, WINDOW_LAST, frame_size) as client:
         stream = client.connect(origin.port)
         client.wait(lambda: stream in client.ended)
         assert client.digest(stream) == DIGEST
@@ -394,17 +411,19 @@ def test_urgent_data_do_not_stop_bulk(gateway: Gateway) -> None:
 # ---- clients that do not read ----
 
 
-def test_a_client_that_stops_reading_holds_one_pipe_and_hurts_nobody(gateway: Gateway) -> None:
+@both_sizes
+def test_a_client_that_stops_reading_hurts_nobody(gateway: Gateway, frame_size: int) -> None:
     with Origin(endless) as flood, Origin(sending(CONTENT)) as origin:
-        clients = [stalled(gateway, flood.port) for _ in range(3)]
-        assert gateway.counter("busy_pipes_open") == 3
-        with StrictClient(gateway.port, WINDOW_LAST, 131072) as client:
+        clients = [stalled(gateway, flood.port, frame_size) for _ in range(3)]
+        busy = gateway.counter("busy_pipes_open")
+        assert 3 <= busy <= 3 * held(frame_size)
+        with StrictClient(gateway.port, WINDOW_LAST, frame_size) as client:
             stream = client.connect(origin.port)
             client.wait(lambda: stream in client.ended)
             assert client.digest(stream) == DIGEST
         # One goes, one takes its stream back, one reads on.
         clients[0].socket.close()
-        eventually(lambda: gateway.counter("busy_pipes_open") == 2, "the pipe of who has gone is closed")
+        eventually(lambda: gateway.counter("busy_pipes_open") < busy, "the pipes of who has gone are closed")
         clients[1].reset(1)
         clients[1].barrier()
         before = clients[2].sizes[1]
@@ -416,12 +435,13 @@ def test_a_client_that_stops_reading_holds_one_pipe_and_hurts_nobody(gateway: Ga
             client.socket.close()
 
 
-def test_a_tunnel_that_is_taken_away_with_bytes_in_its_pipe(gateway: Gateway) -> None:
+@both_sizes
+def test_a_tunnel_that_is_taken_away_with_bytes_in_its_pipe(gateway: Gateway, frame_size: int) -> None:
     """`sluice tunnels --kill`: the frame that was begun is ended, then RST_STREAM; what else the pipe held is gone."""
     with (
         Origin(endless) as flood,
         Origin(sending(CONTENT)) as origin,
-        stalled(gateway, flood.port) as client,
+        stalled(gateway, flood.port, frame_size) as client,
     ):
         (tunnel,) = json.loads(gateway.sluice("tunnels", "--json").stdout)["items"]
         assert gateway.sluice("tunnels", "--kill", tunnel["id"]).returncode == 0
