@@ -98,6 +98,7 @@ EXTENSIONS = [
     extension("gateway.race", *SEGMENT),
     extension("gateway.opening", *SEGMENT, *POLICY),
     extension("gateway.parent_stream", *SEGMENT),
+    extension("gateway.parent_socket"),
     extension("gateway.parent_connection", *SEGMENT),
     extension("gateway.parent_pool", *SEGMENT),
     extension("gateway.tunnel", "relay", "pipe_pool", *SEGMENT),

@@ -1,16 +1,10 @@
 # One HTTP/2 connection to a parent gateway, which many tunnels share: the socket side of an H2Client.
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 
-from gateway.context cimport Context
 from gateway.h2_client cimport ClientEvent, ClientNews
-from gateway.h2_frames cimport Outgoing
 from gateway.h2_streams cimport H2Stream
-from gateway.parent_stream cimport ParentCarrier, ParentKeeper, ParentStream
-
-# Buffers that all of a worker's share: what one of them reads or writes in one step.
-cdef class ParentBuffers:
-    cdef uint8_t *input
-    cdef uint8_t *output
+from gateway.parent_socket cimport ParentSocket
+from gateway.parent_stream cimport ParentKeeper, ParentStream
 
 # Whoever made it. None of these is called before start() has returned.
 cdef class ParentHome(ParentKeeper):
@@ -22,13 +16,8 @@ cdef class ParentHome(ParentKeeper):
     # where that is the parent's fault, else it is None.
     cdef void on_gone(self, ParentConnection connection, int outcome, str detail) noexcept
 
-cdef class ParentConnection(ParentCarrier):
-    cdef Context context
+cdef class ParentConnection(ParentSocket):
     cdef ParentHome home       # None once it was told that this is gone
-    cdef ParentBuffers buffers
-    cdef int fd
-    cdef Outgoing partial      # frames the socket did not take whole: they go before anything else
-    cdef bint blocked          # until EPOLLOUT
     cdef bint readable         # was stopped by its budget
     cdef bint hangup           # EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported
     cdef bint proved           # has answered a request
@@ -36,7 +25,6 @@ cdef class ParentConnection(ParentCarrier):
     cdef bint doubted          # has left one unanswered and said nothing since
     cdef bint retired          # ends with its last stream
     cdef bint idle             # the timer is armed for a stream
-    cdef bint leaving          # ends when everything outgoing is out
     cdef bint finished         # our side of the socket is shut
 
     # With a connected socket that the loop watches already. Says hello; False: it has ended at once.
@@ -45,9 +33,6 @@ cdef class ParentConnection(ParentCarrier):
     cdef uint32_t room(self) noexcept
     # No new streams; ends with the last one.
     cdef void retire(self) noexcept
-    # The transport: everything above speaks of frames.
-    cdef ssize_t receive(self, uint8_t *buffer, size_t room) noexcept
-    cdef ssize_t transmit(self, const uint8_t *data, size_t length) noexcept
 
     cdef void read(self) noexcept
     cdef void linger_read(self) noexcept
@@ -59,14 +44,7 @@ cdef class ParentConnection(ParentCarrier):
     cdef void opened_window(self, H2Stream *stream) noexcept
     cdef void count_reset(self, int side, uint32_t code) noexcept
 
-    cdef void serve(self) noexcept
-    cdef size_t gather(self, size_t used) noexcept
-    cdef bint put(self, const uint8_t *data, size_t length) noexcept
-    cdef bint flush_partial(self) noexcept
-
     cdef void wait_for(self) noexcept
     cdef void tell_gone(self, int outcome, str detail) noexcept
     cdef void leave(self) noexcept
     cdef void end_streams(self) noexcept
-    cdef void finish(self) noexcept
-    cdef void drop(self) noexcept

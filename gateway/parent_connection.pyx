@@ -1,18 +1,16 @@
 """One HTTP/2 connection to a parent gateway. See parent_connection.pxd.
 
-Reading and writing are as for clients (h2_connection.pyx): one large recv() and all frames in it; at the end of a turn
-one buffer, frames of the session first, then a share of every stream that has something, and one send().
+Reading is as for clients (h2_connection.pyx): one large recv(), and all frames in it. Writing is parent_socket.pyx's.
 
 A connection that carries nothing is kept for a minute. One that leaves a request unanswered and says nothing gets no
 more of them until it says something: it is asked to by a PING.
 """
 
-from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.errno cimport EAGAIN, errno
+from libc.stdint cimport uint16_t, uint32_t
 from posix cimport unistd
 
+from gateway.context cimport Context
 from gateway.csrc cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_HTTP2_ABUSE, SL_FAMILY_HTTP2_RESETS, SL_FAMILY_PROTOCOL_ERRORS,
     SL_H2_CODE_OTHER, SL_H2_SIDE_GATEWAY, SL_H2_SIDE_PARENT, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_INTERNAL,
@@ -22,37 +20,20 @@ from gateway.h2_client cimport (
     CLIENT_ANSWER, CLIENT_DATA, CLIENT_ERROR, CLIENT_FAILED, CLIENT_GOAWAY, CLIENT_NONE, CLIENT_RESET, CLIENT_SETTINGS,
     CLIENT_WINDOW, H2Client,
 )
-from gateway.h2_frames cimport H2_NO_ERROR, H2_REFUSED_STREAM, free_bytes, put_bytes, sent_bytes
+from gateway.h2_frames cimport H2_NO_ERROR, H2_REFUSED_STREAM, free_bytes
 from gateway.h2_streams cimport (
-    END_RESET_BY_PEER, END_RESET_BY_US, STREAM_ANSWERED, STREAM_STALLED, StreamEnd, ring_add, ring_out, streams_next,
+    END_RESET_BY_PEER, END_RESET_BY_US, STREAM_ANSWERED, STREAM_STALLED, StreamEnd, ring_add, streams_next,
 )
+from gateway.parent_socket cimport INPUT_SIZE, ParentBuffers
 from gateway.sockets cimport (
-    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, keep_alive,
-    local_address, recv, send, shutdown,
+    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, keep_alive, local_address, shutdown,
 )
 
 cdef enum:
-    INPUT_SIZE = 262144        # one recv()
-    OUTPUT_SIZE = 327680       # frames of one send()
     IDLE = 60000               # milliseconds that a connection is kept without a stream
     LINGER = 1000              # milliseconds for the parent to read our last words and close
     LINGER_BYTES = 1048576     # dropped meanwhile, at most
-    BUDGET = 1048576           # bytes of one turn, each way
-    SHARE = 65536              # payload of one stream before the next one has its turn
-
-
-cdef class ParentBuffers:
-    """Made with the first connection to a parent."""
-
-    def __cinit__(self):
-        self.input = <uint8_t *> malloc(INPUT_SIZE)
-        self.output = <uint8_t *> malloc(OUTPUT_SIZE)
-        if self.input is NULL or self.output is NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        free(self.input)
-        free(self.output)
+    BUDGET = 1048576           # bytes of one turn
 
 
 cdef class ParentHome(ParentKeeper):
@@ -68,15 +49,12 @@ cdef class ParentHome(ParentKeeper):
         pass
 
 
-cdef class ParentConnection(ParentCarrier):
+cdef class ParentConnection(ParentSocket):
     """Keeps itself alive until it has ended."""
 
     def __cinit__(self, Context context, ParentHome home, ParentBuffers buffers, int fd):
         self.context, self.home, self.buffers, self.fd = context, home, buffers, fd
         self.session = H2Client()
-
-    def __dealloc__(self):
-        free_bytes(&self.partial)
 
     cdef bint start(self) noexcept:
         cdef Context context = self.context
@@ -96,20 +74,6 @@ cdef class ParentConnection(ParentCarrier):
 
     cdef uint32_t room(self) noexcept:
         return 0 if self.closed or self.leaving or self.retired or self.doubted else self.session.free_streams()
-
-    cdef ssize_t receive(self, uint8_t *buffer, size_t room) noexcept:
-        cdef ssize_t got
-        while True:
-            got = recv(self.fd, buffer, room, MSG_DONTWAIT)
-            if got >= 0 or errno != EINTR:
-                return got
-
-    cdef ssize_t transmit(self, const uint8_t *data, size_t length) noexcept:
-        cdef ssize_t sent
-        while True:
-            sent = send(self.fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT)
-            if sent >= 0 or errno != EINTR:
-                return sent
 
     # ---- events ------------------------------------------------------------------------------------------------------
 
@@ -273,11 +237,6 @@ cdef class ParentConnection(ParentCarrier):
         ring_add(&self.session.streams, stream)
         self.write_later()
 
-    cdef void write_later(self) noexcept:
-        """At the end of this turn: whatever else becomes outgoing in it leaves with the same send()."""
-        if not self.closed:
-            self.context.loop.later(self)
-
     cdef void reset_stream(self, H2Stream *stream, uint32_t code) noexcept:
         self.count_reset(SL_H2_SIDE_GATEWAY, code)
         self.session.reset(stream, code)
@@ -298,76 +257,6 @@ cdef class ParentConnection(ParentCarrier):
             self.doubted = True
             self.session.ping()
             self.write_later()
-
-    # ---- out ---------------------------------------------------------------------------------------------------------
-
-    cdef void serve(self) noexcept:
-        """Sends until there is nothing to send, the socket is full, or the turn's budget is used up."""
-        cdef uint8_t *output = self.buffers.output
-        cdef size_t used, size, total = 0
-        while not self.closed and not self.blocked:
-            if not self.flush_partial():
-                return
-            used = min(self.session.out.end - self.session.out.begin, <size_t> OUTPUT_SIZE // 2)
-            if used:
-                memcpy(output, self.session.out.data + self.session.out.begin, used)
-                sent_bytes(&self.session.out, used)
-            size = self.gather(used)
-            if size == 0:
-                if self.leaving and self.session.out.data is NULL:
-                    self.finish()
-                return
-            if not self.put(output, size):
-                return
-            total += size
-            if total >= BUDGET:
-                self.write_later()
-                return
-
-    cdef size_t gather(self, size_t used) noexcept:
-        """A share of every stream whose turn it is, behind the `used` bytes of the output; the bytes then."""
-        cdef H2Client session = self.session
-        cdef ParentStream owner
-        cdef H2Stream *stream
-        while session.streams.ring is not NULL and OUTPUT_SIZE - used > SHARE and not session.ended:
-            stream = session.streams.ring
-            session.streams.ring = stream.next
-            if stream.owner is NULL:
-                ring_out(&session.streams, stream)
-                continue
-            owner = <ParentStream> stream.owner
-            used += owner.fill(self.buffers.output + used, OUTPUT_SIZE - used, SHARE)
-        return used
-
-    cdef bint put(self, const uint8_t *data, size_t length) noexcept:
-        """Sends, and keeps what the socket does not take; False when it is full, or gone."""
-        cdef ssize_t sent
-        cdef size_t done = 0
-        while done < length:
-            sent = self.transmit(data + done, length - done)
-            if sent < 0 and errno == EAGAIN:
-                if not put_bytes(&self.partial, data + done, length - done):
-                    self.drop()
-                self.blocked = True
-                return False
-            if sent < 0:
-                self.drop()
-                return False
-            done += sent
-        return True
-
-    cdef bint flush_partial(self) noexcept:
-        cdef ssize_t sent
-        while self.partial.data is not NULL:
-            sent = self.transmit(self.partial.data + self.partial.begin, self.partial.end - self.partial.begin)
-            if sent < 0 and errno == EAGAIN:
-                self.blocked = True
-                return False
-            if sent < 0:
-                self.drop()
-                return False
-            sent_bytes(&self.partial, sent)
-        return True
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 

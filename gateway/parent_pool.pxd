@@ -4,7 +4,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from gateway.context cimport Context
 from gateway.parent cimport Parent, Passages
-from gateway.parent_connection cimport ParentBuffers, ParentConnection, ParentHome
+from gateway.parent_connection cimport ParentConnection, ParentHome
+from gateway.parent_socket cimport ParentBuffers
 from gateway.parent_stream cimport ParentStream
 from gateway.race cimport Race
 from gateway.source_pool cimport SourcePool
