@@ -226,6 +226,20 @@ def test_a_request_taken_back_before_its_answer(mesh: Gateway, world: World) -> 
     mesh.event(outcome="client_gone", protocol="http2tunnel")
 
 
+def test_requests_beyond_what_a_source_may_have_unanswered_wait_for_their_turn(mesh: Gateway, world: World) -> None:
+    with RfcClient(mesh.port) as one, RfcClient(mesh.port) as other, RfcClient(mesh.port) as late:
+        for client in (one, other):
+            for _ in range(60):  # 120 of the 100 that one source may have
+                client.connect(f"127.0.0.1:{world.full}")
+        eventually(lambda: mesh.counter("http2_streams_open") == 120, "120 that wait")
+        first, second = late.connect(target(world.echo)), late.connect(target(world.echo))
+        late.reset(first)  # who looks again for the others is gone
+        one.socket.close()
+        other.socket.close()
+        assert late.answer(second).status == 200
+        assert late.echoes(second)
+
+
 def test_bytes_that_come_before_the_answer_follow_it(port: Gateway, world: World) -> None:
     with RfcClient(port.port) as client:
         number = client.connect(target(world.collect))
