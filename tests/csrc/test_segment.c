@@ -90,7 +90,8 @@ static int is_gauge(unsigned counter)
 {
     return counter == SL_COUNTER_CONNECTIONS_OPEN || counter == SL_COUNTER_TUNNELS_OPEN ||
            counter == SL_COUNTER_PIPES_IDLE || counter == SL_COUNTER_PIPES_BUSY ||
-           counter == SL_COUNTER_HTTP2_CONNECTIONS_OPEN || counter == SL_COUNTER_HTTP2_STREAMS_OPEN;
+           counter == SL_COUNTER_HTTP2_CONNECTIONS_OPEN || counter == SL_COUNTER_HTTP2_STREAMS_OPEN ||
+           counter == SL_COUNTER_PARENTS_OPEN;
 }
 
 TEST(reap_clears_gauges_and_keeps_counters)
@@ -113,6 +114,7 @@ TEST(reap_clears_gauges_and_keeps_counters)
     CHECK_EQ(*ended, 6);
     CHECK_EQ(segment->counters[SL_COUNTER_HTTP2_CONNECTIONS_OPEN], 0);
     CHECK_EQ(segment->counters[SL_COUNTER_HTTP2_STREAMS_OPEN], 0);
+    CHECK_EQ(segment->counters[SL_COUNTER_PARENTS_OPEN], 0);
     for (unsigned i = 0; i < SL_COUNTER_COUNT; i++)
         if (!is_gauge(i)) CHECK_EQ(segment->counters[i], 100 + i);
     free(segment);
