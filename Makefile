@@ -11,8 +11,8 @@ SECONDS ?= 60
 COUNT ?= 100000
 # What `make test PYTEST="-k socks"` adds to the test runner's arguments.
 PYTEST ?=
-# One process a core; the tests of a file share one, and with it their fixtures.
-SIDE_BY_SIDE := -n $(JOBS) --dist loadfile
+# One process a core and one more, as many tests wait; the tests of a file share one, and with it their fixtures.
+SIDE_BY_SIDE := -n $(shell expr $(JOBS) + 1) --dist loadfile
 
 BUILD_PACKAGES := gcc make pkg-config libssl-dev libnghttp2-dev libc-ares-dev python3-dev python3-venv
 TEST_PACKAGES := curl dnsmasq-base jq netcat-openbsd nodejs procps
