@@ -1,7 +1,6 @@
 """Bytes nobody should send: each is answered or closed in bounded time, nothing hangs, and nothing is left behind."""
 
 import random
-import socket
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -23,21 +22,6 @@ def guarded() -> Iterator[Gateway]:
     config = {"limits": {"requestTimeout": "1s"}}
     with Gateway([policy("all", [{"cidr": "127.0.0.0/8"}, {"host": "localhost"}])], config) as gateway:
         yield gateway
-
-
-def said(gateway: Gateway, data: bytes, finish: bool = False) -> bytes:
-    """What is answered to `data` until the connection ends; a reset counts as an end, as we may still be sending."""
-    answer = b""
-    with wire.connect(gateway.port) as client:
-        try:
-            client.sendall(data)
-            if finish:
-                client.shutdown(socket.SHUT_WR)
-            while chunk := client.recv(65536):
-                answer += chunk
-        except ConnectionError:
-            pass
-    return answer
 
 
 # (what, bytes, what the answer begins with; None when closing without a word is right, too)
@@ -87,7 +71,7 @@ MALFORMED: Final = {
 
 @pytest.mark.parametrize(("data", "start"), MALFORMED.values(), ids=list(MALFORMED))
 def test_malformed_bytes_are_answered_or_closed(guarded: Gateway, data: bytes, start: bytes | None) -> None:
-    answer = said(guarded, data)
+    answer = wire.exchange(guarded.port, data)
     # What we were still sending may turn the end into a reset that overtakes the answer.
     if start is not None and (answer or len(data) < 10_000):
         assert answer.startswith(start), answer
@@ -95,7 +79,7 @@ def test_malformed_bytes_are_answered_or_closed(guarded: Gateway, data: bytes, s
 
 @pytest.mark.parametrize("host", ['evil"host', "evil\x1b[31m", "a\\b", "<script>"])
 def test_untrusted_bytes_never_come_back_raw(guarded: Gateway, host: str) -> None:
-    answer = said(guarded, wire.connect_request(f"{host}:80"))
+    answer = wire.exchange(guarded.port, wire.connect_request(f"{host}:80"))
     assert answer.startswith(b"HTTP/1.1 400")
     assert not any(piece in answer for piece in (b"\x1b", b'evil"', b"<script>", b"a\\b:"))
     assert "\x1b" not in (guarded.folder / "access.log").read_text() + guarded.errors()
@@ -114,7 +98,7 @@ def test_truncated_at_every_byte(guarded: Gateway, request_bytes: bytes) -> None
     (worker,) = guarded.workers()
     before = open_files(worker)
     for length in range(len(request_bytes)):
-        said(guarded, request_bytes[:length], finish=True)
+        wire.exchange(guarded.port, request_bytes[:length], finish=True)
     eventually(lambda: open_files(worker) <= before, "all descriptors are closed")
     assert guarded.workers() == [worker]
 
@@ -178,7 +162,7 @@ def test_random_bytes_leave_no_descriptor_and_no_memory(guarded: Gateway) -> Non
 
     def rounds(count: int) -> None:
         for _ in range(count):
-            said(guarded, hostile(draw), finish=True)
+            wire.exchange(guarded.port, hostile(draw), finish=True)
 
     rounds(300)  # what is allocated once is allocated now
     eventually(lambda: open_files(worker) <= quiet, "all descriptors are closed")

@@ -83,20 +83,6 @@ PLACES: Final[dict[str, Callable[[bytes], bytes]]] = {
 }
 
 
-def answer_to(gateway: Gateway, data: bytes) -> bytes:
-    """What is answered, until the end."""
-    answer = b""
-    with wire.connect(gateway.port) as client:
-        client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
-        try:
-            while chunk := client.recv(65536):
-                answer += chunk
-        except ConnectionError:
-            pass
-    return answer
-
-
 def lines_of(gateway: Gateway) -> list[bytes]:
     """The access log, raw."""
     return (gateway.folder / "access.log").read_bytes().splitlines(keepends=True)
@@ -105,7 +91,7 @@ def lines_of(gateway: Gateway) -> list[bytes]:
 @pytest.mark.parametrize("piece", PIECES.values(), ids=list(PIECES))
 @pytest.mark.parametrize("place", PLACES.values(), ids=list(PLACES))
 def test_a_request(gateway: Gateway, place: Callable[[bytes], bytes], piece: bytes) -> None:
-    answer = answer_to(gateway, place(piece))
+    answer = wire.exchange(gateway.port, place(piece), finish=True)
     if answer.startswith(b"HTTP"):
         assert harmless(answer)
     check_logs(gateway)

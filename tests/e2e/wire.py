@@ -1,6 +1,7 @@
 """The client side of the tunnel protocols, spoken by hand: exact bytes out, exact bytes expected back."""
 
 import base64
+import errno
 import ipaddress
 import socket
 import struct
@@ -48,6 +49,26 @@ def echoes(connection: socket.socket) -> bool:
 def to_the_end(connection: socket.socket) -> bytes:
     """Everything up to the end of the stream; a reset raises ConnectionResetError."""
     return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def exchange(port: int, data: bytes, finish: bool = False) -> bytes:
+    """What is answered to `data` on a connection of its own, until that ends; `finish` ends our side behind the data.
+
+    A reset ends it as well: whoever refuses a request may close before all of it was read or sent.
+    """
+    answer = b""
+    with connect(port) as client:
+        try:
+            client.sendall(data)
+            if finish:
+                client.shutdown(socket.SHUT_WR)
+            while chunk := client.recv(65536):
+                answer += chunk
+        except OSError as error:
+            # ENOTCONN: the end came before our shutdown.
+            if not isinstance(error, ConnectionError) and error.errno != errno.ENOTCONN:
+                raise
+    return answer
 
 
 def send_split(connection: socket.socket, data: bytes, sizes: Iterable[int]) -> None:
