@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static void destroy(struct sl_pipe *pipe)
@@ -57,6 +60,9 @@ void sl_pipe_pool_limit(struct sl_pipe_pool *pool, uint32_t most)
 void sl_pipe_pool_free(struct sl_pipe_pool *pool)
 {
     sl_pipe_pool_limit(pool, 0);
+    if (pool->page)
+        munmap(pool->page, SL_PIPE_PAGE);
+    pool->page = NULL;
 }
 
 struct sl_pipe *sl_pipe_take(struct sl_pipe_pool *pool)
@@ -149,13 +155,45 @@ ssize_t sl_pipe_read(struct sl_pipe *pipe, uint8_t *out, size_t most)
     return left(pipe, n);
 }
 
-ssize_t sl_pipe_write(struct sl_pipe *pipe, const uint8_t *data, size_t length)
+/* Room in the page for `length` bytes that nobody has seen yet; NULL without one. What pipes and sockets still refer to of
+ * a full page stays theirs: MADV_DONTNEED takes it from us alone. */
+static uint8_t *room(struct sl_pipe_pool *pool, size_t length)
 {
-    ssize_t n;
+    if (length > SL_PIPE_PAGE)
+        return NULL;
+    if (!pool->page) {
+        void *page = mmap(NULL, SL_PIPE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED)
+            return NULL;
+        pool->page = page;
+        pool->written = 0;
+    }
+    if (pool->written + length > SL_PIPE_PAGE) {
+        if (madvise(pool->page, SL_PIPE_PAGE, MADV_DONTNEED) < 0)
+            return NULL;
+        pool->written = 0;
+    }
+    return pool->page + pool->written;
+}
 
-    do
-        n = write(pipe->in, data, length);
-    while (n < 0 && errno == EINTR);
+ssize_t sl_pipe_put(struct sl_pipe_pool *pool, struct sl_pipe *pipe, const uint8_t *data, size_t length)
+{
+    uint8_t *at = room(pool, length);
+    ssize_t n = -1;
+
+    if (at) {
+        struct iovec piece = {.iov_base = memcpy(at, data, length), .iov_len = length};
+        do
+            n = vmsplice(pipe->in, &piece, 1, SPLICE_F_NONBLOCK);
+        while (n < 0 && errno == EINTR);
+        if (n > 0)
+            pool->written += (uint32_t)n;
+    }
+    if (!at || (n < 0 && sl_pipe_unfit(errno))) {
+        do
+            n = write(pipe->in, data, length);
+        while (n < 0 && errno == EINTR);
+    }
     if (n > 0)
         pipe->held += (uint32_t)n;
     return n;

@@ -25,6 +25,7 @@ enum {
     SL_PIPE_LEAST = 65536, /* a smaller one moves no more than a copy does */
     SL_PIPES_IDLE = 32,    /* kept empty in the pool; more are closed when they come back */
     SL_PIPE_REST = 1024,   /* requests that are refused without asking again after the kernel refused one */
+    SL_PIPE_PAGE = 4096,   /* bytes that are put into pipes by reference before a fresh page is taken */
 };
 
 /* What a pool counts. They lie in the worker's segment as they lie here (segment.h). */
@@ -48,13 +49,15 @@ struct sl_pipe_pool {
     struct sl_pipe_counts *counts;
     uint32_t most;    /* pipes that may exist, idle and lent */
     uint32_t rest;    /* requests still to be refused */
+    uint8_t *page;    /* what was put into pipes by reference; NULL when there is none */
+    uint32_t written; /* bytes of it that are taken: never written again */
 };
 
 /* An empty pool of at most `most` pipes. `counts` outlives it. */
 void sl_pipe_pool_init(struct sl_pipe_pool *pool, struct sl_pipe_counts *counts, uint32_t most);
 /* Another `most`: idle pipes above it are closed at once, lent ones when they come back. */
 void sl_pipe_pool_limit(struct sl_pipe_pool *pool, uint32_t most);
-/* Closes idle pipes. Lent ones stay with whom they were lent to, who gives them back before. */
+/* Closes idle pipes and lets the page go. Lent pipes stay with whom they were lent to, who gives them back before. */
 void sl_pipe_pool_free(struct sl_pipe_pool *pool);
 /* An empty pipe, or NULL: counted as refused. */
 struct sl_pipe *sl_pipe_take(struct sl_pipe_pool *pool);
@@ -72,9 +75,11 @@ ssize_t sl_pipe_fill(struct sl_pipe *pipe, int source, size_t most);
 ssize_t sl_pipe_drain(struct sl_pipe *pipe, int sink, size_t most, int more);
 /* Copies up to `most` bytes out of the pipe: for a sink that cannot be spliced to. Returns as sl_pipe_drain. */
 ssize_t sl_pipe_read(struct sl_pipe *pipe, uint8_t *out, size_t most);
-/* Copies `length` bytes, at most PIPE_BUF (4096), into the pipe: all of them, or none. Returns how many; -1 with errno.
- * EAGAIN: the pipe is full. */
-ssize_t sl_pipe_write(struct sl_pipe *pipe, const uint8_t *data, size_t length);
+/* Puts `length` bytes, few, into the pipe: all of them, or none. They are written once into a page of the pool's and go
+ * by reference (vmsplice(2)), as the kernel takes a page of its own for every write(2). Whoever reads them in the end may
+ * do so at any time: a page that is full is let go, not used again. Where the kernel has no vmsplice they are copied.
+ * Returns how many; -1 with errno. EAGAIN: the pipe is full. */
+ssize_t sl_pipe_put(struct sl_pipe_pool *pool, struct sl_pipe *pipe, const uint8_t *data, size_t length);
 /* Moves up to `most` bytes from one pipe to another, without a copy. Returns how many; -1 with errno. EAGAIN: the target
  * is full, or the source empty. */
 ssize_t sl_pipe_move(struct sl_pipe *from, struct sl_pipe *to, size_t most);

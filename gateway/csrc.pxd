@@ -381,7 +381,7 @@ cdef extern from "pipe_pool.h" nogil:
     ssize_t sl_pipe_fill(sl_pipe *pipe, int source, size_t most)
     ssize_t sl_pipe_drain(sl_pipe *pipe, int sink, size_t most, int more)
     ssize_t sl_pipe_read(sl_pipe *pipe, uint8_t *out, size_t most)
-    ssize_t sl_pipe_write(sl_pipe *pipe, const uint8_t *data, size_t length)
+    ssize_t sl_pipe_put(sl_pipe_pool *pool, sl_pipe *pipe, const uint8_t *data, size_t length)
     ssize_t sl_pipe_move(sl_pipe *source, sl_pipe *target, size_t most)
     bint sl_pipe_unfit(int error)
 

@@ -22,8 +22,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from gateway.csrc cimport (
-    SL_SPLICING, sl_pipe, sl_pipe_drain, sl_pipe_give, sl_pipe_move, sl_pipe_read, sl_pipe_take,
-    sl_pipe_unfit, sl_pipe_write,
+    SL_SPLICING, sl_pipe, sl_pipe_drain, sl_pipe_give, sl_pipe_move, sl_pipe_put, sl_pipe_read, sl_pipe_take,
+    sl_pipe_unfit,
 )
 from gateway.h2_frames cimport (
     FLAG_END_STREAM, FRAME_DATA, FRAME_HEADER, H2_NO_ERROR, H2_PROTOCOL_ERROR, free_bytes, put_bytes, sent_bytes,
@@ -272,7 +272,7 @@ cdef class H2Writer(H2Carrier):
                     return
                 size = min(self.pipe.held, self.session.frame_size())
                 write_header(header, size, FRAME_DATA, 0, self.pipe_stream)
-                if sl_pipe_write(self.framed, header, FRAME_HEADER) != FRAME_HEADER:
+                if sl_pipe_put(&self.context.pipes, self.framed, header, FRAME_HEADER) != FRAME_HEADER:
                     return
                 self.pipe_frame = size
             moved = sl_pipe_move(self.pipe, self.framed, self.pipe_frame)

@@ -226,10 +226,10 @@ TEST(headers_and_payload_take_turns_in_a_second_pipe)
     static uint8_t full[4096];
     uint8_t got[16];
     REQUIRE(payload && framed);
-    CHECK_EQ(sl_pipe_write(payload, (const uint8_t *)"abcdef", 6), 6);
-    CHECK_EQ(sl_pipe_write(framed, (const uint8_t *)"4:", 2), 2);
+    CHECK_EQ(sl_pipe_put(&pool, payload, (const uint8_t *)"abcdef", 6), 6);
+    CHECK_EQ(sl_pipe_put(&pool, framed, (const uint8_t *)"4:", 2), 2);
     CHECK_EQ(sl_pipe_move(payload, framed, 4), 4);
-    CHECK_EQ(sl_pipe_write(framed, (const uint8_t *)"2:", 2), 2);
+    CHECK_EQ(sl_pipe_put(&pool, framed, (const uint8_t *)"2:", 2), 2);
     CHECK_EQ(sl_pipe_move(payload, framed, 100), 2);
     CHECK_EQ(payload->held, 0);
     CHECK_EQ(framed->held, 10);
@@ -238,16 +238,43 @@ TEST(headers_and_payload_take_turns_in_a_second_pipe)
     CHECK_EQ(sl_pipe_read(framed, got, sizeof got), 10);
     CHECK(memcmp(got, "4:abcd2:ef", 10) == 0);
     /* A full target takes nothing, neither copied nor moved, and the counters know. */
-    while (sl_pipe_write(framed, full, sizeof full) == (ssize_t)sizeof full) {}
+    while (sl_pipe_put(&pool, framed, full, sizeof full) == (ssize_t)sizeof full) {}
     CHECK_EQ(errno, EAGAIN);
     CHECK_EQ(framed->held, framed->size);
-    CHECK_EQ(sl_pipe_write(payload, full, 100), 100);
+    CHECK_EQ(sl_pipe_put(&pool, payload, full, 100), 100);
     CHECK_EQ(sl_pipe_move(payload, framed, 100), -1);
     CHECK_EQ(errno, EAGAIN);
     CHECK_EQ(payload->held, 100);
     sl_pipe_give(&pool, payload);
     sl_pipe_give(&pool, framed);
     CHECK_EQ(counts.idle + counts.busy, 0);
+}
+
+/* A page is used up many times over while earlier pieces are still in the pipe: none of them changes. */
+TEST(what_was_put_by_reference_never_changes)
+{
+    struct sl_pipe_pool pool = fresh(2);
+    struct sl_pipe *pipe = sl_pipe_take(&pool);
+    uint8_t piece[1000], got[1000];
+    unsigned count = 0;
+    REQUIRE(pipe);
+    for (;; count++) {
+        memset(piece, (int)(count % 251), sizeof piece);
+        if (sl_pipe_put(&pool, pipe, piece, sizeof piece) != (ssize_t)sizeof piece)
+            break;
+    }
+    CHECK_EQ(errno, EAGAIN);
+    CHECK(count > 2 * SL_PIPE_PAGE / sizeof piece); /* over the page's end more than once */
+    CHECK_EQ(pipe->held, count * sizeof piece);
+    for (unsigned i = 0; i < count; i++) {
+        memset(piece, (int)(i % 251), sizeof piece);
+        CHECK_EQ(sl_pipe_read(pipe, got, sizeof got), (ssize_t)sizeof got);
+        CHECK(memcmp(got, piece, sizeof got) == 0);
+    }
+    CHECK_EQ(pipe->held, 0);
+    sl_pipe_give(&pool, pipe);
+    sl_pipe_pool_free(&pool);
+    CHECK(!pool.page);
 }
 
 int main(void)
@@ -261,5 +288,6 @@ int main(void)
     RUN(bytes_go_through_in_order_and_are_counted);
     RUN(a_descriptor_that_cannot_be_spliced_is_told_apart);
     RUN(headers_and_payload_take_turns_in_a_second_pipe);
+    RUN(what_was_put_by_reference_never_changes);
     return CHECK_REPORT();
 }

@@ -56,7 +56,7 @@ static ssize_t hooked_recv(int fd, void *data, size_t size, int flags)
 #define sl_pipe_fill hooked_fill
 #define sl_pipe_drain hooked_drain
 #define sl_pipe_read hooked_read
-#define sl_pipe_write hooked_write
+#define sl_pipe_put hooked_put
 #define sl_pipe_move hooked_move
 #define sl_pipe_unfit hooked_unfit
 #define sl_pump hooked_pump
