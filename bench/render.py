@@ -190,7 +190,8 @@ def tables(record: Record) -> list[str]:
     version, rounds = record["versions"], len(record["rounds"])
     return [
         f"Medians of {rounds} rounds in random order, least and most in brackets; CPU time is that of all processes. "
-        f"{version['cpu']}, Linux {version['kernel']}, commit {version['sluice']}; {peers}.",
+        f"{version['cpu']}, Linux {version['kernel']}, {version.get('congestion control', 'TCP as it is')}, "
+        f"commit {version['sluice']}; {peers}.",
         "",
         *table(
             ["", *(column.head for column in COLUMNS)],

@@ -17,14 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bench.accounting import cpu_seconds
 from bench.loads import HTTP2, Figures, Load, Origin, Spoilt, loads, measure
-from bench.machine import LOAD, RESULTS, ROOT, Cores, build, cores, keep, private_network, versions
+from bench.machine import RESULTS, Cores, build, cores, keep, private_network, versions
 from bench.peers import PEERS, Peer
 from bench.peers.base import Absent
 from bench.summary import show, summary
-
-__all__ = ["LOAD", "RESULTS", "ROOT", "cpu_seconds", "versions"]
 
 DIRECT: Final = "direct"
 Round = dict[str, dict[str, Figures | str]]  # by load and contestant; a text says why there are no figures

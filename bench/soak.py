@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bench.machine import RESULTS, keep, private_network, versions
+from bench.machine import RESULTS, keep, versions
 from bench.operate.reload import ALLOW, Alternating, reloading
-from bench.operate.scene import Load, Watch, ask, build, origin, table
+from bench.operate.scene import Load, Watch, ask, begin, origin, table
 from tests.e2e.gateway import Gateway, eventually, open_files, resident
 
 PIPES_MOST: Final = 32  # of a worker's pool: csrc/pipe_pool.h
@@ -218,8 +218,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="default: 2; with 1 none is killed")
     parser.add_argument("--keep", type=Path, default=RESULTS, metavar="FOLDER", help="default: bench/results")
     arguments = parser.parse_args()
-    build()
-    private_network()
+    begin()
     config = {"workers": arguments.workers, "shutdown": {"drain": "1s"}}
     with origin() as port, Gateway([ALLOW], config) as gateway, Watch(gateway, every=1) as watch:
         result = soak(gateway, port, arguments)

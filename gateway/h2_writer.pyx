@@ -46,7 +46,7 @@ cdef enum:
     SHARE = 65536              # payload of one stream before the next one has its turn
     SHARE_ALONE = 262144       # where it is the only one
     SPLICED = 262144           # of a bulk stream: all that a pipe holds
-    FRAMED = 163840            # where frames are small: ten of 16 KiB, which with their headers fit into a pipe
+    FRAMED = 245760            # where frames are small: fifteen of 16 KiB
     FRAMED_ALONE = 32768       # frames of this size and more leave by a send() and a splice(2) each
 
 

@@ -12,8 +12,8 @@ import statistics
 import time
 from typing import Any
 
-from bench.operate.scene import Load, ask, build, keep, options, origin, percent, table
-from bench.run import cpu_seconds
+from bench.accounting import cpu_seconds
+from bench.operate.scene import Load, ask, begin, keep, options, origin, percent, table
 from tests.e2e.gateway import Gateway, policy
 
 ALLOW = policy("open", [{"cidr": "127.0.0.0/8"}])
@@ -68,7 +68,7 @@ def measure(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     arguments = options("What the access log costs.", rounds=5, rate=3000.0, seconds=5.0, workers=2)
-    build()
+    begin()
     with origin() as port:
         result = measure(port, arguments)
     table("access log", result)

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any
 
-from bench.operate.scene import Load, Watch, ask, build, close_lines, keep, options, origin, table
+from bench.operate.scene import Load, Watch, ask, begin, close_lines, keep, options, origin, table
 from tests.e2e.gateway import Gateway, eventually, policy
 
 ALLOW = policy("open", [{"cidr": "127.0.0.0/8"}])
@@ -86,7 +86,7 @@ def settled(gateway: Gateway) -> dict[str, int]:
 
 def main() -> None:
     arguments = options("A worker killed every second.", seconds=60.0, rate=500.0, hold=1.0, workers=2)
-    build()
+    begin()
     with origin() as port:
         result = measure(port, arguments.seconds, arguments.rate, arguments.hold, arguments.workers)
     table("a worker killed every second", result)

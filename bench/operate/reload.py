@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.operate.scene import Load, ask, build, keep, options, origin, table
+from bench.operate.scene import Load, ask, begin, keep, options, origin, table
 from supervisor.segment import COUNTERS
 from tests.e2e.gateway import Gateway, policy
 
@@ -189,7 +189,7 @@ def main() -> None:
     arguments = options(
         "Reloads under traffic.", reloads=100, rules=10_000, names=1_000_000, rounds=5, seconds=5.0, workers=2
     )
-    build()
+    begin()
     with origin() as port:
         traffic = under_traffic(port, arguments)
         table("reloads under traffic", traffic)

@@ -10,16 +10,16 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from bench.run import LOAD, RESULTS, ROOT, versions
+from bench import machine
+from bench.machine import LOAD, build, private_network
 from supervisor.control_client import ControlClient, ControlError
 from tests.e2e.gateway import Gateway
 
-__all__ = ["LOAD", "Load", "Watch", "ask", "build", "close_lines", "keep", "options", "origin", "percent", "table"]
+__all__ = ["LOAD", "Load", "Watch", "ask", "begin", "close_lines", "keep", "options", "origin", "percent", "table"]
 
 PATIENCE: Final = 180.0
 
@@ -32,9 +32,10 @@ def options(description: str, **defaults: float) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build() -> None:
-    """The load generator."""
-    subprocess.run(["make", "-s", "-C", str(ROOT / "bench")], check=True)
+def begin() -> None:
+    """The load generator, and where possible a network of its own."""
+    build()
+    private_network()
 
 
 @contextlib.contextmanager
@@ -144,9 +145,6 @@ def table(title: str, rows: Mapping[str, object]) -> None:
 
 def keep(name: str, arguments: argparse.Namespace, result: Mapping[str, object]) -> None:
     """A JSON file beside the others, and the same as the last line of output."""
-    RESULTS.mkdir(exist_ok=True)
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    record = {"versions": versions(), "options": vars(arguments), **result}
-    (RESULTS / f"{name}-{stamp}.json").write_text(json.dumps(record, indent=1) + "\n")
+    machine.keep(name, {"versions": machine.versions(), "options": vars(arguments), **result})
     print(json.dumps(result))
     sys.stdout.flush()

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from bench.operate.scene import Load, build, keep, options, origin, table
+from bench.operate.scene import Load, begin, keep, options, origin, table
 from tests.e2e import wire
 from tests.e2e.gateway import Gateway, eventually, policy
 
@@ -81,7 +81,7 @@ def measure(port: int, tunnels: int, rate: float, seconds: float, drain: float, 
 
 def main() -> None:
     arguments = options("The supervisor killed.", tunnels=500, rate=200.0, seconds=10.0, drain=4.0, workers=2)
-    build()
+    begin()
     with origin() as port:
         result = measure(port, arguments.tunnels, arguments.rate, arguments.seconds, arguments.drain, arguments.workers)
     table("the supervisor killed", result)
