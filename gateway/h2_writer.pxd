@@ -2,9 +2,9 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 from gateway.csrc cimport sl_pipe
+from gateway.h2_flow cimport H2Carrier
 from gateway.h2_frames cimport Outgoing
 from gateway.h2_streams cimport H2Stream
-from gateway.h2_tunnel cimport H2Carrier
 from gateway.h2_work cimport H2Work
 
 cdef class H2Writer(H2Carrier):

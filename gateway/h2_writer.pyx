@@ -25,6 +25,7 @@ from gateway.csrc cimport (
     SL_SPLICING, sl_pipe, sl_pipe_drain, sl_pipe_give, sl_pipe_move, sl_pipe_put, sl_pipe_read, sl_pipe_take,
     sl_pipe_unfit,
 )
+from gateway.h2_flow cimport H2Flow
 from gateway.h2_frames cimport (
     FLAG_END_STREAM, FRAME_DATA, FRAME_HEADER, H2_NO_ERROR, H2_PROTOCOL_ERROR, free_bytes, put_bytes, sent_bytes,
     write_header,
@@ -33,7 +34,6 @@ from gateway.h2_session cimport H2Session
 from gateway.h2_streams cimport (
     END_BOTH, STREAM_MALFORMED, STREAM_REMOTE_ENDED, STREAM_STALLED, ring_add, ring_out, streams_next,
 )
-from gateway.h2_tunnel cimport H2Tunnel
 from gateway.h2_work cimport OUTPUT_SIZE
 from gateway.sockets cimport MSG_DONTWAIT, MSG_NOSIGNAL, send
 
@@ -131,13 +131,13 @@ cdef class H2Writer(H2Carrier):
         cdef size_t written
         while session.streams.ring is not NULL and OUTPUT_SIZE - used > SHARE and not session.ended:
             stream = session.streams.ring
-            if stream.owner is not NULL and (<H2Tunnel> stream.owner).down.way == SL_SPLICING:
+            if stream.owner is not NULL and (<H2Flow> stream.owner).down.way == SL_SPLICING:
                 break
             session.streams.ring = stream.next
             if stream.body is not NULL:
                 written = self.fill_body(stream, output + used, OUTPUT_SIZE - used)
             elif stream.owner is not NULL:
-                written = (<H2Tunnel> stream.owner).fill(
+                written = (<H2Flow> stream.owner).fill(
                     output + used, OUTPUT_SIZE - used, SHARE_ALONE if stream.next is stream else SHARE)
             else:
                 ring_out(&session.streams, stream)
@@ -180,7 +180,7 @@ cdef class H2Writer(H2Carrier):
 
     cdef size_t splice(self) noexcept:
         cdef H2Stream *stream = self.session.streams.ring
-        cdef H2Tunnel tunnel = <H2Tunnel> stream.owner
+        cdef H2Flow flow = <H2Flow> stream.owner
         cdef uint32_t identifier = stream.id
         cdef bint alone = stream.next is stream
         cdef int64_t got = -1
@@ -188,7 +188,7 @@ cdef class H2Writer(H2Carrier):
         self.session.streams.ring = stream.next
         self.pipe = NULL if self.copies else sl_pipe_take(&self.context.pipes)
         if self.pipe is not NULL:
-            got = tunnel.fill_pipe(self.pipe, SPLICED if self.session.frame_size() >= FRAMED_ALONE else FRAMED)
+            got = flow.fill_pipe(self.pipe, SPLICED if self.session.frame_size() >= FRAMED_ALONE else FRAMED)
             if got > 0:
                 self.pipe_stream = identifier
                 self.drain_pipe()
@@ -196,7 +196,7 @@ cdef class H2Writer(H2Carrier):
             self.release_pipe()
         if got == 0:
             return 0
-        written = tunnel.fill(self.work.output, OUTPUT_SIZE, SHARE_ALONE if alone else SHARE)
+        written = flow.fill(self.work.output, OUTPUT_SIZE, SHARE_ALONE if alone else SHARE)
         if written:
             self.put(self.work.output, written, False)
         return written

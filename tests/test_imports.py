@@ -30,7 +30,7 @@ LAYERS: Final = {
     ],
     "connections": [
         *("context", "record", "race", "opening", "tunnel", "inner", "request", "connection", "listener"),
-        *("h2_tunnel", "h2_writer", "h2_connection"),
+        *("h2_flow", "h2_tunnel", "h2_writer", "h2_requests", "h2_connection"),
         *("parent_stream", "parent_socket", "parent_connection", "parent_pool"),
         *("sweep", "load", "rejudge"),
     ],

@@ -1,0 +1,31 @@
+# What the requests on a client's HTTP/2 connection become: tunnels, in their turn, or short answers.
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from gateway.csrc cimport sl_addr
+from gateway.h2_session cimport H2Event
+from gateway.h2_streams cimport H2Stream
+from gateway.h2_writer cimport H2Writer
+
+cdef class H2Requests(H2Writer):
+    cdef uint8_t listener      # index into context.listeners
+    cdef uint16_t peer_port
+    cdef sl_addr peer
+    cdef uint64_t source       # the peer, as limits know it
+    cdef uint32_t place        # among the source's connections that are no tunnels; held while this carries none
+    cdef uint32_t tunnels
+    cdef uint32_t asking       # requests that were begun and not answered
+    cdef list queue            # requests that wait for those
+    cdef bint starting         # within start_next
+
+    cdef void request(self, H2Event *event) noexcept
+    # A request that is no CONNECT has come whole.
+    cdef void plain(self, H2Stream *stream) noexcept
+    cdef void not_found(self, H2Stream *stream) noexcept
+    cdef void connect(self, H2Stream *stream, int status) noexcept
+    cdef void respond(self, H2Stream *stream, list block, bytes body) noexcept
+    cdef void count_reset(self, int side, uint32_t code) noexcept
+    cdef void protocol_error(self, int outcome) noexcept
+    # Arms the timer for what is awaited now.
+    cdef void wait_for(self) noexcept
+    # Ends the connection in good order.
+    cdef void leave(self) noexcept

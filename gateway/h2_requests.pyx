@@ -1,0 +1,184 @@
+"""What the requests on a client's HTTP/2 connection become. See h2_requests.pxd."""
+
+from cpython.ref cimport Py_INCREF, PyObject
+from libc.stdint cimport uint32_t
+
+from gateway.answers cimport http2_answer
+from gateway.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
+from gateway.context cimport ListenerSpec
+from gateway.csrc cimport (
+    SL_COUNTER_AUTH_FAILED, SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_HTTP2_RESETS, SL_FAMILY_PROTOCOL_ERRORS,
+    SL_H2_CODE_OTHER, SL_H2_SIDE_GATEWAY, SL_LIMIT_CONNECTIONS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_GATEWAY_LIMIT,
+    SL_OUTCOME_NOT_BUILT, SL_PROTOCOL_HTTP2, SL_SCOPE_OTHER,
+)
+from gateway.h2_frames cimport H2_CANCEL
+from gateway.h2_head cimport DIALECT_PIPY, HEAD_CONNECT, HEAD_GET, HEAD_HEAD, HEAD_POST, H2Head
+from gateway.h2_session cimport STREAMS_MAX
+from gateway.h2_streams cimport (
+    END_RESET_BY_PEER, END_RESET_BY_US, STREAM_HEAD, STREAM_LOCAL_ENDED, STREAM_MALFORMED, StreamEnd, ring_add,
+)
+from gateway.h2_tunnel cimport H2Tunnel
+from gateway.h2_writer cimport H2Writer
+
+cdef enum:
+    ASKING_MOST = 64           # requests of one connection that are decided and dialed at once; the others wait
+
+cdef bytes FOUND = b"sluice: this port carries CONNECT tunnels\n"
+cdef bytes NOT_FOUND = b"this port carries CONNECT tunnels, and nothing else is here\n"
+
+
+cdef class H2Requests(H2Writer):
+    """Between reading and writing; see h2_requests.pxd."""
+
+    cdef void request(self, H2Event *event) noexcept:
+        cdef H2Head head = self.session.head
+        cdef H2Stream *stream = event.stream
+        if event.status != CODEC_REQUEST and event.status != CODEC_CREDENTIALS:
+            self.protocol_error(head.outcome)
+            if head.malformed:
+                stream.flags |= STREAM_MALFORMED
+            self.refuse_stream(stream, head.outcome, None, None, head.detail)
+        elif head.method == HEAD_CONNECT:
+            self.connect(stream, event.status)
+        elif ((<ListenerSpec> self.context.listeners[self.listener]).diagnostics
+                and head.method in (HEAD_GET, HEAD_HEAD, HEAD_POST)
+                and head.path.length == 1 and head.path.text[0] == c"/"):
+            if head.method == HEAD_HEAD:
+                stream.flags |= STREAM_HEAD
+            if event.end:
+                self.plain(stream)
+        else:
+            self.protocol_error(SL_OUTCOME_NOT_BUILT)
+            self.not_found(stream)
+
+    cdef void plain(self, H2Stream *stream) noexcept:
+        """A request for the diagnostic page has come whole."""
+        if not stream.flags & STREAM_LOCAL_ENDED and stream.body is NULL:
+            self.respond(stream, [(b":status", b"200"), (b"content-type", b"text/plain"),
+                                  (b"content-length", b"%d" % len(FOUND))],
+                         None if stream.flags & STREAM_HEAD else FOUND)
+
+    cdef void not_found(self, H2Stream *stream) noexcept:
+        self.respond(stream, [(b":status", b"404"), (b"content-type", b"text/plain"),
+                              (b"content-length", b"%d" % len(NOT_FOUND))], NOT_FOUND)
+
+    cdef void connect(self, H2Stream *stream, int status) noexcept:
+        """A request for a tunnel: it asks at once, or after those that came before it."""
+        cdef H2Head head = self.session.head
+        cdef H2Tunnel tunnel
+        if self.session.streams.count > STREAMS_MAX:
+            self.context.limited(SL_SCOPE_OTHER)
+            self.refuse_stream(stream, SL_OUTCOME_GATEWAY_LIMIT, None, None, None)
+            return
+        tunnel = H2Tunnel()
+        tunnel.context = self.context
+        tunnel.carrier = self
+        tunnel.listener = self.listener
+        tunnel.peer = self.peer
+        tunnel.peer_port = self.peer_port
+        tunnel.source = self.source
+        tunnel.stream = stream
+        tunnel.note(head, SL_PROTOCOL_HTTP2)
+        tunnel.user = head.user
+        stream.owner = <PyObject *> tunnel
+        tunnel.enter()
+        if status == CODEC_CREDENTIALS:
+            self.context.loop.arm(tunnel, self.context.request_timeout)
+            tunnel.asks = True
+            self.asking += 1
+            tunnel.verify(head.user, head.password)
+            return
+        self.queue.append(tunnel)
+        self.start_next()
+
+    cdef void start_next(self) noexcept:
+        cdef H2Tunnel tunnel
+        if self.starting or self.closed or self.leaving:
+            return
+        self.starting = True  # one that is refused at once asks for the next
+        while self.asking < ASKING_MOST and self.queue:
+            tunnel = self.queue[0]
+            if not tunnel.closed:
+                if not tunnel.may_ask():
+                    break  # its source has too many; this one looks again when one is answered, or in a moment
+                tunnel.asks = True
+                self.asking += 1
+            self.queue.pop(0)
+            if not tunnel.closed:
+                tunnel.ask()
+        self.starting = False
+
+    cdef void answered(self, bint success) noexcept:
+        self.asking -= 1
+        if success:
+            self.tunnels += 1
+            self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
+        self.start_next()
+
+    cdef void tunnel_ended(self) noexcept:
+        """With its last tunnel this is again one of its source's connections that carry nothing."""
+        self.tunnels -= 1
+        if self.tunnels == 0 and not self.closed and not self.context.limits.enter(
+                self.source, SL_LIMIT_CONNECTIONS, &self.place) and self.session.streams.count == 0:
+            self.leave()
+
+    cdef void refuse_stream(self, H2Stream *stream, int outcome, str rule, str reason, str detail) noexcept:
+        cdef list block
+        cdef bytes body
+        block, body = http2_answer(outcome, rule, reason, detail)
+        self.respond(stream, block, body)
+
+    cdef void respond(self, H2Stream *stream, list block, bytes body) noexcept:
+        """A whole answer. For sidecars of the Pipy family it is a bare status."""
+        cdef bytes encoded
+        if self.session.dialect == DIALECT_PIPY:
+            self.session.respond(stream, self.session.deflater.encode(block[:1]), True)
+            self.drop_stream(stream, END_RESET_BY_US)
+        elif body is None:
+            self.session.respond(stream, self.session.deflater.encode(block), True)
+            self.end_answer(stream)
+        else:
+            encoded = self.session.deflater.encode(block)
+            self.session.respond(stream, encoded, False)
+            Py_INCREF(body)
+            stream.body = <PyObject *> body
+            ring_add(&self.session.streams, stream)
+        self.write_later()
+
+    cdef void wait_for(self) noexcept:
+        pass
+
+    cdef void leave(self) noexcept:
+        pass
+
+    # ---- streams that end --------------------------------------------------------------------------------------------
+
+    cdef void reset_stream(self, H2Stream *stream, uint32_t code) noexcept:
+        # A Pipy client wants to hear nothing more on a stream that we have ended.
+        if self.session.dialect != DIALECT_PIPY or not stream.flags & STREAM_LOCAL_ENDED:
+            self.count_reset(SL_H2_SIDE_GATEWAY, code)
+            self.session.reset(stream, code)
+            self.write_later()
+        if code == H2_CANCEL:
+            self.cut_pipe(stream)
+        self.drop_stream(stream, END_RESET_BY_US)
+
+    cdef void drop_stream(self, H2Stream *stream, StreamEnd how) noexcept:
+        if how == END_RESET_BY_PEER:
+            self.cut_pipe(stream)
+        if stream.first_slice:
+            # What was read in this turn and not handed out. The owner never knew of it.
+            self.session.consumed_late(self.work.forget(stream))
+        self.session.drop(stream, how)
+        if self.session.streams.count == 0 and not self.closed:
+            if self.context.draining:
+                self.leave()
+            else:
+                self.wait_for()
+
+    cdef void count_reset(self, int side, uint32_t code) noexcept:
+        self.context.labelled(SL_FAMILY_HTTP2_RESETS, side, min(code, <uint32_t> SL_H2_CODE_OTHER), 0, 0)[0] += 1
+
+    cdef void protocol_error(self, int outcome) noexcept:
+        self.context.count(SL_COUNTER_AUTH_FAILED if outcome == SL_OUTCOME_AUTH_FAILED else SL_COUNTER_PROTOCOL_ERRORS)
+        self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, outcome, 0, 0)[0] += 1
