@@ -12,6 +12,8 @@ import contextlib
 import mmap
 import os
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.operate.scene import Load, ask, begin, keep, options, origin, table
+from supervisor.compilation import NICE
 from supervisor.segment import COUNTERS
 from tests.e2e.gateway import Gateway, policy
 
@@ -112,28 +115,46 @@ def measure_one(gateway: Gateway, prepare: Callable[[int], None]) -> float:
     return time.monotonic() - begun
 
 
+@contextlib.contextmanager
+def busy() -> Iterator[None]:
+    """A process that only computes, at the priority of a compile: what sharing the machine costs by itself."""
+    command = [sys.executable, "-c", "while True: pass"]
+    process = subprocess.Popen(command, preexec_fn=lambda: os.setpriority(os.PRIO_PROCESS, 0, NICE))
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
 def round_trips(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Part two: p99 of a paced ping-pong, without and with reloads, in turns."""
-    ratios, still, moving = [], [], []
+    """Part two: p99 of a paced ping-pong without anything else, with reloads, and beside a busy process, in turns."""
+    found: dict[str, list[float]] = {"without": [], "with": [], "beside_a_busy_process": []}
     with Gateway([ALLOW], {"workers": arguments.workers}) as gateway:
         prepare = Alternating(gateway.folder, arguments.rules)
         prepare(1)
         ask(gateway, "reload")
         load = ("pingpong", "--count", "50", "--rate", "20", "--seconds", str(arguments.seconds))
+        others: dict[str, Callable[[], contextlib.AbstractContextManager[object]]] = {
+            "without": contextlib.nullcontext,
+            "with": lambda: reloading(gateway, prepare),
+            "beside_a_busy_process": busy,
+        }
         for _ in range(int(arguments.rounds)):
-            with Load(gateway, port, *load) as quiet:
-                pass
-            with reloading(gateway, prepare), Load(gateway, port, *load) as busy:
-                pass
-            still.append(quiet.result["round_trip_us"]["p99"])
-            moving.append(busy.result["round_trip_us"]["p99"])
-            ratios.append(moving[-1] / still[-1])
+            for name, other in others.items():
+                with other(), Load(gateway, port, *load) as trips:
+                    pass
+                found[name].append(trips.result["round_trip_us"]["p99"])
+
+    def ratios(name: str) -> list[float]:
+        return [round(one / still, 3) for one, still in zip(found[name], found["without"], strict=True)]
+
     return {
-        "rounds": len(ratios),
-        "p99_us_without": round(statistics.median(still)),
-        "p99_us_with": round(statistics.median(moving)),
-        "ratio": round(statistics.median(ratios), 3),
-        "ratios": [round(ratio, 3) for ratio in ratios],
+        "rounds": len(found["without"]),
+        **{f"p99_us_{name}": round(statistics.median(values)) for name, values in found.items()},
+        "ratio": statistics.median(ratios("with")),
+        "ratios": ratios("with"),
+        "ratio_beside_a_busy_process": statistics.median(ratios("beside_a_busy_process")),
     }
 
 
