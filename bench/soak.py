@@ -185,7 +185,7 @@ def soak(gateway: Gateway, port: int, arguments: argparse.Namespace) -> dict[str
     rate = best_rate(gateway, port)
     worker = ask(gateway, "stats")["workers"][0]["pid"]
     rests = [at_rest(gateway, worker, workers)]
-    totals = {"segments": 0, "reloads": 0, "kills": 0, "tunnels": 0, "log_bytes": 0}
+    totals = {"segments": 0, "reloads": 0, "reloads_refused": 0, "kills": 0, "tunnels": 0, "log_bytes": 0}
     lost: dict[str, int] = {}
     wrong: list[str] = []
     until = time.monotonic() + 60 * arguments.minutes
@@ -202,6 +202,10 @@ def soak(gateway: Gateway, port: int, arguments: argparse.Namespace) -> dict[str
                 wrong.append(f"segment {totals['segments']}: {kind}: {count}")
         rests.append(at_rest(gateway, worker, workers))
         totals["log_bytes"] += rotate(gateway)
+        refused = ask(gateway, "stats")["reloads"]["failed"]
+        if refused > totals["reloads_refused"]:
+            totals["reloads_refused"] = refused
+            wrong.append(f"segment {totals['segments']}: a reload was refused")
         print(f"segment {totals['segments']}: {rests[-1]} {'after a kill' if kill else ''}", file=sys.stderr)
     return {
         "rate": round(rate), "offered": round(share * rate), **totals, "lost_to_kills": lost, "wrong": wrong,

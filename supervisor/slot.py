@@ -17,6 +17,7 @@ class Timing:
 
     hello: float = 10.0  # from exec to HELLO
     load: float = 10.0  # from LOAD to LOADED
+    reaped: float = 0.5  # from a channel or a bus that has nobody at its other end to the death of who was there
     backoff_first: float = 0.1
     backoff_most: float = 10.0
     settled: float = 0.5  # of service, after which a death is restarted at once: it was no failure to start

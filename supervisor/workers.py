@@ -340,12 +340,16 @@ class Pool:
             slot, {"op": contract.LOAD, "generation": generation.number, "settings": generation.settings}
         ):
             error = "it does not read the bus"
-        if error:
-            answer = slot.waiting.get(generation.number)
-            if answer is not None and not answer.done():
-                answer.set_result(error)
-            if slot.state == "loading":
-                self._kill(slot, error)
+        if error and slot.state == "loading":
+            self._kill(slot, error)
+        elif error:
+            # Most likely it is dead and not reaped yet; its successor will begin with this generation.
+            self._loop.call_later(self.timing.reaped, self._unreached, slot, generation.number, error)
+
+    def _unreached(self, slot: Slot, generation: int, error: str) -> None:
+        answer = slot.waiting.get(generation)
+        if answer is not None and not answer.done():
+            answer.set_result(error)
 
     def _became_ready(self, slot: Slot) -> None:
         slot.cancel_timer()

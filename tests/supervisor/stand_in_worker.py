@@ -1,6 +1,7 @@
 """A real worker process without policy, for the supervisor's tests: it obeys channel and bus as gateway.worker does,
 greets each connection with `<slot> <pid> <generation>` and echoes what comes. `verify USER PASSWORD` asks the bus, `log
-TEXT` logs, `raw HEX` sends any bytes on the bus, `orphan` leaves one behind, `hang` ends all turns.
+TEXT` logs, `raw HEX` sends any bytes on the bus, `orphan` leaves one behind, `hang` ends all turns, `unreachable`
+closes its channel.
 
 --fault makes it a bad one: `exit` (ends at once), `mute` (never says HELLO), `no-load` (cannot load anything),
 `no-reload` (cannot load a second generation), `deaf` (answers no second LOAD), `stubborn` (ignores STOP and DRAIN).
@@ -191,6 +192,10 @@ class StandIn:
         elif word == b"hang":
             client.sendall(b"hanging\n")
             time.sleep(3600)
+        elif word == b"unreachable":
+            self.selector.unregister(self.channel)
+            self.channel.close()
+            client.sendall(b"gone\n")
         elif word == b"orphan":
             client.sendall(b"%d\n" % orphan())
         else:

@@ -226,6 +226,28 @@ def test_a_worker_that_does_not_answer_is_named_and_the_reload_returns() -> None
         assert "worker 0 keeps generation 1: no answer within 1 s" in answer["error"]
 
 
+def test_a_worker_that_dies_during_a_reload_does_not_refuse_it() -> None:
+    """Its end of the channel goes before it can be reaped. Whoever comes after it has the new generation."""
+    with Running() as gateway, gateway.greeted_by(1) as client:
+        assert client.ask("unreachable") == "gone"
+        answers: list[dict[str, Any]] = []
+        reload = threading.Thread(target=lambda: answers.append(gateway.ask("reload")))
+        reload.start()
+        eventually(lambda: gateway.workers()[0]["generation"] == 2, "the other one follows")
+        os.kill(client.pid, signal.SIGKILL)
+        reload.join()
+        assert answers[0]["ok"] is True, answers[0]
+        eventually(lambda: generations(gateway) == {2}, "its successor follows, too")
+
+
+def test_a_living_worker_that_cannot_be_reached_is_named() -> None:
+    with Running() as gateway, gateway.greeted_by(1) as client:
+        assert client.ask("unreachable") == "gone"
+        answer = gateway.ask("reload")
+        assert answer["ok"] is False
+        assert "worker 1 keeps generation 1: its channel is broken" in answer["error"]
+
+
 def test_a_worker_that_starts_later_gets_the_generation_in_force() -> None:
     with Running(config={"workers": 1}) as gateway:
         gateway.ask("reload")
