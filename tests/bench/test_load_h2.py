@@ -21,7 +21,7 @@ MODES: Final[dict[str, list[str]]] = {
     "open-close, held": ["open-close", "--count", "20", "--hold", "0.1", "--at-once", "20", "--connections", "2"],
     "pingpong": ["pingpong", "--count", "5", "--seconds", "0.3", "--connections", "2"],
     "pingpong, by the clock": ["pingpong", "--count", "10", "--seconds", "0.3", "--rate", "20"],
-    "pingpong of large messages": ["pingpong", "--count", "3", "--seconds", "0.3", "--size", "1048576", *SMALL],
+    "pingpong of large messages": ["pingpong", "--count", "3", "--seconds", "2", "--size", "1048576", *SMALL],
     "bulk-down": ["bulk-down", "--count", "3", "--seconds", "0.3"],
     "bulk-down, a given size": ["bulk-down", "--count", "3", "--bytes", "3000001", *SMALL],
     "bulk-down, large frames": ["bulk-down", "--count", "3", "--bytes", "3000001", "--frame", "131072"],

@@ -161,14 +161,18 @@ def leaves_nothing(gateway: Gateway, warm: Callable[[], object], work: Callable[
     def quiet() -> bool:
         return gateway.counter("connections_open") == 0 and gateway.counter("tunnels_open") == 0
 
+    def files() -> int:
+        """Without the empty pipes that are kept for bulk: how many there are follows the traffic, and is bounded."""
+        return sum(open_files(worker) for worker in workers) - 2 * int(gateway.counter("idle_pipes_open"))
+
     eventually(quiet, "a quiet gateway")
-    files = [open_files(worker) for worker in workers]
+    before = files()
     warm()
     eventually(quiet, "all connections are closed")
     memory = sum(resident(worker) for worker in workers)
     work()
     eventually(quiet, "all connections are closed")
-    eventually(lambda: all(open_files(w) <= f for w, f in zip(workers, files, strict=True)), "all files are closed")
+    eventually(lambda: files() <= before, "all files are closed")
     assert sum(resident(worker) for worker in workers) <= memory + (300 if INSTRUMENTED else 4) * MIB
     assert sorted(gateway.workers()) == workers, "no worker has died of it"
     assert gateway.counter("internal_errors_total") == 0
@@ -250,7 +254,8 @@ def test_nothing_stays_of_100_000(
     wide: Gateway, load_origin: int, via: str, options: list[str], works: bool
 ) -> None:
     def crowd(count: int) -> None:
-        command = [LOAD, "client", "open-close", "--count", str(count), "--at-once", "64", "--timeout", "600"]
+        # One source may have 50 look-ups in flight.
+        command = [LOAD, "client", "open-close", "--count", str(count), "--at-once", "48", "--timeout", "600"]
         command += ["--origin", f"127.0.0.1:{load_origin}", "--via", via, "--proxy", f"127.0.0.1:{wide.port}", *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         answer: Mapping = json.loads(done.stdout)
