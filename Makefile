@@ -71,10 +71,10 @@ asan: build packages-test $(H2SPEC) ## the gateway's own and the end-to-end test
 	cd $(ASAN) && SLUICE_SANITIZE=address,undefined $(abspath $(PYTHON)) setup.py -q build_ext --inplace --parallel $(JOBS)
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) tests/fuzz/fuzz_codecs.py --count 20000
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) tests/fuzz/fuzz_http2.py --count 200000
-	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) -m pytest -q -m "not full" tests/gateway
+	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/gateway
 	cd $(ASAN) && $(ASAN_ENV) SLUICE_PRELOAD="$(RUNTIMES)" SLUICE_COMMAND=$(abspath $(VENV))/bin/sluice \
 	    H2SPEC=$(abspath $(H2SPEC)) \
-	    $(abspath $(PYTHON)) -m pytest -q -m "not full" tests/e2e
+	    $(abspath $(PYTHON)) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/e2e
 
 fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, the codecs and HTTP/2
 	$(MAKE) -C tests/csrc fuzz SECONDS=$(SECONDS)
