@@ -17,6 +17,7 @@ SIDE_BY_SIDE := -n $(shell expr $(JOBS) + 1) --dist loadfile
 BUILD_PACKAGES := gcc make pkg-config libssl-dev libnghttp2-dev libc-ares-dev python3-dev python3-venv
 TEST_PACKAGES := curl dnsmasq-base jq netcat-openbsd nodejs procps
 FUZZ_PACKAGES := clang libclang-rt-14-dev
+COUNT_PACKAGES := strace valgrind
 
 COMPILED := setup.py $(wildcard csrc/*.[ch] gateway/*.pyx gateway/*.pxd supervisor/policy/*.pyx supervisor/policy/*.pxd)
 PROMETHEUS := build/prometheus
@@ -31,8 +32,8 @@ RUNTIMES = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.
 ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON))
 
 .PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan fuzz bench bench-operate peers
-.PHONY: soak leaks requirements clean
-.PHONY: packages-build packages-test packages-fuzz
+.PHONY: bench-against soak leaks requirements clean
+.PHONY: packages-build packages-test packages-fuzz packages-count
 
 help: ## what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -88,6 +89,9 @@ bench: build packages-test peers ## the same load through us and our peers, in t
 	$(PYTHON) -m bench.run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS)) \
 	    $(if $(LOADS),--loads $(LOADS)) $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
+bench-against: build packages-count ## instructions and system calls per unit, this build against COMMIT=; LOADS=
+	$(PYTHON) -m bench.against $(COMMIT) $(if $(LOADS),--loads $(LOADS)) $(ARGS)
+
 soak: build ## half load with reloads and kills for MINUTES=30: what grows or is lost fails
 	$(PYTHON) -m bench.soak $(if $(MINUTES),--minutes $(MINUTES))
 
@@ -115,6 +119,9 @@ packages-test:
 
 packages-fuzz:
 	@deploy/packages.sh $(FUZZ_PACKAGES)
+
+packages-count:
+	@deploy/packages.sh $(COUNT_PACKAGES)
 
 # Built with the machine's Go, else with Debian's.
 $(H2SPEC): tests/e2e/h2spec/go.mod tests/e2e/h2spec/go.sum
