@@ -88,6 +88,11 @@ class _Reader:
         node = top.get(name) or empty
         return attempt(node, lambda here: self.fields(here, *known), self.problems, self.fields(empty, *known))
 
+    def not_blank(self, fields: Fields, name: str, hint: str) -> None:
+        """Refuses a key that closes something where its value was left out: the default would open it unseen."""
+        if node := fields.blank(name):
+            self.problems.error(node.place, f"{name}: expected a value, found nothing", hint)
+
     def config(self, node: Node) -> Config:
         top = self.fields(node, *TOP)
         identity = self.identity(top)
@@ -148,6 +153,7 @@ class _Reader:
         fields = self.fields(node, *LISTENER)
         host, port = fields.read("address", endpoint, ("127.0.0.1", 1080))
         auth = fields.read("auth", lambda n: n.choice(*AUTHS), default)
+        self.not_blank(fields, "auth", "write off, optional or required")
         if (where := fields.get("auth")) and not identity.users:
             if auth == "required":
                 self.problems.error(where.place, "auth is required, and there are no users", "set identity.users")
@@ -247,6 +253,7 @@ class _Reader:
         fields = self.section(top, "addresses", "allow", "deny")
         allow = fields.each("allow", Node.cidr)
         deny = fields.each("deny", Node.cidr)
+        self.not_blank(fields, "deny", "write deny: [] when no address is meant")
         node = fields.get("allow")
         for cidr in sorted(set(allow) & set(deny)):
             if node:

@@ -228,6 +228,11 @@ class Fields:
         value = self._values.get(name)
         return None if value is not None and self.null_is_absent and value.is_null else value
 
+    def blank(self, name: str) -> Node | None:
+        """The value of a field that was written and left empty; None for any other."""
+        value = self._values.get(name)
+        return value if value is not None and value.is_null else None
+
     def read(self, name: str, reader: Callable[[Node], T], default: T) -> T:
         """What `reader` makes of the field; `default` when it is absent or wrong."""
         value = self.get(name)

@@ -60,10 +60,10 @@ class Rule(msgspec.Struct, frozen=True):
     source_addresses: tuple[str, ...] = ()  # connections come from one of these; none = the system chooses
 
     @property
-    def order(self) -> tuple[bool, int, str, int]:
+    def order(self) -> tuple[bool, int, str, str, int]:
         """What decides between rules that match equally well: the lower wins (DECISIONS.md section 4).
 
         The older resource first. One without a creationTimestamp is of unknown age: it comes after all that have one,
         so that adding a file does not displace what an API server has dated; among themselves they are equal.
         """
-        return self.created is None, self.created or 0, f"{self.namespace}/{self.name}", self.index
+        return self.created is None, self.created or 0, self.kind, f"{self.namespace}/{self.name}", self.index

@@ -159,6 +159,18 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
             "(write 127.0.0.1:1080)"
         ],
     ),
+    "auth left empty": (
+        "listeners: [{auth: }]\n",
+        ["1:20: auth: expected a value, found nothing (write off, optional or required)"],
+    ),
+    "auth of a listener, null": (
+        "listeners:\n  - auth: null\n",
+        ["2:11: auth: expected a value, found nothing (write off, optional or required)"],
+    ),
+    "a deny list that was commented out": (
+        "addresses:\n  deny:\n    # - 10.0.0.0/8\n",
+        ["2:8: deny: expected a value, found nothing (write deny: [] when no address is meant)"],
+    ),
     "no host": (
         "listeners: [{address: ':1080'}]\n",
         [

@@ -1,7 +1,7 @@
 """Sluice's own dialect: EgressPolicy and ClusterEgressPolicy, sluice.dev/v1alpha1 (DECISIONS.md section 6).
 
-An EgressPolicy selects only sources of its own namespace; whatever stands in `from` narrows within it. A manifest
-without a namespace is a ClusterEgressPolicy, whichever of the two it says it is.
+An EgressPolicy selects only sources of its own namespace; whatever stands in `from` narrows within it. One without a
+namespace is an error: read as a ClusterEgressPolicy, a forgotten line would open the whole mesh.
 """
 
 import ipaddress
@@ -41,19 +41,22 @@ def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> list
     if manifest.kind == CLUSTER and metadata.namespace_node is not None:
         where = metadata.namespace_node.place
         problems.error(where, f"a {CLUSTER} has no namespace", f"remove it, or write kind: {NAMESPACED}")
+    elif manifest.kind == NAMESPACED and metadata.namespace_node is None and (node := top.get("metadata")):
+        words = f"metadata.namespace is missing; for every workload write kind: {CLUSTER}"
+        problems.error(node.place, words)
     spec = top.get("spec")
     if spec is None:
         raise manifest.node.invalid("`spec` is missing")
-    return _Resource(metadata, roots, problems).rules(spec)
+    return _Resource(manifest.kind, metadata, roots, problems).rules(spec)
 
 
 class _Resource:
     """Reads one `spec`."""
 
-    def __init__(self, metadata: Metadata, roots: tuple[str, ...], problems: Problems) -> None:
+    def __init__(self, kind: str, metadata: Metadata, roots: tuple[str, ...], problems: Problems) -> None:
         self.metadata = metadata
-        self.namespace = metadata.namespace or ""
-        self.kind = NAMESPACED if self.namespace else CLUSTER
+        self.namespace = (metadata.namespace or "") if kind == NAMESPACED else ""
+        self.kind = kind
         self.roots = roots
         self.problems = problems
 
@@ -108,7 +111,7 @@ class _Resource:
             return ACTIONS[word]
         if word != "Deny":
             self.problems.error(node.place, f"only Deny can be hard, not {word}")
-        elif self.namespace:
+        elif self.kind == NAMESPACED:
             self.problems.error(node.place, f"an {NAMESPACED} cannot be hard", f"write a {CLUSTER}")
         return "hard_deny"
 
@@ -129,7 +132,7 @@ class _Resource:
         if node is None:
             return (Selector(namespace=self.namespace),)
         found: dict[Selector, Node] = {}
-        for item in self.filled(node, "selects nobody (without `from` every workload is selected)"):
+        for item in self.filled(node, "selects no source"):
             try:
                 selector = self.selector(item)
             except Invalid as wrong:
@@ -164,6 +167,8 @@ class _Resource:
         if sum(map(bool, (selector.service_account, selector.identity, selector.user))) > 1:
             raise item.invalid("at most one of serviceAccount, identity and user", "write several items")
         if selector.service_account and not selector.namespace:
+            if self.kind == NAMESPACED:
+                return Selector()  # its namespace is missing: reported, and no image comes of it
             raise item.invalid("a serviceAccount needs its namespace here", "add namespace: to the item")
         if selector.identity:
             # Nothing presents a certificate before tls listeners are built.
@@ -176,7 +181,7 @@ class _Resource:
         """Every item of `to` with what it means; None where something is wrong with it."""
         node = fields.get("to")
         if node is None:
-            self.problems.error(fields.node.place, "`to` is missing", 'for every name write to: [{host: "*"}]')
+            self.problems.error(fields.node.place, "`to` is missing", "write to: [{host: NAME, ports: [PORT]}]")
             return []
         results: list[tuple[Node, Destination | None]] = []
         seen: dict[object, Node] = {}
@@ -229,7 +234,7 @@ class _Resource:
     def ports(self, node: Node) -> tuple[Range, ...]:
         """Numbers and "low-high" ranges; none may lie in another."""
         found: list[Range] = []
-        items = self.filled(node, "matches no port (without `ports` any port matches)")
+        items = self.filled(node, "matches no port")
         for item, (low, high) in each(items, _port_item, self.problems):
             for other in found:
                 if low <= other[1] and other[0] <= high:

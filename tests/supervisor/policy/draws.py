@@ -84,7 +84,7 @@ def draw_manifest(random: Random, number: int, lists: dict[str, str]) -> Manifes
         spec["sourceAddress"] = random.sample(DIALED_FROM, random.randint(1, 2))
     if random.random() < 0.5:
         spec["from"] = draw_distinct(random, lambda: draw_from(random, namespace), {"namespace": namespace}, 2)
-    kind = "EgressPolicy" if namespace else random.choice(("EgressPolicy", "ClusterEgressPolicy"))
+    kind = "EgressPolicy" if namespace else "ClusterEgressPolicy"
     return {"apiVersion": "sluice.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
 
 

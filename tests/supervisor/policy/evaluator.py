@@ -275,7 +275,7 @@ def distinction(winner: Match, second: Match, by_name: bool) -> str:
         return "narrower port"
     if winner.rank != second.rank:
         return "narrower source"
-    for index, name in enumerate(("creationTimestamp", "namespace/name", "index")):
+    for index, name in enumerate(("creationTimestamp", "kind", "namespace/name", "index")):
         if winner.item.order[index] != second.item.order[index]:
             return name
     raise AssertionError("two items are the same")

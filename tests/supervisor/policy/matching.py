@@ -84,7 +84,7 @@ def items_of(manifest: Manifest) -> list[Item]:
     created = metadata.get("creationTimestamp")
     name = f"{metadata.get('namespace', '')}/{metadata['name']}"
     # Drawn timestamps are all in one form and one zone, so their texts sort as they do; absent ones come last.
-    order = ((created is None, created or ""), name)
+    order = ((created is None, created or ""), manifest["kind"], name)
     return [Item(manifest, index, to, tier, (*order, index)) for index, to in enumerate(spec["to"])]
 
 

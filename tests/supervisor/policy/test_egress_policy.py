@@ -59,10 +59,6 @@ SENTENCES: Final[dict[str, tuple[str, str, dict[str, Any], tuple[str, str, str |
     "a ClusterEgressPolicy without `from` selects the mesh": (
         manifest(ALLOW + "to: [{host: a.test}]"), "a.test:1", PAY, ("allow", "rule_allow", "/p[0]"),
     ),
-    "an EgressPolicy without a namespace is read as one": (
-        manifest(ALLOW + "to: [{host: a.test}]", kind="EgressPolicy"),
-        "a.test:1", PAY, ("allow", "rule_allow", "/p[0]"),
-    ),
     "a mesh-wide rule may name a namespace": (
         manifest(ALLOW + "from: [{namespace: shop}]\nto: [{host: a.test}]"), "a.test:1", PAY, NO_RULE,
     ),

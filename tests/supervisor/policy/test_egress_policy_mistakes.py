@@ -16,16 +16,16 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         OK_TO + "action: allow",
         ["6:11: action: expected one of Allow, Deny, Audit, found the text `allow` (did you mean `Allow`?)"],
     ),
-    "no `to`": (ALLOW, ['5:3: `to` is missing (for every name write to: [{host: "*"}])']),
+    "no `to`": (ALLOW, ['5:3: `to` is missing (write to: [{host: NAME, ports: [PORT]}])']),
     "an empty `to`": (ALLOW + "to: []", ["6:7: the list is empty: it matches nothing"]),
     "a `to` that was commented out": (ALLOW + "to:\nhard: false", ["6:6: the list is empty: it matches nothing"]),
     "an empty `from`": (
         ALLOW + OK_TO + "from: []",
-        ["7:9: the list is empty: it selects nobody (without `from` every workload is selected)"],
+        ["7:9: the list is empty: it selects no source"],
     ),
     "a `from` that was commented out": (
         ALLOW + OK_TO + "from:\n  # - {user: x}",
-        ["7:8: the list is empty: it selects nobody (without `from` every workload is selected)"],
+        ["7:8: the list is empty: it selects no source"],
     ),
     "an empty item of `from`": (
         ALLOW + OK_TO + "from: [{}]",
@@ -229,7 +229,7 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     ),
     "no port in the list": (
         ALLOW + "to: [{host: a.test, ports: []}]",
-        ["6:30: the list is empty: it matches no port (without `ports` any port matches)"],
+        ["6:30: the list is empty: it matches no port"],
     ),
     "base 60": (
         ALLOW + "to: [{host: a.test, ports: [10:30]}]",
@@ -331,6 +331,29 @@ def complaints(folder: Path, policy: str) -> list[str]:
 @pytest.mark.parametrize(("spec", "expected"), MISTAKES.values(), ids=list(MISTAKES))
 def test_a_mistake_is_named_at_its_place(tmp_path: Path, spec: str, expected: list[str]) -> None:
     assert complaints(tmp_path, manifest(spec)) == [f"policy.yaml:{line}" for line in expected]
+
+
+# what is written in `spec` of an EgressPolicy that has no namespace: nothing leads to the mesh but the one sentence.
+HOMELESS: Final = {
+    "no from": ALLOW + OK_TO,
+    "an account": ALLOW + OK_TO + "from: [{serviceAccount: cart}]",
+    "a user": ALLOW + OK_TO + "from: [{user: bot}]",
+    "another namespace": ALLOW + OK_TO + "from: [{namespace: pay, serviceAccount: cart}]",
+    "a deny": DENY + OK_TO,
+}
+
+
+@pytest.mark.parametrize("spec", HOMELESS.values(), ids=list(HOMELESS))
+@pytest.mark.parametrize("metadata", ["{name: p}", "{name: p, namespace: }", "{name: p, namespace: null}"])
+def test_an_egress_policy_without_a_namespace_is_an_error(tmp_path: Path, spec: str, metadata: str) -> None:
+    text = manifest(spec, kind="EgressPolicy").replace("{name: p}", metadata)
+    expected = "policy.yaml:3:11: metadata.namespace is missing; for every workload write kind: ClusterEgressPolicy"
+    assert complaints(tmp_path, text) == [expected]
+
+
+def test_hard_is_refused_whether_the_namespace_is_there_or_not(tmp_path: Path) -> None:
+    found = complaints(tmp_path, manifest(DENY + OK_TO + "hard: true", kind="EgressPolicy"))
+    assert found[1:] == ["policy.yaml:7:9: an EgressPolicy cannot be hard (write a ClusterEgressPolicy)"]
 
 
 def test_an_egress_policy_cannot_be_hard(tmp_path: Path) -> None:

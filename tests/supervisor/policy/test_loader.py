@@ -11,7 +11,7 @@ from supervisor.policy.loader import Policy, load_policy
 from supervisor.problems import Place, Problems, render
 from tests.supervisor.front import POLICY, compiled, errors, warnings, without, write
 
-NAMED: Final = "apiVersion: sluice.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: {}}}\nspec: {}\n"
+NAMED: Final = "apiVersion: sluice.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {{name: {}}}\nspec: {}\n"
 SPEC: Final = "{action: Allow, to: [{host: a.test}]}"
 
 
@@ -36,7 +36,7 @@ def test_folders_are_read_with_their_folders_and_in_order(tmp_path: Path) -> Non
     (tmp_path / "p/b.yaml").write_text(policy("b"))
     (tmp_path / "p/a.yml").write_text(policy("a"))
     (tmp_path / "p/c.json").write_text(
-        '{"apiVersion": "sluice.dev/v1alpha1", "kind": "EgressPolicy", "metadata": {"name": "c"},'
+        '{"apiVersion": "sluice.dev/v1alpha1", "kind": "ClusterEgressPolicy", "metadata": {"name": "c"},'
         ' "spec": {"action": "Allow", "to": [{"host": "a.test"}]}}'
     )
     (tmp_path / "p/sub/deeper/d.yaml").write_text(policy("d") + "---\n" + policy("e"))
@@ -141,8 +141,24 @@ DOCUMENTS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
         ["a.yaml:1:1: `metadata` is missing"], [],
     ),
     "no name": (
-        f"apiVersion: sluice.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{}}\nspec: {SPEC}\n",
+        f"apiVersion: sluice.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {{}}\nspec: {SPEC}\n",
         ["a.yaml:3:11: `name` is missing"], [],
+    ),
+    "no namespace": (
+        policy("a").replace("Cluster", ""),
+        ["a.yaml:3:11: metadata.namespace is missing; for every workload write kind: ClusterEgressPolicy"], [],
+    ),
+    "a namespace left empty": (
+        policy("a").replace("Cluster", "").replace("name: a", "name: a, namespace: "),
+        ["a.yaml:3:11: metadata.namespace is missing; for every workload write kind: ClusterEgressPolicy"], [],
+    ),
+    "a namespace without a letter": (
+        policy("a").replace("Cluster", "").replace("name: a", "name: a, namespace: \"\""),
+        [
+            "a.yaml:3:32: namespace: expected a namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at "
+            "both ends, found the text ``"
+        ],
+        [],
     ),
     "a name in capitals": (
         NAMED.format("Web", SPEC),
@@ -154,7 +170,7 @@ DOCUMENTS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
     ),
     "no spec": (NAMED.format("a", "null"), ["a.yaml:4:7: expected a mapping, found nothing"], []),
     "spec is missing": (
-        "apiVersion: sluice.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {name: a}\n",
+        "apiVersion: sluice.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {name: a}\n",
         ["a.yaml:1:1: `spec` is missing"], [],
     ),
     "a field beside spec": (
@@ -181,7 +197,7 @@ DOCUMENTS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
         [],
     ),
     "a kind of ours, misspelt": (
-        policy("a").replace("EgressPolicy", "EgresPolicy"),
+        policy("a").replace("ClusterEgressPolicy", "EgresPolicy"),
         [
             "a.yaml:2:7: expected one of EgressPolicy, ClusterEgressPolicy, found the text `EgresPolicy` "
             "(did you mean `EgressPolicy`?)"
@@ -199,7 +215,7 @@ DOCUMENTS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
     "our kind in another group": (
         policy("a").replace("sluice.dev", "slucie.dev"),
         [
-            "a.yaml:1:13: expected apiVersion sluice.dev/v1alpha1 for EgressPolicy, found the text "
+            "a.yaml:1:13: expected apiVersion sluice.dev/v1alpha1 for ClusterEgressPolicy, found the text "
             "`slucie.dev/v1alpha1` (write sluice.dev/v1alpha1)"
         ],
         [],
@@ -212,13 +228,12 @@ DOCUMENTS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
         policy("a") + "---\n" + policy("a"),
         ["a.yaml:6:1: duplicate ClusterEgressPolicy a (it is first defined at a.yaml:1:1)"], [],
     ),
-    "the same resource by two names of its kind": (
-        policy("a") + "---\n" + policy("a").replace("EgressPolicy", "ClusterEgressPolicy"),
-        ["a.yaml:6:1: duplicate ClusterEgressPolicy a (it is first defined at a.yaml:1:1)"], [],
+    "one name of two kinds": (
+        policy("a") + "---\n" + policy("a").replace("Cluster", "").replace("name: a", "name: a, namespace: a"), [], [],
     ),
     "the same name in two namespaces": (
-        policy("a").replace("name: a", "name: a, namespace: one") + "---\n"
-        + policy("a").replace("name: a", "name: a, namespace: two"), [], [],
+        policy("a").replace("Cluster", "").replace("name: a", "name: a, namespace: one") + "---\n"
+        + policy("a").replace("Cluster", "").replace("name: a", "name: a, namespace: two"), [], [],
     ),
     "a Smokescreen file": (
         "version: v1\nservices: []\n",
