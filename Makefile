@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip --disable-pip-version-check
 JOBS := $(shell nproc)
 SECONDS ?= 60
 COUNT ?= 100000
@@ -15,6 +16,8 @@ PYTEST ?=
 SIDE_BY_SIDE := -n $(shell expr $(JOBS) + 1) --dist loadfile
 
 BUILD_PACKAGES := gcc make pkg-config libssl-dev libnghttp2-dev libc-ares-dev python3-dev python3-venv
+# For the lines that the demo prints.
+RUN_PACKAGES := curl
 TEST_PACKAGES := curl dnsmasq-base jq netcat-openbsd nodejs procps
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 COUNT_PACKAGES := strace valgrind
@@ -33,12 +36,12 @@ ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspat
 
 .PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan fuzz bench bench-operate peers
 .PHONY: bench-against soak leaks requirements clean
-.PHONY: packages-build packages-test packages-fuzz packages-count
+.PHONY: packages-build packages-run packages-test packages-fuzz packages-count
 
 help: ## what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-run: build ## a gateway with a sample policy and a local origin, and three lines to try
+run: build packages-run ## a gateway with a sample policy and a local origin, and three lines to try
 	@exec $(VENV)/bin/sluice run --demo
 
 build: packages-build $(VENV)/.extensions ## packages, .venv and the compiled extensions: .venv/bin/sluice works
@@ -101,11 +104,9 @@ peers: build ## what `make bench` compares with, unpacked into build/peers, noth
 bench-operate: build packages-test ## what reloads, killed workers, a killed supervisor and the access log cost; ten minutes
 	for measure in reload kills supervisor_death access_log; do $(PYTHON) -m bench.operate.$$measure || exit 1; done
 
-requirements: build ## renews deploy/*requirements.txt: the image's Python packages, pinned by version and hash
-	$(PYTHON) deploy/requirements.py --project runtime > deploy/requirements.new
+requirements: build ## renews deploy/requirements.txt: all Python packages, pinned by version and hash; takes Python 3.11
+	$(PYTHON) deploy/requirements.py > deploy/requirements.new
 	mv deploy/requirements.new deploy/requirements.txt
-	$(PYTHON) deploy/requirements.py --project build > deploy/requirements.new
-	mv deploy/requirements.new deploy/build-requirements.txt
 
 clean: ## what was built, and .venv
 	rm -rf build $(VENV) *.egg-info gateway/*.so gateway/*.c supervisor/policy/*.so supervisor/policy/*.c
@@ -113,6 +114,9 @@ clean: ## what was built, and .venv
 
 packages-build:
 	@deploy/packages.sh $(BUILD_PACKAGES)
+
+packages-run:
+	@deploy/packages.sh $(RUN_PACKAGES)
 
 packages-test:
 	@deploy/packages.sh $(TEST_PACKAGES)
@@ -137,9 +141,10 @@ $(PYTHON): | packages-build
 	python3 -m venv $(VENV)
 
 # The Python half is installed from where it lies; the compiled half is built in place, next to it.
-$(VENV)/.installed: pyproject.toml | $(PYTHON)
-	$(PYTHON) -m pip install -q --disable-pip-version-check "setuptools>=77" "Cython>=3.1"
-	SLUICE_PURE=1 $(PYTHON) -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
+$(VENV)/.installed: pyproject.toml deploy/requirements.txt | $(PYTHON)
+	$(PIP) install -q --require-hashes --no-deps --only-binary :all: -r deploy/requirements.txt
+	SLUICE_PURE=1 $(PIP) install -q --no-build-isolation --no-deps -e .
+	$(PIP) check
 	@touch $@
 
 # Only what changed is translated and compiled.

@@ -10,6 +10,7 @@ from supervisor.node import Node
 from supervisor.problems import Invalid, Place, Problems, quote
 
 MOST_DEPTH: Final = 50
+TOO_DEEP: Final = f"nested deeper than {MOST_DEPTH} levels"
 _BLANK: Final = re.compile(r"[ \t\r\n]*")
 _LITERAL: Final = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
@@ -52,7 +53,7 @@ class _Reader:
 
     def value(self, depth: int) -> Node:
         if depth > MOST_DEPTH:
-            raise Invalid(self.place(self.at), f"nested deeper than {MOST_DEPTH} levels")
+            raise Invalid(self.place(self.at), TOO_DEEP)
         first = self.blank()
         place = self.place(self.at)
         node = self.kind(self.file, place.line, place.column, "")
@@ -73,9 +74,14 @@ class _Reader:
         try:
             text: str
             text, self.at = scanstring(self.text, self.at + 1, True)
-        except JSONDecodeError as wrong:
-            self.at = wrong.pos
-            raise self.wrong(wrong.msg) from None
+        except JSONDecodeError as wrong:  # its words vary with Python's version
+            began, self.at = self.at, wrong.pos
+            if wrong.pos == began:
+                raise self.wrong('expected `"` at the end of the text that begins here') from None
+            if self.text[wrong.pos : wrong.pos + 1] < " ":
+                raise self.wrong("a control character in a text must be escaped") from None
+            self.at = self.text.rfind("\\", began, wrong.pos + 2)
+            raise self.wrong("expected an escape sequence, as \\n or \\u00e9") from None
         if re.search("[\ud800-\udfff]", text):
             raise self.wrong("half of a surrogate pair")
         return text

@@ -10,7 +10,7 @@ from typing import Final
 
 import yaml
 
-from supervisor.json_source import MOST_DEPTH, add_key, parse_json
+from supervisor.json_source import MOST_DEPTH, TOO_DEEP, add_key, parse_json
 from supervisor.node import Node, quoting_hint
 from supervisor.problems import Invalid, Place, Problems, quote
 
@@ -82,7 +82,8 @@ def parse_yaml(text: str, file: str, problems: Problems, kind: type[Node] = Node
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             composer.take(event)
     except yaml.MarkedYAMLError as wrong:
-        raise Invalid(_marked(wrong, file), f"not YAML: {_words(wrong)}") from None
+        _check_depth(text, wrong, file)
+        raise Invalid(_marked(wrong, file), f"not YAML: {_words(text, wrong)}") from None
     except yaml.reader.ReaderError as wrong:
         raise Invalid(_reader_place(text, wrong, file), "a control character is not allowed here") from None
     return composer.documents
@@ -103,13 +104,38 @@ def _marked(wrong: yaml.MarkedYAMLError, file: str) -> Place:
     return Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
 
 
-def _words(wrong: yaml.MarkedYAMLError) -> str:
-    text = str(wrong.problem or wrong.context or "malformed")
-    if "character that cannot start any token" in text:
-        text += "; tabs cannot indent, and texts that begin with @, ` or % need quotes"
-    elif "mapping values are not allowed" in text:
-        text += "; a text with a colon and a space needs quotes"
-    return text
+def _check_depth(text: str, wrong: yaml.MarkedYAMLError, file: str) -> None:
+    """Raises Invalid where the text nests too deep before the place of `wrong`.
+
+    libyaml reads ahead and has a depth of its own, which varies with its version: its error may come before the events
+    that lead there. The text up to that place has them all.
+    """
+    mark = wrong.problem_mark
+    if mark is None:
+        return
+    depth = 0
+    try:
+        for event in yaml.parse(text[: mark.index], Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                began = event.start_mark
+                if depth > MOST_DEPTH and began is not None:
+                    raise Invalid(Place(file, began.line + 1, began.column + 1), TOO_DEEP)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except yaml.YAMLError:
+        return
+
+
+def _words(text: str, wrong: yaml.MarkedYAMLError) -> str:
+    """libyaml's words, which vary with its version, and what the text shows at that place."""
+    words = str(wrong.problem or wrong.context or "malformed")
+    found = text[wrong.problem_mark.index : wrong.problem_mark.index + 1] if wrong.problem_mark else ""
+    if found and found in "\t@`%":
+        words += "; tabs cannot indent, and texts that begin with @, ` or % need quotes"
+    elif found == ":":
+        words += "; a text with a colon and a space needs quotes"
+    return words
 
 
 def _reader_place(text: str, wrong: yaml.reader.ReaderError, file: str) -> Place:
@@ -183,7 +209,7 @@ class _Composer:
         if event.tag not in _PLAIN_TAGS:
             raise node.invalid("tags are not supported", "write the value without it")
         if len(self.open) >= MOST_DEPTH:
-            raise node.invalid(f"nested deeper than {MOST_DEPTH} levels")
+            raise node.invalid(TOO_DEEP)
         if self.wants_key():
             raise node.invalid("a key must be a text")
         self.open.append(_Open(node, event.anchor))

@@ -56,8 +56,8 @@ def a_labels(node: Node, text: str) -> str:
             continue
         try:
             labels.append(idna.encode(unicodedata.normalize("NFC", label.lower())).decode())
-        except idna.IDNAError as wrong:
-            words = f"{quote(label)} is no label of an internationalised name (IDNA 2008): {wrong}"
+        except idna.IDNAError:
+            words = f"{quote(label)} is not a label of an internationalised name (IDNA 2008)"
             raise node.invalid(words, "write the name in its xn-- form") from None
     return ".".join(labels)
 

@@ -193,8 +193,8 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     "a U-label that is none": (
         ALLOW + "to: [{host: 'a\u2603b.test'}]",
         [
-            "6:15: host: `a\\xe2\\x98\\x83b` is no label of an internationalised name (IDNA 2008): Codepoint U+2603 at "
-            "position 2 of 'a\\xe2\\x98\\x83b' not allowed (write the name in its xn-- form)"
+            "6:15: host: `a\\xe2\\x98\\x83b` is not a label of an internationalised name (IDNA 2008) "
+            "(write the name in its xn-- form)"
         ],
     ),
     "an empty host": (
