@@ -125,7 +125,7 @@ class Config(msgspec.Struct, frozen=True):
     """All of sluice.yaml. `path` is absolute; `workers` a number, also when it was `auto`."""
 
     path: str
-    control: str  # "ipc:///absolute/path" or "tcp://10.0.0.1:9902"
+    control: str  # "ipc:///absolute/path" or "tcp://10.0.0.1:9902"; "": not set, and this machine has no default
     listeners: tuple[Listener, ...] = (Listener(),)
     workers: int = 1
     gateway: Gateway = Gateway()

@@ -3,7 +3,6 @@
 import ipaddress
 import os
 import re
-import tempfile
 from functools import partial
 from typing import Final
 
@@ -25,6 +24,7 @@ from supervisor.config import (
     Policy,
     Protocol,
 )
+from supervisor.endpoint import LONGEST_ENDPOINT, SUFFIXES
 from supervisor.host_port import dns_server, endpoint, join, overlap
 from supervisor.node import Fields, Node, attempt
 from supervisor.problems import Invalid, Place, Problems, quote
@@ -34,7 +34,6 @@ from supervisor.yaml_source import load_documents, only
 
 MOST_WORKERS: Final = 256
 MOST_LISTENERS: Final = 64
-LONGEST_ENDPOINT: Final = 100
 TOP: Final = (
     *("listeners", "workers", "gateway", "policy", "identity", "addresses", "upstreams", "dns", "limits"),
     *("admin", "metrics", "control", "logs", "shutdown"),
@@ -60,6 +59,25 @@ def read_config(path: str) -> Config:
         problems.add(wrong.problem)
     problems.check()
     return config
+
+
+def read_control(path: str) -> str:
+    """The control endpoint that a file names itself, where its other keys are wrong; "" where it does not say.
+
+    Raises nothing: what is wrong is read_config's to say. A default never stands in: in a file that is wrong, the key
+    may be there under a name that is misspelt.
+    """
+    problems = Problems()
+    try:
+        reader = _Reader(path, problems)
+        found = _document(path, problems).mapping().get("control")
+        if found is None or problems.errors:
+            return ""
+        fields = reader.fields(found[1], "endpoint")
+        endpoint = fields.read("endpoint", reader.control_endpoint, "")
+    except Invalid:
+        return ""
+    return "" if problems.errors else endpoint
 
 
 def _document(path: str, problems: Problems) -> Node:
@@ -334,7 +352,7 @@ class _Reader:
             self.problems.error(
                 place,
                 f"the control endpoint {quote(text)} is longer than {LONGEST_ENDPOINT} bytes",
-                "" if node else f"set control.endpoint, for example to ipc://{tempfile.gettempdir()}/sluice.control",
+                "" if node else "set control.endpoint to a shorter path",
             )
         return text
 
@@ -347,6 +365,8 @@ class _Reader:
             return f"tcp://{join(host, port)}"
         if scheme != "ipc" or not rest or rest.startswith("@") or "\0" in rest:
             raise node.unexpected("an endpoint such as ipc:///run/sluice/control or tcp://127.0.0.1:9902")
+        if rest.endswith(SUFFIXES):
+            raise node.unexpected(f"a file name that does not end in {', '.join(SUFFIXES)}: the gateway adds these")
         return "ipc://" + os.path.abspath(os.path.join(self.folder, rest))
 
     def logs(self, top: Fields) -> Logs:

@@ -1,9 +1,15 @@
 """The control endpoint's place: its folder, the lock that keeps two gateways apart, and stale sockets.
 
-A ZeroMQ ipc bind replaces the socket file of whoever had it. So nothing is bound, and nothing stale removed, before the
-lock on the folder is held; it is held for life. The folder is ours alone (0700), as whoever reaches the sockets rules
-the gateway. An endpoint over tcp:// has no folder, and needs one all the same: the workers' bus never leaves the
-machine.
+A ZeroMQ ipc bind replaces the socket file that another process bound. So nothing is bound, and nothing stale removed,
+before the endpoint's lock is held; it is held for life. The folder belongs to this user alone (0700), as access to the
+sockets is control of the gateway; several gateways may have their endpoints in it. The files of an endpoint:
+
+    /run/sluice/control        REP, the endpoint itself
+    /run/sluice/control.pub    PUB, statistics
+    /run/sluice/control.bus    the workers' bus, which never leaves the machine
+    /run/sluice/control.lock   the lock: pid and endpoint of the gateway that holds it
+
+An endpoint over tcp:// has only the last two, in the folder of the default endpoint: tcp-10.0.0.1-9902.bus and .lock.
 """
 
 import contextlib
@@ -18,11 +24,19 @@ from typing import NamedTuple
 from supervisor import machine
 from supervisor.errors import StartError, errno_text
 
-__all__ = ["LONGEST_ENDPOINT", "ControlLock", "TcpEndpoint", "endpoint_path", "tcp_endpoint"]
+__all__ = [
+    "ENDPOINT_UNSET",
+    "LONGEST_ENDPOINT",
+    "SUFFIXES",
+    "ControlLock",
+    "TcpEndpoint",
+    "endpoint_path",
+    "tcp_endpoint",
+]
 
 LONGEST_ENDPOINT = 100  # bytes: with a suffix it must fit a Unix socket's address (108)
-BUS = "bus"
-LOCK = "control.lock"
+ENDPOINT_UNSET = "control.endpoint must be set: this user has neither $RUNTIME_DIRECTORY nor $XDG_RUNTIME_DIR"
+STATS, BUS, LOCK = SUFFIXES = (".pub", ".bus", ".lock")  # after the endpoint's file name
 
 
 class TcpEndpoint(NamedTuple):
@@ -54,9 +68,10 @@ def endpoint_path(endpoint: str) -> Path:
         raise StartError(
             f"control.endpoint is longer than {LONGEST_ENDPOINT} bytes: {endpoint}", "use a shorter folder"
         )
-    if Path(path).name in (BUS, LOCK, "", ".", "..") or path.endswith("/"):
+    if Path(path).name in ("", ".", "..") or path.endswith(("/", *SUFFIXES)):
         raise StartError(
-            f"control.endpoint {endpoint}: that file name cannot be used", "for example ipc:///run/sluice/control"
+            f"control.endpoint {endpoint}: expected a file name that does not end in {', '.join(SUFFIXES)}",
+            "for example ipc:///run/sluice/control",
         )
     return Path(path)
 
@@ -66,17 +81,19 @@ class ControlLock:
 
     def __init__(self, endpoint: str) -> None:
         """Takes the lock and removes stale sockets. Raises StartError, with nothing left behind."""
+        if not endpoint:
+            raise StartError(ENDPOINT_UNSET, "for example to ipc:///run/sluice/control")
         if tcp := tcp_endpoint(endpoint):
             self.control, self.stats = endpoint, tcp.stats
-            usual = endpoint_path(machine.control_endpoint()).parent
-            self.folder = usual.with_name(f"{usual.name}-{tcp.port}")
-            self._sockets = [self.folder / BUS]
+            path = _tcp_path(tcp)
+            self._sockets = [Path(f"{path}{BUS}")]
         else:
             path = endpoint_path(endpoint)
-            self.control, self.stats = f"ipc://{path}", f"ipc://{path}.pub"
-            self.folder = path.parent
-            self._sockets = [path, Path(f"{path}.pub"), self.folder / BUS]
-        self.bus = f"ipc://{self.folder / BUS}"
+            self.control, self.stats = f"ipc://{path}", f"ipc://{path}{STATS}"
+            self._sockets = [path, Path(f"{path}{STATS}"), Path(f"{path}{BUS}")]
+        self.folder = path.parent
+        self.bus = f"ipc://{path}{BUS}"
+        self._lock_file = Path(f"{path}{LOCK}")
         if len(os.fsencode(self.bus)) > LONGEST_ENDPOINT + 4:
             raise StartError(f"control.endpoint {endpoint}: the folder's path is too long", "use a shorter folder")
         self._made_folder = False
@@ -88,7 +105,7 @@ class ControlLock:
             raise
         try:
             os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(self._fd, os.fsencode(f"{os.getpid()} {self.control}\n"), 0)
             self.found_stale = self._remove_sockets()
         except StartError:
             self.release()
@@ -103,7 +120,7 @@ class ControlLock:
             self._remove_sockets()
         # Unlinked while held: whoever opened the same file before must look again (see _lock).
         with contextlib.suppress(OSError):
-            (self.folder / LOCK).unlink()
+            self._lock_file.unlink()
         os.close(self._fd)
         self._remove_folder()
 
@@ -111,32 +128,33 @@ class ControlLock:
         for _ in range(100):
             self._prepare_folder()
             try:
-                fd = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                fd = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             except FileNotFoundError:
                 continue  # a gateway that ended has just removed the folder
             except OSError as error:
                 raise StartError(
-                    f"cannot lock {self.folder / LOCK}: {errno_text(error)}", _own_folder(self.folder)
+                    f"cannot lock {self._lock_file}: {errno_text(error)}", _own_folder(self.folder)
                 ) from None
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _same_file(fd, self.folder / LOCK):
+                if _same_file(fd, self._lock_file):
                     return fd
             except BlockingIOError:
-                pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+                pid, _, held = os.fsdecode(os.pread(fd, 20 + LONGEST_ENDPOINT, 0)).strip().partition(" ")
                 os.close(fd)
                 raise StartError(
-                    f"another sluice (pid {pid}) is running with this control endpoint: {self.control}",
+                    f"another sluice (pid {pid or 'unknown'}) is running with this control endpoint: "
+                    f"{held or self.control}",
                     "stop it, or give this one its own control.endpoint in sluice.yaml",
                 ) from None
             except OSError as error:
                 os.close(fd)
                 raise StartError(
-                    f"cannot lock {self.folder / LOCK}: {errno_text(error)}", _own_folder(self.folder)
+                    f"cannot lock {self._lock_file}: {errno_text(error)}", _own_folder(self.folder)
                 ) from None
             os.close(fd)
         raise StartError(
-            f"cannot lock {self.folder / LOCK}: it keeps being replaced", "look for gateways that restart in a loop"
+            f"cannot lock {self._lock_file}: it keeps being replaced", "look for gateways that restart in a loop"
         )
 
     def _prepare_folder(self) -> None:
@@ -188,6 +206,19 @@ class ControlLock:
         if self._made_folder:
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
+
+
+def _tcp_path(tcp: TcpEndpoint) -> Path:
+    """Where the files of an endpoint over tcp:// have their name from. Raises StartError."""
+    usual = machine.control_endpoint()
+    if not usual:
+        raise StartError(
+            f"control.endpoint tcp://{tcp.host}:{tcp.port} needs a folder for the workers' bus: "
+            "this user has neither $RUNTIME_DIRECTORY nor $XDG_RUNTIME_DIR",
+            "set one of them to a folder of this user",
+        )
+    host = tcp.host.strip("[]").replace(":", "_")
+    return endpoint_path(usual).with_name(f"tcp-{host}-{tcp.port}")
 
 
 def _same_file(fd: int, path: Path) -> bool:

@@ -4,7 +4,6 @@ import math
 import os
 import socket
 import struct
-import tempfile
 from collections.abc import Iterator
 from typing import Final
 
@@ -49,14 +48,19 @@ def _quota(path: str) -> float | None:
 
 
 def control_endpoint() -> str:
-    """The default of control.endpoint (CONTRACT.md section 1) for this user."""
-    uid = os.geteuid()
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if uid == 0:
+    """The default of control.endpoint (CONTRACT.md section 1) for this user; "" where it must be set.
+
+    $RUNTIME_DIRECTORY is a service's own folder, of several the first (systemd.exec(5), RuntimeDirectory=).
+    """
+    if os.geteuid() == 0:
         return "ipc:///run/sluice/control"
-    if os.path.isabs(runtime):
-        return f"ipc://{runtime}/sluice/control"
-    return f"ipc://{tempfile.gettempdir()}/sluice-{uid}/control"
+    service = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if os.path.isabs(service):
+        return f"ipc://{os.path.normpath(service)}/control"
+    user = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(user):
+        return f"ipc://{os.path.normpath(user)}/sluice/control"
+    return ""
 
 
 def local_networks(proc: str = PROC) -> set[str]:

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-import yaml
 
-from supervisor.cli.common import Command, fail, need_config
-from supervisor.config import find_config, load_config
+from supervisor.cli.common import PROBLEM, Command, fail, need_config, print_lines
+from supervisor.config import DEFAULT_PATHS, find_config, load_config
+from supervisor.config_reader import read_control
 from supervisor.control_client import ControlClient, ControlError
 from supervisor.curve import keys_folder
-from supervisor.machine import control_endpoint
-from supervisor.problems import Problems, escape
+from supervisor.endpoint import ENDPOINT_UNSET
+from supervisor.problems import Problems, escape, render
 
 
 class Target(NamedTuple):
@@ -31,16 +31,25 @@ def endpoint_option(function: Command) -> Command:
 def endpoint_of(config: str | None, endpoint: str | None = None) -> Target:
     """The control endpoint that sluice.yaml names; ends with 2 when there is no such file.
 
-    A file that is broken elsewhere must not keep its owner from asking the gateway that runs: then the endpoint alone
-    is read, without judging the rest. Where `endpoint` is given, sluice.yaml only says where keys are.
+    A file that is broken elsewhere must not keep its owner from asking the gateway that runs: the endpoint that it
+    names counts. Where it names none the command ends with 1: the default endpoint may be another gateway's. Where
+    `endpoint` is given, sluice.yaml only says where keys are.
     """
     if endpoint is not None:
-        return Target(endpoint, keys_folder(find_config(config) or config or "sluice.yaml"))
+        path = need_config(config) if config is not None else find_config(None)
+        return Target(endpoint, keys_folder(path or DEFAULT_PATHS[0]))
     path = need_config(config)
     try:
-        return Target(load_config(path).control, keys_folder(path))
-    except Problems:
-        return Target(_endpoint_alone(path) or control_endpoint(), keys_folder(path))
+        control = load_config(path).control
+    except Problems as wrong:
+        control = read_control(path)
+        if not control:
+            print_lines(render(wrong.errors, wrong.errors_left_out), "error: ")
+            hint = "mend the file, or name the gateway with --endpoint"
+            fail(f"{escape(path)} does not say which gateway is to be asked", PROBLEM, hint)
+    if not control:
+        fail(f"{escape(path)}: {ENDPOINT_UNSET}", PROBLEM, "set it, or name the gateway with --endpoint")
+    return Target(control, keys_folder(path))
 
 
 def ask(target: Target, request: Mapping[str, object], timeout: float = 10.0) -> dict[str, object]:
@@ -50,13 +59,3 @@ def ask(target: Target, request: Mapping[str, object], timeout: float = 10.0) ->
             return client.call(request)
     except ControlError as error:
         fail("\n".join(escape(line) for line in str(error).splitlines()))
-
-
-def _endpoint_alone(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = yaml.load(file, yaml.CSafeLoader)
-        endpoint = found["control"]["endpoint"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, RecursionError):
-        return ""
-    return endpoint if isinstance(endpoint, str) else ""

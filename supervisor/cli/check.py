@@ -9,6 +9,7 @@ import msgspec
 from supervisor.cli.common import PROBLEM, common_options, compile_or_exit, need_config, print_json, problem_objects
 from supervisor.compilation import CompileResult
 from supervisor.curve import keys_folder, load_server
+from supervisor.endpoint import ENDPOINT_UNSET
 from supervisor.errors import StartError
 from supervisor.problems import Problem, escape
 
@@ -41,7 +42,10 @@ def check(config: str | None, as_json: bool) -> None:
 
 
 def _with_keys(path: str, result: CompileResult) -> CompileResult:
-    """A warning where a control endpoint over tcp could not be served: its keys may lie elsewhere than the policy."""
+    """A warning where a control endpoint could not be served by this user, or over tcp: its keys may lie elsewhere."""
+    if result.config is not None and not result.config.control:
+        unset = Problem(path, 0, 0, ENDPOINT_UNSET)
+        return msgspec.structs.replace(result, warnings=(*result.warnings, unset))
     if result.config is None or not result.config.control.startswith("tcp://"):
         return result
     try:

@@ -1,7 +1,10 @@
 """`sluice run`: the gateway itself, in the foreground."""
 
+import atexit
+import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -51,11 +54,16 @@ def _demo() -> int:
     from supervisor.config import load_config
     from supervisor.demo import PORT, open_sockets
     from supervisor.errors import StartError
+    from supervisor.machine import control_endpoint
     from supervisor.process import python_command
     from supervisor.supervisor import Companion, Options
     from supervisor.supervisor import run as serve
 
     listener = load_config(str(SAMPLE)).listeners[0].address
+    if not control_endpoint():
+        folder = tempfile.TemporaryDirectory(prefix="sluice-demo-")
+        atexit.register(folder.cleanup)
+        os.environ["XDG_RUNTIME_DIR"] = folder.name
     try:
         sockets = open_sockets()
     except StartError as error:

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
+import zmq
 
 from gateway.policy import reason_names
 from supervisor.cli import COMMANDS, asking
 from supervisor.cli.verdicts import TURNS, describe
+from supervisor.compilation import CompileResult, compile_blocking
 from tests.supervisor.front import CONFIG, POLICY, sluice, write
 
 NAMESPACED: Final = """\
@@ -304,7 +307,81 @@ def test_every_reason_of_a_decision_says_what_would_turn_it() -> None:
         assert (len(lines) == 5) is (reason not in to_come)
 
 
+# Files that do not say which gateway is meant; the place that is named.
+UNTOLD: Final = {
+    "not YAML": ("listeners: [\n", "2:1"),
+    "not UTF-8": ("a: \udcff\n", "1:4"),
+    "not a mapping": ("- a\n", "1:1"),
+    "two documents": ("control: {endpoint: 'ipc:///run/x'}\n---\n{}\n", "3:1"),
+    "wrong elsewhere, and no endpoint": ("workers: many\n", "1:10"),
+    "a misspelt section": ("contrl: {endpoint: 'ipc:///run/x'}\n", "1:1"),
+    "a misspelt key": ("control: {endpont: 'ipc:///run/x'}\n", "1:11"),
+    "a key beside it": ("control: {endpoint: 'ipc:///run/x', end: 1}\n", "1:37"),
+    "a section twice": ("control: {endpoint: 'ipc:///run/x'}\ncontrol: {endpoint: 'ipc:///run/y'}\n", "2:1"),
+    "not an endpoint": ("control: {endpoint: '/run/x'}\n", "1:21"),
+    "an endpoint of no text": ("control: {endpoint: [1]}\n", "1:21"),
+    "a section of no mapping": ("control: ipc:///run/x\n", "1:10"),
+    "null, and wrong elsewhere": ("control: {endpoint: null}\nworkers: 0\n", "2:10"),
+    "nested too deep": ("[" * 100_000, "1:51"),
+}
+ASKING: Final = {
+    "reload": ("reload",),
+    "drain": ("drain",),
+    "stats": ("stats",),
+    "tunnels": ("tunnels",),
+    "tunnels --kill": ("tunnels", "--kill", "0-1-1"),
+    "explain --live": ("explain", "--live", "--to", "a.test:1"),
+}
+
+
+@pytest.mark.parametrize(("text", "place"), UNTOLD.values(), ids=list(UNTOLD))
+@pytest.mark.parametrize("command", ASKING.values(), ids=list(ASKING))
+def test_a_file_that_does_not_say_which_gateway_is_meant_asks_none(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], text: str, place: str
+) -> None:
+    """Another gateway serves at the default endpoint."""
+    monkeypatch.setattr("supervisor.machine.control_endpoint", lambda: f"ipc://{folder}/default")
+    (folder / "stage.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as production:
+        production.bind(f"ipc://{folder}/default")
+        done = sluice(*command, "-c", "stage.yaml")
+        assert done.exit_code == 1, done.output
+        assert f"{folder}/stage.yaml:{place}: " in done.stderr and "--endpoint" in done.stderr
+        write(folder, sluice_yaml=text.encode("ascii", "replace").decode())
+        assert sluice(*command).exit_code == 1, "a file that was found counts as one that was named"
+        missing = sluice(*command, "-c", "missing.yaml")
+        assert missing.exit_code == 2 and "missing.yaml does not exist" in missing.stderr
+        assert sluice(*command, "-c", "missing.yaml", "--endpoint", "ipc:///no/such").exit_code == 2
+        assert production.poll(0) == 0
+
+
+def test_a_file_that_cannot_be_read_asks_no_other_gateway(folder: Path) -> None:
+    (folder / "stage.yaml").symlink_to("nowhere")
+    (folder / "folder.yaml").mkdir()
+    for name in ("stage.yaml", "folder.yaml"):
+        done = sluice("drain", "-c", name)
+        assert done.exit_code == 1 and f"{folder}/{name}: " in done.stderr
+
+
+def test_a_user_without_a_default_endpoint_has_to_name_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.machine.control_endpoint", lambda: "")
+    done = sluice("reload")
+    assert done.exit_code == 1 and "control.endpoint must be set" in done.stderr
+    assert sluice("explain", "--to", "api.example.com:443").exit_code == 0, "policy needs no endpoint"
+
+    def unset(path: str) -> CompileResult:  # the compile process has its own idea of the default
+        result = compile_blocking(path)
+        assert result.config is not None
+        return msgspec.structs.replace(result, config=msgspec.structs.replace(result.config, control=""))
+
+    monkeypatch.setattr("supervisor.cli.check.compile_or_exit", unset)
+    done = sluice("check")
+    assert done.exit_code == 0 and f"warning: {folder}/sluice.yaml: control.endpoint must be set" in done.stderr
+
+
 def test_the_control_endpoint_is_found_in_the_configuration(folder: Path) -> None:
+    write(folder, sluice_yaml="workers: many\nunknown: 1\ncontrol: {endpoint: 'ipc:///run/x'}\n")
+    assert asking.endpoint_of(None).endpoint == "ipc:///run/x", "what is wrong elsewhere does not matter"
     write(folder, sluice_yaml="control: {endpoint: 'ipc:///run/x'}\n")
     assert asking.endpoint_of(None) == ("ipc:///run/x", folder / "control-keys")
     assert asking.endpoint_of(None, "ipc:///run/y") == ("ipc:///run/y", folder / "control-keys")

@@ -375,7 +375,14 @@ def test_a_control_endpoint_has_a_hundred_bytes(tmp_path: Path, monkeypatch: pyt
     assert found == [f"sluice.yaml:1:21: the control endpoint `ipc:///{'a' * 73}...` is longer than 100 bytes"]
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/" + "x" * 100)
-    assert "is longer than 100 bytes (set control.endpoint, for example to ipc://" in complaints(tmp_path, "{}")[0]
+    assert "is longer than 100 bytes (set control.endpoint to a shorter path)" in complaints(tmp_path, "{}")[0]
+
+
+def test_a_control_endpoint_that_this_user_has_no_default_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert read(tmp_path, "{}").control == ""
 
 
 def test_a_token_is_never_repeated(tmp_path: Path) -> None:

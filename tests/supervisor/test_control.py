@@ -192,7 +192,7 @@ def test_reload_and_drain_are_logged_with_the_caller() -> None:
 def test_strangers_on_the_bus_are_ignored(gateway: Running) -> None:
     """Another process of this user, under a name of its own and under that of a live worker."""
     worker = gateway.all_ready()[0]
-    bus = f"ipc://{gateway.folder}/run/bus"
+    bus = f"ipc://{gateway.folder}/run/control.bus"
     hello = msgspec.msgpack.encode({"op": "hello", "slot": 0, "pid": os.getpid()})
     names = (b"worker-0-%d" % os.getpid(), b"worker-99-1", b"worker-x-y", b"worker--1-1", b"\0" * 200, b"worker-0-1-2")
     for identity in names:
@@ -214,7 +214,7 @@ def test_a_stranger_under_the_name_of_a_dead_worker_is_ignored() -> None:
         victim = running.all_ready()[0]["pid"]
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: running.workers()[0]["restarts"] == 1, "it is replaced")
-        with connected(zmq.DEALER, f"ipc://{running.folder}/run/bus", b"worker-0-%d" % victim) as peer:
+        with connected(zmq.DEALER, f"ipc://{running.folder}/run/control.bus", b"worker-0-%d" % victim) as peer:
             forged = {"op": "log", "slot": 0, "level": "tunnel", "count": 1, "text": b"forged\n"}
             peer.send(msgspec.msgpack.encode(forged))
             eventually(lambda: running.ask("stats")["supervisor"]["bus_strangers"] >= 1, "it is counted")

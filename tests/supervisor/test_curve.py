@@ -190,17 +190,25 @@ def test_endpoints_over_tcp() -> None:
         assert tcp_endpoint(text) is None
 
 
-def test_each_has_a_folder_of_its_own_for_the_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_has_a_lock_and_a_bus_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("supervisor.machine.control_endpoint", lambda: f"ipc://{tmp_path}/sluice/control")
     first = ControlLock("tcp://127.0.0.1:9902")
     second = ControlLock("tcp://127.0.0.1:9904")
     assert (first.control, first.stats) == ("tcp://127.0.0.1:9902", "tcp://127.0.0.1:9903")
-    assert first.bus == f"ipc://{tmp_path}/sluice-9902/bus"
+    assert first.bus == f"ipc://{tmp_path}/sluice/tcp-127.0.0.1-9902.bus"
+    others = [ControlLock("tcp://127.0.0.2:9902"), ControlLock("tcp://[::1]:9902"), ControlLock("tcp://[::2]:9902")]
+    assert len({first.bus, second.bus, *(other.bus for other in others)}) == 5
     with pytest.raises(StartError, match="another sluice"):
         ControlLock("tcp://127.0.0.1:9902")
-    first.release()
-    second.release()
+    for lock in (*others, second, first):  # the one that made the folder removes it
+        lock.release()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_without_a_runtime_folder_has_no_place_for_the_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.machine.control_endpoint", lambda: "")
+    with pytest.raises(StartError, match=r"needs a folder for the workers' bus: .*XDG_RUNTIME_DIR"):
+        ControlLock("tcp://127.0.0.1:9902")
 
 
 def test_a_port_in_use_is_said(gateway: Running) -> None:

@@ -38,7 +38,7 @@ def test_it_says_how_to_reach_it_once_it_serves() -> None:
         run = gateway.folder / "run"
         assert stat.S_IMODE(run.stat().st_mode) == 0o700
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in run.iterdir()}
-        assert modes == {"bus": 0o600, "control": 0o600, "control.pub": 0o600, "control.lock": 0o600}
+        assert modes == {"control.bus": 0o600, "control": 0o600, "control.pub": 0o600, "control.lock": 0o600}
 
 
 def test_a_port_that_a_stranger_holds() -> None:
@@ -68,6 +68,28 @@ def test_a_control_endpoint_that_another_gateway_holds() -> None:
             second.__exit__()
         assert first.ask("ping")["ok"] is True
         Greeted(first.port).close()
+
+
+def test_two_gateways_whose_control_endpoints_lie_in_one_folder() -> None:
+    with Running() as first:
+        folder = first.folder / "run"
+        with Running(config={"control": {"endpoint": f"ipc://{folder}/other"}}) as second:
+            pids = {gateway.ask("stats")["workers"][0]["pid"] for gateway in (first, second)}
+            assert len(pids) == 2, "each answers at its own endpoint"
+            third = Running(config={"control": second.config["control"]})
+            try:
+                assert third.launch().wait() == 1
+                held = f"(pid {second.pid}) is running with this control endpoint: ipc://{folder}/other"
+                assert held in third.errors()
+            finally:
+                third.__exit__()
+            second.signal(signal.SIGINT)
+            assert second.wait() == 0
+        assert first.ask("ping")["ok"] is True
+        os.kill(first.all_ready()[0]["pid"], signal.SIGKILL)
+        eventually(lambda: first.workers()[0]["restarts"] == 1 and first.all_ready(), "its bus still takes a worker")
+        left = {path.name for path in folder.iterdir()}
+        assert left == {"control", "control.bus", "control.lock", "control.pub"}
 
 
 def test_a_refused_configuration_prints_every_problem() -> None:

@@ -87,10 +87,15 @@ def test_the_control_endpoint_by_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert machine.control_endpoint() == "ipc:///run/sluice/control"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
     assert machine.control_endpoint() == "ipc:///run/user/1000/sluice/control"
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/egress:/run/other")
+    assert machine.control_endpoint() == "ipc:///run/egress/control"
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "relative")
+    assert machine.control_endpoint() == "ipc:///run/user/1000/sluice/control"
+    monkeypatch.delenv("RUNTIME_DIRECTORY")
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    monkeypatch.setattr("tempfile.gettempdir", lambda: "/tmp")
-    assert machine.control_endpoint() == "ipc:///tmp/sluice-1000/control"
+    assert machine.control_endpoint() == ""
     monkeypatch.setenv("XDG_RUNTIME_DIR", "relative")
-    assert machine.control_endpoint() == "ipc:///tmp/sluice-1000/control"
+    assert machine.control_endpoint() == ""

@@ -198,6 +198,29 @@ def test_the_lock_keeps_a_second_gateway_out_and_names_the_first(tmp_path: Path)
     ControlLock(endpoint).release()
 
 
+def test_the_lock_belongs_to_the_endpoint_and_not_to_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    first, second = ControlLock(f"ipc://{folder}/a"), ControlLock(f"ipc://{folder}/b")
+    assert len({first.control, first.stats, first.bus, second.control, second.stats, second.bus}) == 6
+    (tmp_path / "same").symlink_to(tmp_path)
+    for spelling in (f"ipc://{folder}/b", f"ipc://{folder}/./b", f"ipc:///{folder}/b", f"ipc://{tmp_path}/same/run/b"):
+        with pytest.raises(StartError) as refused:
+            ControlLock(spelling)
+        assert f"(pid {os.getpid()}) is running with this control endpoint: ipc://{folder}/b" in str(refused.value)
+    with socket.socket(socket.AF_UNIX) as served:
+        served.bind(str(folder / "a"))
+        second.release()
+        ControlLock(f"ipc://{folder}/b").release()
+        assert (folder / "a").is_socket() and (folder / "a.lock").is_file(), "the other's files are left alone"
+    first.release()
+    assert not folder.exists()
+
+
+def test_an_endpoint_that_is_not_set_is_said() -> None:
+    with pytest.raises(StartError, match=r"control.endpoint must be set: .*XDG_RUNTIME_DIR"):
+        ControlLock("")
+
+
 def test_stale_sockets_are_removed_under_the_lock_only(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     endpoint = f"ipc://{folder}/control"
@@ -253,7 +276,10 @@ def test_folders_that_others_can_enter_or_own(tmp_path: Path) -> None:
         ("ipc://relative/path", "absolute"),
         ("inproc://x", "absolute"),
         ("ipc:///run/sluice/", "file name"),
-        ("ipc:///run/sluice/bus", "file name"),
+        ("ipc:///run/sluice/..", "file name"),
+        ("ipc:///run/sluice/control.bus", "file name"),
+        ("ipc:///run/sluice/control.pub", "file name"),
+        ("ipc:///run/sluice/control.lock", "file name"),
         ("ipc:///run/" + "x" * 100, "longer than 100"),
     ],
 )
