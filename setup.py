@@ -54,7 +54,7 @@ def extension(name: str, *units: str, libraries: tuple[str, ...] = ()) -> Extens
     )
 
 
-POLICY = ("contract", "addr", "name", "image", "lookup", "source", "decide")
+POLICY = ("contract", "addr", "name", "image", "lookup", "list_line", "source", "decide")
 BUILDER = (
     "addr", "name", "image", "validate",
     "builder", "builder_sources", "builder_names", "builder_prefixes", "builder_layout",

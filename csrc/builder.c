@@ -89,7 +89,7 @@ void sl_builder_free(struct sl_builder *b)
     if (!b) return;
     struct sl_vec *vecs[] = {&b->strings, &b->rules,    &b->ranges, &b->portsets, &b->hangings,   &b->hanging_selectors,
                              &b->nodes,   &b->labels,   &b->sets,   &b->prefixes, &b->principals, &b->selectors,
-                             &b->users,   &b->networks, &b->own,    &b->scratch};
+                             &b->users,   &b->networks, &b->own,    &b->scratch,  &b->lines};
     struct sl_table *tables[] = {&b->string_slots,    &b->portset_slots,  &b->edges,     &b->set_slots,
                                  &b->principal_slots, &b->selector_slots, &b->user_slots};
     for (size_t i = 0; i < sizeof vecs / sizeof *vecs; i++) free(vecs[i]->data);
@@ -151,6 +151,7 @@ enum sl_build_status sl_builder_rule(struct sl_builder *b, const struct sl_rule 
     struct sl_rule *record = sl_vec_push(b, &b->rules, sizeof *record, 1);
     if (!record) return b->failed;
     *record = *rule;
+    record->lines = record->line_count = 0;
     memset(record->pad, 0, sizeof record->pad);
     *id = (uint32_t)(b->rules.count - 1);
     return SL_BUILD_OK;

@@ -50,7 +50,8 @@ enum sl_build_status sl_builder_host_except(struct sl_builder *b, uint32_t attac
 enum sl_build_status sl_builder_cidr(struct sl_builder *b, uint32_t attachment, const struct sl_prefix *prefix);
 enum sl_build_status sl_builder_cidr_except(struct sl_builder *b, uint32_t attachment, const struct sl_prefix *prefix);
 /* A list file's bytes: one name or *.suffix per line, `#` comments, CRLF and blank lines fine. Stops at the first bad
- * line: SL_BUILD_BAD_NAME with its 1-based number and the rule it broke. *names counts what was added. */
+ * line: SL_BUILD_BAD_NAME with its 1-based number and the rule it broke. *names counts what was added. The image keeps the
+ * lines of the first list of each rule (struct sl_line). `length` is below 1 GiB. */
 enum sl_build_status sl_builder_host_list(struct sl_builder *b, uint32_t attachment, const uint8_t *data, size_t length,
                                           uint64_t *names, uint64_t *line, enum sl_name_status *why);
 

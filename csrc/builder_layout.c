@@ -137,6 +137,7 @@ static void sections_of(const struct layout *layout, const void *data[SL_SEC_COU
         [SL_SEC_NODES] = &b->nodes,           [SL_SEC_LABELS] = &b->labels,     [SL_SEC_PREFIXES] = &b->prefixes,
         [SL_SEC_PRINCIPALS] = &b->principals, [SL_SEC_SELECTORS] = &b->selectors, [SL_SEC_USERS] = &b->users,
         [SL_SEC_NETWORKS] = &b->networks,     [SL_SEC_OWN] = &b->own,           [SL_SEC_ATTACHMENTS] = &b->hangings,
+        [SL_SEC_LINES] = &b->lines,
     };
     const struct sl_table *tables[SL_SEC_COUNT] = {
         [SL_SEC_EDGES] = &b->edges,

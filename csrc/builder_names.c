@@ -1,5 +1,6 @@
 /* Building the name trie: canonical names in, nodes with sets of attachments out. Sets are interned
  * (builder_private.h), so a name costs one node, one edge and its label, however many rules it stands under. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "builder_private.h"
@@ -116,8 +117,14 @@ static uint32_t node_of(struct sl_builder *b, const char *name, size_t length)
     return at;
 }
 
+/* Where a name was hung. */
+struct place {
+    uint32_t node;
+    int wildcard, is_new; /* is_new: it did not hang there before */
+};
+
 static enum sl_build_status hang(struct sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
-                                 uint32_t except, enum sl_name_status *why)
+                                 uint32_t except, enum sl_name_status *why, struct place *place)
 {
     char name[SL_NAME_BUFFER];
     size_t name_length;
@@ -130,13 +137,17 @@ static enum sl_build_status hang(struct sl_builder *b, uint32_t attachment, cons
     uint32_t index = node_of(b, name, name_length);
     if (b->failed != SL_BUILD_OK) return b->failed;
     struct sl_node *node = &SL_AT(struct sl_node, b->nodes, index);
-    return sl_set_add(b, wildcard ? &node->wildcard : &node->exact, attachment << 1 | except);
+    uint32_t *set = wildcard ? &node->wildcard : &node->exact, before = *set;
+    enum sl_build_status status = sl_set_add(b, set, attachment << 1 | except);
+    *place = (struct place){index, wildcard, *set != before};
+    return status;
 }
 
 enum sl_build_status sl_builder_host(struct sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
                                      enum sl_name_status *why)
 {
-    enum sl_build_status status = hang(b, attachment, pattern, length, 0, why);
+    struct place place;
+    enum sl_build_status status = hang(b, attachment, pattern, length, 0, why, &place);
     if (status == SL_BUILD_OK) SL_AT(struct sl_hanging, b->hangings, attachment).has_host = 1;
     return status;
 }
@@ -144,7 +155,8 @@ enum sl_build_status sl_builder_host(struct sl_builder *b, uint32_t attachment, 
 enum sl_build_status sl_builder_host_except(struct sl_builder *b, uint32_t attachment, const char *pattern,
                                             size_t length, enum sl_name_status *why)
 {
-    enum sl_build_status status = hang(b, attachment, pattern, length, 1, why);
+    struct place place;
+    enum sl_build_status status = hang(b, attachment, pattern, length, 1, why, &place);
     if (status == SL_BUILD_OK) SL_AT(struct sl_hanging, b->hangings, attachment).record.flags |= SL_ATTACH_EXCEPTS;
     return status;
 }
@@ -154,6 +166,52 @@ static int is_blank(uint8_t byte)
     return byte == ' ' || byte == '\t' || byte == '\r';
 }
 
+/* The lines of one list while it is read (struct sl_line). */
+struct line_run {
+    size_t first;           /* of its records in `lines` */
+    uint32_t node, highest; /* the run's first node; the highest node of all runs */
+    uint32_t line;          /* of the last name in a run; 0 = none yet */
+};
+
+static int note_line(struct sl_builder *b, struct line_run *run, const struct place *place, uint32_t line)
+{
+    struct sl_line record = {place->node, line};
+    if (!place->is_new) return 1; /* it stands in a line before: that one is told */
+    int later = run->line == 0 || place->node > run->highest;
+    if (later && run->line && line == run->line + 1 && place->node - run->node <= SL_LINE_RUN) {
+        run->highest = place->node;
+        run->line = line;
+        return 1;
+    }
+    if (!later) record.line |= SL_LINE_SINGLE | (place->wildcard ? SL_LINE_WILD : 0);
+    struct sl_line *at = sl_vec_push(b, &b->lines, sizeof *at, 1);
+    if (!at) return 0;
+    *at = record;
+    if (later) {
+        run->node = run->highest = place->node;
+        run->line = line;
+    }
+    return 1;
+}
+
+static int line_order(const void *left, const void *right)
+{
+    const struct sl_line *a = left, *b = right;
+    uint64_t x = sl_line_key(a->node, a->line), y = sl_line_key(b->node, b->line);
+    return (x > y) - (x < y);
+}
+
+/* Hands the records of a list that was read to its rule. A rule has one list. */
+static void keep_lines(struct sl_builder *b, uint32_t attachment, const struct line_run *run)
+{
+    struct sl_rule *rule = &SL_AT(struct sl_rule, b->rules, SL_AT(struct sl_hanging, b->hangings, attachment).record.rule);
+    size_t count = b->lines.count - run->first;
+    if (count == 0 || rule->line_count) return;
+    qsort(&SL_AT(struct sl_line, b->lines, run->first), count, sizeof(struct sl_line), line_order);
+    rule->lines = (uint32_t)run->first;
+    rule->line_count = (uint32_t)count;
+}
+
 enum sl_build_status sl_builder_host_list(struct sl_builder *b, uint32_t attachment, const uint8_t *data, size_t length,
                                           uint64_t *names, uint64_t *line, enum sl_name_status *why)
 {
@@ -161,6 +219,8 @@ enum sl_build_status sl_builder_host_list(struct sl_builder *b, uint32_t attachm
     *names = *line = 0;
     *why = SL_NAME_OK;
     if (b->failed != SL_BUILD_OK) return b->failed;
+    if (attachment >= b->hangings.count) return SL_BUILD_BAD_ARGUMENT;
+    struct line_run run = {.first = b->lines.count};
     if (length >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3; /* a byte order mark */
     while (at < end) {
         const uint8_t *newline = memchr(at, '\n', (size_t)(end - at)), *stop = newline ? newline : end;
@@ -170,11 +230,15 @@ enum sl_build_status sl_builder_host_list(struct sl_builder *b, uint32_t attachm
         while (stop > at && is_blank(stop[-1])) stop--;
         ++*line;
         if (at < stop) {
-            enum sl_build_status status = sl_builder_host(b, attachment, (const char *)at, (size_t)(stop - at), why);
+            struct place place;
+            enum sl_build_status status = hang(b, attachment, (const char *)at, (size_t)(stop - at), 0, why, &place);
             if (status != SL_BUILD_OK) return status;
+            if (!note_line(b, &run, &place, (uint32_t)*line)) return b->failed;
+            SL_AT(struct sl_hanging, b->hangings, attachment).has_host = 1;
             ++*names;
         }
         at = next;
     }
+    keep_lines(b, attachment, &run);
     return SL_BUILD_OK;
 }

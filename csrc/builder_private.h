@@ -35,7 +35,7 @@ struct sl_builder {
     uint64_t limit;              /* records of a section; UINT32_MAX but in tests */
     uint32_t flags;
     struct sl_vec strings, rules, ranges, portsets, hangings, hanging_selectors, nodes, labels, sets, prefixes,
-        principals, selectors, users, networks, own;
+        principals, selectors, users, networks, own, lines;
     struct sl_vec scratch; /* bytes, valid until the next call */
     struct sl_table string_slots, portset_slots, edges, set_slots, principal_slots, selector_slots, user_slots;
     uint32_t roots[SL_TRIE_COUNT][2];

@@ -24,6 +24,7 @@ static const uint8_t RECORD_SIZES[SL_SEC_COUNT] = {
     [SL_SEC_USER_SLOTS] = sizeof(uint32_t),
     [SL_SEC_NETWORKS] = sizeof(struct sl_network),
     [SL_SEC_OWN] = sizeof(struct sl_own),
+    [SL_SEC_LINES] = sizeof(struct sl_line),
 };
 
 size_t sl_section_record_size(unsigned section)

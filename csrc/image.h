@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 #define SL_IMAGE_MAGIC 0x4950454349554c53ull /* the bytes "SLUICEPI" in memory */
-enum { SL_IMAGE_VERSION = 1 };
+enum { SL_IMAGE_VERSION = 2 };
 
 enum sl_section {
     SL_SEC_STRINGS,    /* bytes; NUL-terminated texts; offset 0 is the empty text */
@@ -47,6 +47,7 @@ enum sl_section {
     SL_SEC_USER_SLOTS, /* u32 user index, open addressing by name */
     SL_SEC_NETWORKS,   /* sl_network; 0 reserved: values of the NETWORK tries */
     SL_SEC_OWN,        /* sl_own */
+    SL_SEC_LINES,      /* sl_line: where the names of host lists stand in their files */
     SL_SEC_COUNT
 };
 
@@ -85,6 +86,7 @@ struct sl_rule {
     uint32_t line;
     uint32_t upstream;    /* string; 0 = dial directly */
     uint32_t attributes;  /* string: JSON object with sourceAddress; 0 = none */
+    uint32_t lines, line_count; /* LINES of its host list, sorted by sl_line_key; 0 0 = it has none */
     uint16_t slot;        /* metrics slot, 0 = `other` */
     uint8_t tier;         /* sl_tier */
     uint8_t on_revoke;    /* sl_on_revoke */
@@ -109,6 +111,22 @@ struct sl_attachment {
     uint8_t flags;    /* sl_attachment_flags */
     uint8_t pad[2];
 };
+
+/* Lines of the names of host lists, without four bytes a name: a run gives the line of its first node, and each further
+ * node that the rule is attached to, in the order of nodes, stands in the next line. A run ends where a line is left out
+ * and after SL_LINE_RUN nodes, so that the walk is short: a list without gaps takes 0.13 bytes a name. A name whose node
+ * is older than that of a line before has a record of its own. */
+enum { SL_LINE_RUN = 64 };
+#define SL_LINE_SINGLE 0x80000000u /* in `line`: one name, not a run; singles come last, sorted by (node, wildcard) */
+#define SL_LINE_WILD 0x40000000u   /* in `line` of a single: the name is a wildcard */
+struct sl_line {
+    uint32_t node; /* NODES */
+    uint32_t line; /* 1-based, and the bits above */
+};
+static inline uint64_t sl_line_key(uint32_t node, uint32_t bits)
+{
+    return (uint64_t)(bits & SL_LINE_SINGLE) << 8 | (uint64_t)node << 1 | ((bits & SL_LINE_WILD) != 0);
+}
 
 struct sl_list { uint32_t first, count; };              /* ENTRIES, sorted by (selector, attachment) */
 #define SL_ENTRY_EXCEPT 0x80000000u                     /* in `attachment`: an except of it, not a match */

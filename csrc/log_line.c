@@ -38,7 +38,7 @@ static void put_number(struct cursor *c, uint64_t value)
     put(c, at, (size_t)(digits + sizeof digits - at));
 }
 
-static void put_optional(struct cursor *c, int32_t value)
+static void put_optional(struct cursor *c, int64_t value)
 {
     if (value < 0)
         PUT(c, "null");
@@ -175,6 +175,10 @@ static void put_decision(struct cursor *c, const struct sl_log_line *line)
     put_text(c, line->verdict);
     PUT(c, "\",\"rule\":");
     put_utf8(c, &line->rule);
+    PUT(c, ",\"rule_item\":");
+    put_optional(c, line->rule.bytes ? (int64_t)line->rule_item : -1);
+    PUT(c, ",\"list_line\":");
+    put_optional(c, line->list_line ? (int64_t)line->list_line : -1);
     PUT(c, ",\"phase\":\"");
     put_text(c, line->phase);
     PUT(c, "\",\"reason\":\"");

@@ -41,7 +41,9 @@ struct sl_log_line {
     const struct sl_addr *address;   /* family 0: null */
     uint16_t port;
     const char *verdict;
-    struct sl_log_text rule;         /* valid UTF-8 */
+    struct sl_log_text rule;         /* Kind/namespace/name; valid UTF-8 */
+    uint32_t rule_item;              /* of the rule's resource, 0-based; without a rule: null */
+    uint32_t list_line;              /* of a host list, 1-based; 0: null */
     const char *phase, *reason;
     int would_deny;
     struct sl_log_text inner;        /* untrusted */

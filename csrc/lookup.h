@@ -44,6 +44,10 @@ void sl_match_path(const struct sl_image *image, const struct sl_source *source,
 /* Whether a reach list has an allow or audit attachment for this source and port. */
 int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, int *broken);
 
+/* The 1-based line of its host list by which a rule matched `name` (canonical) for `selector` (0: any); 0 where the rule
+ * has no list, or did not match. It is for logs: the walk is short, a request that is not logged does not need it. */
+uint32_t sl_list_line(const struct sl_image *image, uint32_t rule, uint32_t selector, const char *name, size_t length);
+
 /* Adds a step; the last one is overwritten when there is no room and `step` won. */
 void sl_trail_add(struct sl_trail *trail, const struct sl_trail_step *step);
 

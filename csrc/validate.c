@@ -68,6 +68,27 @@ static int check_rules(struct check *check)
     return 1;
 }
 
+/* Runs and singles of each rule's host list, in the order that look-ups search by. */
+static int check_lines(struct check *check)
+{
+    uint64_t lines = count_of(check, SL_SEC_LINES), nodes = count_of(check, SL_SEC_NODES);
+    uint64_t used = 0;
+    for (uint64_t i = 1; i < count_of(check, SL_SEC_RULES); i++) {
+        const struct sl_rule *rule = record(check, SL_SEC_RULES, i);
+        if (rule->line_count == 0) continue;
+        if (rule->lines > lines || rule->line_count > lines - rule->lines || (used += rule->line_count) > lines)
+            return fail(check, SL_IMAGE_BOUNDS, "lines of rule", i);
+        const struct sl_line *line = record(check, SL_SEC_LINES, rule->lines);
+        for (uint32_t j = 0; j < rule->line_count; j++, line++) {
+            if (line->node >= nodes || (line->line & ~(SL_LINE_SINGLE | SL_LINE_WILD)) == 0)
+                return fail(check, SL_IMAGE_BOUNDS, "lines of rule", i);
+            if (j && sl_line_key(line->node, line->line) <= sl_line_key(line[-1].node, line[-1].line))
+                return fail(check, SL_IMAGE_ORDER, "lines of rule", i);
+        }
+    }
+    return 1;
+}
+
 static int check_ports(struct check *check)
 {
     uint64_t ranges = count_of(check, SL_SEC_RANGES);
@@ -280,7 +301,8 @@ enum sl_image_status sl_image_validate(const void *base, size_t size, struct sl_
 {
     static int (*const checks[])(struct check *) = {check_sections,    check_rules,   check_ports,
                                                     check_attachments, check_lists,   check_nodes,
-                                                    check_prefixes,    check_sources, check_people};
+                                                    check_prefixes,    check_sources, check_people,
+                                                    check_lines};
     if (where) where[0] = 0;
     enum sl_image_status status = sl_image_open(base, size, image);
     if (status != SL_IMAGE_OK) {

@@ -30,7 +30,7 @@ cdef class Generation:
     # One policy in force; tunnels hold a reference to the one that admitted them.
     cdef readonly uint64_t number
     cdef readonly PolicyImage image
-    cdef dict rule_texts             # rule index -> "namespace/name", made when first asked for
+    cdef dict rule_texts             # rule index -> "Kind/namespace/name", made when first asked for
     cdef dict pools                  # text of attributes, as the image knows it -> SourcePool; made likewise
 
     cdef str rule_text(self, uint32_t rule)

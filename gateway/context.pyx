@@ -76,10 +76,9 @@ cdef class Generation:
             found = <const sl_rule *> sl_image_record(&self.image.image, SL_SEC_RULES, rule)
             if found is NULL:
                 return None
-            text = sl_image_string(&self.image.image, found.name).decode("utf-8", "replace")
-            namespace = sl_image_string(&self.image.image, found.namespace_).decode("utf-8", "replace")
-            if namespace:
-                text = f"{namespace}/{text}"
+            parts = [sl_image_string(&self.image.image, offset).decode("utf-8", "replace")
+                     for offset in (found.kind, found.namespace_, found.name)]
+            text = "/".join([part for part in parts if part])
             self.rule_texts[rule] = text
         return text
 

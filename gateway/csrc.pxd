@@ -227,7 +227,7 @@ cdef extern from "image.h" nogil:
         uint32_t flags
         uint64_t size
         uint64_t checksum
-        sl_section_ref sections[19]
+        sl_section_ref sections[20]
     struct sl_rule:
         uint32_t kind
         uint32_t namespace_
@@ -237,6 +237,8 @@ cdef extern from "image.h" nogil:
         uint32_t line
         uint32_t upstream
         uint32_t attributes
+        uint32_t lines
+        uint32_t line_count
         uint16_t slot
         uint8_t tier
         uint8_t on_revoke
@@ -337,6 +339,9 @@ cdef extern from "decide.h" nogil:
     void sl_decide_address(const sl_image *image, const sl_source *source, const sl_decision *by_name,
                            const sl_addr *addr,
                            uint16_t port, int audit, sl_decision *out, sl_trail *trail)
+
+cdef extern from "lookup.h" nogil:
+    uint32_t sl_list_line(const sl_image *image, uint32_t rule, uint32_t selector, const char *name, size_t length)
 
 cdef extern from "timers.h" nogil:
     enum:
@@ -687,6 +692,8 @@ cdef extern from "log_line.h" nogil:
         uint16_t port
         const char *verdict
         sl_log_text rule
+        uint32_t rule_item
+        uint32_t list_line
         const char *phase
         const char *reason
         int would_deny

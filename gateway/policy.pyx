@@ -20,7 +20,7 @@ from gateway.csrc cimport (
     SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES, SL_SEC_LISTS, SL_SEC_NETWORKS, SL_SEC_NODES, SL_SEC_PREFIXES,
     SL_SEC_PRINCIPALS, SL_SEC_RULES, SL_SEC_SELECTORS, SL_SEC_USERS, SL_TIER_NONE, sl_addr, sl_addr_embedded,
     sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_name, sl_decision, sl_decision_upstream,
-    sl_image_record, sl_image_string, sl_name_canonical, sl_name_status, sl_name_status_text, sl_outcome_text,
+    sl_image_record, sl_image_string, sl_list_line, sl_name_canonical, sl_name_status, sl_name_status_text, sl_outcome_text,
     sl_phase_text, sl_principal, sl_reason_text, sl_rule, sl_selector, sl_source, sl_source_key, sl_source_network,
     sl_source_resolve, sl_source_user, sl_tier_text, sl_trail, sl_trail_step, sl_verdict_text,
 )
@@ -140,11 +140,23 @@ cdef class PolicyImage(MappedImage):
         }
 
     def rule_label(self, uint32_t index):
-        """`namespace/name` of rule `index`, or its name where it has no namespace; None when there is no such rule."""
+        """`Kind/namespace/name` of rule `index`, `Kind/name` where it has no namespace; None when there is no such
+        rule."""
         brief = self.rule_brief(index) if self.image.base is not NULL else None
         if brief is None:
             return None
-        return f"{brief['namespace']}/{brief['name']}" if brief["namespace"] else brief["name"]
+        return "/".join(part for part in (brief["kind"], brief["namespace"], brief["name"]) if part)
+
+    def rule_place(self, uint32_t index, name):
+        """(item of rule `index`, line of its host list by which it matches `name`), each None when there is none. Of
+        `name`, bytes or None, nothing but a canonical host name is in a list."""
+        cdef const sl_rule *rule = NULL
+        cdef bytes text = as_bytes(name or b"")
+        if self.image.base is not NULL and index != 0:
+            rule = <const sl_rule *> sl_image_record(&self.image, SL_SEC_RULES, index)
+        if rule is NULL:
+            return None, None
+        return rule.index, sl_list_line(&self.image, index, 0, text, len(text)) or None
 
     def identity_of(self, source_ip, user):
         """(`namespace/serviceAccount` or None, `credentials`, `network` or None): what a peer's address and a verified
@@ -231,6 +243,7 @@ cdef class PolicyImage(MappedImage):
         return {
             "verdict": sl_verdict_text(decision.verdict).decode("ascii"),
             "rule": self.rule_brief(decision.rule),
+            "list_line": self.rule_place(decision.rule, shown if sni is None else canonical_name(sni))[1],
             "phase": sl_phase_text(decision.phase).decode("ascii"),
             "reason": sl_reason_text(decision.reason).decode("ascii"),
             "would_deny": bool(decision.would_deny),

@@ -19,7 +19,7 @@ cdef class Record:
     cdef bytes upstream          # the parent gateway it goes through, or None
     cdef sl_addr source_address  # dialed from, where the rule says so; family 0 else
     cdef sl_decision decision
-    cdef str rule                # of the decision, "namespace/name"; None for a default
+    cdef str rule                # of the decision, "Kind/namespace/name"; None for a default
     cdef uint8_t on_revoke       # sl_on_revoke of the rule that admitted the tunnel
     cdef bytes inner             # the name shown inside, "none", or None when nothing was looked at
     cdef uint64_t asked          # loop milliseconds
@@ -48,4 +48,5 @@ cdef class Record:
     cdef void delist(self, int outcome) noexcept
     cdef str reason(self)
     cdef void write(self, sl_log_event event, int outcome, uint64_t up, uint64_t down) noexcept
+    cdef void name_rule(self, sl_log_line *line) noexcept
     cdef void identify(self, sl_log_line *line) noexcept

@@ -14,7 +14,7 @@ from gateway.csrc cimport (
     SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DIRECTION_DOWN, SL_DIRECTION_UP, SL_FAMILY_BYTES,
     SL_FAMILY_DECISIONS, SL_FAMILY_TUNNELS, SL_FAMILY_TUNNELS_OPEN, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS,
     SL_LOG_CLOSE, SL_LOG_DECISION, SL_LOG_INTERVAL, SL_NO_RULE, SL_REVOKE_KILL, SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER,
-    SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_WOULD_DENY, sl_image, sl_image_record, sl_log_event, sl_log_line,
+    SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_WOULD_DENY, sl_image, sl_image_record, sl_list_line, sl_log_event, sl_log_line,
     sl_log_text, sl_outcome_text, sl_phase_text, sl_protocol_text, sl_reason_text, sl_rule, sl_source_key,
     sl_source_network, sl_source_resolve, sl_source_user, sl_tunnel_bytes, sl_tunnel_done, sl_tunnel_edit,
     sl_tunnel_release, sl_tunnel_set_name, sl_tunnel_set_user, sl_tunnel_take, sl_verdict_text,
@@ -177,6 +177,7 @@ cdef class Record:
         line.port = self.port
         line.verdict = sl_verdict_text(self.decision.verdict)
         line.rule = text_of(self.rule)
+        self.name_rule(&line)
         line.phase = sl_phase_text(self.decision.phase)
         line.reason = sl_reason_text(self.decision.reason)
         line.would_deny = self.decision.would_deny
@@ -191,6 +192,20 @@ cdef class Record:
             line.bytes_up, line.bytes_down = up, down
             line.duration_ms = context.loop.now - self.opened
         context.log.write(event, &line)
+
+    cdef void name_rule(self, sl_log_line *line) noexcept:
+        """The item of the rule, and the line of its host list: the name asked for, or shown inside, is in it."""
+        cdef const sl_image *image = &self.generation.image.image
+        cdef const sl_rule *rule = NULL
+        cdef bytes name = self.name if self.name is not None else self.inner
+        if self.decision.rule != SL_NO_RULE:
+            rule = <const sl_rule *> sl_image_record(image, SL_SEC_RULES, self.decision.rule)
+        if rule is NULL:
+            return
+        line.rule_item = rule.index
+        if rule.line_count and name is not None:
+            line.list_line = sl_list_line(image, self.decision.rule, self.decision.selector, PyBytes_AS_STRING(name),
+                                          PyBytes_GET_SIZE(name))
 
     cdef void identify(self, sl_log_line *line) noexcept:
         """Who asked, and where that is known from."""

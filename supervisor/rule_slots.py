@@ -20,9 +20,10 @@ MOST: Final = 1000
 NO_RULE: Final = ""  # the label of what no rule decided: a default, or the address guard
 
 
-def label_of(namespace: str | None, name: str) -> str:
-    """The name a rule is known by in logs, answers and metrics: `namespace/name`, or `name` without a namespace."""
-    return f"{namespace}/{name}" if namespace else name
+def label_of(kind: str, namespace: str | None, name: str) -> str:
+    """The name a rule is known by in logs, answers and metrics: `Kind/namespace/name`, `Kind/name` without a
+    namespace. Two dialects may have rules of one namespace and name."""
+    return f"{kind}/{namespace}/{name}" if namespace else f"{kind}/{name}"
 
 
 class RuleSlots:

@@ -4,10 +4,13 @@ A record holds the beginning of a name or user that is too long for it: then the
 """
 
 import ipaddress
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from supervisor.labels import OTHER
 
 if TYPE_CHECKING:
     from supervisor.live_tunnels import LiveTunnel
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FilterError", "Match", "TunnelFilter", "make_filter"]
 
+_RULE: Final = re.compile(r"[A-Z][A-Za-z0-9]*(/[^/]+){1,2}")
 _NAME_ROOM: Final = 120  # bytes of a name that a record holds
 
 
@@ -26,7 +30,7 @@ class TunnelFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     """Which tunnels are meant; None = any. They combine.
 
     `from`: an IP address or CIDR, `namespace/serviceAccount`, or else a namespace or user. `to`: a host, `*.suffix`,
-    IP address or CIDR, each with or without `:port`. `rule`: the label of a rule, "" = none.
+    IP address or CIDR, each with or without `:port`. `rule`: `Kind/namespace/name` or `Kind/name`, "" = none.
     """
 
     workload: str | None = None
@@ -47,6 +51,8 @@ def make_filter(wanted: TunnelFilter) -> Match:
         parts.append(_to(wanted.to))
     if wanted.rule is not None:
         rule = wanted.rule or None
+        if rule is not None and rule != OTHER and not _RULE.fullmatch(rule):
+            raise FilterError("`rule` is Kind/namespace/name, such as EgressPolicy/shop/cart, or Kind/name")
         parts.append(lambda viewer, tunnel: viewer.rule(tunnel) == rule)
     return lambda viewer, tunnel: all(part(viewer, tunnel) for part in parts)
 

@@ -42,6 +42,13 @@ class Viewer:
             label = self._image.rule_label(tunnel.rule) or OTHER
         return label
 
+    def rule_place(self, tunnel: LiveTunnel) -> tuple[int | None, int | None]:
+        """(item of the rule, line of its host list), each None when not known or not there."""
+        if self._image is None or tunnel.generation != self._generation:
+            return None, None
+        found: tuple[int | None, int | None] = self._image.rule_place(tunnel.rule, tunnel.name)
+        return found if not tunnel.name_cut else (found[0], None)
+
     def identity(self, tunnel: LiveTunnel) -> tuple[str | None, str | None]:
         """(`namespace/serviceAccount`, where it came from), each None when not known."""
         if self._image is None or tunnel.user_cut or (tunnel.user is not None and b"\0" in tunnel.user):
@@ -81,6 +88,7 @@ class Viewer:
 
     def _facts(self, tunnel_id: TunnelId, tunnel: LiveTunnel) -> dict[str, Any]:
         identity, origin = self.identity(tunnel)
+        item, line = self.rule_place(tunnel)
         listeners = self._listeners
         return {
             "generation": tunnel.generation,
@@ -101,6 +109,8 @@ class Viewer:
             },
             "verdict": word(VERDICTS, tunnel.verdict),
             "rule": escape(rule) if (rule := self.rule(tunnel)) is not None else None,
+            "rule_item": item,
+            "list_line": line,
             "phase": word(PHASES, tunnel.phase),
             "reason": word(REASONS, tunnel.reason),
             "would_deny": tunnel.would_deny,

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from supervisor.rule_slots import label_of
+
 # What would turn a decision, by its reason. {host}, {port} and {rule} are filled in.
 _GUARD: Final = "only addresses.allow in sluice.yaml lifts this; no rule does"
 TURNS: Final[dict[str, str]] = {
@@ -38,7 +40,7 @@ def describe(answer: dict[str, Any]) -> list[str]:
     by = f" at {to['address']}" if to["address"] and to["address"] != to["host"] else ""
     lines = [f"{answer['verdict'].upper()}  {where}:{to['port']}{by}"]
     lines.append(f"  source   {source_text(answer['source'])}")
-    lines.append(f"  rule     {rule_text(answer['rule'])}")
+    lines.append(f"  rule     {rule_text(answer['rule'], answer['list_line'])}")
     would = ", would be denied" if answer["would_deny"] else ""
     lines.append(f"  reason   {answer['reason']} ({answer['phase']} phase{would})")
     if sources := answer.get("source_address"):
@@ -48,7 +50,7 @@ def describe(answer: dict[str, Any]) -> list[str]:
         lines.extend(f"    {line}" for line in trail_lines(answer["trail"]))
     if turn := TURNS.get(answer["reason"]):
         rule = answer["rule"]
-        name = f"{rule['kind']} {_name(rule)}" if rule else "the rule"
+        name = _name(rule) if rule else "the rule"
         lines.append(f"  to turn  {turn.format(host=to['host'], port=to['port'], rule=name)}")
     return lines
 
@@ -67,11 +69,12 @@ def source_text(source: dict[str, Any]) -> str:
     return ", ".join(parts) or "anybody"
 
 
-def rule_text(rule: dict[str, Any] | None) -> str:
-    """Kind, name, item and place of a rule."""
+def rule_text(rule: dict[str, Any] | None, list_line: int | None = None) -> str:
+    """Name, item, line of the host list and place of a rule."""
     if rule is None:
         return "none: a default, or the address guard"
-    return f"{rule['kind']} {_name(rule)}, item {rule['index']} of `to`  {rule['file']}:{rule['line']}"
+    listed = f", line {list_line} of its list" if list_line else ""
+    return f"{_name(rule)}, item {rule['index']} of `to`{listed}  {rule['file']}:{rule['line']}"
 
 
 def trail_lines(trail: list[dict[str, Any]]) -> Iterator[str]:
@@ -90,4 +93,4 @@ def trail_lines(trail: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _name(rule: dict[str, Any]) -> str:
-    return f"{rule['namespace']}/{rule['name']}" if rule["namespace"] else str(rule["name"])
+    return label_of(rule["kind"], rule["namespace"], rule["name"])

@@ -102,7 +102,7 @@ class _Compiler:
             inner=rule.inner,
             upstream=self.upstream(rule),
             attributes=self.attributes(rule),
-            slot=self.slots.assign(label_of(rule.namespace, rule.name)),
+            slot=self.slots.assign(label_of(rule.kind, rule.namespace, rule.name)),
         )
         ports = self.builder.portset(list(rule.destination.ports))
         selectors = [self.selector(selector, rule) for selector in rule.selectors]

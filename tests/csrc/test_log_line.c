@@ -46,7 +46,7 @@ TEST(a_line_of_nulls)
               "{\"ts\":\"2024-02-29T23:59:59.007Z\",\"event\":\"open\",\"id\":\"0-18f-1\",\"generation\":2,\"worker\":0,"
               "\"listener\":\"mesh\",\"protocol\":\"socks5\",\"source\":{\"ip\":null,\"port\":0,\"identity\":null,"
               "\"identity_source\":null,\"user\":null},\"destination\":{\"host\":null,\"port\":0,\"address\":null},"
-              "\"verdict\":\"allow\",\"rule\":null,\"phase\":\"name\",\"reason\":\"rule_allow\",\"would_deny\":false,"
+              "\"verdict\":\"allow\",\"rule\":null,\"rule_item\":null,\"list_line\":null,\"phase\":\"name\",\"reason\":\"rule_allow\",\"would_deny\":false,"
               "\"inner\":null,\"dns_ms\":null,\"dial_ms\":null,\"source_address\":null}\n");
 }
 
@@ -66,7 +66,9 @@ TEST(a_line_of_everything)
     line.name = text("api.example.com");
     line.address = &to;
     line.port = 443;
-    line.rule = text("shop/payments");
+    line.rule = text("EgressPolicy/shop/payments");
+    line.rule_item = 3;
+    line.list_line = 4294967295;
     line.would_deny = 1;
     line.inner = text("api.example.com");
     line.dns_ms = 0;
@@ -82,7 +84,8 @@ TEST(a_line_of_everything)
               "\"generation\":2,\"worker\":3,\"listener\":\"mesh\",\"protocol\":\"socks5\",\"source\":{\"ip\":\"10.1.2.3\","
               "\"port\":65535,\"identity\":\"shop/cart\",\"identity_source\":\"network\",\"user\":\"build-bot\"},"
               "\"destination\":{\"host\":\"api.example.com\",\"port\":443,\"address\":\"2001:db8::1\"},"
-              "\"verdict\":\"allow\",\"rule\":\"shop/payments\",\"phase\":\"name\",\"reason\":\"rule_allow\","
+              "\"verdict\":\"allow\",\"rule\":\"EgressPolicy/shop/payments\",\"rule_item\":3,\"list_line\":4294967295,"
+              "\"phase\":\"name\",\"reason\":\"rule_allow\","
               "\"would_deny\":true,\"inner\":\"api.example.com\",\"dns_ms\":0,\"dial_ms\":2147483647,"
               "\"source_address\":\"192.0.2.9\","
               "\"outcome\":\"closed\",\"bytes_up\":0,\"bytes_down\":18446744073709551615,\"duration_ms\":1000}\n");

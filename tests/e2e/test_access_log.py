@@ -15,7 +15,7 @@ from tests.e2e.http2 import RfcClient
 
 EVERY: Final = {
     *("ts", "event", "id", "generation", "worker", "listener", "protocol", "source", "destination", "verdict", "rule"),
-    *("phase", "reason", "would_deny", "inner"),
+    *("rule_item", "list_line", "phase", "reason", "would_deny", "inner"),
     *("dns_ms", "dial_ms", "source_address"),
 }
 CARRIED: Final = {"bytes_up", "bytes_down", "duration_ms", "outcome"}
@@ -65,7 +65,7 @@ def test_a_tunnel(gateway: Gateway, world: World, name: str) -> None:
     line = gateway.logged(0, local)
     for each in (*before, line):
         check(each)
-        assert each["id"] == line["id"] and each["rule"] == "open"
+        assert each["id"] == line["id"] and each["rule"] == "ClusterEgressPolicy/open"
     assert all(each["outcome"] is None for each in before if each["event"] == "interval")
     assert (line["event"], line["outcome"]) == ("close", "closed")
 

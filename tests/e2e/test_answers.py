@@ -136,7 +136,7 @@ def test_an_audit_rule_lets_pass_and_says_so(mesh: Gateway) -> None:
         local = client.getsockname()[1]
     line = mesh.logged(0, local)
     assert line["verdict"] == "audit" and line["would_deny"] is True
-    assert line["rule"] == "watched"
+    assert line["rule"] == "ClusterEgressPolicy/watched"
 
 
 def test_the_gateways_own_port_is_refused(world: World) -> None:

@@ -15,6 +15,8 @@ from tests.e2e.conftest import World
 from tests.e2e.gateway import Gateway, Mapping, policy
 from tests.e2e.origins import Origin, collect, holding
 
+OPEN_RULE = "ClusterEgressPolicy/open"
+
 REQUEST = b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n"
 
 
@@ -178,7 +180,7 @@ def test_an_address_is_let_in_by_the_name_shown_and_both_ways_are_held_until_the
         assert wire.exactly(client, 5) == b"hello"
         origin.wait()
     line = gateway.event(event="close", phase="inner", verdict="allow")
-    assert (line["phase"], line["rule"], line["destination"]["host"]) == ("inner", "open", "127.0.0.1")
+    assert (line["phase"], line["rule"], line["destination"]["host"]) == ("inner", OPEN_RULE, "127.0.0.1")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from tests.e2e import wire
 from tests.e2e.conftest import World
 from tests.e2e.gateway import Gateway, Mapping, eventually, policy, tunnels
 
+OPEN_RULE = "ClusterEgressPolicy/open"
+
 Series = dict[str, dict[frozenset[tuple[str, str]], float]]
 TWO: Final = {"workers": 2}
 
@@ -64,22 +66,22 @@ def test_traffic_is_counted_by_its_labels(world: World) -> None:
             live = eventually(lambda: page(gateway)["items"], "the tunnel is listed")
             now = scrape(gateway)
             assert value(now, "tunnels_open", protocol="socks5") == 1
-            assert value(now, "bytes_total", direction="up", rule="open") == 5
+            assert value(now, "bytes_total", direction="up", rule=OPEN_RULE) == 5
         with wire.connect(gateway.port) as client:
             client.sendall(b"CONNECT shut.test:9 HTTP/1.1\r\nHost: shut.test:9\r\n\r\n")
             assert b" 403 " in client.recv(65536)
         eventually(lambda: value(scrape(gateway), "tunnels_open") == 0, "the gauge follows")
         now = scrape(gateway)
-    assert value(now, "decisions_total", verdict="allow", rule="open", reason="rule_allow", phase="address") == 1
+    assert value(now, "decisions_total", verdict="allow", rule=OPEN_RULE, reason="rule_allow", phase="address") == 1
     assert value(now, "decisions_total", verdict="deny", rule="") == 1
     assert value(now, "tunnels_total", protocol="socks5", outcome="closed") == 1
     assert value(now, "tunnels_total", protocol="http", outcome="denied") == 1
-    assert value(now, "bytes_total", direction="down", rule="open") == 5
+    assert value(now, "bytes_total", direction="down", rule=OPEN_RULE) == 5
     assert value(now, "dial_seconds_count") == 1
     assert value(now, "worker_turn_seconds_count") > 0
     assert value(now, "policy_generation", worker="0") == value(now, "policy_rules") == 1
     (item,) = live
-    assert (item["bytes_up"], item["rule"], item["protocol"]) == (5, "open", "socks5")
+    assert (item["bytes_up"], item["rule"], item["protocol"]) == (5, OPEN_RULE, "socks5")
     assert item["destination"] == {"host": "127.0.0.1", "port": world.echo.port, "address": "127.0.0.1"}
 
 
@@ -119,18 +121,18 @@ def test_a_rule_that_takes_another_s_place_counts_from_nothing(world: World) -> 
             stack.enter_context(tunnels(gateway, count, "127.0.0.1", world.echo.port))
             return scrape(gateway)
 
-        assert value(opened(3), "decisions_total", rule="first") == 3
+        assert value(opened(3), "decisions_total", rule="ClusterEgressPolicy/first") == 3
         gateway.reload([allow(world, "second", onRevoke="keep")])
         now = opened(2)
-        assert value(now, "decisions_total", rule="first") == 3
-        assert value(now, "decisions_total", rule="second") == 2
+        assert value(now, "decisions_total", rule="ClusterEgressPolicy/first") == 3
+        assert value(now, "decisions_total", rule="ClusterEgressPolicy/second") == 2
         assert value(now, "rejudged_total", result="allowed") == 3
         assert value(now, "reloads_total", result="ok") == 1
         gateway.write_policy([{"kind": "Nonsense"}])
         assert gateway.sluice("reload").returncode == 1
         gateway.reload([allow(world, "first")])
         now = opened(1)
-        assert value(now, "decisions_total", rule="first") == 4, "a rule that comes back goes on"
+        assert value(now, "decisions_total", rule="ClusterEgressPolicy/first") == 4, "a rule that comes back goes on"
         assert value(now, "reloads_total", result="failed") == 1
 
 
@@ -153,7 +155,7 @@ def test_a_killed_worker_s_tunnels_are_accounted_for(world: World) -> None:
             lines = gateway.events(outcome="worker_lost")
             assert {line["id"] for line in lines} == lost
             for line in lines:
-                assert (line["event"], line["bytes_up"], line["bytes_down"], line["rule"]) == ("close", 5, 5, "open")
+                assert (line["event"], line["bytes_up"], line["bytes_down"], line["rule"]) == ("close", 5, 5, OPEN_RULE)
                 assert line["duration_ms"] >= 0 and line["worker"] == slot
             eventually(lambda: len(gateway.workers()) == 2 and gateway.serves(), "the worker is replaced")
             after = scrape(gateway)

@@ -158,7 +158,7 @@ def test_what_the_parent_denies_is_refused_and_the_connection_stays(world: World
                 assert "error=connection_refused" in answer.headers["proxy-status"]
         with wire.connect(near.port) as client:
             assert wire.socks5(client, "blocked.test", 443) == 1
-        assert near.event(event="decision", outcome="upstream_failed")["rule"] == "via"
+        assert near.event(event="decision", outcome="upstream_failed")["rule"] == "ClusterEgressPolicy/via"
         assert far.event(event="decision", outcome="denied")["destination"]["host"] == "blocked.test"
         with tunnel(near, "open.test", world.echo.port) as client:
             assert wire.echoes(client)
@@ -334,4 +334,4 @@ def test_source_addresses_are_the_connections(world: World) -> None:
             assert source in {line.get("source_address") for line in near.events(event="open")}
         with wire.connect(near.port) as client:
             assert wire.http(client, "b.test:443").status == 500
-        assert near.event(event="decision", rule="none")["reason"] == "source_address"
+        assert near.event(event="decision", rule="ClusterEgressPolicy/none")["reason"] == "source_address"

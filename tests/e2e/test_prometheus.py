@@ -68,7 +68,7 @@ def test_prometheus_scrapes(gateway: Gateway, tmp_path: Path) -> None:
         try:
             eventually(lambda: ask('sum(sluice_tunnels_open{protocol="socks5"})') == 3, "the tunnels are seen")
             assert ask("up") == 1
-            assert ask('sum(sluice_bytes_total{rule="open",direction="up"})') == 15
+            assert ask('sum(sluice_bytes_total{rule="ClusterEgressPolicy/open",direction="up"})') == 15
             assert ask("count(sluice_policy_generation == 1)") == 2
             eventually(lambda: ask("histogram_quantile(0.99, sum by (le) (sluice_dial_seconds_bucket))"), "a quantile")
         finally:

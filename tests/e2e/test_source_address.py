@@ -89,10 +89,10 @@ def test_the_answer_and_the_log_tell_it(scene: Scene) -> None:
         assert wire.exactly(client, 2) == b"\x05\x00"
         reply = wire.exactly(client, 10)
         assert reply[:4] == b"\x05\x00\x00\x01" and socket.inet_ntoa(reply[4:8]) == "127.0.0.21"
-    line = scene.gateway.event(event="close", rule="one")
+    line = scene.gateway.event(event="close", rule="ClusterEgressPolicy/one")
     assert line["source_address"] == "127.0.0.21"
     assert scene.seen("open.test")
-    assert scene.gateway.event(event="close", rule="free")["source_address"] is None
+    assert scene.gateway.event(event="close", rule="ClusterEgressPolicy/free")["source_address"] is None
 
 
 def test_addresses_of_a_pool_take_turns(scene: Scene) -> None:
@@ -113,7 +113,7 @@ def test_without_a_usable_address_nothing_is_dialed(scene: Scene, name: str) -> 
     assert answer.status == 500
     assert "error=proxy_internal_error" in answer.headers["proxy-status"]
     assert "source_address" in answer.headers["proxy-status"]
-    line = scene.gateway.event(event="decision", rule=name)
+    line = scene.gateway.event(event="decision", rule=f"ClusterEgressPolicy/{name}")
     assert (line["verdict"], line["outcome"], line["reason"]) == ("allow", "internal", "source_address")
     assert scene.four.accepted == accepted, "nobody came from another address"
 
@@ -154,7 +154,7 @@ def test_a_rule_found_by_the_inner_name_comes_too_late_for_another_address(
         else:
             with pytest.raises(ConnectionResetError):
                 wire.to_the_end(client)
-            line = scene.gateway.event(event="close", rule=name, outcome="denied")
+            line = scene.gateway.event(event="close", rule=f"ClusterEgressPolicy/{name}", outcome="denied")
             assert (line["phase"], line["reason"]) == ("inner", "source_address")
 
 
@@ -212,5 +212,5 @@ def test_a_source_that_cannot_go_there(world: World) -> None:
     with Gateway(rules, {"addresses": {"allow": ["198.51.100.0/24"]}, "limits": {"dialTimeout": "1s"}}) as gateway:
         with wire.connect(gateway.port) as client:
             assert wire.http(client, "198.51.100.9:443").status in (500, 502)
-        line = eventually(lambda: gateway.events(event="decision", rule="out"), "the line")[0]
+        line = eventually(lambda: gateway.events(event="decision", rule="ClusterEgressPolicy/out"), "the line")[0]
         assert line["source_address"] is None

@@ -225,7 +225,7 @@ def test_the_close_line_counts_the_bytes_of_each_direction(open_gateway: Gateway
     assert (line["event"], line["outcome"]) == ("close", "closed")
     assert (line["bytes_up"], line["bytes_down"]) == (12345, 64)
     assert line["destination"] == {"host": LOCAL, "port": world.collect.port, "address": LOCAL}
-    assert line["verdict"] == "allow" and line["rule"] == "all"
+    assert line["verdict"] == "allow" and line["rule"] == "ClusterEgressPolicy/all"
 
 
 @pytest.fixture(scope="module")

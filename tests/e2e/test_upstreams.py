@@ -15,6 +15,8 @@ from tests.e2e.gateway import Gateway, Mapping, eventually, policy
 from tests.e2e.origins import Origin, reset
 from tests.ports import free_port
 
+VIA_RULE = "ClusterEgressPolicy/via"
+
 TYPES: Final = ("http", "socks5", "http2tunnel")
 
 
@@ -55,7 +57,7 @@ def test_a_name_goes_to_the_parent_unresolved(world: World, kind: str) -> None:
         eventually(lambda: len(far.events(event="open")) == len(wire.OPENINGS), "each tunnel has its line there")
         eventually(lambda: len(near.events(event="open")) == len(wire.OPENINGS), "each tunnel has its line here")
         for line in near.events(event="open"):
-            assert (line["phase"], line["rule"], line["reason"]) == ("delegated", "via", "rule_allow")
+            assert (line["phase"], line["rule"], line["reason"]) == ("delegated", VIA_RULE, "rule_allow")
             assert (line["destination"]["host"], line["destination"]["address"]) == ("open.test", None)
         assert {line["destination"]["host"] for line in far.events(event="open")} == {"open.test"}
         with wire.connect(near.port) as client:
@@ -105,7 +107,7 @@ def test_what_the_parent_refuses_is_refused(world: World, kind: str) -> None:
             assert "error=connection_refused" in answer.headers["proxy-status"]
         with wire.connect(near.port) as client:
             assert wire.socks5(client, "closed.test", 9) == 1
-        assert near.event(event="decision", outcome="upstream_failed")["rule"] == "via"
+        assert near.event(event="decision", outcome="upstream_failed")["rule"] == VIA_RULE
 
 
 def test_the_next_address_is_tried_when_one_does_not_answer(world: World) -> None:
@@ -201,7 +203,7 @@ def test_a_tunnel_does_not_change_its_way(world: World) -> None:
         with pytest.raises(ConnectionResetError):
             wire.to_the_end(client)
         line = near.event(event="close", outcome="revoked")
-        assert (line["verdict"], line["reason"], line["rule"]) == ("deny", "other_way", "direct")
+        assert (line["verdict"], line["reason"], line["rule"]) == ("deny", "other_way", "ClusterEgressPolicy/direct")
 
 
 def test_a_direct_tunnel_does_not_become_the_parents(world: World) -> None:

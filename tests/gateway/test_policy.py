@@ -62,6 +62,7 @@ def test_an_allow_says_everything(image: Any) -> None:
     assert answer == {
         "verdict": "allow",
         "rule": PAYMENTS,
+        "list_line": None,
         "phase": "name",
         "reason": "rule_allow",
         "would_deny": False,

@@ -187,13 +187,13 @@ def test_explain_for_people(folder: Path) -> None:
     assert done.stdout.splitlines() == [
         "ALLOW  db.test:5432 at 10.9.1.1",
         "  source   shop/cart, 10.1.1.1",
-        f"  rule     EgressPolicy shop/cart, item 1 of `to`  {folder}/policy.yaml:14",
+        f"  rule     EgressPolicy/shop/cart, item 1 of `to`  {folder}/policy.yaml:14",
         "  reason   rule_allow (address phase)",
         "  trail",
         "    * name     needs_address",
-        "    * address  allow      shop/cart[1]  10.9.0.0/16 for service account shop/cart, port by single  "
-        f"{folder}/policy.yaml:14",
-        "  to turn  deny it: a policy for this source with action: Deny; or take it out of EgressPolicy shop/cart",
+        "    * address  allow      EgressPolicy/shop/cart[1]  10.9.0.0/16 for service account shop/cart, port by single"
+        f"  {folder}/policy.yaml:14",
+        "  to turn  deny it: a policy for this source with action: Deny; or take it out of EgressPolicy/shop/cart",
     ]
 
 
@@ -299,6 +299,7 @@ def test_every_reason_of_a_decision_says_what_would_turn_it() -> None:
                 "phase": "name",
                 "would_deny": False,
                 "rule": None,
+                "list_line": None,
                 "trail": [],
                 "source": dict.fromkeys(("ip", "namespace", "service_account", "identity", "user")),
                 "destination": {"host": "a.test", "port": 1, "address": None},

@@ -15,7 +15,7 @@ from supervisor.tunnel_filter import FilterError, TunnelFilter, make_filter
 from supervisor.tunnel_view import Viewer
 from tests.supervisor.writer import Writer
 
-SLOTS: Final = RuleSlots({"shop/cart": 1, "mesh": 2})
+SLOTS: Final = RuleSlots({"EgressPolicy/shop/cart": 1, "ClusterEgressPolicy/mesh": 2})
 VIEWER: Final = Viewer(3, ["mesh", "second"], SLOTS)
 
 
@@ -96,7 +96,9 @@ def test_an_item_has_what_a_log_line_has(shared: Segment, worker: Writer) -> Non
         },
         "destination": {"host": "api.example.com", "port": 443, "address": "198.51.100.7"},
         "verdict": "allow",
-        "rule": "shop/cart",
+        "rule": "EgressPolicy/shop/cart",
+        "rule_item": None,
+        "list_line": None,
         "phase": "none",
         "reason": "internal",
         "would_deny": False,
@@ -115,7 +117,8 @@ def test_the_close_line_of_a_lost_tunnel(shared: Segment, worker: Writer) -> Non
     assert record["destination"] == {"host": "198.51.100.7", "port": 443, "address": "198.51.100.7"}
     assert set(record) == {
         *("ts", "event", "id", "generation", "worker", "listener", "protocol", "source", "destination", "verdict"),
-        *("rule", "phase", "reason", "would_deny", "inner", "bytes_up", "bytes_down", "duration_ms", "outcome"),
+        *("rule", "rule_item", "list_line", "phase", "reason", "would_deny", "inner", "bytes_up", "bytes_down"),
+        *("duration_ms", "outcome"),
         *("dns_ms", "dial_ms", "source_address"),
     }  # fmt: skip
 
@@ -132,7 +135,8 @@ def test_long_texts_are_marked_and_hostile_ones_escaped(shared: Segment, worker:
 
 
 @pytest.mark.parametrize(
-    ("slot", "label"), [(1, "shop/cart"), (2, "mesh"), (0, "other"), (77, "other"), (SLOT_NONE, None)]
+    ("slot", "label"),
+    [(1, "EgressPolicy/shop/cart"), (2, "ClusterEgressPolicy/mesh"), (0, "other"), (77, "other"), (SLOT_NONE, None)],
 )
 def test_rules_are_named_by_their_slots(shared: Segment, worker: Writer, slot: int, label: str | None) -> None:
     worker.tunnel(1, rule_slot=slot)
@@ -151,7 +155,7 @@ def test_any_record_can_be_shown(shared: Segment) -> None:
         text = json.dumps(VIEWER.item(TunnelId(0, 1, tunnel.number), tunnel))
         assert text.isprintable() and text.isascii()
         assert VIEWER.close_line(TunnelId(0, 1, tunnel.number), tunnel, 1_700_000_000_000).isascii()
-        for wanted in ({"workload": "a"}, {"to": "b"}, {"rule": "c"}):
+        for wanted in ({"workload": "a"}, {"to": "b"}, {"rule": "K/c"}):
             make_filter(TunnelFilter(**wanted))(VIEWER, tunnel)
 
 
@@ -224,9 +228,10 @@ def test_a_name_that_was_cut_matches_by_its_beginning(shared: Segment, worker: W
 
 def test_by_rule_and_all_together(shared: Segment, worker: Writer) -> None:
     worker.tunnel(1, rule_slot=1)
-    assert matches(shared, rule="shop/cart") and not matches(shared, rule="shop") and not matches(shared, rule="")
-    assert matches(shared, rule="shop/cart", to="*.com", workload="192.0.2.1")
-    assert not matches(shared, rule="shop/cart", to="*.org", workload="192.0.2.1")
+    assert matches(shared, rule="EgressPolicy/shop/cart") and not matches(shared, rule="")
+    assert not matches(shared, rule="EgressPolicy/shop") and not matches(shared, rule="Egress/shop/cart")
+    assert matches(shared, rule="EgressPolicy/shop/cart", to="*.com", workload="192.0.2.1")
+    assert not matches(shared, rule="EgressPolicy/shop/cart", to="*.org", workload="192.0.2.1")
 
 
 @pytest.mark.parametrize(

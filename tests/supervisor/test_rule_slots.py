@@ -12,12 +12,17 @@ from supervisor.compile import compile_config
 from supervisor.rule_slots import MOST, NO_RULE, RuleSlots, label_of
 from supervisor.segment import SLOT_NONE
 
+CLUSTER, CART = "ClusterEgressPolicy/mesh", "EgressPolicy/shop/cart"
+
 
 def test_a_name_keeps_its_slot() -> None:
     slots = RuleSlots()
     assert [slots.assign(name) for name in ("a/b", "c", "a/b")] == [1, 2, 1]
     assert [slots.label(slot) for slot in (1, 2, 0, 3, SLOT_NONE)] == ["a/b", "c", "other", "other", NO_RULE]
-    assert (label_of("shop", "cart"), label_of("", "mesh"), label_of(None, "mesh")) == ("shop/cart", "mesh", "mesh")
+    assert label_of("EgressPolicy", "shop", "cart") == "EgressPolicy/shop/cart"
+    assert label_of("ClusterEgressPolicy", "", "mesh") == "ClusterEgressPolicy/mesh" == label_of(
+        "ClusterEgressPolicy", None, "mesh"
+    )
 
 
 def test_past_a_thousand_all_share_one() -> None:
@@ -84,9 +89,9 @@ def compiled_slots(path: Path, known: dict[str, int]) -> tuple[dict[str, int], s
 def test_the_image_carries_the_slots(tmp_path: Path) -> None:
     path = write(tmp_path, rule("mesh"), rule("cart", "shop", ("b.example", "c.example")))
     proposed, found = compiled_slots(path, {"gone": 1})
-    assert proposed == {"gone": 1, "mesh": proposed["mesh"], "shop/cart": proposed["shop/cart"]}
+    assert proposed == {"gone": 1, CLUSTER: proposed[CLUSTER], CART: proposed[CART]}
     assert sorted(proposed.values()) == [1, 2, 3]
-    assert found == {("mesh", proposed["mesh"]), ("shop/cart", proposed["shop/cart"])}
+    assert found == {(CLUSTER, proposed[CLUSTER]), (CART, proposed[CART])}
 
 
 def test_a_refused_configuration_takes_none(tmp_path: Path) -> None:

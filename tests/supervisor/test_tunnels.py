@@ -146,7 +146,7 @@ def test_the_loop_turns_while_a_long_list_is_made(world: World) -> None:
 
     async def ask() -> None:
         nonlocal turns
-        listing = asyncio.ensure_future(world.tunnels.page(make_filter(TunnelFilter(rule="none")), 1000))
+        listing = asyncio.ensure_future(world.tunnels.page(make_filter(TunnelFilter(rule="EgressPolicy/none")), 1000))
         while not listing.done():
             turns += 1
             await asyncio.sleep(0)
