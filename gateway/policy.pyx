@@ -20,7 +20,8 @@ from gateway.csrc cimport (
     SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES, SL_SEC_LISTS, SL_SEC_NETWORKS, SL_SEC_NODES, SL_SEC_PREFIXES,
     SL_SEC_PRINCIPALS, SL_SEC_RULES, SL_SEC_SELECTORS, SL_SEC_USERS, SL_TIER_NONE, sl_addr, sl_addr_embedded,
     sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_name, sl_decision, sl_decision_upstream,
-    sl_image_record, sl_image_string, sl_list_line, sl_name_canonical, sl_name_status, sl_name_status_text, sl_outcome_text,
+    sl_image_record, sl_image_string, sl_list_line, sl_name_canonical, sl_name_status, sl_name_status_text,
+    sl_outcome_text,
     sl_phase_text, sl_principal, sl_reason_text, sl_rule, sl_selector, sl_source, sl_source_key, sl_source_network,
     sl_source_resolve, sl_source_user, sl_tier_text, sl_trail, sl_trail_step, sl_verdict_text,
 )

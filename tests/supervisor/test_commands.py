@@ -176,7 +176,7 @@ def test_explain(folder: Path, arguments: list[str], verdict: str, reason: str, 
     assert (answer["rule"] and answer["rule"]["name"]) == rule
     assert set(answer) == {
         *("verdict", "rule", "phase", "reason", "would_deny", "source", "destination", "trail"),
-        "source_address",
+        *("source_address", "list_line"),
     }  # fmt: skip
 
 
