@@ -141,7 +141,7 @@ $(PYTHON): | packages-build
 	python3 -m venv $(VENV)
 
 # The Python half is installed from where it lies; the compiled half is built in place, next to it.
-$(VENV)/.installed: pyproject.toml deploy/requirements.txt | $(PYTHON)
+$(VENV)/.installed: pyproject.toml deploy/requirements.txt deploy/sluice | $(PYTHON)
 	$(PIP) install -q --require-hashes --no-deps --only-binary :all: -r deploy/requirements.txt
 	SLUICE_PURE=1 $(PIP) install -q --no-build-isolation --no-deps -e .
 	$(PIP) check

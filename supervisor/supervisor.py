@@ -112,28 +112,43 @@ class _Signals:
         self._service = service
         self._ready = False
         self._reload_wanted = False
+        self._reopen_wanted = False
         self.end = asyncio.Event()
         self.now = asyncio.Event()
         self._handlers = {
             signal.SIGHUP: self._reload,
             signal.SIGINT: self._interrupt,
             signal.SIGTERM: self._terminate,
-            signal.SIGUSR1: service.reopen_logs,
+            signal.SIGUSR1: self._reopen,
         }
         for number, handler in self._handlers.items():
             loop.add_signal_handler(number, handler)
+        # They were blocked from the first lines of the process on (entry.py).
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handlers)
 
     def remove(self) -> None:
-        """From here on they are ignored: what is left is over in a moment."""
+        """From here on they are ignored: what is left is over in a moment.
+
+        Blocked first: between its handler and SIG_IGN a signal has its default action, which kills.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._handlers)
         for number in self._handlers:
             self._loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
     def ready(self) -> None:
-        """A SIGHUP that came while the gateway started is answered now."""
+        """A SIGHUP or SIGUSR1 that came while the gateway started is answered now."""
         self._ready = True
+        if self._reopen_wanted:
+            self._reopen()
         if self._reload_wanted:
             self._reload()
+
+    def _reopen(self) -> None:
+        if self._ready:
+            self._service.reopen_logs()
+        else:
+            self._reopen_wanted = True
 
     def _reload(self) -> None:
         if self._ready:

@@ -121,6 +121,7 @@ class Gateway:
         )
         self.prefix = prefix  # a command that runs it
         self.popen = popen
+        self.variables: dict[str, str] = {}  # of its environment, over those of every Sluice process
         self.process: subprocess.Popen[bytes] | None = None
         self.write_policy(policies)
         for name, text in (files or {}).items():
@@ -147,8 +148,8 @@ class Gateway:
         with (self.folder / "out.log").open("ab") as out, (self.folder / "err.log").open("ab") as err:
             self.process = subprocess.Popen(
                 [*self.prefix, SLUICE, "run", "-c", str(self.config_file)],
-                cwd=self.folder, env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                start_new_session=True, **self.popen,
+                cwd=self.folder, env={**environment(), **self.variables}, stdin=subprocess.DEVNULL, stdout=out,
+                stderr=err, start_new_session=True, **self.popen,
             )  # fmt: skip
 
     def __enter__(self) -> Self:
