@@ -59,6 +59,7 @@ BUILDER = (
     "addr", "name", "image", "validate",
     "builder", "builder_sources", "builder_names", "builder_prefixes", "builder_layout",
 )
+INNER = ("inner", "hello", "inner_http1", "inner_http2", "inner_authority")
 SEGMENT = ("segment", "segment_text", "live_tunnels")
 EXTENSIONS = [
     extension("gateway.mapped_image", "image", "validate", "contract"),
@@ -102,7 +103,7 @@ EXTENSIONS = [
     extension("gateway.parent_connection", *SEGMENT),
     extension("gateway.parent_pool", *SEGMENT),
     extension("gateway.tunnel", "relay", "pipe_pool", *SEGMENT),
-    extension("gateway.inner", "relay", "pipe_pool", "inner", "hello", *SEGMENT, *POLICY),
+    extension("gateway.inner", "relay", "pipe_pool", *INNER, *SEGMENT, *POLICY, libraries=("libnghttp2",)),
     extension("gateway.sweep"),
     extension("gateway.load"),
     extension("gateway.rejudge", *SEGMENT, *POLICY),

@@ -42,6 +42,7 @@ enum sl_verdict { SL_DENY = 0, SL_ALLOW = 1, SL_AUDIT = 2 };
     X(EMBEDDED_IPV4, "address_embedded_ipv4")     /* address guard: mapped, compatible, NAT64, 6to4, Teredo */ \
     X(INNER_NAME_MISSING, "inner_name_missing")   /* asked by IP, and no name was shown in time */          \
     X(INNER_NAME_MISMATCH, "inner_name_mismatch") /* the name inside is not the name asked for */           \
+    X(INNER_TOO_LONG, "inner_too_long")      /* 64 KiB of a request head or a ClientHello without a name */ \
     X(INNER_ECH, "inner_ech")                /* Encrypted ClientHello where `ech: deny` */                  \
     X(UNAUTHORIZED, "unauthorized")          /* a route matches, its authorizations do not admit the source */ \
     X(OTHER_WAY, "other_way")                /* allowed, but not the way this tunnel goes: through a parent, or not */ \

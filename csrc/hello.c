@@ -9,6 +9,7 @@ enum { RECORD_HEADER = 5, RECORD_MAX = 16384, HELLO_MAX = SL_INNER_MAX - RECORD_
 enum { EXT_SERVER_NAME = 0, EXT_ECH = 0xfe0d };
 enum { CHANGE_CIPHER_SPEC = 20, ALERT = 21, HANDSHAKE = 22 }; /* record types */
 enum { CLIENT_HELLO = 1 };                                    /* a handshake type; the same number in SSL 2 */
+enum { SSL2_FIELDS = 9 }; /* bytes of an SSL 2 hello behind its length, ahead of what they count */
 
 /* A cursor over handshake bytes that steps over record headers. */
 struct hello {
@@ -125,6 +126,8 @@ static int server_name(struct hello *h, size_t left, struct sl_inner *out)
     return names == 1 ? 1 : stop(h, SL_INNER_MALFORMED);
 }
 
+enum { NAME_BEGUN = 1, NAME_READ = 2 };
+
 static int extensions(struct hello *h, size_t left, struct sl_inner *out, int *named)
 {
     size_t type, length;
@@ -135,9 +138,10 @@ static int extensions(struct hello *h, size_t left, struct sl_inner *out, int *n
         if (type == EXT_SERVER_NAME) {
             if (*named)
                 return stop(h, SL_INNER_MALFORMED);
-            *named = 1;
+            *named = NAME_BEGUN;
             if (!server_name(h, length, out))
                 return 0;
+            *named = NAME_READ;
             continue;
         }
         if (type == EXT_ECH)
@@ -180,34 +184,40 @@ static int fields(struct hello *h, size_t left, struct sl_inner *out, int *named
 
 /* Bytes that begin with a handshake record's type. With a record version of SSL 3 or TLS it is TLS whatever follows.
  * Lenient servers take other versions below 16.0 too, so those are TLS if a ClientHello begins in them, and otherwise
- * not. */
-static enum sl_inner_status read_handshake(const uint8_t *data, size_t length, struct sl_inner *out)
+ * not: until then they may be any binary message, which names nothing. */
+static enum sl_inner_status read_handshake(const uint8_t *data, size_t length, int last, struct sl_inner *out)
 {
     struct hello h = {.data = data, .length = length};
     size_t header = 4, type, body;
-    int named = 0, started;
+    int named = 0, is_tls = length > 1 && data[1] == 3, started;
 
     if (length > 1 && data[1] >= 16)
         return SL_INNER_OTHER;
     started = number(&h, &header, 1, &type) && (type == CLIENT_HELLO || stop(&h, SL_INNER_MALFORMED)) &&
-              number(&h, &header, 3, &body) && (body <= HELLO_MAX || stop(&h, SL_INNER_MALFORMED));
-    if (!started)
-        return h.stop == SL_INNER_MALFORMED && data[1] != 3 ? SL_INNER_OTHER : h.stop;
-    if (!fields(&h, body, out, &named))
-        return h.stop;
-    return named ? SL_INNER_TLS_NAME : SL_INNER_TLS_NONE;
+              number(&h, &header, 3, &body) && (body <= HELLO_MAX || is_tls || stop(&h, SL_INNER_MALFORMED));
+    if (!started) {
+        out->harmless = out->kept = is_tls ? 0 : length;
+        return h.stop == SL_INNER_MALFORMED && !is_tls ? SL_INNER_OTHER : h.stop;
+    }
+    if (fields(&h, body, out, &named))
+        return named ? SL_INNER_TLS_NAME : SL_INNER_TLS_NONE;
+    if (h.stop == SL_INNER_MORE && last)
+        return named == NAME_READ ? SL_INNER_TLS_NAME : SL_INNER_TOO_LONG;
+    return h.stop;
 }
 
 /* An alert or a ChangeCipherSpec ahead of the hello, which some servers step over: a way around the check, and nothing
  * a client does. */
-static enum sl_inner_status read_stray_record(const uint8_t *data, size_t length)
+static enum sl_inner_status read_stray_record(const uint8_t *data, size_t length, struct sl_inner *out)
 {
     const uint8_t size = data[0] == ALERT ? 2 : 1; /* of the content; an alert's first byte is its level, 1 or 2 */
     const uint8_t least[] = {data[0], 3, 0, 0, size, 1}, most[] = {data[0], 3, 4, 0, size, size};
 
     for (size_t i = 0; i < sizeof least; i++) {
-        if (i == length)
+        if (i == length) {
+            out->harmless = out->kept = length;
             return SL_INNER_MORE;
+        }
         if (data[i] < least[i] || data[i] > most[i])
             return SL_INNER_OTHER;
     }
@@ -215,28 +225,35 @@ static enum sl_inner_status read_stray_record(const uint8_t *data, size_t length
 }
 
 /* An SSL 2 ClientHello (RFC 6176 forbids them, some servers still answer): length with its top bit set, type 1, a
- * version of SSL 2 or later. It has no room for a name. */
-static enum sl_inner_status read_ssl2(const uint8_t *data, size_t length)
+ * version of SSL 2 or later, the lengths of cipher specs, session id and challenge, which add up. It has no room for a
+ * name, so what is not decided yet may leave. Telnet, TACACS+ and memcached begin alike and do not add up. */
+static enum sl_inner_status read_ssl2(const uint8_t *data, size_t length, struct sl_inner *out)
 {
-    if (length < 2)
-        return SL_INNER_MORE;
-    if (((data[0] & 0x7fu) << 8 | data[1]) < 9)
+    size_t size, ciphers, session, challenge;
+
+    if (length >= 2 && ((data[0] & 0x7fu) << 8 | data[1]) < SSL2_FIELDS)
         return SL_INNER_OTHER;
-    if ((length > 2 && data[2] != CLIENT_HELLO) || (length > 3 && data[3] != 0 && data[3] != 3))
+    if ((length > 2 && data[2] != CLIENT_HELLO) || (length > 3 && data[3] != 0 && data[3] != 3) ||
+        (length > 4 && (data[3] == 0 ? data[4] != 2 : data[4] > 4)))
         return SL_INNER_OTHER;
-    if (length < 5)
+    if (length < 2 + SSL2_FIELDS) {
+        out->harmless = out->kept = length;
         return SL_INNER_MORE;
-    return data[3] == 0 ? (data[4] == 2 ? SL_INNER_MALFORMED : SL_INNER_OTHER)
-                        : (data[4] <= 4 ? SL_INNER_MALFORMED : SL_INNER_OTHER);
+    }
+    size = (data[0] & 0x7fu) << 8 | data[1];
+    ciphers = (size_t)data[5] << 8 | data[6];
+    session = (size_t)data[7] << 8 | data[8];
+    challenge = (size_t)data[9] << 8 | data[10];
+    return SSL2_FIELDS + ciphers + session + challenge == size ? SL_INNER_MALFORMED : SL_INNER_OTHER;
 }
 
-enum sl_inner_status sl_hello_read(const uint8_t *data, size_t length, struct sl_inner *out)
+enum sl_inner_status sl_hello_read(const uint8_t *data, size_t length, int last, struct sl_inner *out)
 {
     if (length == 0)
         return SL_INNER_MORE;
     if (data[0] == HANDSHAKE)
-        return read_handshake(data, length, out);
+        return read_handshake(data, length, last, out);
     if (data[0] == CHANGE_CIPHER_SPEC || data[0] == ALERT)
-        return read_stray_record(data, length);
-    return data[0] & 0x80 ? read_ssl2(data, length) : SL_INNER_OTHER;
+        return read_stray_record(data, length, out);
+    return data[0] & 0x80 ? read_ssl2(data, length, out) : SL_INNER_OTHER;
 }

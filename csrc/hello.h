@@ -6,8 +6,9 @@
 #include "inner.h"
 
 /* Over all bytes so far: SL_INNER_MORE, _TLS_NAME, _TLS_NONE, _MALFORMED, or _OTHER for what is no TLS client's
- * beginning. Bytes of *out are written before the answer is known; they mean something only with _TLS_NAME and
- * _TLS_NONE. */
-enum sl_inner_status sl_hello_read(const uint8_t *data, size_t length, struct sl_inner *out);
+ * beginning. `last`: what comes behind them is not looked at, so a name that was read counts, and the answer is
+ * _TOO_LONG instead of _MORE. Bytes of *out are written before the answer is known; they mean something only with
+ * _TLS_NAME and _TLS_NONE. */
+enum sl_inner_status sl_hello_read(const uint8_t *data, size_t length, int last, struct sl_inner *out);
 
 #endif

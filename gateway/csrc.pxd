@@ -44,6 +44,7 @@ cdef extern from "contract.h" nogil:
         SL_REASON_EMBEDDED_IPV4
         SL_REASON_INNER_NAME_MISSING
         SL_REASON_INNER_NAME_MISMATCH
+        SL_REASON_INNER_TOO_LONG
         SL_REASON_INNER_ECH
         SL_REASON_UNAUTHORIZED
         SL_REASON_OTHER_WAY
@@ -647,6 +648,7 @@ cdef extern from "limit_table.h" nogil:
 cdef extern from "inner.h" nogil:
     enum:
         SL_INNER_MAX
+        SL_INNER_TAIL
     enum sl_inner_status:
         SL_INNER_INTERNAL
         SL_INNER_MORE
@@ -656,13 +658,18 @@ cdef extern from "inner.h" nogil:
         SL_INNER_HTTP_NAME
         SL_INNER_HTTP_NONE
         SL_INNER_MALFORMED
+        SL_INNER_TOO_LONG
     struct sl_inner:
         char name[256]
         size_t name_length
         sl_addr address
+        size_t harmless
+        size_t kept
+        uint8_t word
         uint8_t ech
 
     sl_inner_status sl_inner_read(const uint8_t *data, size_t length, sl_inner *out)
+    sl_inner_status sl_inner_ended(uint8_t *data, size_t length, sl_inner *out)
 
 cdef extern from "log_line.h" nogil:
     enum:

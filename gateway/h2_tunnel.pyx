@@ -142,8 +142,12 @@ cdef class H2Tunnel(H2Flow):
                 self.shown = self.shown + joined
             else:
                 self.early = joined if self.early is None else self.early + joined
-        if self.state == RELAYING:
+        if self.state != RELAYING:
+            return
+        if self.client_ended:
             self.inspect()
+        else:
+            self.look()
 
     cdef ssize_t peek(self, uint8_t *buffer, size_t room) noexcept:
         """DATA goes to `shown` as it comes: nothing waits elsewhere."""

@@ -4,25 +4,30 @@
   from the server are never held: server-first protocols work.
 * Asked by address, where only a host rule could allow: both directions are held until a name is shown and judged like
   a request for it; none within five seconds is a denial.
-* Bytes that begin like TLS or HTTP and stop are held as long, then denied: a name that comes late must not slip past.
+* Bytes that begin like TLS or HTTP and stop are held, without a limit but the tunnel's own: a name that comes late
+  must not slip past, and a prefix is not guilty. Of 64 KiB without a name it is denied. What could only become a
+  request (a word, an id, the frames ahead of one) passes, and what follows is judged with it.
 
-The bytes are peeked at where they wait in the kernel; nothing is kept of them but early payload and a first word.
+The bytes are peeked at where they wait in the kernel. Taken are early payload, what has passed and may matter yet, and
+what is held beyond 16 KiB, which would close the client's window.
+
+Each look reads from the start: after many fruitless ones the next waits for a time that grows with what is read.
 """
 
 cimport cython
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from gateway.csrc cimport (
     SL_AUDIT, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_INNER_ENFORCE, SL_INNER_HTTP_NAME,
-    SL_INNER_MALFORMED, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OFF, SL_INNER_OTHER, SL_INNER_TLS_NAME, SL_INNER_UNSET,
-    SL_NO_RULE, SL_OUTCOME_DENIED, SL_OUTCOME_RESET, SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL,
-    SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING, SL_REASON_OTHER_WAY, SL_REASON_SOURCE_ADDRESS,
-    SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_PROVISIONAL, sl_decide_name, sl_decision, sl_decision_upstream,
-    sl_direction_preload, sl_direction_waits,
-    sl_image_record, sl_inner_read, sl_pump, sl_rule,
+    SL_INNER_INTERNAL, SL_INNER_MALFORMED, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OFF, SL_INNER_OTHER, SL_INNER_TAIL,
+    SL_INNER_TLS_NAME, SL_INNER_TOO_LONG, SL_INNER_UNSET, SL_NO_RULE, SL_OUTCOME_DENIED, SL_OUTCOME_RESET,
+    SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL, SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING,
+    SL_REASON_INNER_TOO_LONG, SL_REASON_OTHER_WAY, SL_REASON_SOURCE_ADDRESS, SL_SEC_RULES, SL_TUNNEL_PROVISIONAL,
+    sl_decide_name, sl_decision, sl_decision_upstream, sl_direction_preload, sl_direction_waits, sl_image_record,
+    sl_inner_ended, sl_inner_read, sl_pump, sl_rule,
 )
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP, MSG_DONTWAIT, recv
@@ -34,7 +39,10 @@ cdef extern from "<sys/socket.h>" nogil:
         MSG_PEEK
 
 cdef enum:
-    WORD_MAX = 32              # letters of a first word that passes before it is clear what it begins
+    WORD_MOST = 1048576        # bytes of a first word: more are no method of any server, as its head would be too long
+    HELD_IN_KERNEL = 16384     # bytes that are held where they wait; more are taken
+    FREE_LOOKS = 128           # fruitless ones, before the next one waits
+    LOOK_SHARE = 128           # bytes of the last look for each millisecond that the next one waits
 
 
 @cython.no_gc_clear
@@ -58,13 +66,14 @@ cdef class InspectedTunnel(Tunnel):
         if self.provisional:
             mode = SL_INNER_ENFORCE
             self.record.relist(SL_TUNNEL_PROVISIONAL)
-            self.context.loop.arm(self, INNER_TIMEOUT)
         elif self.record.name is None or mode == SL_INNER_OFF:
-            self.release()
+            self.release(PyBytes_GET_SIZE(self.shown))
             if not self.drained or sl_direction_waits(&self.up):
                 self.pump(CLIENT)
             return
         self.inner_mode = mode
+        if self.provisional:
+            self.rearm()
         if self.shown or not self.drained:
             self.inspect()
 
@@ -75,15 +84,18 @@ cdef class InspectedTunnel(Tunnel):
             return
         self.note_end(events, leg)
         if leg == CLIENT:
-            if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.inspect():
+            if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+                if not self.inspect():
+                    return
+            elif events & EPOLLIN and not self.look():
                 return
             if self.inner_mode != SL_INNER_UNSET and sl_direction_waits(&self.down):
                 self.pump(UPSTREAM)
         elif not self.provisional:
             if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.pump(UPSTREAM):
                 return
-            if sl_direction_waits(&self.up):
-                self.put_released()
+            if sl_direction_waits(&self.up) and self.put_released() and not sl_direction_waits(&self.up):
+                self.look()  # what came behind it has waited
 
     cdef void on_cut(self) noexcept:
         if self.provisional and self.inner_mode != SL_INNER_UNSET:
@@ -91,20 +103,45 @@ cdef class InspectedTunnel(Tunnel):
         else:
             Tunnel.on_cut(self)
 
+    cdef uint64_t due(self) noexcept:
+        cdef uint64_t at = Tunnel.due(self)
+        if self.inner_mode != SL_INNER_UNSET:
+            if self.provisional:
+                at = min(at, self.record.opened + INNER_TIMEOUT)
+            if self.look_at:
+                at = min(at, self.look_at)
+        return at
+
     cdef void inspected_timer(self) noexcept:
-        if self.inner_mode != SL_INNER_UNSET and (self.provisional or self.waiting):
-            self.overdue()
-        else:
-            self.relay_timer()
+        cdef uint64_t now = self.context.loop.now
+        if self.inner_mode != SL_INNER_UNSET:
+            if self.provisional and now >= self.record.opened + INNER_TIMEOUT:
+                self.record.inner = b"none"
+                self.disagree(SL_REASON_INNER_NAME_MISSING)
+                return
+            if self.look_at and now >= self.look_at and not self.inspect():
+                return
+        self.relay_timer()
+
+    cdef bint look(self) noexcept:
+        if self.look_at:
+            return True
+        if self.looks < FREE_LOOKS:
+            self.looks += 1
+            return self.inspect()
+        self.look_at = self.context.loop.now + 1 + self.seen // LOOK_SHARE
+        self.rearm()
+        return True
 
     cdef bint inspect(self) noexcept:
-        """Looks at what the client has sent; False when the tunnel has ended."""
+        """Looks at what the client has sent, all of it from the start."""
         cdef uint8_t *scratch = self.context.loop.scratch
         cdef sl_inner inner
         cdef size_t length = min(<size_t> PyBytes_GET_SIZE(self.shown), <size_t> SL_INNER_MAX)
-        cdef ssize_t got = 0
-        cdef int status
+        cdef ssize_t got
+        cdef int status = SL_INNER_MORE
         cdef bint ended = False
+        self.look_at = 0
         memcpy(scratch, PyBytes_AS_STRING(self.shown), length)
         if length < SL_INNER_MAX:
             got = self.peek(scratch + length, SL_INNER_MAX - length)
@@ -113,14 +150,18 @@ cdef class InspectedTunnel(Tunnel):
             if got > 0:
                 length += got
         ended = ended or (self.up.hangup and length < SL_INNER_MAX)
-        status = sl_inner_read(scratch, length, &inner) if length else <int> SL_INNER_MORE
-        if status == SL_INNER_MORE:
-            if not ended:
-                return self.let_pass(scratch, length, got if got > 0 else 0)
-            status = SL_INNER_OTHER  # what was sent will never show a name
-        if self.provisional:
-            return self.judge_provisional(status, &inner)
-        return self.judge_name(status, &inner)
+        if length:
+            status = sl_inner_read(scratch, length, &inner)
+        if status == SL_INNER_MORE and ended:
+            if length == 0:
+                status = SL_INNER_OTHER
+            elif length + SL_INNER_TAIL > SCRATCH_SIZE:
+                status = SL_INNER_TOO_LONG
+            else:
+                status = sl_inner_ended(scratch, length, &inner)
+        if status != SL_INNER_MORE:
+            return self.judge(status, &inner)
+        return length == 0 or self.undecided(length, &inner)
 
     cdef ssize_t peek(self, uint8_t *buffer, size_t room) noexcept:
         cdef ssize_t got
@@ -130,37 +171,47 @@ cdef class InspectedTunnel(Tunnel):
                 return got
 
     cdef void take_peeked(self, size_t length) noexcept:
-        length = recv(self.client, self.context.loop.scratch, length, MSG_DONTWAIT)
-        self.shown = self.shown + self.context.loop.scratch[:length]
+        cdef ssize_t got = recv(self.client, self.context.loop.scratch, length, MSG_DONTWAIT)
+        if got > 0:
+            self.shown = self.shown + self.context.loop.scratch[:got]
 
-    cdef bint let_pass(self, const uint8_t *data, size_t length, size_t peeked) noexcept:
-        """No answer yet: a first word passes on, anything longer is held for a bounded time.
+    cdef bint undecided(self, size_t length, const sl_inner *inner) noexcept:
+        cdef size_t taken = PyBytes_GET_SIZE(self.shown)
+        cdef size_t harmless = 0 if self.provisional else inner.harmless
+        if length > self.seen:
+            self.active = self.context.loop.now
+        self.seen = <uint32_t> length
+        if harmless > self.released and not sl_direction_waits(&self.up):
+            if inner.word and self.up.bytes + harmless > WORD_MOST:
+                return self.judge(SL_INNER_OTHER, <sl_inner *> inner)
+            if length > taken:
+                self.take_peeked(length - taken if length - harmless > HELD_IN_KERNEL else
+                                 harmless - min(harmless, taken))
+            if not self.let_pass(harmless, inner.kept):
+                return False
+            if length == SL_INNER_MAX:  # more may wait behind it, and no edge tells of that
+                self.look_at = self.context.loop.now
+                self.rearm()
+        elif length - min(length, taken) > HELD_IN_KERNEL:
+            self.take_peeked(length - taken)
+        return True
 
-        A word without a space behind it may be a request's method or some protocol's whole message whose answer the
-        client waits for. It names nothing, so it may leave at once; it stays in `shown`, so that what follows is
-        judged with it.
-        """
-        cdef size_t i
-        if self.provisional or length == 0:
-            return True
-        for i in range(length):
-            if not (b"a"[0] <= data[i] | 0x20 <= b"z"[0]) or i >= WORD_MAX:
-                if not self.waiting:
-                    self.waiting = True
-                    self.context.loop.arm(self, INNER_TIMEOUT)
-                return True
-        if peeked:
-            self.take_peeked(peeked)
-        self.release()
+    cdef bint let_pass(self, size_t harmless, size_t kept) noexcept:
+        """The harmless bytes leave at once, and of them only those that may matter stay in `shown`."""
+        self.looks = 0
+        self.release(harmless)
+        if kept < harmless:
+            self.shown = self.shown[:kept] + self.shown[harmless:]
+            self.released = <uint32_t> kept
+            self.seen -= <uint32_t> (harmless - kept)
         return self.put_released()
 
-    cdef void release(self) noexcept:
-        """Gives the relay what was shown and not given yet."""
-        cdef Py_ssize_t total = PyBytes_GET_SIZE(self.shown)
-        if total > self.released:
+    cdef void release(self, size_t until) noexcept:
+        """Gives the relay what was shown up to there and not given yet."""
+        if until > self.released:
             sl_direction_preload(&self.up, <const uint8_t *> PyBytes_AS_STRING(self.shown) + self.released,
-                                 total - self.released)
-            self.released = total
+                                 until - self.released)
+            self.released = <uint32_t> until
 
     cdef bint put_released(self) noexcept:
         """Sends what the relay was given and reads nothing behind it (a budget of 0); False when the tunnel has
@@ -174,13 +225,8 @@ cdef class InspectedTunnel(Tunnel):
         self.end(SL_OUTCOME_RESET, True)
         return False
 
-    cdef bint overdue(self) noexcept:
-        """No name in time; False when the tunnel has ended."""
-        self.record.inner = b"none"
-        return self.disagree(SL_REASON_INNER_NAME_MISSING)
-
     cdef bint disagree(self, int reason) noexcept:
-        """The inner name speaks against the tunnel: a denial where it is enforced, a report elsewhere."""
+        """A denial where the name is enforced, a report elsewhere."""
         if self.inner_mode == SL_INNER_ENFORCE and not self.audited():
             return self.reject(reason)
         self.record.decision.verdict = SL_AUDIT
@@ -191,17 +237,25 @@ cdef class InspectedTunnel(Tunnel):
         self.accept_inner()
         return not self.closed
 
+    cdef bint judge(self, int status, sl_inner *inner) noexcept:
+        """An answer: what shows, against what this tunnel is to show."""
+        if status == SL_INNER_TOO_LONG:
+            self.record.inner = b"none"
+            return self.disagree(SL_REASON_INNER_TOO_LONG)
+        if self.provisional:
+            return self.judge_provisional(status, inner)
+        return self.judge_name(status, inner)
+
     cdef bint judge_name(self, int status, sl_inner *inner) noexcept:
         """Against the name asked for."""
         cdef bytes asked = self.record.name
         cdef bint shown = status == SL_INNER_TLS_NAME or status == SL_INNER_HTTP_NAME
+        cdef bint malformed = status == SL_INNER_MALFORMED or status == SL_INNER_INTERNAL
         if shown:
             self.record.inner = inner.name[:inner.name_length] if inner.name_length else b"address"
-        elif status == SL_INNER_MALFORMED:
-            self.record.inner = b"malformed"
         else:
-            self.record.inner = b"none"
-        if status == SL_INNER_MALFORMED or shown and (
+            self.record.inner = b"malformed" if malformed else b"none"
+        if malformed or shown and (
                 inner.name_length != <size_t> PyBytes_GET_SIZE(asked)
                 or memcmp(inner.name, PyBytes_AS_STRING(asked), inner.name_length) != 0):
             return self.disagree(SL_REASON_INNER_NAME_MISMATCH)
@@ -218,7 +272,8 @@ cdef class InspectedTunnel(Tunnel):
         cdef sl_decision decision
         cdef SourcePool pool
         if (status != SL_INNER_TLS_NAME and status != SL_INNER_HTTP_NAME) or inner.name_length == 0:
-            return self.overdue()
+            self.record.inner = b"none"
+            return self.disagree(SL_REASON_INNER_NAME_MISSING)
         self.record.inner = inner.name[:inner.name_length]
         self.record.resolve_source()
         sl_decide_name(&self.record.generation.image.image, &self.context.source, inner.name, inner.name_length,
@@ -254,16 +309,14 @@ cdef class InspectedTunnel(Tunnel):
     cdef void accept_inner(self) noexcept:
         """Judged: from here on a plain relay."""
         cdef bint held = self.provisional
-        cdef bint timed = held or self.waiting
         self.leave_provisional()
         self.inner_mode = SL_INNER_UNSET
-        self.release()
+        self.release(PyBytes_GET_SIZE(self.shown))
         self.shown = None
-        if timed:
-            self.waiting = False
+        if held:
             self.active = self.context.loop.now
             self.rearm()
-            self.record.relist(SL_TUNNEL_OPEN)
+            self.relist()
         if self.pump(CLIENT) and held:
             self.pump(UPSTREAM)
 

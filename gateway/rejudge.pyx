@@ -31,6 +31,7 @@ cdef class Rejudge(Sweep):
         self.compare_ways(record, &decision)
         if decision.flags & record.decision.flags & SL_DECISION_PROVISIONAL:
             record.decided(&decision)  # still waits for its inner name, now under this generation
+            tunnel.rearm()             # whose timeouts may be others
         elif decision.verdict == SL_DENY:
             self.revoke(tunnel, &decision)
         else:

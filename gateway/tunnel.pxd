@@ -27,7 +27,11 @@ cdef class Tunnel(Requester):
     cdef void note_end(self, uint32_t events, int leg) noexcept
     cdef bint pump(self, int leg) noexcept
     cdef uint64_t quiet_limit(self) noexcept
+    # Loop milliseconds of the earliest deadline: the one that rearm() arms the tunnel's timer for. Whatever adds a
+    # deadline says so here, and nothing else arms the timer of a tunnel.
+    cdef uint64_t due(self) noexcept
     cdef void rearm(self) noexcept
+    cdef void relist(self) noexcept
     cdef void revoke_in(self, uint64_t delay) noexcept
     cdef void relay_timer(self) noexcept
     cdef bint half_closed(self, bint other_done) noexcept

@@ -123,8 +123,7 @@ cdef class Tunnel(Requester):
             return False
         self.active = self.context.loop.now
         self.rearm()
-        if not self.deadline:
-            self.record.relist(SL_TUNNEL_HALF_CLOSED)
+        self.relist()
         return True
 
     cdef uint64_t quiet_limit(self) noexcept:
@@ -132,15 +131,24 @@ cdef class Tunnel(Requester):
         cdef bint half = self.up.done or self.down.done
         return self.active + (self.context.half_close_timeout if half else self.context.idle_timeout)
 
-    cdef void rearm(self) noexcept:
-        """Arms the timer for whatever ends the tunnel first."""
+    cdef uint64_t due(self) noexcept:
         cdef uint64_t at = self.quiet_limit()
-        cdef uint64_t now = self.context.loop.now
         if self.deadline:
             at = min(at, self.deadline)
         if self.takes_bare:
             at = min(at, self.record.opened + LASTING)
+        return at
+
+    cdef void rearm(self) noexcept:
+        """Arms the timer for the earliest deadline."""
+        cdef uint64_t at = self.due()
+        cdef uint64_t now = self.context.loop.now
         self.context.loop.arm(self, at - now if at > now else 0)
+
+    cdef void relist(self) noexcept:
+        """Its state in the table of live tunnels, by what is known of it."""
+        self.record.relist(SL_TUNNEL_REVOKED if self.deadline else SL_TUNNEL_HALF_CLOSED
+                           if self.up.done or self.down.done else SL_TUNNEL_OPEN)
 
     cdef void revoke_in(self, uint64_t delay) noexcept:
         """The policy turned against the tunnel: it ends in `delay` milliseconds at the latest; 0 takes that back."""
@@ -148,8 +156,7 @@ cdef class Tunnel(Requester):
             self.deadline = 0
         elif self.deadline == 0:
             self.deadline = self.context.loop.now + delay
-        self.record.relist(SL_TUNNEL_REVOKED if self.deadline else SL_TUNNEL_HALF_CLOSED
-                           if self.up.done or self.down.done else SL_TUNNEL_OPEN)
+        self.relist()
         self.rearm()
 
     cdef void relay_timer(self) noexcept:

@@ -9,7 +9,7 @@
 
 struct bytes {
     size_t length;
-    uint8_t data[20000];
+    uint8_t data[80000];
 };
 
 struct expectation {
@@ -19,8 +19,8 @@ struct expectation {
     int ech;
 };
 
-static const char *const STATUS[] = {"internal", "more",      "other",     "tls_name",
-                                     "tls_none", "http_name", "http_none", "malformed"};
+static const char *const STATUS[] = {"internal",  "more",      "other",     "tls_name", "tls_none",
+                                     "http_name", "http_none", "malformed", "too_long"};
 
 static enum sl_inner_status read_copy(const uint8_t *data, size_t length, struct sl_inner *out)
 {
@@ -440,7 +440,7 @@ TEST(broken_hellos_answer_alike_at_every_prefix)
             bad = good;
             bad.data[at] = (uint8_t)value;
             final = sl_inner_read(bad.data, bad.length, &whole);
-            CHECK(final > SL_INNER_INTERNAL && final <= SL_INNER_MALFORMED);
+            CHECK(final > SL_INNER_INTERNAL && final <= SL_INNER_TOO_LONG);
             for (size_t n = 0; n < bad.length; n++) {
                 status = sl_inner_read(bad.data, n, &part);
                 if (status == SL_INNER_MORE) continue;
@@ -462,7 +462,8 @@ TEST(records)
         {BYTES("\x16\x03\x01\x00\x00"), SL_INNER_MALFORMED, "an empty handshake record"},
         {BYTES("\x16\x03\x01\x40\x01"), SL_INNER_MALFORMED, "a record over 16,384 bytes"},
         {BYTES("\x16\x03\x03\x00\x10\x02"), SL_INNER_MALFORMED, "a ServerHello"},
-        {BYTES("\x16\x03\x01\x40\x00\x01\x00\x40\x00"), SL_INNER_MALFORMED, "a hello larger than is looked at"},
+        {BYTES("\x16\x03\x01\x40\x00\x01\xff\xff\xff\x03\x03"), SL_INNER_MORE, "a hello larger than is looked at"},
+        {BYTES("\x16\x00\x00\x00\x09\x01\x01\x00\x00"), SL_INNER_OTHER, "another binary message"},
         {BYTES("\x16\x03\x01\x00\x04\x01\x00\x00\x30\x17"), SL_INNER_MALFORMED, "another record inside the hello"},
         {BYTES("\x16\x03\x01\x00\x02\x01\x00\x16\x03\x01\x00\x00"), SL_INNER_MALFORMED, "an empty record inside"},
         {BYTES("\x16\x03\x01\x00\x04\x01\x00\x00\x00"), SL_INNER_MALFORMED, "a hello of nothing"},
@@ -475,8 +476,9 @@ TEST(records)
         {BYTES("\x14\x03\x03\x00\x01\x01"), SL_INNER_MALFORMED, "a ChangeCipherSpec ahead of the hello"},
         {BYTES("\x14\x03\x00\x00\x2a"), SL_INNER_OTHER, "what only looks like a ChangeCipherSpec"},
         {BYTES("\x17"), SL_INNER_OTHER, "application data"},
-        {BYTES("\x80\x2e\x01\x03\x01"), SL_INNER_MALFORMED, "an SSL 2 hello that offers TLS"},
-        {BYTES("\x80\x2e\x01\x00\x02"), SL_INNER_MALFORMED, "an SSL 2 hello"},
+        {BYTES("\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10"), SL_INNER_MALFORMED, "an SSL 2 hello that offers TLS"},
+        {BYTES("\x80\x2e\x01\x00\x02\x00\x06\x00\x0f\x00\x10"), SL_INNER_MALFORMED, "an SSL 2 hello"},
+        {BYTES("\x80\x2e\x01\x00\x02\x00\x06\x00\x0f\x00\x11"), SL_INNER_OTHER, "its lengths do not add up"},
         {BYTES("\x80\x08"), SL_INNER_OTHER, "too short for an SSL 2 hello"},
         {BYTES("\x80\x2e\x02"), SL_INNER_OTHER, "an SSL 2 message of another type"},
         {BYTES("\x80\x2e\x01\x01"), SL_INNER_OTHER, "an SSL 2 hello of no known version"},
@@ -505,27 +507,72 @@ TEST(record_versions_are_not_looked_at)
     }
 }
 
-/* The last byte that is looked at may still decide; without an answer there it is malformed. */
+/* The last byte that is looked at may still decide; without an answer there a name that was read counts. */
 TEST(no_more_than_the_limit_is_looked_at)
 {
     static const uint8_t filler[SL_INNER_MAX];
-    struct hello h = PLAIN_HELLO;
     struct sl_inner inner;
-    struct bytes out;
-    add_name(&h, "a.example");
-    build(&h, &out);
-    add_extension(&h, 21, filler, SL_INNER_MAX - out.length - 4);
-    build(&h, &out);
-    CHECK_EQ(out.length, SL_INNER_MAX);
-    CHECK_EQ(read_copy(out.data, out.length - 1, &inner), SL_INNER_MORE);
-    CHECK_EQ(read_copy(out.data, out.length, &inner), SL_INNER_TLS_NAME);
-    CHECK_STR(inner.name, "a.example");
+    struct bytes out, message;
+    for (size_t room = 0; room < 3; room++) { /* the last record's header is not split by chance */
+        struct hello h = PLAIN_HELLO;
+        add_name(&h, "a.example");
+        build(&h, &out);
+        add_extension(&h, 21, filler, 65000);
+        build_message(&h, &message);
+        out.length = 0;
+        put_records(&out, &message, 0x0301, 16384 - room);
+        CHECK(out.length < SL_INNER_MAX);
+        CHECK_EQ(read_copy(out.data, out.length - 1, &inner), SL_INNER_MORE);
+        CHECK_EQ(inner.harmless, 0);
+        CHECK_EQ(read_copy(out.data, out.length, &inner), SL_INNER_TLS_NAME);
+        CHECK_STR(inner.name, "a.example");
+    }
+    static const struct {
+        const char *head;
+        enum sl_inner_status status;
+        const char *name;
+    } rows[] = {
+        {"GET /", SL_INNER_TOO_LONG, ""},
+        {"GET / HTTP/1.1\r\nCookie: ", SL_INNER_TOO_LONG, ""},
+        {"GET / HTTP/1.1\r\nHost: a", SL_INNER_TOO_LONG, ""},
+        {"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: ", SL_INNER_HTTP_NAME, "a.example"},
+        {"GET http://a.example/ HTTP/1.1\r\nCookie: ", SL_INNER_HTTP_NAME, "a.example"},
+        {"GET http://a.example/ HTTP/1.1\r\nHost: b.example\r\nCookie: ", SL_INNER_MALFORMED, ""},
+        {"CONNECT ", SL_INNER_TOO_LONG, ""},
+        {"SAY xyz\t", SL_INNER_OTHER, ""},
+        {"a-word", SL_INNER_MORE, ""},
+        {"SAY ", SL_INNER_OTHER, ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t length = strlen(rows[i].head);
+        memcpy(out.data, rows[i].head, length);
+        memset(out.data + length, 'x', sizeof out.data - length);
+        if (rows[i].status != SL_INNER_OTHER) CHECK_EQ(read_copy(out.data, SL_INNER_MAX - 1, &inner), SL_INNER_MORE);
+        for (size_t n = SL_INNER_MAX; n <= sizeof out.data; n += sizeof out.data - SL_INNER_MAX) {
+            CHECK_EQ(read_copy(out.data, n, &inner), rows[i].status);
+            CHECK_STR(inner.name, rows[i].name);
+        }
+    }
+}
 
-    memcpy(out.data, "GET /", 5);
-    memset(out.data + 5, 'x', sizeof out.data - 5);
-    CHECK_EQ(read_copy(out.data, SL_INNER_MAX - 1, &inner), SL_INNER_MORE);
-    CHECK_EQ(read_copy(out.data, SL_INNER_MAX, &inner), SL_INNER_MALFORMED);
-    CHECK_EQ(read_copy(out.data, sizeof out.data, &inner), SL_INNER_MALFORMED);
+/* A hello larger than is looked at: its name counts if it is among the first extensions. */
+TEST(a_hello_beyond_the_limit)
+{
+    static const uint8_t filler[40000];
+    for (int named = 0; named < 2; named++) {
+        struct hello h = PLAIN_HELLO;
+        struct sl_inner inner;
+        struct bytes message, out = {.length = 0};
+        if (named) add_name(&h, "a.example");
+        add_extension(&h, 21, filler, sizeof filler);
+        add_extension(&h, 22, filler, 65000 - sizeof filler);
+        build_message(&h, &message);
+        put_records(&out, &message, 0x0301, 60); /* headers make it longer */
+        CHECK(out.length > SL_INNER_MAX);
+        CHECK_EQ(read_copy(out.data, SL_INNER_MAX - 1, &inner), SL_INNER_MORE);
+        CHECK_EQ(read_copy(out.data, SL_INNER_MAX, &inner), named ? SL_INNER_TLS_NAME : SL_INNER_TOO_LONG);
+        CHECK_STR(inner.name, named ? "a.example" : "");
+    }
 }
 
 #include "test_inner_http.h"
@@ -543,6 +590,7 @@ int main(void)
     RUN(records);
     RUN(record_versions_are_not_looked_at);
     RUN(no_more_than_the_limit_is_looked_at);
+    RUN(a_hello_beyond_the_limit);
     RUN(requests_with_a_name);
     RUN(requests_without_a_name);
     RUN(requests_that_are_malformed);

@@ -78,7 +78,7 @@ static void check(const uint8_t *data, size_t size)
     enum sl_inner_status final = sl_inner_read(data, size, &whole), status;
     size_t step = size < 600 ? 1 : size / 300;
 
-    require(final > SL_INNER_INTERNAL && final <= SL_INNER_MALFORMED);
+    require(final > SL_INNER_INTERNAL && final <= SL_INNER_TOO_LONG);
     for (size_t n = 0; n < size; n += step) {
         status = sl_inner_read(data, n, &part);
         require(status == SL_INNER_MORE || (status == final && memcmp(&part, &whole, sizeof part) == 0));
