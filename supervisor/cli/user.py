@@ -4,10 +4,11 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -18,6 +19,7 @@ from supervisor.problems import Invalid, Problems, escape, quote, render
 from supervisor.users import LONGEST_PASSWORD, User, hash_password, is_password, load_users
 from supervisor.words import is_user_name, namespace_name, object_name
 
+ACL: Final = "system.posix_acl_access"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -189,24 +191,42 @@ def _locked(path: str) -> Iterator[None]:
 
 
 def _write(path: str, users: list[User]) -> None:
-    """Replaces the file at once and whole, mode 0600. A symlink stays one."""
+    """Replaces the file at once and whole. Owner, group, mode and ACL stay, or nothing changes: the gateway must be
+    able to read the new file as it did the old one. A file that is new has mode 0600. A symlink stays one."""
     target = os.path.realpath(path)
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=".users-", dir=os.path.dirname(target))  # mkstemp: 0600
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                with contextlib.suppress(OSError):  # root edits the file of whom the gateway runs as
-                    before = os.stat(target)
-                    os.fchown(descriptor, before.st_uid, before.st_gid)
+                _keep_access(path, target, descriptor)
                 file.write(_text(users))
                 file.flush()
                 os.fsync(descriptor)
             os.rename(temporary, target)
-        except BaseException:
+        except BaseException:  # fail() among them
             os.unlink(temporary)
             raise
     except OSError as wrong:
         fail(f"{escape(path)} cannot be written: {wrong.strerror}")
+
+
+def _keep_access(path: str, target: str, descriptor: int) -> None:
+    """Gives the new file to those who have the old one. Ends with 1 where this user may not."""
+    try:
+        before = os.stat(target)
+    except FileNotFoundError:
+        return
+    try:
+        now = os.fstat(descriptor)
+        if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+        with contextlib.suppress(OSError):  # it has none, or the file system knows none
+            os.setxattr(descriptor, ACL, os.getxattr(target, ACL))
+        os.fchmod(descriptor, stat.S_IMODE(before.st_mode))  # last: a changed owner takes bits away
+    except PermissionError:
+        access = f"owner {before.st_uid}:{before.st_gid} and mode {before.st_mode & 0o7777:04o}"
+        words = f"{escape(path)} stays as it is: its {access} cannot be kept"
+        fail(words, PROBLEM, "run the command as its owner or as root")
 
 
 def _text(users: list[User]) -> str:

@@ -1,8 +1,10 @@
 """`sluice user`, called as a shell would call it: what it writes, what it refuses, and what it never shows."""
 
+import errno
 import importlib
 import json
 import os
+import struct
 import sys
 from pathlib import Path
 from typing import Final
@@ -110,6 +112,64 @@ def test_a_link_to_the_users_file_stays_one(folder: Path) -> None:
     sluice("user", "add", "bot", given="x")
     assert (folder / "users.yaml").is_symlink()
     assert "bot" in (folder / "secret/u.yaml").read_text()
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o400, 0o644, 0o600])
+@pytest.mark.parametrize("linked", [False, True], ids=["a file", "a link"])
+def test_whoever_could_read_the_users_file_still_can(folder: Path, mode: int, linked: bool) -> None:
+    """Owner, group and mode stay over every edit: the gateway may run as another user than the one who edits."""
+    (folder / "secret").mkdir()
+    name = "secret/u.yaml" if linked else "users.yaml"
+    (folder / name).write_text(f"users: [{{name: old, hash: {HASH}}}]\n")
+    if linked:
+        (folder / "users.yaml").symlink_to(name)
+    owner = (4711, 4712) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(folder / name, *owner)
+    (folder / name).chmod(mode)
+    for arguments in (("add", "bot"), ("add", "bot"), ("remove", "bot"), ("remove", "old")):
+        done = sluice("user", *arguments, given="x")
+        assert done.exit_code == 0, done.output
+        found = (folder / name).lstat()
+        assert (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (mode, *owner), arguments
+        assert (folder / "users.yaml").is_symlink() == linked
+    assert sorted(os.listdir(folder / name.rpartition("/")[0])) == sorted({"u.yaml"} if linked else {
+        "policy.yaml", "secret", "sluice.yaml", "users.yaml"
+    })  # fmt: skip
+
+
+def test_an_access_list_of_the_users_file_stays(folder: Path) -> None:
+    """The ACL `user::rw-,user:4711:r--,group::---,mask::r--,other::---`, as acl(5) and the kernel's posix_acl_xattr.h
+    lay it out."""
+    write(folder, users_yaml="users: []\n")
+    entries = [(1, 6, 0xFFFFFFFF), (2, 4, 4711), (4, 0, 0xFFFFFFFF), (16, 4, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF)]
+    wanted = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(folder / "users.yaml", "system.posix_acl_access", wanted)
+    except OSError as wrong:
+        assert wrong.errno == errno.EOPNOTSUPP, "the file system of the tests has no ACLs"
+        with pytest.raises(OSError, match="not supported"):
+            os.getxattr(folder / "users.yaml", "system.posix_acl_access")
+        assert sluice("user", "add", "bot", given="x").exit_code == 0
+        return
+    assert sluice("user", "add", "bot", given="x").exit_code == 0
+    assert os.getxattr(folder / "users.yaml", "system.posix_acl_access") == wanted
+
+
+def test_an_owner_that_cannot_be_kept_leaves_the_file_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who may write to the folder is not always one who may give files away."""
+    write(folder, users_yaml="users: []\n")
+    before = (folder / "users.yaml").stat()
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", forbidden)
+    done = sluice("user", "add", "bot", given="x")
+    assert done.exit_code == 1
+    assert "users.yaml stays as it is: its owner" in done.stderr and "run the command as its owner" in done.stderr
+    assert (folder / "users.yaml").read_text() == "users: []\n"
+    assert (folder / "users.yaml").stat().st_ino == before.st_ino
+    assert [name for name in os.listdir(folder) if name.startswith(".users")] == []
 
 
 def test_a_password_at_a_terminal_is_asked_for_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
