@@ -115,6 +115,9 @@ cdef class Codec:
         if user_length == 0 or user_length > USER_MAX:
             self.detail = "a user name is 1 to 255 bytes"
             return False
+        if length == 0:
+            self.detail = "the password is empty"
+            return False
         # RFC 7617 section 2 forbids them in both; SOCKS5 is held to the same, so that a user is one thing everywhere.
         if has_control(user, user_length) or has_control(password, length):
             self.detail = "credentials hold a control character"

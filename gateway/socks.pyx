@@ -12,6 +12,7 @@ from libc.string cimport memchr, memcpy, memset
 
 from gateway.codec cimport (
     AUTH_OFF,
+    AUTH_OPTIONAL,
     AUTH_REQUIRED,
     CODEC_CREDENTIALS,
     CODEC_MORE,
@@ -192,7 +193,12 @@ cdef class Socks5Codec(Codec):
         """Hands over what RFC 1929 section 2 carries, and keeps no copy of it."""
         cdef const uint8_t *user = self.message + 2
         cdef const uint8_t *password = user + self.message[1] + 1
-        cdef bint fit = self.set_credentials(user, self.message[1], password, (password - 1)[0])
+        cdef bint fit
+        if self.auth == AUTH_OPTIONAL and (password - 1)[0] == 0:
+            # Section 2 has no empty password. A client without credentials that offers both methods sends one (the
+            # JDK, with the name of its process's user): where credentials are optional, it has sent none.
+            return self.admitted()
+        fit = self.set_credentials(user, self.message[1], password, (password - 1)[0])
         explicit_bzero(self.message, sizeof(self.message))
         if not fit:
             return self.refuse(SL_OUTCOME_AUTH_FAILED, self.detail)
