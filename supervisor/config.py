@@ -47,7 +47,6 @@ class Gateway(msgspec.Struct, frozen=True):
     name: str = "sluice"
     namespace: str = "egress"
     service_addresses: tuple[str, ...] = ()  # IP texts
-    cluster_networks: tuple[str, ...] = ()  # CIDRs
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -103,6 +102,7 @@ class Limits(msgspec.Struct, frozen=True):
     dial_timeout: float = 5.0
     idle_timeout: float = 3600.0
     half_close_timeout: float = 300.0
+    login_failures: tuple[int, float] = (10, 1.0)  # of one source, in how many seconds
 
 
 class Admin(msgspec.Struct, frozen=True):

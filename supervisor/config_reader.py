@@ -24,6 +24,7 @@ from supervisor.config import (
     Policy,
     Protocol,
 )
+from supervisor.config_later import LATER_PROTOCOLS, names_in, take_out
 from supervisor.endpoint import LONGEST_ENDPOINT, SUFFIXES
 from supervisor.host_port import dns_server, endpoint, join, overlap
 from supervisor.node import Fields, Node, attempt
@@ -38,16 +39,16 @@ TOP: Final = (
     *("listeners", "workers", "gateway", "policy", "identity", "addresses", "upstreams", "dns", "limits"),
     *("admin", "metrics", "control", "logs", "shutdown"),
 )
-LISTENER: Final = ("name", "address", "protocol", "auth", "innerName", "audit", "diagnostics", "tls")
+LISTENER: Final = ("name", "address", "protocol", "auth", "innerName", "audit", "diagnostics")
 LIMITS: Final = (
     *("tunnels", "tunnelsPerSource"),
-    *("requestTimeout", "dialTimeout", "idleTimeout", "halfCloseTimeout"),
+    *("requestTimeout", "dialTimeout", "idleTimeout", "halfCloseTimeout", "perSource"),
 )
+PER_SOURCE: Final = ("loginFailures",)
 AUTHS: Final[tuple[Auth, ...]] = ("off", "optional", "required")
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("auto", "socks5", "http", "http2tunnel")
 INNERS: Final[tuple[Inner, ...]] = ("enforce", "audit", "off")
 LEVELS: Final[tuple[Level, ...]] = ("debug", "info", "warning", "error")
-_NOT_BUILT_PROTOCOLS: Final = ("hbone", "tls", "transparent")
 
 
 def read_config(path: str) -> Config:
@@ -104,6 +105,7 @@ class _Reader:
         """A section's fields; an absent or wrong section reads as an empty one."""
         empty = Node(self.path, 0, 0, {})
         node = top.get(name) or empty
+        known = (*known, *names_in(name))
         return attempt(node, lambda here: self.fields(here, *known), self.problems, self.fields(empty, *known))
 
     def not_blank(self, fields: Fields, name: str, hint: str) -> None:
@@ -112,7 +114,8 @@ class _Reader:
             self.problems.error(node.place, f"{name}: expected a value, found nothing", hint)
 
     def config(self, node: Node) -> Config:
-        top = self.fields(node, *TOP)
+        take_out(node, self.problems)
+        top = self.fields(node, *TOP, *names_in(""))
         identity = self.identity(top)
         listeners = self.listeners(top, identity)
         admin, metrics = self.admin(top), self.metrics(top)
@@ -168,7 +171,7 @@ class _Reader:
         return tuple(listener for _, listener in found)
 
     def listener(self, node: Node, index: int, default: Auth, identity: Identity) -> Listener:
-        fields = self.fields(node, *LISTENER)
+        fields = self.fields(node, *LISTENER, *names_in("listeners[]"))
         host, port = fields.read("address", endpoint, ("127.0.0.1", 1080))
         auth = fields.read("auth", lambda n: n.choice(*AUTHS), default)
         self.not_blank(fields, "auth", "write off, optional or required")
@@ -177,8 +180,6 @@ class _Reader:
                 self.problems.error(where.place, "auth is required, and there are no users", "set identity.users")
             elif auth == "optional":
                 self.problems.warning(where.place, "there are no users: credentials that are sent will be refused")
-        if tls := fields.get("tls"):
-            self.problems.error(tls.place, "tls on a listener is not built yet", "without it nothing is encrypted")
         return Listener(
             name=fields.read("name", _listener_name, f"listener-{index + 1}"),
             host=host,
@@ -205,10 +206,7 @@ class _Reader:
     # who asks
 
     def identity(self, top: Fields) -> Identity:
-        fields = self.section(top, "identity", "networks", "users", "proxyProtocolFrom", "trusted")
-        for name in ("proxyProtocolFrom", "trusted"):
-            if (node := fields.get(name)) and fields.items(name):
-                self.problems.error(node.place, f"identity.{name} is not built yet", "nothing would check it")
+        fields = self.section(top, "identity", "networks", "users")
         seen: dict[str, Node] = {}
         return Identity(
             networks=tuple(fields.each("networks", lambda node: self.network(node, seen))),
@@ -244,15 +242,11 @@ class _Reader:
     # where to
 
     def gateway(self, top: Fields) -> Gateway:
-        fields = self.section(top, "gateway", "name", "namespace", "serviceAddresses", "clusterNetworks")
-        networks = tuple(fields.each("clusterNetworks", Node.cidr))
-        if networks and (node := fields.get("clusterNetworks")):
-            self.problems.warning(node.place, "gateway.clusterNetworks has no effect yet")
+        fields = self.section(top, "gateway", "name", "namespace", "serviceAddresses")
         return Gateway(
             name=fields.read("name", object_name, "sluice"),
             namespace=fields.read("namespace", namespace_name, "egress"),
             service_addresses=tuple(fields.each("serviceAddresses", Node.address)),
-            cluster_networks=networks,
         )
 
     def policy(self, top: Fields) -> Policy:
@@ -263,7 +257,7 @@ class _Reader:
         return Policy(
             paths=tuple(paths),
             places=tuple(paths.values()),
-            passthrough=fields.read("passthrough", Node.boolean, False),
+            passthrough=fields.read("passthrough", _passthrough, False),
             audit=fields.read("audit", Node.boolean, False),
         )
 
@@ -306,6 +300,7 @@ class _Reader:
 
     def limits(self, top: Fields) -> Limits:
         fields = self.section(top, "limits", *LIMITS)
+        source = self.section(fields, "perSource", *PER_SOURCE)
         return Limits(
             tunnels=fields.read("tunnels", lambda n: n.integer(1, 10_000_000), 100_000),
             tunnels_set=fields.get("tunnels") is not None,
@@ -314,6 +309,7 @@ class _Reader:
             dial_timeout=fields.read("dialTimeout", Node.duration, 5.0),
             idle_timeout=fields.read("idleTimeout", Node.duration, 3600.0),
             half_close_timeout=fields.read("halfCloseTimeout", Node.duration, 300.0),
+            login_failures=source.read("loginFailures", lambda n: n.rate(1_000_000), (10, 1.0)),
         )
 
     def admin(self, top: Fields) -> Admin:
@@ -392,8 +388,14 @@ def _workers(node: Node) -> int:
     return node.integer(1, MOST_WORKERS)
 
 
+def _passthrough(node: Node) -> bool:
+    if node.value == "mesh":
+        raise node.invalid("`mesh` is not built yet: FSM's MeshConfig is not read", "write true or false")
+    return node.boolean()
+
+
 def _protocol(node: Node) -> Protocol:
-    if node.value in _NOT_BUILT_PROTOCOLS:
+    if node.value in LATER_PROTOCOLS:
         built = "auto, socks5, http and http2tunnel are"
         raise node.invalid(f"protocol {quote(str(node.value))} is not built yet", built)
     return "socks5" if node.value == "sock5" else node.choice(*PROTOCOLS)

@@ -27,6 +27,7 @@ _NUMBER: Final = re.compile(
 )
 _DURATION: Final = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h))+")
 _DURATION_PART: Final = re.compile(r"([0-9.]+)(ms|s|m|h)")
+_RATE: Final = re.compile(r"([0-9]{1,9})/([smh])")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -137,6 +138,18 @@ class Node:
         if not low <= seconds <= high:
             raise self.invalid(f"{quote(self.value)} is out of range: {low:g}s to {high:g}s")
         return seconds
+
+    def rate(self, high: int) -> tuple[int, float]:
+        """A number and its seconds, from `10/s`, `100/m` or `1000/h`."""
+        found = _RATE.fullmatch(self.value) if isinstance(self.value, str) else None
+        if found is None:
+            hint = "rates look like 10/s, 100/m or 1000/h"
+            if isinstance(self.value, str) and _DECIMAL.fullmatch(self.value):
+                hint = f"a unit is missing: {self.value}/s"
+            raise self.unexpected("a rate", hint)
+        if not 1 <= int(found[1]) <= high:
+            raise self.invalid(f"{quote(found[0])} is out of range: 1 to {high} in a second, minute or hour")
+        return int(found[1]), _SECONDS[found[2]]
 
     def address(self) -> str:
         """An IP address, in its canonical text."""

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from gateway.contract import UpstreamSettings
+from supervisor.config_later import names_in
 from supervisor.host_port import endpoint
 from supervisor.node import Fields, Node
 from supervisor.problems import Place, Problems, quote
@@ -15,7 +16,7 @@ from supervisor.words import user_name
 
 Type = Literal["http", "socks5", "http2tunnel"]
 
-UPSTREAM: Final = ("name", "type", "addresses", "tls", "user", "passwordFile")
+UPSTREAM: Final = ("name", "type", "addresses", "user", "passwordFile")
 TYPES: Final[tuple[Type, ...]] = ("http", "socks5", "http2tunnel")
 MOST_UPSTREAMS: Final = 256
 MOST_ADDRESSES: Final = 16
@@ -67,9 +68,7 @@ def read_passwords(upstreams: tuple[Upstream, ...], problems: Problems) -> dict[
 
 
 def _upstream(node: Node, folder: str, problems: Problems) -> Upstream:
-    fields = node.fields(UPSTREAM, problems)
-    if tls := fields.get("tls"):
-        problems.error(tls.place, "tls to an upstream is not built yet", "without it nothing is encrypted")
+    fields = node.fields((*UPSTREAM, *names_in("upstreams[]")), problems)
     user, file = fields.get("user"), fields.get("passwordFile")
     if (user is None) != (file is None):
         there, missing = ("user", "passwordFile") if user else ("passwordFile", "user")

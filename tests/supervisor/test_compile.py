@@ -116,12 +116,12 @@ def test_a_file_that_is_missing_is_named_where_it_is_asked_for(tmp_path: Path, t
 
 
 def test_warnings_of_every_file_are_told(tmp_path: Path) -> None:
-    text = "gateway: {clusterNetworks: [10.0.0.0/8]}\n" + CONFIG
+    text = "addresses: {allow: [10.0.0.0/8], deny: [10.0.0.0/8]}\n" + CONFIG
     write(tmp_path, sluice_yaml=text, policy_yaml=POLICY, users_yaml="users: []\n")
     report, image = compiled(tmp_path)
     assert image is not None
     os.close(image)
-    expected = ["sluice.yaml:1:28: gateway.clusterNetworks has no effect yet"]
+    expected = ["sluice.yaml:1:20: 10.0.0.0/8 stands in addresses.allow and addresses.deny: deny wins"]
     assert warnings(tmp_path, report) == expected
 
 

@@ -19,7 +19,7 @@ listeners:
     diagnostics: true
   - {name: six, address: "[::1]:1081", protocol: http, auth: off, innerName: off}
 workers: 3
-gateway: {name: edge, namespace: out, serviceAddresses: [10.96.0.10, "fd00::1"], clusterNetworks: [10.0.0.0/8]}
+gateway: {name: edge, namespace: out, serviceAddresses: [10.96.0.10, "fd00::1"]}
 policy: {paths: [policy, /etc/other/policy.yaml, policy], passthrough: true, audit: true}
 identity:
   networks: [{cidr: 10.1.0.0/16, namespace: shop, serviceAccount: cart}, {cidr: "fd00::/64", namespace: pay}]
@@ -70,7 +70,6 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.workers == 3
     assert (config.gateway.name, config.gateway.namespace) == ("edge", "out")
     assert config.gateway.service_addresses == ("10.96.0.10", "fd00::1")
-    assert config.gateway.cluster_networks == ("10.0.0.0/8",)
     assert config.policy.paths == (str(tmp_path / "policy"), "/etc/other/policy.yaml")
     assert [(place.line, place.column) for place in config.policy.places] == [(12, 18), (12, 26)]
     assert config.policy.passthrough and config.policy.audit
@@ -223,7 +222,7 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     ),
     "tls": (
         "listeners: [{tls: {certificate: a}}]\n",
-        ["1:19: tls on a listener is not built yet (without it nothing is encrypted)"],
+        ["1:19: `listeners.tls` is not built yet (it belongs to TLS; without it nothing is encrypted)"],
     ),
     "auth without users": (
         "listeners: [{auth: required}]\n",
@@ -254,10 +253,14 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     ),
     "PROXY protocol": (
         "identity: {proxyProtocolFrom: [10.0.0.0/8]}\n",
-        ["1:31: identity.proxyProtocolFrom is not built yet (nothing would check it)"],
+        [
+            "1:31: `identity.proxyProtocolFrom` is not built yet"
+            " (it belongs to forwarded identities; nothing would check them)"
+        ],
     ),
     "trusted identities": (
-        "identity: {trusted: ['spiffe://a/b']}\n", ["1:21: identity.trusted is not built yet (nothing would check it)"],
+        "identity: {trusted: ['spiffe://a/b']}\n",
+        ["1:21: `identity.trusted` is not built yet (it belongs to forwarded identities; nothing would check them)"],
     ),
     "upstreams": (
         "upstreams: [{name: corp}]\n", ["1:13: `addresses` is missing", "1:13: `type` is missing"],
@@ -355,7 +358,6 @@ WARNINGS: Final = {
     "optional auth without users": (
         "listeners: [{auth: optional}]", "1:20: there are no users: credentials that are sent will be refused",
     ),
-    "clusterNetworks": ("gateway: {clusterNetworks: [10.0.0.0/8]}", "1:28: gateway.clusterNetworks has no effect yet"),
     "allowed and denied": (
         "addresses: {allow: [10.0.0.0/8], deny: [10.0.0.0/8]}",
         "1:20: 10.0.0.0/8 stands in addresses.allow and addresses.deny: deny wins",

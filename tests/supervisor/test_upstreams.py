@@ -79,7 +79,7 @@ def test_on_a_rule_that_denies_it_has_no_effect(tmp_path: Path) -> None:
     ("upstream", "expected"),
     [
         (CORP | {"type": "http3"}, "expected one of http, socks5, http2tunnel"),
-        (CORP | {"tls": {}}, "tls to an upstream is not built yet"),
+        (CORP | {"tls": {}}, "`upstreams.tls` is not built yet"),
         (CORP | {"addresses": []}, "the list is empty"),
         (CORP | {"addresses": ["proxy.corp:3128"]}, "expected an address such as 127.0.0.1:1080"),
         (CORP | {"addresses": ["0.0.0.0:3128"]}, "0.0.0.0 is nobody's address"),
