@@ -94,6 +94,7 @@ EXTENSIONS = [
     extension("gateway.parent", "addr"),
     extension("gateway.limits", "limit_table", "addr"),
     extension("gateway.log", "addr", "log_line", *SEGMENT),
+    extension("gateway.logins", *SEGMENT),
     extension("gateway.context", "pipe_pool", *SEGMENT, *POLICY),
     extension("gateway.record", *SEGMENT, *POLICY),
     extension("gateway.race", *SEGMENT),

@@ -58,6 +58,8 @@ enum sl_build_status sl_builder_host_list(struct sl_builder *b, uint32_t attachm
 /* A user or a network that is there already with another identity is SL_BUILD_BAD_ARGUMENT. */
 enum sl_build_status sl_builder_user(struct sl_builder *b, const char *name, const char *namespace_,
                                      const char *service_account);
+/* What tells the password of a user who is there already: 64 bits of a digest of its hash; 0 = nothing. */
+enum sl_build_status sl_builder_credential(struct sl_builder *b, const char *name, uint64_t credential);
 enum sl_build_status sl_builder_network(struct sl_builder *b, const struct sl_prefix *cidr, const char *namespace_,
                                         const char *service_account);
 enum sl_build_status sl_builder_guard(struct sl_builder *b, const struct sl_prefix *cidr, int allow /* else deny */);

@@ -133,14 +133,29 @@ enum sl_build_status sl_builder_user(struct sl_builder *b, const char *name, con
         return b->failed;
     uint32_t *slot = sl_table_slot(b, &b->user_slots, sl_hash_text(name), user_hash, user_equal, name);
     if (!slot) return b->failed;
-    if (*slot)
-        return memcmp(&SL_AT(struct sl_user, b->users, *slot), &key, sizeof key) == 0 ? SL_BUILD_OK
-                                                                                      : SL_BUILD_BAD_ARGUMENT;
+    if (*slot) {
+        const struct sl_user *known = &SL_AT(struct sl_user, b->users, *slot);
+        return known->namespace_ == key.namespace_ && known->service_account == key.service_account
+                   ? SL_BUILD_OK
+                   : SL_BUILD_BAD_ARGUMENT;
+    }
     struct sl_user *record = sl_vec_push(b, &b->users, sizeof *record, 1);
     if (!record) return b->failed;
     *record = key;
     *slot = (uint32_t)(b->users.count - 1);
     b->user_slots.used++;
+    return SL_BUILD_OK;
+}
+
+enum sl_build_status sl_builder_credential(struct sl_builder *b, const char *name, uint64_t credential)
+{
+    if (b->failed != SL_BUILD_OK) return b->failed;
+    uint32_t *slot = sl_table_slot(b, &b->user_slots, sl_hash_text(name), user_hash, user_equal, name);
+    if (!slot) return b->failed;
+    if (!*slot) return SL_BUILD_BAD_ARGUMENT;
+    struct sl_user *record = &SL_AT(struct sl_user, b->users, *slot);
+    record->credential[0] = (uint32_t)(credential >> 32);
+    record->credential[1] = (uint32_t)credential;
     return SL_BUILD_OK;
 }
 

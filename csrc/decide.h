@@ -75,6 +75,9 @@ int sl_source_user(const struct sl_image *image, const char *user, const char **
 int sl_source_network(const struct sl_image *image, const struct sl_addr *addr, const char **namespace_,
                       const char **service_account);
 
+/* The credential of a user in USERS (builder.h); 0 = there is no such user, or nothing tells its password. */
+uint64_t sl_source_credential(const struct sl_image *image, const char *user);
+
 /* The parent gateway that a decision's rule leads through; NULL = dial directly. */
 const char *sl_decision_upstream(const struct sl_image *image, const struct sl_decision *decision);
 

@@ -177,7 +177,10 @@ struct sl_selector {
     uint16_t flags;     /* sl_selector_flags */
 };
 
-struct sl_user { uint32_t name, namespace_, service_account; };
+struct sl_user {
+    uint32_t name, namespace_, service_account;
+    uint32_t credential[2]; /* 64 bits of a digest of the password's hash, high word first; 0 = none is known */
+};
 struct sl_network { uint32_t namespace_, service_account; };
 struct sl_own { /* an address block and a port of ours; port 0 = every port */
     uint8_t bits[16];

@@ -35,6 +35,14 @@ int sl_source_user(const struct sl_image *image, const char *user, const char **
     return 1;
 }
 
+uint64_t sl_source_credential(const struct sl_image *image, const char *user)
+{
+    int broken = 0;
+    uint32_t index = known(user) ? sl_image_user(image, user, &broken) : 0;
+    const struct sl_user *record = index ? sl_image_record(image, SL_SEC_USERS, index) : NULL;
+    return record ? (uint64_t)record->credential[0] << 32 | record->credential[1] : 0;
+}
+
 int sl_source_network(const struct sl_image *image, const struct sl_addr *addr, const char **namespace_,
                       const char **service_account)
 {

@@ -50,9 +50,13 @@ class Bus:
             self._watch.again()
         return True
 
-    def verify(self, number: int, user: bytes, password: bytes) -> None:
-        """Asks for a password check; the answer comes as VERIFIED."""
-        self.send(contract.VERIFY, id=number, user=user, password=password)
+    def verify(self, number: int, source: int, user: bytes, password: bytes) -> bool:
+        """Asks for a password check; the answer comes as VERIFIED. False when the supervisor does not keep up."""
+        return self.send(contract.VERIFY, id=number, source=source, user=user, password=password)
+
+    def rejected(self, source: int) -> None:
+        """A login failed without a check."""
+        self.send(contract.REJECTED, source=source)
 
     def log(self, level: str, count: int, text: bytes) -> bool:
         """A batch of access log lines, each with its newline. False when there is no room for it."""

@@ -1,6 +1,6 @@
 # The shape every request codec has: bytes in, a request or a failure out, an answer back.
 # Codecs know bytes only: no descriptor, no clock, no policy (STYLE.md, "Imports run one way").
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 from gateway.csrc cimport sl_addr
 
@@ -23,6 +23,7 @@ cdef class Codec:
     cdef readonly str detail         # of a failure: the rule of the protocol that was broken, bounded, never raw input
     cdef readonly bytes user         # credentials sent, or None; unproven until verified(True)
     cdef readonly bytes password     # cleared by verified() and by every failure
+    cdef uint64_t credential         # of the hash that the password fitted; 0 before; the caller's to set
     cdef bytes out                   # bytes to send now, or None; take_out() hands them over
     cdef bytes bare                  # the answer to an internal error, built before anything can fail
     cdef sl_addr address             # family 0 when a name was asked

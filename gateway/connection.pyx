@@ -22,13 +22,14 @@ from gateway.csrc cimport (
     SL_LIMIT_CONNECTIONS, SL_LIMIT_REQUESTS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CONNECTED, SL_OUTCOME_DRAINED,
     SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED, SL_OUTCOME_NOT_BUILT,
     SL_OUTCOME_REQUEST_TIMEOUT, SL_PROTOCOL_HTTP, SL_PROTOCOL_SOCKS4, SL_PROTOCOL_SOCKS5, SL_PROTOCOL_UNKNOWN,
-    SL_SCOPE_CREDENTIALS, sl_addr, sl_direction_preload,
+    SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_CREDENTIALS, SL_SCOPE_SOURCE_LOGINS, sl_addr, sl_direction_preload,
 )
 from gateway.h2_connection cimport H2Connection
 from gateway.http1 cimport Http1Codec
+from gateway.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.opening cimport DIALED, LEG_EVENTS
-from gateway.request cimport LINGERING, OPENING, READING, RELAYING
+from gateway.request cimport LINGERING, OPENING, READING, RELAYING, VERIFYING
 from gateway.sniff cimport (
     SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_MORE, SNIFF_SOCKS4, SNIFF_SOCKS5, http2_refusal, sniff,
 )
@@ -191,24 +192,31 @@ cdef class Connection(Request):
             self.verify(self.codec.user, self.codec.password)
         elif status == CODEC_REQUEST:
             self.note(self.codec, kind_of(self.codec))
-            self.open()
+            if self.user is None or self.context.generation.credential(self.user) == self.codec.credential:
+                self.open()
+            else:  # a reload came between the login and the request
+                self.protocol_error(SL_OUTCOME_AUTH_FAILED)
+                self.refuse(SL_OUTCOME_AUTH_FAILED, None, "the password was changed")
         else:
             self.protocol_error(self.codec.outcome)
             self.linger()
 
-    cdef void on_verified(self, bint ok, bint busy) noexcept:
+    cdef void on_verified(self, int result, uint64_t credential) noexcept:
         cdef bytes rest = self.held
         cdef int status
         cdef size_t used = 0
+        if self.state != VERIFYING:
+            return  # it was refused before, and its client still reads that
         self.state = READING
-        if busy:
-            self.context.limited(SL_SCOPE_CREDENTIALS)
-            self.answer(SL_OUTCOME_GATEWAY_LIMIT)
+        if result == LOGIN_BUSY or result == LOGIN_LIMITED:
+            self.context.limited(SL_SCOPE_CREDENTIALS if result == LOGIN_BUSY else SL_SCOPE_SOURCE_LOGINS)
+            self.answer(SL_OUTCOME_GATEWAY_LIMIT if result == LOGIN_BUSY else SL_OUTCOME_SOURCE_LIMIT)
             return
-        if ok:
+        if result == LOGIN_RIGHT:
             self.user = self.codec.user
+            self.codec.credential = credential
         self.held = None
-        status = self.codec.verified(ok)
+        status = self.codec.verified(result == LOGIN_RIGHT)
         if rest is None:
             rest = b""
         if status == CODEC_MORE and rest:

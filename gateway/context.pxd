@@ -5,6 +5,7 @@ from gateway.csrc cimport sl_counter, sl_family, sl_label_key, sl_pipe_pool, sl_
 from gateway.h2_work cimport H2Work
 from gateway.limits cimport Limits
 from gateway.log cimport AccessLog
+from gateway.logins cimport Logins
 from gateway.loop cimport Handler, Loop
 from gateway.parent cimport Passages
 from gateway.policy cimport PolicyImage
@@ -35,10 +36,7 @@ cdef class Generation:
 
     cdef str rule_text(self, uint32_t rule)
     cdef SourcePool pool(self, uint32_t rule)
-
-cdef class Credentials(Handler):
-    # Somebody who waits for a password to be verified. busy: the verifier's queue is full.
-    cdef void on_verified(self, bint ok, bint busy) noexcept
+    cdef uint64_t credential(self, bytes user) noexcept
 
 cdef class Context:
     cdef Loop loop
@@ -77,16 +75,12 @@ cdef class Context:
     cdef H2Work work                 # buffers of HTTP/2 connections; None before the first one
     cdef uint64_t published_turns    # what the segment holds of the loop's figures
     cdef uint64_t published_failures
-    cdef object bus                  # .verify(id, user, password)
     cdef AccessLog log
     cdef object on_empty             # called when a drain has no connection left
     cdef object on_full              # called with True when nobody is accepted any more, with False when it goes on
-    cdef dict verifying              # id -> Credentials
-    cdef uint64_t verify_id
+    cdef Logins logins
     cdef uint64_t started_unix       # milliseconds; what loop times are reckoned from
     cdef uint64_t started_loop
-    cdef bytes cache_key             # of this generation
-    cdef dict cache                  # HMAC of (user, password) -> bool
 
     cdef inline void count(self, sl_counter counter) noexcept:
         self.segment.counters[<unsigned> counter] += 1
@@ -105,7 +99,6 @@ cdef class Context:
     cdef void ask_file_limit(self) noexcept
     cdef void spare_pipes(self) noexcept
     cdef void set_full(self, bint full) noexcept
-    cdef int verify(self, bytes user, bytes password, Credentials waiter)
     cdef uint64_t unix_ms(self) noexcept
     cdef bint listener_audits(self, int listener) noexcept
     cdef void entered(self, Handler connection)

@@ -1,14 +1,8 @@
-"""What every connection of one worker shares: the generation in force, limits, counters, credentials, the log.
-
-Credentials are verified by the supervisor, never here: a scrypt check costs tens of milliseconds. What it answered,
-yes and no alike, is remembered under an HMAC with a key that lives as long as the generation, so no password stays in
-memory.
-"""
+"""What every connection of one worker shares: the generation in force, limits, counters, logins, the log."""
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING
 
-import hashlib
-import hmac
 import os
 import resource
 import time
@@ -21,13 +15,11 @@ from gateway.csrc cimport (
     SL_COUNTER_PARENTS_OPEN, SL_COUNTER_PIPES_IDLE, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_FAMILY_LIMITED,
     SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES, sl_image_record, sl_image_string,
     sl_pipe_counts, sl_pipe_pool_free, sl_pipe_pool_init, sl_pipe_pool_limit, sl_rule, sl_segment_open,
+    sl_source_credential,
 )
 from gateway.parent cimport Parent
 
 cdef enum:
-    CACHE_ENTRIES = 10000
-    VERIFYING_MAX = 1000       # questions under way from one worker
-    MAX_PASSWORD = 1024
     PIPES_MOST = 1024          # that hold bytes at once, 256 MiB in all
     PIPE_FILES_KEPT = 128      # descriptors that pipes leave to others
     FILES_MOST = 1 << 30       # what no limit of open files means
@@ -82,6 +74,10 @@ cdef class Generation:
             self.rule_texts[rule] = text
         return text
 
+    cdef uint64_t credential(self, bytes user) noexcept:
+        """What tells the password of a user from others (builder.h); 0 for a user that is not known."""
+        return sl_source_credential(&self.image.image, PyBytes_AS_STRING(user))
+
     cdef SourcePool pool(self, uint32_t rule):
         """Where connections of a rule come from; None where the system chooses."""
         cdef const sl_rule *found
@@ -95,13 +91,6 @@ cdef class Generation:
             text = sl_image_string(&self.image.image, found.attributes).decode("utf-8", "replace")
             pool = self.pools[found.attributes] = SourcePool(text)
         return pool
-
-
-cdef class Credentials(Handler):
-    """Somebody who waits for a password to be verified."""
-
-    cdef void on_verified(self, bint ok, bint busy) noexcept:
-        pass
 
 
 @cython.no_gc_clear  # the pool counts into the mapping to the end
@@ -127,9 +116,7 @@ cdef class Context:
         self.prefix = f"{slot}-{self.segment.start:x}-"
         self.listeners = []
         self.connections = set()
-        self.verifying = {}
-        self.cache = {}
-        self.cache_key = os.urandom(32)
+        self.logins = Logins(loop)
         self.parents = {}
 
     def __dealloc__(self):
@@ -154,7 +141,7 @@ cdef class Context:
         `on_empty()` is called when a drain has nothing left, `on_full(full)` when descriptors run out and when that is
         over.
         """
-        self.bus = bus
+        self.logins.attach(bus)
         self.passages = passages
         self.log = log
         self.on_empty = on_empty
@@ -186,9 +173,14 @@ cdef class Context:
             if self.resolver is not None:
                 self.resolver.retire()
             self.resolver, self.dns = resolver, dns
-        self.cache, self.cache_key = {}, os.urandom(32)
+        self.logins.renew()
         self.generation = Generation(number, image)
         self.segment.generation = number
+
+    @property
+    def login_cache(self):
+        """Which passwords were right, and which are being verified."""
+        return self.logins
 
     def measure_files(self):
         """Before the first client: how many descriptors there may be, and how many serve other ends than clients."""
@@ -316,32 +308,3 @@ cdef class Context:
         if full != self.full:
             self.full = full
             self.on_full(full)
-
-    cdef int verify(self, bytes user, bytes password, Credentials waiter):
-        """1 or 0 when it is known, -1 when waiter.on_verified will say, -2 when too many questions are under way."""
-        if len(password) > MAX_PASSWORD:
-            return 0
-        digest = hmac.digest(self.cache_key, b"%d:%b%b" % (len(user), user, password), hashlib.sha256)
-        known = self.cache.get(digest)
-        if known is not None:
-            return 1 if known else 0
-        if len(self.verifying) >= VERIFYING_MAX:
-            return -2
-        self.verify_id += 1
-        self.verifying[self.verify_id] = (waiter, digest, self.cache)
-        self.bus.verify(self.verify_id, user, password)
-        return -1
-
-    def verified(self, uint64_t number, bint ok, bint busy):
-        """The supervisor's answer. A cache that was replaced meanwhile is not written: the users may have changed."""
-        cdef Credentials waiter
-        entry = self.verifying.pop(number, None)
-        if entry is None:
-            return
-        waiter, digest, cache = entry
-        if not busy and cache is self.cache:
-            if len(cache) >= CACHE_ENTRIES:
-                del cache[next(iter(cache))]
-            cache[digest] = ok
-        if not waiter.closed:
-            waiter.on_verified(ok, busy)

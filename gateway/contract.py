@@ -32,7 +32,8 @@ def listener_fd(slot: int, listener: int, listeners: int) -> int:
 # Bus, worker to supervisor.
 HELLO: Final = "hello"  # {op, slot, pid}: sent once connected; the supervisor answers LOAD
 LOADED: Final = "loaded"  # {op, slot, generation, ok, error: str|None}
-VERIFY: Final = "verify"  # {op, slot, id: int, user: bytes, password: bytes}
+VERIFY: Final = "verify"  # {op, slot, id: int, source: int, user: bytes, password: bytes}
+REJECTED: Final = "rejected"  # {op, slot, source: int}: a login failed by what the worker remembers
 LOG: Final = "log"  # {op, slot, level: tunnel|decision|interval, count: int, text: bytes}: access log lines
 FULL: Final = "full"  # {op, slot, full: bool}: descriptors run short and nobody is accepted, or that is over
 DRAINED: Final = "drained"  # {op, slot}: no tunnel is left, the worker exits with 0
@@ -41,13 +42,21 @@ ANSWER: Final = "answer"  # {op, id, ...}: to a QUERY
 
 # Bus, supervisor to worker.
 LOAD: Final = "load"  # {op, generation, settings: Settings}: the image has been sent on the channel before
-VERIFIED: Final = "verified"  # {op, id, ok: bool, busy: bool}: busy = the verifier's queue was full
+VERIFIED: Final = "verified"  # {op, id, result: WRONG .. LIMITED, credential: int}: of the hash that was fitted, or 0
+UNCHECKED: Final = "unchecked"  # {op, source, seconds: float}: its logins fail too often, none is checked for so long
 ADOPT: Final = "adopt"  # {op, slot}: accept from that slot's sockets too, it has no worker, or a full one
 RELEASE: Final = "release"  # {op, slot}: its worker accepts again
 DRAIN: Final = "drain"  # {op, seconds: float}: stop accepting, end when the tunnels have, kill them after `seconds`
 STOP: Final = "stop"  # {op}: end now
 KILL: Final = "kill"  # {op, sequence}: reset that tunnel of this worker
 QUERY: Final = "query"  # {op, id, what: "explain", ...}: answered by ANSWER with the same id
+
+
+# How a login went; gateway/context.pxd has the same numbers.
+WRONG: Final = 0
+RIGHT: Final = 1
+BUSY: Final = 2  # nothing was verified: the gateway has no room
+LIMITED: Final = 3  # nothing was verified: the source has too many logins waiting, or too many that failed
 
 
 class ListenerSettings(TypedDict):

@@ -332,6 +332,7 @@ cdef extern from "decide.h" nogil:
 
     void sl_source_resolve(const sl_image *image, const sl_source_key *key, sl_source *out)
     int sl_source_user(const sl_image *image, const char *user, const char **namespace_, const char **service_account)
+    uint64_t sl_source_credential(const sl_image *image, const char *user)
     int sl_source_network(const sl_image *image, const sl_addr *addr, const char **namespace_,
                           const char **service_account)
     const char *sl_decision_upstream(const sl_image *image, const sl_decision *decision)
@@ -519,6 +520,7 @@ cdef extern from "segment.h" nogil:
         SL_SCOPE_CREDENTIALS
         SL_SCOPE_DESCRIPTORS
         SL_SCOPE_DRAINING
+        SL_SCOPE_SOURCE_LOGINS
         SL_SCOPE_COUNT
     enum sl_log_event:
         SL_LOG_DECISION

@@ -7,18 +7,20 @@ cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc cimport errno as c_errno
 from libc.errno cimport EAGAIN
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from posix cimport unistd
 
 from gateway.context cimport Context
 from gateway.csrc cimport (
     SL_COUNTER_AUTH_FAILED, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_INNER_UNSET, SL_LIMIT_REQUESTS,
     SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_DRAINED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL,
-    SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESET, SL_PROTOCOL_HTTP2, SL_SCOPE_CREDENTIALS, SL_SCOPE_DESCRIPTORS,
+    SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESET, SL_OUTCOME_SOURCE_LIMIT, SL_PROTOCOL_HTTP2, SL_SCOPE_CREDENTIALS,
+    SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_LOGINS,
 )
 from gateway.h2_flow cimport H2Carrier, H2Flow, Piece
 from gateway.h2_frames cimport H2_CANCEL, H2_CONNECT_ERROR, H2_INTERNAL_ERROR
 from gateway.h2_streams cimport END_BOTH, STREAM_REMOTE_ENDED, H2Stream
+from gateway.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.request cimport LINGERING, READING, RELAYING, VERIFYING, Request
 from gateway.sockets cimport close_reset
 from gateway.tunnel cimport CLIENT
@@ -59,11 +61,16 @@ cdef class H2Tunnel(H2Flow):
 
     # ---- the request -------------------------------------------------------------------------------------------------
 
-    cdef void on_verified(self, bint ok, bint busy) noexcept:
-        if busy:
+    cdef void on_verified(self, int result, uint64_t credential) noexcept:
+        if self.state != VERIFYING or self.closed:
+            return  # it was refused before
+        if result == LOGIN_BUSY:
             self.context.limited(SL_SCOPE_CREDENTIALS)
             self.refuse(SL_OUTCOME_GATEWAY_LIMIT, None, None)
-        elif ok:
+        elif result == LOGIN_LIMITED:
+            self.context.limited(SL_SCOPE_SOURCE_LOGINS)
+            self.refuse(SL_OUTCOME_SOURCE_LIMIT, None, None)
+        elif result == LOGIN_RIGHT and self.context.generation.credential(self.user) == credential:
             self.ask()
         else:
             self.user = None

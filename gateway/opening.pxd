@@ -1,8 +1,8 @@
 # The way from a complete request to a connected socket: decide by name, resolve, judge each address, dial.
 from libc.stdint cimport uint32_t
 
-from gateway.context cimport Credentials
 from gateway.csrc cimport sl_addr, sl_decision
+from gateway.logins cimport Credentials
 from gateway.parent cimport Introduction, Parent, Passage
 from gateway.race cimport Race
 from gateway.sockets cimport EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP

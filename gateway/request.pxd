@@ -25,7 +25,7 @@ cdef class Request(InspectedTunnel):
     cdef Opening opening
     cdef bytes user            # verified
 
-    # A known one goes on at once, through on_verified.
+    # One whose outcome is known goes on at once, through on_verified.
     cdef void verify(self, bytes user, bytes password) noexcept
     # The request is complete: `record` knows its target. `kind` is an sl_protocol.
     cdef void note(self, Codec codec, int kind) noexcept

@@ -13,6 +13,7 @@ from gateway.csrc cimport (
     SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_SOURCE_ADDRESS,
     SL_SCOPE_DRAINING, SL_SCOPE_SOURCE_REQUESTS,
 )
+from gateway.logins cimport LOGIN_WAITS
 from gateway.opening cimport LEG_EVENTS
 from gateway.record cimport Record
 from gateway.rejudge cimport Rejudge
@@ -24,13 +25,13 @@ cdef class Request(InspectedTunnel):
     """The base of connections and streams that ask for a tunnel and become one."""
 
     cdef void verify(self, bytes user, bytes password) noexcept:
-        cdef int known = self.context.verify(user, password, self)
-        if known >= 0:
-            self.on_verified(known, False)
-        elif known == -1:
-            self.state = VERIFYING
-        else:
-            self.on_verified(False, True)
+        cdef Context context = self.context
+        cdef uint64_t credential = context.generation.credential(user)
+        cdef int result
+        self.state = VERIFYING
+        result = context.logins.ask(self.source, user, password, credential, self)
+        if result != LOGIN_WAITS:
+            self.on_verified(result, credential)
 
     cdef void note(self, Codec codec, int kind) noexcept:
         cdef Record record = Record(self.context)

@@ -70,6 +70,7 @@ class Worker:
         self._handlers = {
             contract.LOAD: self._on_load,
             contract.VERIFIED: self._on_verified,
+            contract.UNCHECKED: self._on_unchecked,
             contract.ADOPT: self._on_adopt,
             contract.RELEASE: self._on_release,
             contract.DRAIN: self._on_drain,
@@ -186,7 +187,10 @@ class Worker:
         self._bus.send(contract.FULL, full=full)
 
     def _on_verified(self, message: dict[str, Any]) -> None:
-        self._context.verified(message["id"], bool(message["ok"]), bool(message.get("busy")))
+        self._context.login_cache.answered(message["id"], message["result"], message["credential"])
+
+    def _on_unchecked(self, message: dict[str, Any]) -> None:
+        self._context.login_cache.bar(message["source"], float(message["seconds"]))
 
     def _on_adopt(self, message: dict[str, Any]) -> None:
         if self._serving and not self._context.is_draining:

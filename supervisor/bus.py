@@ -13,7 +13,10 @@ import zmq
 from gateway import contract
 from supervisor.zmq_port import Peer, ZmqPort
 
-__all__ = ["Answer", "Bus", "Drained", "Full", "Handler", "Hello", "Loaded", "Log", "Parent", "Verify", "routing_id"]
+__all__ = [
+    *("Answer", "Bus", "Drained", "Full", "Handler", "Hello", "Loaded", "Log", "Parent", "Rejected", "Verify"),
+    "routing_id",
+]
 
 HIGH_WATER = 10_000
 SETTLE_TURNS = 20
@@ -41,11 +44,19 @@ class Verify(msgspec.Struct, tag_field="op", tag=contract.VERIFY):
 
     slot: int
     id: int
+    source: int
     user: bytes
     password: bytes
 
     def __repr__(self) -> str:
         return f"Verify(slot={self.slot}, id={self.id})"
+
+
+class Rejected(msgspec.Struct, tag_field="op", tag=contract.REJECTED):
+    """A login of a source failed without a check: its password is known to be wrong."""
+
+    slot: int
+    source: int
 
 
 class Log(msgspec.Struct, tag_field="op", tag=contract.LOG):
@@ -89,7 +100,7 @@ class Answer(msgspec.Struct, tag_field="op", tag=contract.ANSWER):
     id: int
 
 
-Message = Hello | Loaded | Verify | Log | Full | Drained | Parent | Answer
+Message = Hello | Loaded | Verify | Rejected | Log | Full | Drained | Parent | Answer
 Handler = Callable[[int, Message], None]
 
 

@@ -140,7 +140,7 @@ class Generations:
             loaded_at=time.time(),
         )
         self.keys = prepared.keys
-        self._verifier.set_users(prepared.result.users, prepared.dummy)
+        self._verifier.set_users(prepared.result.users, prepared.dummy, prepared.config.limits.login_failures)
         self._log.set_level(prepared.config.logs.level)
         self._access_log.take(prepared.access_log)
         for warning in new.warnings:

@@ -73,7 +73,7 @@ class Service:
         self._worker_command = worker_command
         self._timing = timing
         self.compiler = Compiler(loop, reaper, compile_command)
-        self.verifier = Verifier(loop, verify_password)
+        self.verifier = Verifier(loop, verify_password, self._unchecked)
         self.access_log = AccessLog(self._say_from_thread)
         self.generations = Generations(config_path, self.compiler, self.verifier, self.access_log, log)
         self.reloader = Reloader(loop, self._reload, log)
@@ -220,6 +220,8 @@ class Service:
             self.access_log.write_batch(message.text, message.count, message.level)
         elif isinstance(message, messages.Verify):
             self._verify(slot, message)
+        elif isinstance(message, messages.Rejected):
+            self.verifier.failed(message.source)
         elif isinstance(message, messages.Hello):
             self.pool.on_hello(slot, message)
         elif isinstance(message, messages.Loaded):
@@ -236,12 +238,19 @@ class Service:
         pid = self.pool.pid_of(slot) if self.pool is not None else None
         number = message.id
 
-        def answer(ok: bool, busy: bool) -> None:
+        def answer(result: int, credential: int) -> None:
             # Ids are a worker's own: an answer must not reach the next worker of its slot.
             if self.pool is not None and self.bus is not None and self.pool.pid_of(slot) == pid:
-                self.bus.send(slot, {"op": contract.VERIFIED, "id": number, "ok": ok, "busy": busy})
+                said = {"op": contract.VERIFIED, "id": number, "result": result, "credential": credential}
+                self.bus.send(slot, said)
 
-        self.verifier.check(message.user, message.password, answer)
+        self.verifier.check(message.source, message.user, message.password, answer)
+
+    def _unchecked(self, source: int, seconds: float) -> None:
+        """Logins of a source fail too often: every worker refuses them for a while."""
+        if self.pool is not None and self.bus is not None:
+            for slot in self.pool.ready():
+                self.bus.send(slot.number, {"op": contract.UNCHECKED, "source": source, "seconds": seconds})
 
     def reload_by_signal(self) -> None:
         """SIGHUP."""

@@ -56,6 +56,7 @@ cdef extern from "builder.h" nogil:
                                          uint64_t *names, uint64_t *line, sl_name_status *why)
     sl_build_status sl_builder_user(sl_builder *b, const char *name, const char *namespace_,
                                     const char *service_account)
+    sl_build_status sl_builder_credential(sl_builder *b, const char *name, uint64_t credential)
     sl_build_status sl_builder_network(sl_builder *b, const sl_prefix *cidr, const char *namespace_,
                                        const char *service_account)
     sl_build_status sl_builder_guard(sl_builder *b, const sl_prefix *cidr, int allow)
@@ -288,10 +289,12 @@ cdef class ImageBuilder:
         check_name(status, why, line)
         return names
 
-    def user(self, str name, str namespace, str service_account):
-        """A user of the users file and the identity it stands for ("" = none)."""
+    def user(self, str name, str namespace, str service_account, uint64_t credential=0):
+        """A user of the users file and the identity it stands for ("" = none). `credential` tells its password from
+        others, 0 = nothing does."""
         cdef bytes key = encoded(name), first = encoded(namespace), second = encoded(service_account)
         check(sl_builder_user(self.builder, key, first, second), "a user")
+        check(sl_builder_credential(self.builder, key, credential), "a user")
 
     def network(self, str cidr, str namespace, str service_account):
         """A block of the network map."""

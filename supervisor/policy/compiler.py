@@ -15,7 +15,7 @@ from supervisor.policy.loader import Policy
 from supervisor.policy.model import Rule, Selector, Text
 from supervisor.problems import Invalid, Place, Problems, did_you_mean, quote
 from supervisor.rule_slots import RuleSlots, label_of
-from supervisor.users import User
+from supervisor.users import User, credential_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 TIERS: Final = {
@@ -64,7 +64,8 @@ def build_image(
             return None
         return Built(compiler.builder.finish_memfd(), compiler.counts)
     except image.BuildError as wrong:
-        problems.error(Place(config.path), f"the policy cannot be compiled: {wrong}")
+        if not problems.errors:  # else it follows from one that was reported where it is written
+            problems.error(Place(config.path), f"the policy cannot be compiled: {wrong}")
         return None
 
 
@@ -207,7 +208,7 @@ class _Compiler:
     def surroundings(self, config: Config, serving: Sequence[tuple[str, int]]) -> None:
         """Everything of sluice.yaml that decisions need."""
         for user in self.users:
-            self.builder.user(user.name, user.namespace, user.service_account)
+            self.builder.user(user.name, user.namespace, user.service_account, credential_of(user.hash))
         for network in config.identity.networks:
             self.builder.network(network.cidr, network.namespace, network.service_account)
         for cidr in config.addresses.allow:

@@ -241,6 +241,9 @@ TEST(wrong_arguments_are_refused)
     CHECK_EQ(sl_builder_user(b, "u", "a", "b"), SL_BUILD_OK);
     CHECK_EQ(sl_builder_user(b, "u", "a", "b"), SL_BUILD_OK);
     CHECK_EQ(sl_builder_user(b, "u", "a", "c"), SL_BUILD_BAD_ARGUMENT);
+    CHECK_EQ(sl_builder_credential(b, "u", 7), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_user(b, "u", "a", "b"), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_credential(b, "v", 7), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_network(b, &ten, "a", "b"), SL_BUILD_OK);
     CHECK_EQ(sl_builder_network(b, &ten, "a", "b"), SL_BUILD_OK);
     CHECK_EQ(sl_builder_network(b, &ten, "a", "c"), SL_BUILD_BAD_ARGUMENT);

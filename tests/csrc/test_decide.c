@@ -220,7 +220,11 @@ TEST(users_and_networks_give_identities)
     CHECK_EQ(sl_builder_network(f.b, &six, "shop", "cart"), SL_BUILD_OK);
     CHECK_EQ(sl_builder_user(f.b, "bot", "shop", "cart"), SL_BUILD_OK);
     CHECK_EQ(sl_builder_user(f.b, "bare", "", ""), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_credential(f.b, "bot", 0xfedcba9876543210u), SL_BUILD_OK);
     finish(&f);
+    CHECK(sl_source_credential(&f.image, "bot") == 0xfedcba9876543210u);
+    CHECK(sl_source_credential(&f.image, "bare") == 0 && sl_source_credential(&f.image, "nobody") == 0);
+    CHECK(sl_source_credential(&f.image, "") == 0 && sl_source_credential(&f.image, NULL) == 0);
     CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .ip = "10.1.2.3"}).verdict, SL_ALLOW);
     CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .ip = "::ffff:10.1.2.3"}).verdict, SL_ALLOW);
     CHECK_EQ(ask(&f, (struct ask){.host = "a", .port = 1, .ip = "fd12::1"}).verdict, SL_ALLOW);

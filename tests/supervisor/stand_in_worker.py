@@ -134,7 +134,8 @@ class StandIn:
 
     def on_verified(self, message: dict[str, Any]) -> None:
         client = self.asking.pop(message["id"])
-        client.sendall(b"busy\n" if message["busy"] else b"yes\n" if message["ok"] else b"no\n")
+        words = {contract.RIGHT: "yes", contract.WRONG: "no", contract.BUSY: "busy", contract.LIMITED: "limited"}
+        client.sendall(f"{words[message['result']]}\n".encode())
 
     def accept_from(self, owner: int) -> None:
         if owner not in self.open:
@@ -182,7 +183,7 @@ class StandIn:
         if word == b"verify":
             number = len(self.asking) + 1
             self.asking[number] = client
-            self.send(contract.VERIFY, id=number, user=rest[0], password=rest[1])
+            self.send(contract.VERIFY, id=number, source=1, user=rest[0], password=rest[1])
         elif word == b"log":
             self.send(contract.LOG, level="tunnel", count=len(rest), text=b"".join(text + b"\n" for text in rest))
             client.sendall(b"logged\n")
