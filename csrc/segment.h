@@ -225,7 +225,7 @@ enum sl_tunnel_flags { SL_TUNNEL_USER_CUT = 1, SL_TUNNEL_NAME_CUT = 2, SL_TUNNEL
 struct sl_tunnel {
     uint64_t sequence_lock;
     uint64_t number;       /* of the tunnel, in its worker's life; 0 is never used */
-    uint64_t opened_ms;    /* Unix time */
+    uint64_t opened_ms;    /* CLOCK_MONOTONIC: the wall clock may be set while the tunnel lives */
     uint64_t generation;   /* whose rule index `rule` is */
     uint64_t bytes_up;
     uint64_t bytes_down;

@@ -79,8 +79,6 @@ cdef class Context:
     cdef object on_empty             # called when a drain has no connection left
     cdef object on_full              # called with True when nobody is accepted any more, with False when it goes on
     cdef Logins logins
-    cdef uint64_t started_unix       # milliseconds; what loop times are reckoned from
-    cdef uint64_t started_loop
 
     cdef inline void count(self, sl_counter counter) noexcept:
         self.segment.counters[<unsigned> counter] += 1
@@ -99,7 +97,7 @@ cdef class Context:
     cdef void ask_file_limit(self) noexcept
     cdef void spare_pipes(self) noexcept
     cdef void set_full(self, bint full) noexcept
-    cdef uint64_t unix_ms(self) noexcept
+    cdef Logins logins
     cdef bint listener_audits(self, int listener) noexcept
     cdef void entered(self, Handler connection)
     cdef void left(self, Handler connection)

@@ -112,7 +112,6 @@ cdef class Context:
             raise ValueError("the shared segment belongs to another version")
         loop.segment = self.segment
         sl_pipe_pool_init(&self.pipes, <sl_pipe_counts *> &self.segment.counters[<unsigned> SL_COUNTER_PIPES_IDLE], 0)
-        self.started_unix, self.started_loop = now, loop.now
         self.prefix = f"{slot}-{self.segment.start:x}-"
         self.listeners = []
         self.connections = set()
@@ -222,10 +221,6 @@ cdef class Context:
         if self.loop.longest_turn > self.segment.counters[<unsigned> SL_COUNTER_LONGEST_TURN]:
             self.set_gauge(SL_COUNTER_LONGEST_TURN, self.loop.longest_turn)
         self.loop.longest_turn = 0  # the segment keeps it, beyond this worker
-
-    cdef uint64_t unix_ms(self) noexcept:
-        """Unix time of this turn, milliseconds."""
-        return self.started_unix + self.loop.now - self.started_loop
 
     cdef bint listener_audits(self, int listener) noexcept:
         return (<ListenerSpec> self.listeners[listener]).audit

@@ -97,7 +97,7 @@ cdef class Record:
         context.labelled(SL_FAMILY_TUNNELS_OPEN, self.kind, 0, 0, 0)[0] += 1
         self.listing = listing
         if listing is not NULL:
-            listing.opened_ms = context.unix_ms()
+            listing.opened_ms = context.loop.now
             listing.listener = self.listener
             listing.peer = self.peer
             listing.peer_port = self.peer_port

@@ -45,7 +45,7 @@ class Generation:
     config: Config
     counts: Mapping[str, int]
     warnings: list[str]
-    loaded_at: float  # seconds since the epoch
+    loaded_at: float  # seconds of the monotonic clock
 
     def published(self) -> Published:
         """As workers get it."""
@@ -137,7 +137,7 @@ class Generations:
             config=prepared.config,
             counts=prepared.result.counts,
             warnings=prepared.result.warning_lines(),
-            loaded_at=time.time(),
+            loaded_at=time.monotonic(),
         )
         self.keys = prepared.keys
         self._verifier.set_users(prepared.result.users, prepared.dummy, prepared.config.limits.login_failures)

@@ -83,7 +83,7 @@ class Operations:
             "counters": metrics.counters(taken),
             "by_label": metrics.by_label(taken),
             "draining": service.draining,
-            "uptime": round(time.time() - service.started_at, 3),
+            "uptime": round(time.monotonic() - service.started_at, 3),
             "reloads": {**service.generations.reloads, "joined": service.reloader.joined},
             "problems": list(service.generations.last_problems),
             "restart_needed": list(service.generations.restart_needed),
@@ -158,7 +158,7 @@ class Operations:
         return {"seconds": self._service.drain()}
 
     def policy(self, request: Mapping[str, object]) -> Answer:
-        """{generation, config, loaded_at, counts, warnings} of the generation in force."""
+        """{generation, config, loaded_at (Unix seconds), counts, warnings} of the generation in force."""
         _no_more(request)
         current = self._service.generations.current
         if current is None:
@@ -166,7 +166,7 @@ class Operations:
         return {
             "generation": current.number,
             "config": current.config.path,
-            "loaded_at": current.loaded_at,
+            "loaded_at": time.time() - (time.monotonic() - current.loaded_at),
             "counts": dict(current.counts),
             "warnings": current.warnings,
         }

@@ -78,7 +78,7 @@ class Service:
         self.generations = Generations(config_path, self.compiler, self.verifier, self.access_log, log)
         self.reloader = Reloader(loop, self._reload, log)
         self.observation = Observation(self, loop, log)
-        self.started_at = time.time()
+        self.started_at = time.monotonic()
         self.draining = False
         self.pool: Pool | None = None
         self.bus: Bus | None = None

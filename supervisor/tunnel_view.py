@@ -5,7 +5,7 @@ The values come from segments that a worker may have spoiled, and texts from cli
 
 import datetime
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -16,9 +16,25 @@ from supervisor.log import escape
 from supervisor.rule_slots import RuleSlots
 from supervisor.segment import SLOT_NONE
 
-__all__ = ["Viewer", "now_ms"]
+__all__ = ["Now", "Viewer"]
 
 _LATEST: Final = 253402300799000  # the last millisecond that RFC 3339 can write
+
+
+class Now(NamedTuple):
+    """One moment by both clocks, milliseconds. Ages are of the monotonic one: the other may be set at any time."""
+
+    unix_ms: int
+    monotonic_ms: int
+
+    @classmethod
+    def read(cls) -> "Now":
+        """The present."""
+        return cls(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
+
+    def age(self, tunnel: LiveTunnel) -> int:
+        """How long a tunnel has been open."""
+        return max(0, self.monotonic_ms - tunnel.opened_ms)
 
 
 class Viewer:
@@ -56,22 +72,24 @@ class Viewer:
         found: tuple[str | None, str | None] = self._image.identity_of(tunnel.peer, tunnel.user)
         return found
 
-    def item(self, tunnel_id: TunnelId, tunnel: LiveTunnel) -> dict[str, Any]:
-        """One item of a list: the keys of an access log line, as far as a record has them, and `state`."""
+    def item(self, tunnel_id: TunnelId, tunnel: LiveTunnel, now: Now) -> dict[str, Any]:
+        """One item of a list: the keys of an access log line, as far as a record has them, `opened` and `state`."""
+        age = now.age(tunnel)
         return {
             "id": str(tunnel_id),
-            "opened": _timestamp(tunnel.opened_ms),
+            "opened": _timestamp(now.unix_ms - age),
+            "duration_ms": age,
             "state": tunnel.state,
             **self._facts(tunnel_id, tunnel),
             "bytes_up": tunnel.bytes_up,
             "bytes_down": tunnel.bytes_down,
         }
 
-    def close_line(self, tunnel_id: TunnelId, tunnel: LiveTunnel, now_ms: int) -> bytes:
+    def close_line(self, tunnel_id: TunnelId, tunnel: LiveTunnel, now: Now) -> bytes:
         """The `close` line of a tunnel whose worker died (CONTRACT.md section 6)."""
         return orjson.dumps(
             {
-                "ts": _timestamp(now_ms),
+                "ts": _timestamp(now.unix_ms),
                 "event": "close",
                 "id": str(tunnel_id),
                 **self._facts(tunnel_id, tunnel),
@@ -82,7 +100,7 @@ class Viewer:
                 "outcome": "worker_lost",
                 "bytes_up": tunnel.bytes_up,
                 "bytes_down": tunnel.bytes_down,
-                "duration_ms": max(0, now_ms - tunnel.opened_ms),
+                "duration_ms": now.age(tunnel),
             }
         )
 
@@ -126,8 +144,3 @@ def _timestamp(milliseconds: int) -> str:
     """RFC 3339 in UTC."""
     moment = datetime.datetime.fromtimestamp(min(milliseconds, _LATEST) / 1000, datetime.UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def now_ms() -> int:
-    """Unix time."""
-    return time.time_ns() // 1_000_000

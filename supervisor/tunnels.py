@@ -16,7 +16,7 @@ from supervisor.log_queue import LEVELS
 from supervisor.segment import RECORD
 from supervisor.slot import Slot
 from supervisor.tunnel_filter import Match
-from supervisor.tunnel_view import Viewer, now_ms
+from supervisor.tunnel_view import Now, Viewer
 
 __all__ = ["MOST_ITEMS", "NoSuchTunnel", "Page", "Tunnels"]
 
@@ -63,7 +63,7 @@ class Tunnels:
         slot, index = _position(after)
         items: list[dict[str, object]] = []
         async with self._one:
-            viewer = await self._viewer()
+            viewer, now = await self._viewer(), Now.read()
             while slot < len(slots := self._slots()):
                 segment = slots[slot].segment
                 start = segment.header().start
@@ -72,7 +72,7 @@ class Tunnels:
                     if tunnel is not None and match(viewer, tunnel):
                         if len(items) >= limit:
                             return Page(items, f"{slot}.{number}")
-                        items.append(viewer.item(TunnelId(slot, start, tunnel.number), tunnel))
+                        items.append(viewer.item(TunnelId(slot, start, tunnel.number), tunnel, now))
                 index += SLICE
                 if index >= segment.tunnels_high():
                     slot, index = slot + 1, 0
@@ -110,7 +110,7 @@ class Tunnels:
         for level, name in enumerate(LEVELS):
             if lines := segment.pending_lines(level):
                 self._access_log.write_batch(lines, lines.count(b"\n"), name)
-        start, table, now = segment.header().start, left_over(segment), now_ms()
+        start, table, now = segment.header().start, left_over(segment), Now.read()
         for protocol, count in protocols(table).items():
             segment.add(write_key("tunnels_total", protocol, OUTCOMES.index("worker_lost")), count)
             self.lost += count
@@ -119,7 +119,7 @@ class Tunnels:
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
 
-    async def _write_lines(self, slot: int, start: int, table: bytes, now: int) -> None:
+    async def _write_lines(self, slot: int, start: int, table: bytes, now: Now) -> None:
         await asyncio.sleep(LAST_WORDS)
         viewer = await self._viewer()
         for first in range(0, len(table), SLICE * RECORD):

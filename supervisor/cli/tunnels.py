@@ -1,6 +1,5 @@
 """`sluice tunnels`: the live tunnels of the running gateway, as a table or as JSON, and the end of one of them."""
 
-import datetime
 import sys
 from typing import Any
 
@@ -69,8 +68,7 @@ def tunnels(
     if as_json:
         print_json(answer)
         return
-    now = datetime.datetime.now(datetime.UTC)
-    for line in aligned([HEAD, *(_row(item, now) for item in answer["items"])], RIGHT):
+    for line in aligned([HEAD, *map(_row, answer["items"])], RIGHT):
         click.echo(line)
     if answer["next"]:
         click.echo(f"there are more: add --after {escape(str(answer['next']))}", err=True)
@@ -89,7 +87,7 @@ def _kill(target: Target, wanted: str, as_json: bool) -> None:
         sys.exit(PROBLEM)
 
 
-def _row(item: dict[str, Any], now: datetime.datetime) -> tuple[str, ...]:
+def _row(item: dict[str, Any]) -> tuple[str, ...]:
     source, destination = item["source"], item["destination"]
     who = source["user"] or source["identity"]
     address = _join(source["ip"], source["port"])
@@ -98,7 +96,7 @@ def _row(item: dict[str, Any], now: datetime.datetime) -> tuple[str, ...]:
     audit = " (audit)" if item["would_deny"] else ""
     cells = (
         item["id"],
-        _age(item["opened"], now),
+        _age(item["duration_ms"]),
         item["protocol"],
         f"{who} {address}" if who else address,
         where,
@@ -119,13 +117,9 @@ def _join(host: str | None, port: int) -> str:
     return f"[{host}]:{port}" if host and ":" in host else f"{host or '-'}:{port}"
 
 
-def _age(opened: str, now: datetime.datetime) -> str:
+def _age(milliseconds: int) -> str:
     """`17s`, `5m03s`, `2h05m`, `3d07h`."""
-    try:
-        seconds = (now - datetime.datetime.fromisoformat(opened)).total_seconds()
-    except (ValueError, TypeError):
-        return "-"
-    minutes, second = divmod(max(0, int(seconds)), 60)
+    minutes, second = divmod(milliseconds // 1000, 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
     if days:

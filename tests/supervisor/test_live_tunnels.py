@@ -12,11 +12,12 @@ from supervisor.live_tunnels import LiveTunnel, TunnelId, left_over, parse, pars
 from supervisor.rule_slots import RuleSlots
 from supervisor.segment import RECORD, SLOT_NONE, Segment, size_of
 from supervisor.tunnel_filter import FilterError, TunnelFilter, make_filter
-from supervisor.tunnel_view import Viewer
+from supervisor.tunnel_view import Now, Viewer
 from tests.supervisor.writer import Writer
 
 SLOTS: Final = RuleSlots({"EgressPolicy/shop/cart": 1, "ClusterEgressPolicy/mesh": 2})
 VIEWER: Final = Viewer(3, ["mesh", "second"], SLOTS)
+NOW: Final = Now(1_700_000_001_500, 5_001_500)
 
 
 @pytest.fixture
@@ -40,13 +41,13 @@ def the_tunnel(shared: Segment, index: int = 0) -> LiveTunnel:
 
 def test_every_field_is_read(shared: Segment, worker: Writer) -> None:
     worker.tunnel(
-        9, opened_ms=1_700_000_000_123, generation=4, up=1 << 40, down=7, rule=12, rule_slot=1, listener=1,
+        9, opened_ms=123_456_789, generation=4, up=1 << 40, down=7, rule=12, rule_slot=1, listener=1,
         peer=b"2001:db8::1", peer_port=50_000, port=8443, dialed=b"203.0.113.9", protocol=3, verdict=2, phase=1,
         reason=6, would_deny=1, user=b"ci", name=b"api.example.com",
     )  # fmt: skip
     tunnel = the_tunnel(shared)
     assert tunnel == LiveTunnel(
-        number=9, opened_ms=1_700_000_000_123, generation=4, bytes_up=1 << 40, bytes_down=7, rule=12, rule_slot=1,
+        number=9, opened_ms=123_456_789, generation=4, bytes_up=1 << 40, bytes_down=7, rule=12, rule_slot=1,
         listener=1, peer_port=50_000, port=8443, dialed_port=8443, state="open", verdict=2, protocol=3, phase=1,
         reason=6, flags=4, peer="2001:db8::1", dialed="203.0.113.9", user=b"ci", name=b"api.example.com",
     )  # fmt: skip
@@ -79,9 +80,10 @@ def test_what_a_dead_worker_leaves(shared: Segment, worker: Writer) -> None:
 
 def test_an_item_has_what_a_log_line_has(shared: Segment, worker: Writer) -> None:
     worker.tunnel(9, generation=3, rule_slot=1, user=b"ci", up=5, down=6, peer_port=1234)
-    assert VIEWER.item(TunnelId(2, 0xABC, 9), the_tunnel(shared)) == {
+    assert VIEWER.item(TunnelId(2, 0xABC, 9), the_tunnel(shared), NOW) == {
         "id": "2-abc-9",
         "opened": "2023-11-14T22:13:20.000Z",
+        "duration_ms": 1500,
         "state": "open",
         "generation": 3,
         "worker": 2,
@@ -108,9 +110,10 @@ def test_an_item_has_what_a_log_line_has(shared: Segment, worker: Writer) -> Non
 
 
 def test_the_close_line_of_a_lost_tunnel(shared: Segment, worker: Writer) -> None:
-    worker.tunnel(9, opened_ms=1_700_000_000_000, rule_slot=SLOT_NONE, name=None, up=5, down=6)
-    line = VIEWER.close_line(TunnelId(2, 0xABC, 9), the_tunnel(shared), 1_700_000_001_500)
+    worker.tunnel(9, rule_slot=SLOT_NONE, name=None, up=5, down=6)
+    line = VIEWER.close_line(TunnelId(2, 0xABC, 9), the_tunnel(shared), NOW)
     record = json.loads(line)
+    assert record["ts"] == "2023-11-14T22:13:21.500Z"
     assert (record["event"], record["id"], record["outcome"]) == ("close", "2-abc-9", "worker_lost")
     assert (record["bytes_up"], record["bytes_down"], record["duration_ms"]) == (5, 6, 1500)
     assert record["rule"] is None
@@ -126,10 +129,10 @@ def test_the_close_line_of_a_lost_tunnel(shared: Segment, worker: Writer) -> Non
 def test_long_texts_are_marked_and_hostile_ones_escaped(shared: Segment, worker: Writer) -> None:
     worker.tunnel(1, user=b"u" * 200, name=b"x" * 253)
     worker.tunnel(2, user=b'\x1b[31m"\n\\', name=b"\xff\x00never seen")
-    item = VIEWER.item(TunnelId(0, 1, 1), the_tunnel(shared))
+    item = VIEWER.item(TunnelId(0, 1, 1), the_tunnel(shared), NOW)
     assert item["source"]["user"] == "u" * 32 + "..."
     assert item["destination"]["host"] == "x" * 120 + "..."
-    item = VIEWER.item(TunnelId(0, 1, 2), the_tunnel(shared, 1))
+    item = VIEWER.item(TunnelId(0, 1, 2), the_tunnel(shared, 1), NOW)
     assert item["source"]["user"] == '\\x1b[31m"\\x0a\\x5c'
     assert item["destination"]["host"] == "\\xff"
 
@@ -152,9 +155,9 @@ def test_any_record_can_be_shown(shared: Segment) -> None:
         tunnel = parse(filler)
         if tunnel is None:
             continue
-        text = json.dumps(VIEWER.item(TunnelId(0, 1, tunnel.number), tunnel))
+        text = json.dumps(VIEWER.item(TunnelId(0, 1, tunnel.number), tunnel, NOW))
         assert text.isprintable() and text.isascii()
-        assert VIEWER.close_line(TunnelId(0, 1, tunnel.number), tunnel, 1_700_000_000_000).isascii()
+        assert VIEWER.close_line(TunnelId(0, 1, tunnel.number), tunnel, NOW).isascii()
         for wanted in ({"workload": "a"}, {"to": "b"}, {"rule": "K/c"}):
             make_filter(TunnelFilter(**wanted))(VIEWER, tunnel)
 

@@ -94,7 +94,7 @@ class Writer:
 
     def tunnel(self, number: int, **fields: Any) -> int:
         """The address of a new record; fields as in struct writer_tunnel."""
-        values: dict[str, Any] = {"opened_ms": 1_700_000_000_000, "port": 443, "protocol": 1, "verdict": 1, **TEXTS}
+        values: dict[str, Any] = {"opened_ms": 5_000_000, "port": 443, "protocol": 1, "verdict": 1, **TEXTS}
         record = _Tunnel(number=number, **{**values, **fields})
         taken = library().writer_take(self.base, ctypes.byref(record))
         assert taken
