@@ -97,7 +97,6 @@ cdef class Context:
     cdef void ask_file_limit(self) noexcept
     cdef void spare_pipes(self) noexcept
     cdef void set_full(self, bint full) noexcept
-    cdef Logins logins
     cdef bint listener_audits(self, int listener) noexcept
     cdef void entered(self, Handler connection)
     cdef void left(self, Handler connection)
