@@ -63,7 +63,7 @@ INNER = ("inner", "hello", "inner_http1", "inner_http2", "inner_authority")
 SEGMENT = ("segment", "segment_text", "live_tunnels")
 EXTENSIONS = [
     extension("gateway.mapped_image", "image", "validate", "contract"),
-    extension("gateway.policy", *POLICY),
+    extension("gateway.policy", *POLICY, "local"),
     extension("gateway.codec", "addr", "name"),
     extension("gateway.socks"),
     extension("gateway.answers"),
@@ -85,6 +85,7 @@ EXTENSIONS = [
     extension("gateway.watch"),
     extension("gateway.sockets", "addr"),
     extension("gateway.source_pool", "addr"),
+    extension("gateway.local_routes", "local", *POLICY),
     extension("gateway.hosts", "addr", "name"),
     extension("gateway.dns_cache"),
     extension("gateway.dns_channel", "dns_answer", libraries=("libcares",)),
@@ -97,7 +98,7 @@ EXTENSIONS = [
     extension("gateway.logins", *SEGMENT),
     extension("gateway.context", "pipe_pool", *SEGMENT, *POLICY),
     extension("gateway.record", *SEGMENT, *POLICY),
-    extension("gateway.race", *SEGMENT),
+    extension("gateway.race", "dial_error", *SEGMENT, *POLICY),
     extension("gateway.opening", *SEGMENT, *POLICY),
     extension("gateway.parent_stream", *SEGMENT),
     extension("gateway.parent_socket"),

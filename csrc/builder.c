@@ -273,12 +273,15 @@ enum sl_build_status sl_builder_attach(struct sl_builder *b, uint32_t rule, uint
 enum sl_build_status sl_builder_own(struct sl_builder *b, const struct sl_prefix *block, uint16_t port)
 {
     if (b->failed != SL_BUILD_OK) return b->failed;
-    uint8_t longest = block->addr.family == 4 ? 32 : 128;
-    if ((block->addr.family != 4 && block->addr.family != 6) || block->length > longest) return SL_BUILD_BAD_ARGUMENT;
+    if (!block && port == 0) return SL_BUILD_BAD_ARGUMENT;
+    uint8_t longest = block && block->addr.family == 4 ? 32 : 128;
+    if (block && ((block->addr.family != 4 && block->addr.family != 6) || block->length > longest))
+        return SL_BUILD_BAD_ARGUMENT;
     struct sl_own *own = sl_vec_push(b, &b->own, sizeof *own, 1);
     if (!own) return b->failed;
-    memcpy(own->bits, block->addr.bytes, sizeof own->bits);
     own->port = port;
+    if (!block) return SL_BUILD_OK;
+    memcpy(own->bits, block->addr.bytes, sizeof own->bits);
     own->family = block->addr.family;
     own->length = block->length;
     return SL_BUILD_OK;

@@ -160,10 +160,30 @@ static int find_embedded(const struct subject *outer, struct sl_addr *inner)
     return sl_nat64_embedded(&outer->addr, outer->by.length > 96 ? 96 : outer->by.length, inner);
 }
 
-static int is_own(const struct sl_image *image, const struct sl_addr *addr, uint16_t port)
+static int is_own_port(const struct sl_image *image, uint16_t port)
 {
     uint64_t count = image->header->sections[SL_SEC_OWN].count;
     const struct sl_own *own = sl_image_record(image, SL_SEC_OWN, 0);
+    for (; count > 0; count--, own++)
+        if (own->family == 0 && own->port == port) return 1;
+    return 0;
+}
+
+unsigned sl_own_asked(const struct sl_image *image, const struct sl_addr *addr, uint16_t port, struct sl_addr out[2])
+{
+    struct subject subject = {.addr = *addr};
+    int broken = 0;
+    if (!is_own_port(image, port)) return 0;
+    subject.allowed = in_trie(image, SL_TRIE_GUARD_ALLOW, addr, &subject.by, &broken);
+    out[0] = *addr;
+    return find_embedded(&subject, &out[1]) ? 2 : 1;
+}
+
+static int is_own(const struct sl_image *image, const struct sl_addr *addr, uint16_t port, int local)
+{
+    uint64_t count = image->header->sections[SL_SEC_OWN].count;
+    const struct sl_own *own = sl_image_record(image, SL_SEC_OWN, 0);
+    if (local && is_own_port(image, port)) return 1;
     for (; count > 0; count--, own++) {
         if (own->family != addr->family || (own->port && own->port != port)) continue;
         struct sl_prefix block = {.addr = {.family = own->family}, .length = own->length};
@@ -183,11 +203,11 @@ static const struct sl_match *tier_match(const struct subject *subjects, unsigne
 }
 
 /* What no allow overrides, in order: own addresses, addresses.deny, hard deny, the guard. 1 when one decided. */
-static int refuse(const struct sl_image *image, const struct subject *subjects, unsigned count, uint16_t port,
+static int refuse(const struct sl_image *image, const struct subject *subjects, unsigned count, uint16_t port, int local,
                   struct sl_decision *out, const struct sl_match **won, int *broken)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (!is_own(image, &subjects[i].addr, port)) continue;
+        if (!is_own(image, &subjects[i].addr, port, local)) continue;
         set(out, SL_DENY, SL_PHASE_ADDRESS, SL_REASON_OWN_ADDRESS, GUARDED);
         return 1;
     }
@@ -234,7 +254,7 @@ static void judge(const struct sl_image *image, const struct sl_source *source, 
 }
 
 void sl_decide_address(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
-                       const struct sl_addr *addr, uint16_t port, int audit, struct sl_decision *out,
+                       const struct sl_addr *addr, uint16_t port, int local, int audit, struct sl_decision *out,
                        struct sl_trail *trail)
 {
     int denied = by_name && by_name->verdict == SL_DENY && !(by_name->flags & SL_DECISION_PENDING);
@@ -256,7 +276,7 @@ void sl_decide_address(const struct sl_image *image, const struct sl_source *sou
         }
     }
     int broken = source->overflow || subjects[0].matches.broken || (count == 2 && subjects[1].matches.broken);
-    if (!refuse(image, subjects, count, port, out, &won, &broken))
+    if (!refuse(image, subjects, count, port, local, out, &won, &broken))
         judge(image, source, by_name, subjects, count, port, out, &won, &broken);
     if (broken) {
         set_internal(out, SL_PHASE_ADDRESS);

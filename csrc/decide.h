@@ -86,11 +86,15 @@ const char *sl_decision_upstream(const struct sl_image *image, const struct sl_d
 void sl_decide_name(const struct sl_image *image, const struct sl_source *source, const char *name, size_t length,
                     uint16_t port, int audit, struct sl_decision *out, struct sl_trail *trail);
 
-/* Address phase for one address. `by_name` is the name phase's decision, or NULL when the request named an address; one
+/* Own addresses (DECISIONS.md section 3). The addresses of which the kernel is to be asked whether they are local now:
+ * `addr` and the IPv4 address it carries, where the gateway listens on `port`. Returns how many; 0 for other ports. */
+unsigned sl_own_asked(const struct sl_image *image, const struct sl_addr *addr, uint16_t port, struct sl_addr out[2]);
+
+/* Address phase for one address. `local`: one of those that sl_own_asked named is local now. `by_name` is the name phase's decision, or NULL when the request named an address; one
  * that is final is the answer.
  * The answer is the final one for this address: verdict, rule and phase of whatever decided. */
 void sl_decide_address(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
-                       const struct sl_addr *addr, uint16_t port, int audit, struct sl_decision *out,
+                       const struct sl_addr *addr, uint16_t port, int local, int audit, struct sl_decision *out,
                        struct sl_trail *trail);
 
 #endif

@@ -182,7 +182,7 @@ struct sl_user {
     uint32_t credential[2]; /* 64 bits of a digest of the password's hash, high word first; 0 = none is known */
 };
 struct sl_network { uint32_t namespace_, service_account; };
-struct sl_own { /* an address block and a port of ours; port 0 = every port */
+struct sl_own { /* a block that is this gateway's; port 0 = every port. Family 0: the port, on every local address */
     uint8_t bits[16];
     uint16_t port;
     uint8_t family, length;

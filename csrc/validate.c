@@ -291,7 +291,9 @@ static int check_people(struct check *check)
     }
     for (uint64_t i = 0; i < count_of(check, SL_SEC_OWN); i++) {
         const struct sl_own *own = record(check, SL_SEC_OWN, i);
-        if ((own->family != 4 && own->family != 6) || own->length > (own->family == 4 ? 32 : 128))
+        uint8_t longest = own->family == 6 ? 128 : own->family == 4 ? 32 : 0;
+        if ((own->family != 4 && own->family != 6 && own->family != 0) || own->length > longest ||
+            (own->family == 0 && own->port == 0))
             return fail(check, SL_IMAGE_BOUNDS, "own address", i);
     }
     return 1;

@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from gateway.csrc cimport sl_counter, sl_family, sl_label_key, sl_pipe_pool, sl_segment, sl_segment_labelled, sl_source
 from gateway.h2_work cimport H2Work
 from gateway.limits cimport Limits
+from gateway.local_routes cimport LocalRoutes
 from gateway.log cimport AccessLog
 from gateway.logins cimport Logins
 from gateway.loop cimport Handler, Loop
@@ -48,6 +49,7 @@ cdef class Context:
     cdef Generation generation
     cdef list listeners              # ListenerSpec, in the order of the inherited descriptors
     cdef Resolver resolver
+    cdef LocalRoutes routes          # which destinations are this machine
     cdef dict parents                # name as bytes -> Parent, of this generation
     cdef Passages passages           # the connections to them that many tunnels share
     cdef uint64_t flows              # streams of those that still carry something: a drain waits for them

@@ -117,6 +117,7 @@ cdef class Context:
         self.connections = set()
         self.logins = Logins(loop)
         self.parents = {}
+        self.routes = LocalRoutes(loop)
 
     def __dealloc__(self):
         if self.segment is not NULL:

@@ -340,7 +340,26 @@ cdef extern from "decide.h" nogil:
                         int audit, sl_decision *out, sl_trail *trail)
     void sl_decide_address(const sl_image *image, const sl_source *source, const sl_decision *by_name,
                            const sl_addr *addr,
-                           uint16_t port, int audit, sl_decision *out, sl_trail *trail)
+                           uint16_t port, int local, int audit, sl_decision *out, sl_trail *trail)
+    unsigned sl_own_asked(const sl_image *image, const sl_addr *addr, uint16_t port, sl_addr out[2])
+
+cdef extern from "dial_error.h" nogil:
+    enum:
+        SL_DIAL_OWN
+        SL_DIAL_SOURCELESS
+    int sl_dial_outcome(int error)
+    int sl_dial_scope(int error)
+    int sl_dial_telling(int outcome)
+
+cdef extern from "local.h" nogil:
+    struct sl_local:
+        int asks
+        int events
+    int sl_local_open(sl_local *local)
+    void sl_local_close(sl_local *local)
+    void sl_local_forget(sl_local *local)
+    void sl_local_drain(sl_local *local)
+    int sl_local_is(sl_local *local, const sl_addr *addr, uint16_t port, const sl_addr *source)
 
 cdef extern from "lookup.h" nogil:
     uint32_t sl_list_line(const sl_image *image, uint32_t rule, uint32_t selector, const char *name, size_t length)
@@ -521,6 +540,8 @@ cdef extern from "segment.h" nogil:
         SL_SCOPE_DESCRIPTORS
         SL_SCOPE_DRAINING
         SL_SCOPE_SOURCE_LOGINS
+        SL_SCOPE_PORTS
+        SL_SCOPE_MEMORY
         SL_SCOPE_COUNT
     enum sl_log_event:
         SL_LOG_DECISION

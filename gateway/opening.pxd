@@ -35,6 +35,7 @@ cdef class Opening(Race):
     cdef bint reserve(self) noexcept
     cdef bint over(self, int outcome, int scope) noexcept
     cdef void judge(self, const sl_addr *addresses, int count) noexcept
+    cdef void decide(self, const sl_addr *address, sl_decision *out) noexcept
     cdef bint through(self, const sl_decision *decision) noexcept
     cdef void race(self) noexcept
     cdef void ask(self) noexcept

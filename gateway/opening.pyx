@@ -22,12 +22,14 @@ from gateway.context cimport Context
 from gateway.csrc cimport (
     SL_COUNTER_DNS_FAILURES, SL_COUNTER_REQUESTS_FAILED, SL_DECISION_GUARD, SL_DECISION_PENDING,
     SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_TUNNELS, SL_HISTOGRAM_DIAL, SL_HISTOGRAM_DNS, SL_LIMIT_LOOKUPS,
-    SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_CONNECTED, SL_OUTCOME_DENIED,
-    SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL,
-    SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_SOURCE_LIMIT, SL_PHASE_DELEGATED, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS,
-    SL_SCOPE_SOURCE_DNS, SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_addr,
-    sl_decide_address, sl_decide_name, sl_decision, sl_decision_upstream, sl_segment_observe,
+    SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS, SL_NO_RULE, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_CONNECTED,
+    SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL,
+    SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UPSTREAM_FAILED, SL_PHASE_ADDRESS,
+    SL_PHASE_DELEGATED, SL_REASON_OWN_ADDRESS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_SOURCE_DNS,
+    SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_addr, sl_decide_address, sl_decide_name,
+    sl_decision, sl_decision_upstream, sl_image, sl_segment_observe,
 )
+from gateway.local_routes cimport LocalRoutes
 from gateway.parent cimport Introduction
 from gateway.race cimport Candidate
 from gateway.record cimport Record
@@ -122,9 +124,7 @@ cdef class Opening(Race):
         cdef bint guarded = True
         record.resolve_source()
         for i in range(count):
-            sl_decide_address(&record.generation.image.image, &self.context.source,
-                              NULL if record.name is None else &self.by_name, &addresses[i], record.port, self.audit,
-                              &decision, NULL)
+            self.decide(&addresses[i], &decision)
             if decision.verdict == SL_DENY and not decision.flags & SL_DECISION_PROVISIONAL:
                 # A refusal by policy is more telling than the guard's: it is the one reported.
                 if i == 0 or (guarded and not decision.flags & SL_DECISION_GUARD):
@@ -149,6 +149,17 @@ cdef class Opening(Race):
             return
         if not self.through(&self.candidates[0].decision):
             self.race()
+
+    cdef void decide(self, const sl_addr *address, sl_decision *out) noexcept:
+        """The address phase for one address. What a rule's sourceAddress changes of the way there counts as well."""
+        cdef Record record = self.record
+        cdef const sl_image *image = &record.generation.image.image
+        cdef LocalRoutes routes = self.context.routes
+        cdef const sl_decision *by_name = NULL if record.name is None else &self.by_name
+        cdef bint own = routes.is_own(image, address, record.port, None)
+        sl_decide_address(image, &self.context.source, by_name, address, record.port, own, self.audit, out, NULL)
+        if out.verdict != SL_DENY and routes.is_own(image, address, record.port, record.generation.pool(out.rule)):
+            sl_decide_address(image, &self.context.source, by_name, address, record.port, True, self.audit, out, NULL)
 
     cdef bint through(self, const sl_decision *decision) noexcept:
         """Goes on to the parent gateway of a decision; False where it has none. An address it is asked for is the first
@@ -191,6 +202,14 @@ cdef class Opening(Race):
         return Race.watch_attempt(self, fd, leg)
 
     cdef void lost(self, int outcome) noexcept:
+        cdef sl_decision *decision = &self.record.decision
+        if outcome == SL_OUTCOME_ADDRESS_PROHIBITED and self.parent is not None:
+            outcome = SL_OUTCOME_UPSTREAM_FAILED  # the parent's address has become this machine's
+        elif outcome == SL_OUTCOME_ADDRESS_PROHIBITED:
+            # The destination's address has become this machine's since it was judged.
+            decision.verdict, decision.reason, decision.would_deny = SL_DENY, SL_REASON_OWN_ADDRESS, False
+            decision.phase, decision.rule = SL_PHASE_ADDRESS, SL_NO_RULE
+            self.record.decided(decision)
         self.refuse(outcome)
 
     cdef void won(self, const Candidate *candidate) noexcept:

@@ -10,17 +10,15 @@
 
 import base64
 
-from libc.errno cimport EADDRNOTAVAIL
 from libc.stdint cimport uint32_t, uint64_t
 
 from gateway.csrc cimport (
-    SL_COUNTER_PARENTS_FAILED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
-    SL_OUTCOME_INTERNAL, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_UPSTREAM_FAILED,
-    SL_REASON_SOURCE_ADDRESS,
+    SL_COUNTER_PARENTS_FAILED, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT,
+    SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_INTERNAL, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED,
+    SL_OUTCOME_UPSTREAM_FAILED, SL_REASON_SOURCE_ADDRESS,
 )
 from gateway.parent cimport Introduced, Passage
 from gateway.race cimport Candidate
-from gateway.sockets cimport dial
 
 cdef enum:
     BACKOFF_FIRST = 100        # milliseconds
@@ -32,7 +30,8 @@ cdef dict FAILURES = {
     SL_OUTCOME_DIAL_TIMEOUT: "no connection in time",
     SL_OUTCOME_HOST_UNREACHABLE: "the host is unreachable",
     SL_OUTCOME_NET_UNREACHABLE: "the network is unreachable",
-    SL_OUTCOME_GATEWAY_LIMIT: "too few open files are allowed",
+    SL_OUTCOME_GATEWAY_LIMIT: "the gateway has run out of descriptors, source ports or memory",
+    SL_OUTCOME_ADDRESS_PROHIBITED: "the parent's address is this gateway",
 }
 
 
@@ -59,14 +58,8 @@ cdef class ParentDial(Race):
     cdef bint may_dial(self, int leg) noexcept:
         return self.context.has_files(0, 1 if self.dialing else 0, FILES_KEPT)
 
-    cdef int connect(self, Candidate *candidate) noexcept:
-        cdef int fd
-        if self.pool.source is None:
-            return dial(&candidate.address, candidate.port, NULL)
-        fd = self.pool.source.connect(&candidate.address, candidate.port)
-        if fd == -EADDRNOTAVAIL:
-            self.unbound = True
-        return fd
+    cdef SourcePool sources(self, const Candidate *candidate):
+        return self.pool.source
 
     cdef void sourceless(self) noexcept:
         self.pool.reason = SL_REASON_SOURCE_ADDRESS
@@ -85,8 +78,10 @@ cdef class ParentDial(Race):
         self.finish()
         pool.dial = None
         # A source's own limits are not in question here: what stopped it is the gateway's.
-        pool.failed(outcome, pool.reason, "no source address can be used" if pool.reason >= 0 else
-                    FAILURES.get(outcome, "it cannot be reached"))
+        detail = "no source address can be used" if pool.reason >= 0 else FAILURES.get(outcome, "it cannot be reached")
+        if outcome == SL_OUTCOME_ADDRESS_PROHIBITED:
+            outcome = SL_OUTCOME_UPSTREAM_FAILED
+        pool.failed(outcome, pool.reason, detail)
 
     cdef void finish(self) noexcept:
         """The end, without telling anybody."""

@@ -5,6 +5,11 @@ from gateway.csrc cimport sl_addr, sl_decision, sl_source, sl_trail, sl_trail_st
 from gateway.mapped_image cimport MappedImage
 
 cdef class PolicyImage(MappedImage):
+    cdef int decide_address(
+        self, const sl_source *source, const sl_decision *by_name, const sl_addr *addr, uint16_t port, bint audit,
+        sl_decision *out, sl_trail *trail,
+    ) except -1
+    cdef int is_local(self, const sl_addr *addr, uint16_t port, sources) except -1
     cdef int decide_inner(
         self, const sl_source *source, str asked, uint16_t port, bint audit, sni, str mode, sl_decision *decision,
         sl_trail *trail,

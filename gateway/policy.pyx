@@ -17,13 +17,13 @@ from gateway.csrc cimport (
     SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY,
     SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, SL_REASON_COUNT,
     SL_REASON_INNER_NAME_MISMATCH, SL_REASON_OTHER_WAY, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL,
-    SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES, SL_SEC_LISTS, SL_SEC_NETWORKS, SL_SEC_NODES, SL_SEC_PREFIXES,
-    SL_SEC_PRINCIPALS, SL_SEC_RULES, SL_SEC_SELECTORS, SL_SEC_USERS, SL_TIER_NONE, sl_addr, sl_addr_embedded,
-    sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_name, sl_decision, sl_decision_upstream,
-    sl_image_record, sl_image_string, sl_list_line, sl_name_canonical, sl_name_status, sl_name_status_text,
-    sl_outcome_text,
-    sl_phase_text, sl_principal, sl_reason_text, sl_rule, sl_selector, sl_source, sl_source_key, sl_source_network,
-    sl_source_resolve, sl_source_user, sl_tier_text, sl_trail, sl_trail_step, sl_verdict_text,
+    SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES, SL_SEC_LISTS, SL_SEC_NETWORKS, SL_SEC_NODES, SL_SEC_PREFIXES, SL_SEC_PRINCIPALS,
+    SL_SEC_RULES, SL_SEC_SELECTORS, SL_SEC_USERS, SL_TIER_NONE, sl_addr, sl_addr_embedded, sl_addr_format,
+    sl_addr_parse, sl_decide_address, sl_decide_name, sl_decision, sl_decision_upstream, sl_image_record,
+    sl_image_string, sl_list_line, sl_local, sl_local_close, sl_local_is, sl_local_open, sl_name_canonical,
+    sl_name_status, sl_name_status_text, sl_outcome_text, sl_own_asked, sl_phase_text, sl_principal, sl_reason_text,
+    sl_rule, sl_selector, sl_source, sl_source_key, sl_source_network, sl_source_resolve, sl_source_user, sl_tier_text,
+    sl_trail, sl_trail_step, sl_verdict_text,
 )
 from gateway.mapped_image cimport MappedImage
 
@@ -226,7 +226,7 @@ cdef class PolicyImage(MappedImage):
                 parse_address(address, &given)
                 if given.family != literal.family or memcmp(given.bytes, literal.bytes, sizeof(given.bytes)) != 0:
                     raise ValueError("the destination is an address already")
-            sl_decide_address(&self.image, &source, NULL, &literal, port, audit, &decision, &trail)
+            self.decide_address(&source, NULL, &literal, port, audit, &decision, &trail)
         elif status == SL_NAME_OK:
             shown = name[:length].decode("ascii")
             memset(&literal, 0, sizeof(literal))
@@ -235,7 +235,7 @@ cdef class PolicyImage(MappedImage):
             sl_decide_name(&self.image, &source, name, length, port, audit, &by_name, &trail)
             decision = by_name
             if literal.family and (by_name.verdict != SL_DENY or by_name.flags & SL_DECISION_PENDING):
-                sl_decide_address(&self.image, &source, &by_name, &literal, port, audit, &decision, &trail)
+                self.decide_address(&source, &by_name, &literal, port, audit, &decision, &trail)
         else:
             raise ValueError(sl_name_status_text(status).decode("ascii"))
         if sni is not None:
@@ -253,6 +253,38 @@ cdef class PolicyImage(MappedImage):
             "source_address": self.source_addresses(decision.rule) if decision.verdict != SL_DENY else None,
             "trail": self.trail(&trail, shown, &literal),
         }
+
+    cdef int decide_address(
+        self, const sl_source *source, const sl_decision *by_name, const sl_addr *addr, uint16_t port, bint audit,
+        sl_decision *out, sl_trail *trail,
+    ) except -1:
+        """The address phase, as a worker takes it (opening.pyx): own addresses are those the kernel has now."""
+        cdef sl_trail before = trail[0]
+        sl_decide_address(&self.image, source, by_name, addr, port, self.is_local(addr, port, None), audit, out, trail)
+        if out.verdict != SL_DENY and self.is_local(addr, port, self.source_addresses(out.rule)):
+            trail[0] = before
+            sl_decide_address(&self.image, source, by_name, addr, port, True, audit, out, trail)
+        return 0
+
+    cdef int is_local(self, const sl_addr *addr, uint16_t port, sources) except -1:
+        """Whether the gateway listens on `port` and the kernel routes `addr` to this machine, whatever the source, or
+        from one of `sources`, texts of addresses."""
+        cdef sl_local local
+        cdef sl_addr asked[2]
+        cdef sl_addr bound
+        cdef unsigned i, count = sl_own_asked(&self.image, addr, port, asked)
+        cdef bint found = False
+        if count == 0:
+            return False
+        sl_local_open(&local)
+        for i in range(count):
+            found = found or sl_local_is(&local, &asked[i], port, NULL)
+            for text in sources or ():
+                parse_address(text, &bound)
+                if bound.family == asked[i].family:
+                    found = found or sl_local_is(&local, &asked[i], port, &bound)
+        sl_local_close(&local)
+        return found
 
     cdef int decide_inner(
         self, const sl_source *source, str asked, uint16_t port, bint audit, sni, str mode, sl_decision *decision,

@@ -5,6 +5,7 @@ from gateway.context cimport Context
 from gateway.csrc cimport sl_addr, sl_decision
 from gateway.parent cimport Introduced
 from gateway.record cimport Record
+from gateway.source_pool cimport SourcePool
 
 cdef enum:
     MAX_ATTEMPTS = 8           # sockets that race for one request; fits the legs of loop.pxd
@@ -50,5 +51,7 @@ cdef class Race(Introduced):
     cdef bint may_dial(self, int leg) noexcept
     cdef bint attempt(self, int leg) noexcept
     cdef int connect(self, Candidate *candidate) noexcept
-    cdef void note(self, int outcome) noexcept
+    cdef SourcePool sources(self, const Candidate *candidate)
+    cdef bint met_itself(self, int leg) noexcept
+    cdef void note(self, int error) noexcept
     cdef void settle_attempt(self, int leg, int code) noexcept

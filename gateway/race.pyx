@@ -5,52 +5,22 @@ all. Attempts are counted for their source (limits.pxd) and come from the addres
 for, its subclass knows.
 """
 
-from libc.errno cimport (
-    EACCES, EADDRNOTAVAIL, ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMFILE, ENETDOWN, ENETUNREACH, ENFILE,
-    EPERM, ETIMEDOUT, errno,
-)
+from libc.errno cimport ECONNREFUSED, errno
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp
 from posix cimport unistd
 
 from gateway.csrc cimport (
-    SL_COUNTER_DIALS, SL_LIMIT_DIALS, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
-    SL_OUTCOME_INTERNAL, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_SOURCE_LIMIT,
-    SL_REASON_SOURCE_ADDRESS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_DIALS,
+    SL_COUNTER_DIALS, SL_DIAL_OWN, SL_DIAL_SOURCELESS, SL_LIMIT_DIALS, SL_OUTCOME_DIAL_TIMEOUT,
+    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_SOURCE_ADDRESS,
+    SL_SCOPE_SOURCE_DIALS, sl_dial_outcome, sl_dial_scope, sl_dial_telling,
 )
-from gateway.sockets cimport EPOLLERR, EPOLLET, EPOLLHUP, EPOLLOUT, dial, dial_error
+from gateway.sockets cimport EPOLLERR, EPOLLET, EPOLLHUP, EPOLLOUT, dial, dial_error, local_address
 from gateway.source_pool cimport SourcePool
 
 cdef enum:
     ATTEMPT_DELAY = 250        # milliseconds, RFC 8305 section 5
     FILES_KEPT = 16            # descriptors that further attempts of a race leave to others
-
-
-cdef int outcome_of(int code) noexcept:
-    """The row of CONTRACT.md section 5 for an errno of connect."""
-    if code == ECONNREFUSED or code == ECONNRESET:
-        return SL_OUTCOME_REFUSED
-    if code == ENETUNREACH or code == ENETDOWN:
-        return SL_OUTCOME_NET_UNREACHABLE
-    if code in (EHOSTUNREACH, EHOSTDOWN, EACCES, EPERM):
-        return SL_OUTCOME_HOST_UNREACHABLE
-    if code == ETIMEDOUT:
-        return SL_OUTCOME_DIAL_TIMEOUT
-    if code == EMFILE or code == ENFILE:
-        return SL_OUTCOME_GATEWAY_LIMIT
-    return SL_OUTCOME_INTERNAL
-
-
-cdef int telling(int outcome) noexcept:
-    """How much a failure says about the destination: of several, the client hears the most telling one."""
-    if outcome == SL_OUTCOME_REFUSED:
-        return 5
-    if outcome == SL_OUTCOME_DIAL_TIMEOUT:
-        return 4
-    if outcome == SL_OUTCOME_HOST_UNREACHABLE:
-        return 3
-    if outcome == SL_OUTCOME_NET_UNREACHABLE:
-        return 2
-    return 1 if outcome == SL_OUTCOME_GATEWAY_LIMIT else 0
 
 
 cdef class Race(Introduced):
@@ -146,8 +116,7 @@ cdef class Race(Introduced):
             unistd.close(fd)
             fd = -errno
         if fd < 0:
-            self.scope = SL_SCOPE_DESCRIPTORS  # heard of only when that is what it failed for
-            self.note(outcome_of(-fd))
+            self.note(-fd)
             self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
             return False
         self.fds[leg] = fd
@@ -159,20 +128,44 @@ cdef class Race(Introduced):
     cdef bint watch_attempt(self, int fd, int leg) noexcept:
         return self.context.loop.watch(fd, self, leg, EPOLLOUT | EPOLLET)
 
+    cdef SourcePool sources(self, const Candidate *candidate):
+        """Where connections to a candidate come from; None where the system chooses."""
+        return self.record.generation.pool(candidate.decision.rule)
+
     cdef int connect(self, Candidate *candidate) noexcept:
-        """Starts the connection, from where the rule says: the descriptor, else -errno."""
-        cdef SourcePool pool = self.record.generation.pool(candidate.decision.rule)
+        """Starts the connection, from where the rule says: the descriptor, else -errno or a number of dial_error.h. An
+        address may have become this machine's after it was judged."""
+        cdef SourcePool pool = self.sources(candidate)
+        cdef Context context = self.context
         cdef int fd
+        if context.routes.is_own(&context.generation.image.image, &candidate.address, candidate.port, pool):
+            return -SL_DIAL_OWN
         if pool is None:
             return dial(&candidate.address, candidate.port, NULL)
         fd = pool.connect(&candidate.address, candidate.port)
-        if fd == -EADDRNOTAVAIL:
+        if fd == -SL_DIAL_SOURCELESS:
             self.unbound = True
         return fd
 
-    cdef void note(self, int outcome) noexcept:
-        if telling(outcome) > telling(self.failure):
+    cdef bint met_itself(self, int leg) noexcept:
+        """Whether a socket is connected to itself: the kernel gave it the very port that it dialed (RFC 9293, figure 8:
+        simultaneous opening). Only a port that the kernel may give, on this machine, is worth the question."""
+        cdef Candidate *candidate = &self.candidates[self.targets[leg]]
+        cdef sl_addr here
+        cdef uint16_t port
+        if not self.context.routes.may_meet_itself(&candidate.address, candidate.port):
+            return False
+        local_address(self.fds[leg], &here, &port)
+        return (port == candidate.port and here.family == candidate.address.family
+                and memcmp(here.bytes, candidate.address.bytes, sizeof(here.bytes)) == 0)
+
+    cdef void note(self, int error) noexcept:
+        """An attempt has failed by an errno, or a number of dial_error.h."""
+        cdef int outcome = sl_dial_outcome(error)
+        if sl_dial_telling(outcome) > sl_dial_telling(self.failure):
             self.failure = outcome
+            if outcome == SL_OUTCOME_GATEWAY_LIMIT:
+                self.scope = sl_dial_scope(error)
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
         if self.winner >= 0 or self.fds[leg] < 0:
@@ -184,6 +177,8 @@ cdef class Race(Introduced):
 
     cdef void settle_attempt(self, int leg, int code) noexcept:
         """An attempt has ended, by an errno or by 0: connected."""
+        if code == 0 and self.met_itself(leg):
+            code = ECONNREFUSED
         if code == 0:
             self.winner = leg
             self.close_attempts()
@@ -195,7 +190,7 @@ cdef class Race(Introduced):
         self.dialing -= 1
         if self.dialing:
             self.context.extra_dials -= 1
-        self.note(outcome_of(code))
+        self.note(code)
         self.advance()
 
     cdef void on_timer(self) noexcept:

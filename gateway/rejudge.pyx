@@ -69,12 +69,15 @@ cdef class Rejudge(Sweep):
         cdef sl_decision by_name
         cdef const char *namespace = NULL
         cdef const char *account = NULL
+        cdef bint own = False
         cdef bint audit = self.context.listener_audits(record.listener)
         if record.user is not None and not sl_source_user(image, PyBytes_AS_STRING(record.user), &namespace, &account):
             memset(out, 0, sizeof(out[0]))
             out.phase, out.reason = SL_PHASE_NAME, SL_REASON_UNAUTHORIZED
             return
         record.resolve_source()
+        if record.address.family:
+            own = self.context.routes.is_own(image, &record.address, record.port, None)
         if record.name is not None:
             sl_decide_name(image, &self.context.source, PyBytes_AS_STRING(record.name), PyBytes_GET_SIZE(record.name),
                            record.port, audit, &by_name, NULL)
@@ -85,9 +88,10 @@ cdef class Rejudge(Sweep):
                 out[0] = by_name  # a parent resolved it: there is no address that could be judged
                 out.verdict, out.reason = SL_DENY, SL_REASON_OTHER_WAY
                 return
-            sl_decide_address(image, &self.context.source, &by_name, &record.address, record.port, audit, out, NULL)
+            sl_decide_address(image, &self.context.source, &by_name, &record.address, record.port, own, audit, out,
+                              NULL)
             return
-        sl_decide_address(image, &self.context.source, NULL, &record.address, record.port, audit, out, NULL)
+        sl_decide_address(image, &self.context.source, NULL, &record.address, record.port, own, audit, out, NULL)
         if out.flags & SL_DECISION_PROVISIONAL and record.inner is not None and record.inner != b"none":
             sl_decide_name(image, &self.context.source, PyBytes_AS_STRING(record.inner), PyBytes_GET_SIZE(record.inner),
                            record.port, audit, out, NULL)

@@ -41,6 +41,7 @@ cdef extern from "<sys/epoll.h>" nogil:
         EPOLLHUP
         EPOLLERR
         EPOLLET
+        EPOLLONESHOT
 
 # Options of one leg of a tunnel: no Nagle delay, keepalive, and a bound on unacknowledged data. A listening socket
 # hands them on to what it accepts.
@@ -48,7 +49,7 @@ cdef void tune(int fd) noexcept nogil
 # Those of them that matter only to a connection that lasts: all but the first.
 cdef void keep_alive(int fd) noexcept nogil
 # Starts a connection without Nagle delay, from the address `source` unless it is NULL. Returns the descriptor,
-# connected or connecting; else -errno.
+# connected or connecting; else -errno, -SL_DIAL_SOURCELESS when `source` is not this machine's.
 cdef int dial(const sl_addr *addr, uint16_t port, const sl_addr *source) noexcept nogil
 # The error of a finished dial, 0 when connected.
 cdef int dial_error(int fd) noexcept nogil

@@ -1,10 +1,10 @@
 """Socket calls of the data path, as thin functions. Nothing here waits, and nothing here decides."""
 
-from libc.errno cimport EINPROGRESS, errno
+from libc.errno cimport EADDRNOTAVAIL, EINPROGRESS, errno
 from libc.string cimport memset
 from posix.unistd cimport close
 
-from gateway.csrc cimport sl_addr_from_sockaddr, sl_addr_to_sockaddr, sockaddr_storage
+from gateway.csrc cimport SL_DIAL_SOURCELESS, sl_addr_from_sockaddr, sl_addr_to_sockaddr, sockaddr_storage
 
 cdef extern from "<netinet/in.h>" nogil:
     enum:
@@ -73,7 +73,7 @@ cdef int dial(const sl_addr *addr, uint16_t port, const sl_addr *source) noexcep
         return -errno
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1)
     if source is not NULL and bind_address(fd, source) < 0:
-        code = errno
+        code = SL_DIAL_SOURCELESS if errno == EADDRNOTAVAIL else errno
         close(fd)
         return -code
     if connect(fd, <sockaddr *> &storage, length) < 0 and errno != EINPROGRESS:

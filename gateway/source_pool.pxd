@@ -9,7 +9,8 @@ cdef class SourcePool:
 
     cdef int count(self) noexcept
     cdef const sl_addr *at(self, int index) noexcept
-    # Starts a connection from one of them. Returns the descriptor; else -errno, -EADDRNOTAVAIL when none can be used.
+    # Starts a connection from one of them. Returns the descriptor; else -errno, -SL_DIAL_SOURCELESS when none can be
+    # used, -EADDRNOTAVAIL when none that can has a free port.
     cdef int connect(self, const sl_addr *addr, uint16_t port) noexcept
     # Whether a connected socket comes from one of them.
     cdef bint has(self, int fd) noexcept

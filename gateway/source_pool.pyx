@@ -11,8 +11,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EADDRINUSE, EADDRNOTAVAIL, EINVAL
 from libc.string cimport memcmp
 
-from gateway.csrc cimport sl_addr_parse
+from gateway.csrc cimport SL_DIAL_SOURCELESS, sl_addr_parse
 from gateway.sockets cimport dial, local_address
+
+
+cdef bint is_link_local(const sl_addr *addr) noexcept:
+    return addr.family == 6 and addr.bytes[0] == 0xFE and addr.bytes[1] & 0xC0 == 0x80
 
 
 cdef class SourcePool:
@@ -41,18 +45,21 @@ cdef class SourcePool:
 
     cdef int connect(self, const sl_addr *addr, uint16_t port) noexcept:
         cdef const sl_addr *source
-        cdef int i, fd, count = self.count()
+        cdef int i, fd, count = self.count(), failed = -SL_DIAL_SOURCELESS
         for i in range(count):
             source = self.at(<int> ((self.turn + <unsigned> i) % <unsigned> count))
             if source.family != addr.family:
                 continue
             fd = dial(addr, port, source)
-            # EINVAL: this source cannot go there, as a loopback address cannot leave the machine.
-            if fd in (-EADDRNOTAVAIL, -EADDRINUSE, -EINVAL):
+            if fd in (-EADDRNOTAVAIL, -EADDRINUSE):
+                failed = -EADDRNOTAVAIL  # it has no free port for this destination
+                continue
+            # EINVAL: this source cannot go there, as a loopback address cannot leave the machine; unless no source can.
+            if fd == -SL_DIAL_SOURCELESS or fd == -EINVAL and not is_link_local(addr):
                 continue
             self.turn += <unsigned> i + 1
             return fd
-        return -EADDRNOTAVAIL
+        return failed
 
     cdef bint has(self, int fd) noexcept:
         cdef sl_addr bound

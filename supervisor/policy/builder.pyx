@@ -310,10 +310,11 @@ cdef class ImageBuilder:
         check(sl_builder_guard(self.builder, &prefix, allow), "an address block")
 
     def own(self, str cidr, uint16_t port):
-        """Addresses and the port this gateway listens on; port 0 = every port."""
+        """Addresses that are this gateway's own, at `port` or, 0, at every one; without `cidr` a port it listens on."""
         cdef sl_prefix prefix
-        parse_prefix(cidr, &prefix)
-        check(sl_builder_own(self.builder, &prefix, port), "an own address")
+        if cidr is not None:
+            parse_prefix(cidr, &prefix)
+        check(sl_builder_own(self.builder, NULL if cidr is None else &prefix, port), "an own address")
 
     def flags(self, uint32_t flags):
         """IMAGE_*, or-ed in."""

@@ -215,8 +215,8 @@ class _Compiler:
             self.builder.guard(cidr, True)
         for cidr in config.addresses.deny:
             self.builder.guard(cidr, False)
-        for cidr, port in own_endpoints(config, serving):
-            self.builder.own(cidr, port)
+        for own, port in own_addresses(config, serving):
+            self.builder.own(own, port)
         flags = image.IMAGE_HAS_POLICY if self.counts["rules"] or config.policy.passthrough else 0
         flags |= image.IMAGE_PASSTHROUGH if config.policy.passthrough else 0
         flags |= image.IMAGE_AUDIT if config.policy.audit else 0
@@ -237,26 +237,17 @@ def principal(selector: Selector) -> tuple[int, str]:
     return image.PRINCIPAL_NAMESPACE if selector.namespace else image.PRINCIPAL_MESH, ""
 
 
-def own_endpoints(
-    config: Config, serving: Sequence[tuple[str, int]] = (), proc: str = machine.PROC
-) -> Iterator[tuple[str, int]]:
-    """CIDR and port of everything this gateway listens on: a tunnel to itself is refused always. Where what it listens
-    on waits for a restart, that is both what it has and what it will have."""
-    bound = config.endpoints()
-    gone = [endpoint for endpoint in serving if endpoint not in bound]
-    ports = {listener.port for listener in config.listeners} | {port for _, port in gone}
-    bound += gone
-    found = {(address, port) for address in config.gateway.service_addresses for port in ports}
-    for host, port in bound:
-        # The unspecified addresses reach the machine itself (connect(2) to 0.0.0.0 is one to 127.0.0.1).
-        found |= {(host, port), ("0.0.0.0", port), ("::", port)}
-        if host in ("0.0.0.0", "::"):
-            found |= {(cidr, port) for cidr in machine.local_networks(proc)}
-    for text, port in sorted(found):
-        network = ipaddress.ip_network(text)
-        yield str(network), port
+def own_addresses(config: Config, serving: Sequence[tuple[str, int]] = ()) -> Iterator[tuple[str | None, int]]:
+    """Destinations that are this gateway's own and refused always: None and each port it listens on, where workers ask
+    the kernel whether an address is local; CIDR and port 0 for gateway.serviceAddresses. Where what it listens on waits
+    for a restart, that is both what it has and what it will have."""
+    for port in sorted({port for _, port in [*config.endpoints(), *serving]}):
+        yield None, port
+    for address in config.gateway.service_addresses:
+        network = ipaddress.ip_network(address)
+        yield str(network), 0
         if network.version == 4:
-            yield f"::ffff:{network.network_address}/{96 + network.prefixlen}", port
+            yield f"::ffff:{network.network_address}/{96 + network.prefixlen}", 0
 
 
 def within(inner: Network, outer: Network) -> bool:

@@ -128,6 +128,11 @@ static inline void own(struct fixture *f, const char *text, uint16_t port)
     CHECK_EQ(sl_builder_own(f->b, &prefix, port), SL_BUILD_OK);
 }
 
+static inline void own_port(struct fixture *f, uint16_t port)
+{
+    CHECK_EQ(sl_builder_own(f->b, NULL, port), SL_BUILD_OK);
+}
+
 /* A rule for the whole mesh about one host pattern or CIDR. */
 static inline uint32_t rule_for(struct fixture *f, const char *name, uint8_t tier, const char *destination,
                                 const char *ports)
@@ -153,6 +158,7 @@ struct ask { /* one question; NULL and 0 are "none" */
     uint16_t port;
     const char *namespace_, *service_account, *identity, *user, *ip;
     int audit;
+    int local; /* the kernel routes the address to this machine */
 };
 
 /* The final decision, as a gateway takes it: a name first, then one address of it; a literal when only `address` is
@@ -168,7 +174,7 @@ static inline struct sl_decision ask_image(const struct sl_image *image, struct 
         sl_decide_name(image, &source, q.host, strlen(q.host), q.port, q.audit, &named, trail);
         if (!q.address) return named;
     }
-    sl_decide_address(image, &source, q.host ? &named : NULL, &address, q.port, q.audit, &out, trail);
+    sl_decide_address(image, &source, q.host ? &named : NULL, &address, q.port, q.local, q.audit, &out, trail);
     return out;
 }
 

@@ -236,6 +236,7 @@ TEST(wrong_arguments_are_refused)
     CHECK_EQ(sl_builder_cidr(b, r, &bad), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_guard(b, &bad, 1), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_own(b, &bad, 1), SL_BUILD_BAD_ARGUMENT);
+    CHECK_EQ(sl_builder_own(b, NULL, 0), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_flags(b, 128), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_user(b, "", "a", "b"), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_user(b, "u", "a", "b"), SL_BUILD_OK);
@@ -395,7 +396,7 @@ TEST(prefix_tries_agree_with_a_linear_search)
         struct sl_source source;
         struct sl_decision d;
         sl_source_resolve(&f.image, &key, &source);
-        sl_decide_address(&f.image, &source, NULL, &at, 1, 0, &d, NULL);
+        sl_decide_address(&f.image, &source, NULL, &at, 1, 0, 0, &d, NULL);
         CHECK_EQ(d.verdict == SL_ALLOW, expected);
         allowed += d.verdict == SL_ALLOW;
     }

@@ -357,7 +357,7 @@ TEST(more_selectors_than_fit_is_an_internal_deny)
     sl_decide_name(&f.image, &source, "a", 1, 1, 1, &d, NULL);
     CHECK_STR(said(&f, d), "deny name internal");
     CHECK(d.flags & SL_DECISION_NO_SOFTEN);
-    sl_decide_address(&f.image, &source, NULL, &at, 1, 1, &d, NULL);
+    sl_decide_address(&f.image, &source, NULL, &at, 1, 0, 1, &d, NULL);
     CHECK_STR(said(&f, d), "deny address internal");
     fixture_free(&f);
 }

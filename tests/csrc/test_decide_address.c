@@ -203,6 +203,43 @@ TEST(order_own_deny_hard_guard_soft)
     fixture_free(&f);
 }
 
+TEST(own_ports_count_where_the_kernel_says_local)
+{
+    struct fixture f = fixture_new();
+    rule_for(&f, "host", SL_TIER_ALLOW, "a.com", "");
+    rule_for(&f, "hard", SL_TIER_HARD_DENY, "9.0.0.0/8", "");
+    guard(&f, "64:ff9b::/96", 1);
+    guard(&f, "64:ff9b:1::/48", 1);
+    own_port(&f, 1080);
+    own_port(&f, 9901);
+    finish(&f);
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "8.8.8.8", .port = 1080, .local = 1),
+              "deny address own_address guard");
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "2a00::1", .port = 9901, .local = 1, .audit = 1),
+              "deny address own_address guard");
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "9.9.9.9", .port = 1080, .local = 1),
+              "deny address own_address guard");
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "8.8.8.8", .port = 1080), "allow name rule_allow host");
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "8.8.8.8", .port = 1081, .local = 1), "allow name rule_allow host");
+    /* Of which addresses the kernel is asked: none for other ports, the embedded IPv4 address too. */
+    static const struct { const char *address, *inner; uint16_t port; unsigned count; } rows[] = {
+        {"8.8.8.8", NULL, 1081, 0},
+        {"8.8.8.8", NULL, 1080, 1},
+        {"2a00::1", NULL, 9901, 1},
+        {"::ffff:10.1.2.3", "10.1.2.3", 1080, 2},
+        {"64:ff9b::10.1.2.3", "10.1.2.3", 1080, 2},
+        {"64:ff9b:1:a01:2:300::", "10.1.2.3", 1080, 2},
+        {"2002:a01:203::", "10.1.2.3", 1080, 2},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sl_addr at = fixture_addr(rows[i].address), inner = fixture_addr(rows[i].inner), asked[2];
+        CHECK_EQ(sl_own_asked(&f.image, &at, rows[i].port, asked), rows[i].count);
+        if (rows[i].count) CHECK(memcmp(asked[0].bytes, at.bytes, 16) == 0 && asked[0].family == at.family);
+        if (rows[i].count == 2) CHECK(asked[1].family == 4 && memcmp(asked[1].bytes, inner.bytes, 4) == 0);
+    }
+    fixture_free(&f);
+}
+
 TEST(nat64_judges_the_embedded_address_too)
 {
     struct fixture f = fixture_new();
@@ -309,7 +346,7 @@ TEST(what_was_denied_by_name_stays_denied)
     struct sl_decision d;
     struct sl_addr none = {.family = 0};
     sl_source_resolve(&f.image, &key, &source);
-    sl_decide_address(&f.image, &source, NULL, &none, 443, 0, &d, NULL); /* no address at all */
+    sl_decide_address(&f.image, &source, NULL, &none, 443, 0, 0, &d, NULL); /* no address at all */
     CHECK_STR(said(&f, d), "deny address address_unspecified guard");
     fixture_free(&f);
 }
@@ -327,6 +364,7 @@ int main(void)
     RUN(an_excepted_allow_lifts_nothing);
     RUN(addresses_allow_lifts_but_grants_nothing);
     RUN(order_own_deny_hard_guard_soft);
+    RUN(own_ports_count_where_the_kernel_says_local);
     RUN(nat64_judges_the_embedded_address_too);
     RUN(lifting_never_hides_an_embedded_address);
     RUN(a_literal_waits_for_the_inner_name_where_host_rules_exist);

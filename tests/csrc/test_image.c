@@ -290,6 +290,8 @@ TEST(validate_names_what_is_wrong)
     expect(&f, copy, SL_IMAGE_BOUNDS, "network 1");
     ((struct sl_own *)records(copy, SL_SEC_OWN))[0].length = 33;
     expect(&f, copy, SL_IMAGE_BOUNDS, "own address 0");
+    *(struct sl_own *)records(copy, SL_SEC_OWN) = (struct sl_own){.family = 0, .port = 0};
+    expect(&f, copy, SL_IMAGE_BOUNDS, "own address 0");
     free(copy);
     fixture_free(&f);
 }

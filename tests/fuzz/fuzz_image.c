@@ -65,8 +65,8 @@ static void ask(const struct sl_image *image, const char *name, const char *addr
     require(sl_addr_parse(address, strlen(address), &addr));
     sl_source_resolve(image, &key, &source);
     sl_decide_name(image, &source, name, strlen(name), 443, 0, &named, &trail);
-    sl_decide_address(image, &source, &named, &addr, 443, 0, &out, &trail);
-    sl_decide_address(image, &source, NULL, &addr, 443, 0, &out, &trail);
+    sl_decide_address(image, &source, &named, &addr, 443, 1, 0, &out, &trail);
+    sl_decide_address(image, &source, NULL, &addr, 443, 1, 0, &out, &trail);
     require(out.verdict <= SL_AUDIT && trail.count <= 64);
 }
 

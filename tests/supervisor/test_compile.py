@@ -25,7 +25,7 @@ from supervisor.compilation import (
 )
 from supervisor.config import Admin, Config, Gateway, Listener, load_config
 from supervisor.policy import builder
-from supervisor.policy.compiler import own_endpoints
+from supervisor.policy.compiler import own_addresses
 from supervisor.problems import Problem
 from tests.supervisor.front import HASH, POLICY, compiled, errors, warnings, write
 
@@ -234,33 +234,24 @@ def test_a_greeting_may_come_in_pieces() -> None:
 # What the gateway itself listens on.
 
 
-def test_a_bound_address_is_own_and_so_are_the_unspecified_ones(tmp_path: Path) -> None:
-    config = Config(path="", control="", listeners=(Listener(host="192.0.2.7", port=81),), admin=Admin(port=82))
-    unspecified = ("0.0.0.0/32", "::ffff:0.0.0.0/128", "::/128")
-    assert set(own_endpoints(config)) == {
-        *((block, 81) for block in ("192.0.2.7/32", "::ffff:192.0.2.7/128", *unspecified)),
-        *((block, 82) for block in ("127.0.0.1/32", "::ffff:127.0.0.1/128", *unspecified)),
-    }
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_a_wildcard_is_every_address_of_the_machine(tmp_path: Path, host: str) -> None:
-    (tmp_path / "net").mkdir()
-    (tmp_path / "net/fib_trie").write_text("     |-- 192.0.2.7\n        /32 host LOCAL\n")
-    (tmp_path / "net/if_inet6").write_text("20010db8000000000000000000000001 02 40 00 80 eth0\n")
-    config = Config(path="", control="", listeners=(Listener(host=host, port=81),))
-    found = {block for block, port in own_endpoints(config, proc=str(tmp_path)) if port == 81}
-    assert {"127.0.0.0/8", "::ffff:127.0.0.0/104", "::1/128", "192.0.2.7/32", "2001:db8::1/128"} <= found
-
-
-def test_service_addresses_count_at_every_listeners_port() -> None:
+def test_every_port_it_listens_on_is_own_whatever_the_address() -> None:
     config = Config(
         path="",
-        control="",
-        listeners=(Listener(port=81), Listener(port=82)),
-        gateway=Gateway(service_addresses=("10.96.0.1", "fd00::1")),
-        metrics=("192.0.2.9", 83),
+        control="tcp://127.0.0.1:84",
+        listeners=(Listener(host="192.0.2.7", port=81), Listener(host="::", port=82)),
+        admin=Admin(port=83),
+        metrics=("192.0.2.9", 86),
     )
-    found = set(own_endpoints(config))
-    assert {("10.96.0.1/32", 81), ("10.96.0.1/32", 82), ("fd00::1/128", 81), ("192.0.2.9/32", 83)} <= found
-    assert ("10.96.0.1/32", 83) not in found
+    assert list(own_addresses(config)) == [(None, port) for port in (81, 82, 83, 84, 85, 86)]
+
+
+def test_what_waits_for_a_restart_is_own_as_well() -> None:
+    config = Config(path="", control="", listeners=(Listener(port=81),), admin=Admin(port=82))
+    assert list(own_addresses(config, [("0.0.0.0", 80), ("127.0.0.1", 82)])) == [(None, port) for port in (80, 81, 82)]
+
+
+def test_service_addresses_are_own_at_every_port() -> None:
+    addresses = Gateway(service_addresses=("10.96.0.1", "fd00::1"))
+    config = Config(path="", control="", listeners=(Listener(port=81),), gateway=addresses)
+    found = {block for block, port in own_addresses(config) if port == 0}
+    assert found == {"10.96.0.1/32", "::ffff:10.96.0.1/128", "fd00::1/128"}

@@ -242,13 +242,17 @@ CONFIGURED: Final[dict[str, tuple[str, str, dict[str, Any], tuple[str, str, str 
         "addresses: {allow: [127.0.0.0/8]}\nlisteners: [{address: '0.0.0.0:7777'}]",
         "a.test:7777", {**SHOP, "address": "127.9.9.9"}, ("deny", "own_address", None),
     ),
-    "so is a service address at the listeners' ports": (
+    "so is a service address": (
         "gateway: {serviceAddresses: [8.8.8.8]}",
         "a.test:1080", {**SHOP, "address": "8.8.8.8"}, ("deny", "own_address", None),
     ),
-    "and only there": (
+    "at every port": (
         "gateway: {serviceAddresses: [8.8.8.8]}",
-        "a.test:443", {**SHOP, "address": "8.8.8.8"}, ("allow", "rule_allow", "shop/p[0]"),
+        "a.test:443", {**SHOP, "address": "8.8.8.8"}, ("deny", "own_address", None),
+    ),
+    "and no other": (
+        "gateway: {serviceAddresses: [8.8.8.8]}",
+        "a.test:443", {**SHOP, "address": "8.8.8.9"}, ("allow", "rule_allow", "shop/p[0]"),
     ),
     "an own IPv4 address is refused in its IPv6 form too": (
         "addresses: {allow: ['::ffff:0:0/96', 127.0.0.0/8]}",
