@@ -215,7 +215,7 @@ cdef class Context:
         self.passages.close()
 
     def publish(self):
-        """Copies the loop's own figures into the segment; called once a second and on exit."""
+        """Copies the loop's own figures into the segment; called at each beat and on exit."""
         self.add(SL_COUNTER_TURNS, self.loop.turns - self.published_turns)
         self.add(SL_COUNTER_UNRAISABLE, self.loop.failures - self.published_failures)
         self.published_turns, self.published_failures = self.loop.turns, self.loop.failures

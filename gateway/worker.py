@@ -39,6 +39,7 @@ IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.
 # would come back in the next one, to whoever is left to take them.
 SPREAD = 0.2
 SPREAD_STEP = 0.05  # seconds
+BEAT = 0.25  # seconds between two turns of an idle loop: the supervisor looks half as often whether it turns
 
 
 class Worker:
@@ -83,8 +84,8 @@ class Worker:
         self._spread: tuple[int, float] | None = None  # connections, and seconds left, when their end began
         self._deadline = Clock(self._loop, self._on_deadline)
         self._interval = Clock(self._loop, self._on_interval)
-        self._second = Clock(self._loop, self._on_second, 1.0)
-        self._second.start(1.0)
+        self._beat = Clock(self._loop, self._on_beat, BEAT)
+        self._beat.start(BEAT)
 
     def run(self) -> None:
         """Serves until drained, stopped, or orphaned and drained."""
@@ -246,7 +247,7 @@ class Worker:
             self._context.close_some(self._context.open_connections - keep)
         self._deadline.start(min(left, SPREAD_STEP))
 
-    def _on_second(self) -> None:
+    def _on_beat(self) -> None:
         self._context.publish()
 
     @staticmethod

@@ -26,8 +26,8 @@ class Timing:
     stop: float = 2.0  # from STOP to SIGKILL
     settle: float = 0.2  # from the last SYN to DRAIN: handshakes that are under way end meanwhile
     drain_grace: float = 5.0  # past the drain time, before SIGKILL
-    beat: float = 1.0  # between two looks at a worker's turns
-    beats: int = 10  # looks without a new turn before SIGKILL: a loop that serves turns once a second at least
+    beat: float = 0.5  # between two looks at a worker's turns: a loop that serves turns twice in that time at least
+    beats: int = 20  # looks without a new turn before SIGKILL; after the first one siblings accept for it
 
 
 @dataclass(slots=True)
@@ -47,7 +47,8 @@ class Slot:
     ready_since: float = 0.0  # of the last worker that served; 0 = none has
     deaths: deque[float] = field(default_factory=deque)  # of late
     crashing: bool = False  # a crash loop, reported
-    adopted: bool = False
+    adopted: bool = False  # siblings accept from its sockets
+    full: bool = False  # its worker has no descriptors left for clients
     full_said: float = float("-inf")  # when its being full was logged
     turns: int = 0  # of the worker's loop, when they were last looked at
     still: int = 0  # looks in a row that found no new turn

@@ -8,7 +8,8 @@ A slot's worker goes through these states; whoever dies is replaced on the same 
 A worker that serves and whose loop no longer turns is killed: its turns are read from its segment, so the look costs it
 nothing. While a slot has no ready worker its siblings accept from its sockets (ADOPT), until its next worker is ready
 (RELEASE): a connection in its queue waits for a sibling's next turn, not for a restart (DESIGN.md section 3). The same
-holds while its worker has no descriptors left for clients (FULL).
+holds while its worker has no descriptors left for clients (FULL), and from the first look on that finds its loop
+standing still: where that was a false alarm, its worker and a sibling accept side by side until the next look.
 """
 
 import asyncio
@@ -280,13 +281,22 @@ class Pool:
     def on_full(self, number: int, full: bool) -> None:
         """A worker has no descriptors left for clients, or has some again: meanwhile its siblings accept for it."""
         slot = self.slots[number]
-        if slot.state != "ready" or slot.adopted == full:
+        if slot.state != "ready" or slot.full == full:
             return
-        slot.adopted = full
-        self._tell_siblings(slot, contract.ADOPT if full else contract.RELEASE)
+        slot.full = full
+        self._share(slot)
         if full and self._loop.time() - slot.full_said > FULL_PAUSE:
             slot.full_said = self._loop.time()
             self._log.warning("worker_full", "too few open files are allowed: a worker accepts nobody", slot=number)
+
+    def _share(self, slot: Slot) -> None:
+        """Siblings accept for a slot as long as it has no worker that serves, or that one is full or stands still."""
+        wanted = slot.state != "ready" or slot.full or slot.still > 0
+        if slot.state not in ("draining", "stopped") and not self.ending and slot.adopted != wanted:
+            slot.adopted = wanted
+            self._tell_siblings(slot, contract.ADOPT if wanted else contract.RELEASE)
+            words = "siblings accept for a worker" if wanted else "a worker accepts alone again"
+            self._log.debug("adopted" if wanted else "released", words, slot=slot.number, full=slot.full)
 
     def on_drained(self, number: int) -> None:
         """A worker is about to exit."""
@@ -354,6 +364,7 @@ class Pool:
     def _became_ready(self, slot: Slot) -> None:
         slot.cancel_timer()
         slot.state = "ready"
+        slot.full, slot.still = False, 0
         slot.ready_since = self._loop.time()
         slot.timer = self._loop.call_later(self.timing.healthy, self._became_healthy, slot)
         if slot.adopted:
@@ -429,11 +440,13 @@ class Pool:
         was frozen for an hour is no reason to kill anybody."""
         self._beat = self._loop.call_later(self.timing.beat, self._look)
         for slot in self.slots:
+            turns, slot.turns = slot.turns, slot.segment.counters()["turns"]
             if slot.pid is None or slot.state not in ("ready", "draining"):
                 slot.still = 0
+                self._share(slot)
                 continue
-            turns, slot.turns = slot.turns, slot.segment.counters()["turns"]
             slot.still = slot.still + 1 if slot.turns == turns else 0
+            self._share(slot)
             if slot.still >= self.timing.beats:
                 slot.still = 0
                 self.hung += 1

@@ -1,7 +1,8 @@
-"""`python tests/supervisor/launch.py CONFIG [--fault F] [--quick] [--compile SCRIPT]`: the supervisor with stand-in
-workers."""
+"""`python tests/supervisor/launch.py CONFIG [--fault F] [--quick | --patient] [--compile SCRIPT]`: the supervisor with
+stand-in workers."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -27,11 +28,14 @@ def main() -> int:
     parser.add_argument("config")
     parser.add_argument("--fault", default="")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--patient", action="store_true", help="quick, and no worker is killed for standing still")
     parser.add_argument("--compile")
     arguments = parser.parse_args()
     options = Options(worker_command=[sys.executable, STAND_IN, "--fault", arguments.fault])
     if arguments.quick:
         options = Options(options.worker_command, timing=QUICK)
+    if arguments.patient:
+        options = Options(options.worker_command, timing=dataclasses.replace(QUICK, hello=30.0, load=30.0, beats=1_000_000))
     if arguments.compile:
         options = Options(options.worker_command, [sys.executable, arguments.compile], options.timing)
     return run(arguments.config, options)

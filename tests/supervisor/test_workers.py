@@ -109,6 +109,39 @@ def test_a_worker_that_hangs_while_serving_is_killed_and_replaced() -> None:
         assert "SIGKILL" in after["last_exit"]
 
 
+def test_siblings_accept_for_a_worker_that_stands_still_until_it_turns_again() -> None:
+    """It is never killed here: each client that the kernel gave to its socket is served all the same."""
+    with Running("--patient") as gateway:
+        for victim in (0, 1, 0):
+            pid = gateway.all_ready()[victim]["pid"]
+            said = len(gateway.events("adopted")), len(gateway.events("released"))
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                eventually(lambda said=said: len(gateway.events("adopted")) > said[0], "its siblings accept for it")  # type: ignore[misc]
+                for _ in range(30):
+                    with Greeted(gateway.port) as client:
+                        assert client.slot == 1 - victim
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            eventually(lambda said=said: len(gateway.events("released")) > said[1], "it accepts alone again")  # type: ignore[misc]
+            gateway.greeted_by(victim).close()
+        assert [worker["restarts"] for worker in gateway.all_ready()] == [0, 0]
+
+
+def test_workers_that_all_stand_still_serve_again_once_they_turn() -> None:
+    with Running("--patient") as gateway:
+        pids = [worker["pid"] for worker in gateway.all_ready()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        eventually(lambda: {event["slot"] for event in gateway.events("adopted")} == {0, 1}, "both stand still")
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        eventually(lambda: {event["slot"] for event in gateway.events("released")} == {0, 1}, "both turn again")
+        for slot in (0, 1):
+            gateway.greeted_by(slot).close()
+        assert [worker["pid"] for worker in gateway.all_ready()] == pids
+
+
 def test_a_worker_that_hangs_while_draining_does_not_hold_the_end_up() -> None:
     with Running("--quick", config={"workers": 2, "shutdown": {"drain": "1h"}}) as gateway:
         gateway.all_ready()
