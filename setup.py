@@ -1,6 +1,7 @@
 """Builds the compiled half of Sluice: one extension per gateway module, each linked with the C units it needs.
 
-SLUICE_SANITIZE=address,undefined builds instrumented extensions (`make asan`). SLUICE_PURE=1 leaves the extensions out:
+SLUICE_SANITIZE=address,undefined builds instrumented extensions (`make asan`), SLUICE_CHECKED=1 those that check None
+and bounds (`make debug`), SLUICE_PROBES=1 what tests need beside them. SLUICE_PURE=1 leaves the extensions out:
 the Makefile compiles them in place, incrementally, and installs only the Python half from here.
 """
 
@@ -18,6 +19,9 @@ WARNINGS = ["-Wall", "-Wextra"]
 # (csrc/ is built strictly by tests/csrc/Makefile, which `make lint` runs).
 QUIET = ["-Wno-unused-function", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type"]
 sanitize = os.environ.get("SLUICE_SANITIZE", "")
+# In these builds an attribute of None raises, and so does an index out of bounds: the loop counts it and closes the
+# connection, where the product's build would crash or read what lies there.
+CHECKED = bool(sanitize or os.environ.get("SLUICE_CHECKED"))
 SANITIZE = [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer", "-g"] if sanitize else []
 
 
@@ -120,7 +124,11 @@ EXTENSIONS = [
     extension("supervisor.policy.builder", *BUILDER),
 ]
 
-DIRECTIVES = {"boundscheck": False, "wraparound": False, "cdivision": True, "initializedcheck": False, "binding": True}
+DIRECTIVES = {"wraparound": False, "cdivision": True, "binding": True} | dict.fromkeys(
+    ("boundscheck", "initializedcheck", "nonecheck"), CHECKED
+)
+# For tests alone, never part of what is installed: they deliver callbacks that nothing else would (`make build`).
+PROBES = [extension("tests.gateway.callback_probe", *SEGMENT, *POLICY)] if os.environ.get("SLUICE_PROBES") else []
 
 
 def modules() -> list[Extension]:
@@ -128,7 +136,11 @@ def modules() -> list[Extension]:
     if os.environ.get("SLUICE_PURE"):
         return []
     translated: list[Extension] = cythonize(
-        EXTENSIONS, language_level=3, compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1
+        EXTENSIONS + PROBES,
+        language_level=3,
+        compiler_directives=DIRECTIVES,
+        nthreads=os.cpu_count() or 1,
+        build_dir="build/checked" if CHECKED else None,  # its C is another one, and must not be taken for ours
     )
     return translated
 

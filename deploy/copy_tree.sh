@@ -5,5 +5,5 @@ set -eu
 target=$1
 mkdir -p "$target"
 rm -rf "$target/tests" "$target/supervisor/sample"
-tar -cf - --exclude='*.so' --exclude='*.c.tmp' --exclude=__pycache__ --exclude='*.egg-info' \
+tar -cf - --exclude='*.so' --exclude='*.c.tmp' --exclude='gateway/*.c' --exclude='supervisor/policy/*.c' --exclude=__pycache__ --exclude='*.egg-info' \
     setup.py pyproject.toml README.md LICENSE csrc gateway supervisor tests deploy bench | tar -xf - -C "$target"

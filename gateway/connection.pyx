@@ -301,7 +301,7 @@ cdef class Connection(Request):
             self.inspected_timer()
         elif self.state == LINGERING:
             self.drop()
-        else:
+        elif self.state == READING or self.state == VERIFYING:
             self.context.count(SL_COUNTER_REQUEST_TIMEOUTS)
             self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, kind_of(self.codec), SL_OUTCOME_REQUEST_TIMEOUT, 0,
                                   0)[0] += 1

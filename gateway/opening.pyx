@@ -17,6 +17,7 @@ which may be after the client has left.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t
+from posix cimport unistd
 
 from gateway.context cimport Context
 from gateway.csrc cimport (
@@ -99,6 +100,8 @@ cdef class Opening(Race):
         return False
 
     cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept:
+        if self.closed or self.candidates is not NULL:
+            return
         self.context.limits.leave(SL_LIMIT_LOOKUPS, &self.lookup_place)
         if status == RESOLVE_FULL:
             self.over(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_DNS)
@@ -257,6 +260,10 @@ cdef class Opening(Race):
             Race.on_timer(self)
 
     cdef void on_passed(self, int fd, int outcome, int reason) noexcept:
+        if self.closed or self.passage is None:
+            if fd >= 0:
+                unistd.close(fd)
+            return
         if outcome == SL_OUTCOME_CONNECTED:
             self.winner = 0
             self.fds[0] = fd
@@ -272,6 +279,8 @@ cdef class Opening(Race):
         self.refuse(outcome)
 
     cdef void on_introduced(self, int outcome) noexcept:
+        if self.closed or self.asking is None:
+            return
         self.asking = None
         if outcome == SL_OUTCOME_CONNECTED:
             self.opened()

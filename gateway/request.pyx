@@ -6,6 +6,7 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint64_t
+from posix cimport unistd
 
 from gateway.context cimport Context, ListenerSpec
 from gateway.csrc cimport (
@@ -87,6 +88,9 @@ cdef class Request(InspectedTunnel):
         """Connected: answer, then relay; early payload goes first."""
         cdef Context context = self.context
         cdef bytes early
+        if self.state != OPENING or self.closed:
+            unistd.close(fd)  # it was refused or given up before
+            return
         self.opening = None
         self.upstream = fd
         context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
@@ -106,6 +110,8 @@ cdef class Request(InspectedTunnel):
         self.inspect_first((<ListenerSpec> context.listeners[self.listener]).inner, early)
 
     cdef void on_refused(self, int outcome) noexcept:
+        if self.state != OPENING or self.closed:
+            return
         self.opening = None
         self.record.write(SL_LOG_DECISION, outcome, 0, 0)
         self.answer(outcome)

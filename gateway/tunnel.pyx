@@ -81,7 +81,7 @@ cdef class Tunnel(Requester):
 
     cdef void on_cut(self) noexcept:
         """The far side has failed behind a passage: what it said before still reaches the client, then the reset."""
-        if self.closed:
+        if self.closed or self.upstream < 0:
             return
         self.broken = True
         self.pump(UPSTREAM)
