@@ -5,6 +5,7 @@
 
 #include "hello.h"
 #include "inner_http1.h"
+#include "inner_http2.h"
 
 enum sl_inner_status sl_inner_read(const uint8_t *data, size_t length, struct sl_inner *out)
 {
@@ -32,9 +33,12 @@ enum sl_inner_status sl_inner_read(const uint8_t *data, size_t length, struct sl
 enum sl_inner_status sl_inner_ended(uint8_t *data, size_t length, struct sl_inner *out)
 {
     enum sl_inner_status status = sl_inner_read(data, length, out);
+    struct sl_inner ignored;
 
     if (status != SL_INNER_MORE)
         return status;
+    if (sl_hello_read(data, length, 0, &ignored) == SL_INNER_MORE || sl_inner_is_http2(data, length))
+        return SL_INNER_OTHER; /* of these no server takes a part */
     memcpy(data + length, "\r\n\r\n", SL_INNER_TAIL);
     status = sl_inner_read(data, length + SL_INNER_TAIL, out);
     return status == SL_INNER_MORE ? SL_INNER_OTHER : status;

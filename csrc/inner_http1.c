@@ -209,7 +209,7 @@ static enum sl_inner_status read_line(const uint8_t *data, size_t length, size_t
     }
     if (line.method_length == 0 || !is_blank(data[at]))
         return SL_INNER_OTHER;
-    for (size_t i = line.method; i < at; i++)
+    for (size_t i = line.method; i < at && i < line.method + WORD_KEPT; i++)
         capitals &= data[i] >= 'A' && data[i] <= 'Z';
     while (at < length && is_blank(data[at]))
         at++;
@@ -239,8 +239,8 @@ static enum sl_inner_status read_line(const uint8_t *data, size_t length, size_t
                    : SL_INNER_OTHER;
     if (!split_line(data, at, &words))
         return SL_INNER_MALFORMED;
-    if (at == 15 && memcmp(data, "PRI * HTTP/2.0\r", 15) == 0)
-        return SL_INNER_HTTP_NONE; /* the HTTP/2 preface, RFC 9113 section 3.4 */
+    if (sl_inner_is_http2(data, length))
+        return SL_INNER_HTTP_NONE; /* the preface, RFC 9113 section 3.4 */
     if (memcmp(words.version, "HTTP/1.", 7) != 0 || !is_digit(words.version[7]) || !read_target(&words, target))
         return SL_INNER_MALFORMED;
     return SL_INNER_HTTP_NONE;
@@ -315,7 +315,7 @@ enum sl_inner_status sl_inner_http1(const uint8_t *data, size_t length, int last
         out->harmless += empty;
         out->kept += empty;
     }
-    if (status == SL_INNER_HTTP_NONE && used == 16 && memcmp(data + empty, "PRI ", 4) == 0)
+    if (status == SL_INNER_HTTP_NONE && sl_inner_is_http2(data + empty, length - empty))
         return empty ? SL_INNER_MALFORMED : sl_inner_http2(data, length, last, out);
     if (status == SL_INNER_HTTP_NONE)
         status = read_fields(data + empty + used, length - empty - used, &named[1]);

@@ -111,8 +111,10 @@ static int take_field(const nghttp2_nv *field, struct authority *named)
                                      authority_read(field->value, field->valuelen, &named[BY_PATH]));
 }
 
-/* Decodes one fragment. Returns 0 when it is not HPACK or a field is malformed. */
-static int inflate(nghttp2_hd_inflater *inflater, const struct frame *fragment, int final, struct authority *named)
+/* Decodes one fragment. Returns SL_INNER_HTTP_NONE, SL_INNER_MALFORMED for a field, or SL_INNER_OTHER when it is not
+ * HPACK, or more of it than the library takes. */
+static enum sl_inner_status inflate(nghttp2_hd_inflater *inflater, const struct frame *fragment, int final,
+                                    struct authority *named)
 {
     const uint8_t *data = fragment->payload;
     size_t left = fragment->size;
@@ -121,20 +123,22 @@ static int inflate(nghttp2_hd_inflater *inflater, const struct frame *fragment, 
         nghttp2_nv field;
         int flags = 0;
         ssize_t used = nghttp2_hd_inflate_hd2(inflater, &field, &flags, data, left, final);
-        if (used < 0 || (used == 0 && left > 0))
-            return 0;
+        if (used < 0)
+            return SL_INNER_OTHER;
         data += used;
         left -= (size_t)used;
         if (flags & NGHTTP2_HD_INFLATE_EMIT) {
             if (!take_field(&field, named))
-                return 0;
+                return SL_INNER_MALFORMED;
         } else if (flags & NGHTTP2_HD_INFLATE_FINAL || left == 0) {
-            return 1;
+            return SL_INNER_HTTP_NONE;
+        } else if (used == 0) {
+            return SL_INNER_OTHER;
         }
     }
 }
 
-/* Reads the block's names, as far as its frames are there. */
+/* Reads the block's names, as far as its frames are there and can be decoded; returns as inflate(), or SL_INNER_MORE. */
 static enum sl_inner_status read_block(struct block block, struct authority *named)
 {
     nghttp2_hd_inflater *inflater;
@@ -147,8 +151,8 @@ static enum sl_inner_status read_block(struct block block, struct authority *nam
         status = SL_INNER_MALFORMED;
     while (status == SL_INNER_HTTP_NONE && !block.ended) {
         status = next_fragment(&block, &fragment);
-        if (status == SL_INNER_HTTP_NONE && !inflate(inflater, &fragment, block.ended, named))
-            status = SL_INNER_MALFORMED;
+        if (status == SL_INNER_HTTP_NONE)
+            status = inflate(inflater, &fragment, block.ended, named);
     }
     nghttp2_hd_inflate_del(inflater);
     return status;
@@ -161,16 +165,24 @@ static enum sl_inner_status read_request(const uint8_t *data, size_t length, siz
     struct block block = {.data = data, .length = length, .at = at}, first = block;
     struct frame fragment;
     enum sl_inner_status status, agreed;
+    int whole;
 
     do
         status = next_fragment(&block, &fragment);
     while (status == SL_INNER_HTTP_NONE && !block.ended);
-    if (status == SL_INNER_MALFORMED || (status == SL_INNER_MORE && (!last || at > PREFACE)))
+    whole = status == SL_INNER_HTTP_NONE;
+    if (status == SL_INNER_MALFORMED || (!whole && (!last || at > PREFACE)))
         return status;
-    if (read_block(first, named) == SL_INNER_MALFORMED)
+    status = read_block(first, named);
+    if (status == SL_INNER_MALFORMED || (status == SL_INNER_OTHER && whole))
         return SL_INNER_MALFORMED;
     agreed = authority_agreed(named, WAYS, out);
-    return status == SL_INNER_MORE && agreed == SL_INNER_HTTP_NONE ? SL_INNER_TOO_LONG : agreed;
+    return !whole && agreed == SL_INNER_HTTP_NONE ? SL_INNER_TOO_LONG : agreed;
+}
+
+int sl_inner_is_http2(const uint8_t *data, size_t length)
+{
+    return length >= LINE && memcmp(data, "PRI * HTTP/2.0\r\n", LINE) == 0;
 }
 
 enum sl_inner_status sl_inner_http2(const uint8_t *data, size_t length, int last, struct sl_inner *out)

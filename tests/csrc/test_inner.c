@@ -1,6 +1,7 @@
 /* The name inside a tunnel: real ClientHellos of tests/vectors/inner/, hellos built and broken field by field, and
- * HTTP/1 heads by the sentence. Every vector is read at every prefix and with bytes behind it: MORE until the answer,
- * and the answer never changes. Each reading has the bytes in memory of exactly their size. */
+ * HTTP/1 heads by the sentence, HTTP/2 frame by frame, and first messages of other protocols. Every vector is read at
+ * every prefix and with bytes behind it: MORE until the answer, and the answer never changes. Each reading has the bytes
+ * in memory of exactly their size. */
 #include "check.h"
 #include "inner.h"
 
@@ -575,7 +576,9 @@ TEST(a_hello_beyond_the_limit)
     }
 }
 
+#include "test_inner_first.h"
 #include "test_inner_http.h"
+#include "test_inner_http2.h"
 
 int main(void)
 {
@@ -596,5 +599,13 @@ int main(void)
     RUN(requests_that_are_malformed);
     RUN(what_is_not_http);
     RUN(every_method_is_a_token);
+    RUN(first_messages);
+    RUN(a_word_without_an_end);
+    RUN(what_has_ended);
+    RUN(http2_requests);
+    RUN(http2_frames_around_the_request);
+    RUN(http2_that_is_malformed);
+    RUN(http2_blocks_by_the_library);
+    RUN(http2_beyond_the_limit);
     return CHECK_REPORT();
 }

@@ -1,6 +1,7 @@
 /* Fuzzes the reader of inner names. The law: over a growing stream the answer is MORE until it is known, and then it
- * never changes; a name is canonical. The first byte says what the rest is: raw bytes, a ClientHello's body, the body
- * from the extensions on, the inside of its server_name, or what follows "Host: " in a request. */
+ * never changes; a name is canonical; what may be dropped changes no answer. The first byte says what the rest is: raw
+ * bytes, a ClientHello's body, the body from the extensions on, the inside of its server_name, what follows "Host: " in a
+ * request, frames of HTTP/2, or a header block in one. */
 #include "inner.h"
 
 #include <stdlib.h>
@@ -40,6 +41,21 @@ static void put_16(uint8_t *out, size_t value)
     out[1] = (uint8_t)value;
 }
 
+/* The preface, then frames, or one HEADERS frame with them as its payload. */
+static size_t lay_out_http2(const uint8_t *rest, size_t length, int block, uint8_t *out)
+{
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    size_t at = sizeof preface - 1;
+    memcpy(out, preface, at);
+    if (block) {
+        const uint8_t header[9] = {0, (uint8_t)(length >> 8), (uint8_t)length, 1, 4, 0, 0, 0, 1};
+        memcpy(out + at, header, sizeof header);
+        at += sizeof header;
+    }
+    memcpy(out + at, rest, length);
+    return at + length;
+}
+
 /* Lays the vector out as its first two bytes say. Returns its length. */
 static size_t lay_out(const uint8_t *data, size_t size, uint8_t *out)
 {
@@ -48,6 +64,8 @@ static size_t lay_out(const uint8_t *data, size_t size, uint8_t *out)
     size_t length = size - 2, cut = data[1] + 1u;
     uint8_t head[sizeof FIELDS + 8];
 
+    if (data[0] >= 250)
+        return lay_out_http2(rest, length, data[0] & 1, out);
     memcpy(head, FIELDS, sizeof FIELDS);
     switch (data[0] % 5) {
     case 0:
@@ -72,6 +90,23 @@ static size_t lay_out(const uint8_t *data, size_t size, uint8_t *out)
     }
 }
 
+/* Without the bytes that may be dropped of a prefix, the whole is answered alike. */
+static void check_dropped(const uint8_t *data, size_t size, const struct sl_inner *part, enum sl_inner_status final,
+                          const struct sl_inner *whole)
+{
+    struct sl_inner rest;
+    size_t length = size - part->harmless + part->kept;
+    uint8_t *shorter = malloc(length + SL_INNER_TAIL);
+
+    if (!shorter) return;
+    memcpy(shorter, data, part->kept);
+    memcpy(shorter + part->kept, data + part->harmless, size - part->harmless);
+    require(sl_inner_read(shorter, length, &rest) == final);
+    require(rest.name_length == whole->name_length && memcmp(rest.name, whole->name, rest.name_length) == 0);
+    require(sl_inner_ended(shorter, length, &rest) != SL_INNER_MORE);
+    free(shorter);
+}
+
 static void check(const uint8_t *data, size_t size)
 {
     struct sl_inner whole, part, again;
@@ -81,6 +116,8 @@ static void check(const uint8_t *data, size_t size)
     require(final > SL_INNER_INTERNAL && final <= SL_INNER_TOO_LONG);
     for (size_t n = 0; n < size; n += step) {
         status = sl_inner_read(data, n, &part);
+        require(part.kept <= part.harmless && part.harmless <= n);
+        if (status == SL_INNER_MORE && part.kept < part.harmless) check_dropped(data, size, &part, final, &whole);
         require(status == SL_INNER_MORE || (status == final && memcmp(&part, &whole, sizeof part) == 0));
     }
     if (final == SL_INNER_TLS_NAME) require(whole.name_length > 0 && whole.address.family == 0);
