@@ -85,6 +85,8 @@ cdef class H2Flow(Request):
         cdef bint alive = Request.put_released(self)
         if alive:  # else all that was held is accounted for
             self.put_out(before)
+            if self.stream is not NULL:
+                self.carrier.session.return_stream(self.stream)  # all of it may be needed for a whole head
         return alive
 
     cdef void put(self, Piece *pieces, int count, uint32_t total) noexcept:

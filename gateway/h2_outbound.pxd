@@ -41,6 +41,8 @@ cdef class H2Outbound:
     cdef void sent(self, H2Stream *stream, uint32_t size, bint end) noexcept
     # `size` bytes of DATA were taken up by whoever they were for; until then they count as buffered. Returns windows.
     cdef void consumed(self, H2Stream *stream, uint32_t size) noexcept
+    # The stream's window for all that was consumed, at once: what follows may have to wait until there is enough of it.
+    cdef void return_stream(self, H2Stream *stream) noexcept
     # Of a stream that is no more.
     cdef void consumed_late(self, uint64_t size) noexcept
     cdef void return_connection(self) noexcept

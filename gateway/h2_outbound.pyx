@@ -63,10 +63,14 @@ cdef class H2Outbound:
             stream.flags |= STREAM_LOCAL_ENDED
 
     cdef void consumed(self, H2Stream *stream, uint32_t size) noexcept:
-        cdef uint32_t most
         self.consumed_late(size)
         stream.returned += size
-        if stream.flags & STREAM_REMOTE_ENDED or stream.returned < stream.room // 2:
+        if stream.returned >= stream.room // 2:
+            self.return_stream(stream)
+
+    cdef void return_stream(self, H2Stream *stream) noexcept:
+        cdef uint32_t most
+        if stream.returned == 0 or stream.flags & STREAM_REMOTE_ENDED:
             return
         if self.dialect == DIALECT_PIPY and stream.flags & STREAM_LOCAL_ENDED:
             return  # it takes a frame on a stream that we have ended for an error of the connection
