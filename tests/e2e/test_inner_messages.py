@@ -114,7 +114,9 @@ MISMATCH: Final = {
     "a hello beyond 64 KiB": long_hello("other.test", 65000, 60),
     "h2c": b"".join(h2c("other.test")),
     "h2c, 200 KB of fields": b"".join(h2c("other.test", 50)),
-    "h2c behind 100 KB of PING": h2c("other.test")[0] + (b"\0\0\x08\6\0\0\0\0\0" + bytes(8)) * 6000 + h2c("other.test")[1],
+    "h2c behind 100 KB of PING": h2c("other.test")[0]
+    + (b"\0\0\x08\6\0\0\0\0\0" + bytes(8)) * 6000
+    + h2c("other.test")[1],
 }
 TOO_LONG: Final = {
     "a head": head(REQUEST, "Cookie: " + "c" * 66000, "Host: open.test"),
@@ -185,7 +187,9 @@ def test_large_messages_with_the_right_name_pass(gateway: Gateway, world: World,
         assert stream.read(number, len(payload)) == payload
 
 
-def is_denied(gateway: Gateway, port: int, payload: bytes, opening: Callable[[socket.socket, str, int], None]) -> Mapping:
+def is_denied(
+    gateway: Gateway, port: int, payload: bytes, opening: Callable[[socket.socket, str, int], None]
+) -> Mapping:
     """The log line of a tunnel to open.test that ends by `payload`."""
     before = len(gateway.events())
     with wire.connect(gateway.port) as client:
@@ -333,7 +337,10 @@ def ends_first(connection: socket.socket, origin: Origin) -> None:
 def test_five_seconds_are_the_limit_of_a_provisional_tunnel_whatever_else_happens(world: World, after: str) -> None:
     """Its other limits are far away: a reload, a server that ends, and bytes that trickle in change nothing."""
     drain = [policy("no", [{"cidr": "127.0.0.0/8"}], "Deny", onRevoke="drain"), *rules(world)]
-    with Gateway(rules(world), {**settings(world), "shutdown": {"drain": "300s"}}) as gateway, contextlib.ExitStack() as on:
+    with (
+        Gateway(rules(world), {**settings(world), "shutdown": {"drain": "300s"}}) as gateway,
+        contextlib.ExitStack() as on,
+    ):
         ending, speaking = on.enter_context(Origin(ends_first)), on.enter_context(Origin(noting))
         clients = [on.enter_context(wire.connect(gateway.port)) for _ in range(6)]
         for n, client in enumerate(clients):
@@ -351,5 +358,6 @@ def test_five_seconds_are_the_limit_of_a_provisional_tunnel_whatever_else_happen
             with pytest.raises(ConnectionResetError):
                 wire.to_the_end(client)
         assert stream.over(number).reset is not None
-        lines = eventually(lambda: len(found := gateway.events(event="close")) == 7 and found, "seven ends")
+        eventually(lambda: len(gateway.events(event="close")) == 7, "seven ends")
+        lines = gateway.events(event="close")
         assert {(line["outcome"], line["reason"]) for line in lines} == {("denied", "inner_name_missing")}
