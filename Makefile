@@ -36,7 +36,7 @@ RUNTIMES = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.
 ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON))
 
 .PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan debug fuzz bench bench-operate peers
-.PHONY: bench-against soak leaks requirements clean
+.PHONY: reference bench-against soak leaks requirements clean
 .PHONY: packages-build packages-run packages-test packages-fuzz packages-count
 
 help: ## what there is to make
@@ -54,6 +54,9 @@ test: build packages-test $(H2SPEC) ## every test but the long ones: C units und
 test-full: build packages-test peers $(PROMETHEUS) $(H2SPEC) ## every test
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q $(SIDE_BY_SIDE) $(PYTEST)
+
+reference: build ## the tables of docs/reference.md that are made from the source
+	$(VENV)/bin/python docs/reference.py
 
 lint: lint-python lint-types lint-cython lint-c ## ruff, mypy --strict, cython-lint, and C with all warnings as errors
 

@@ -98,7 +98,7 @@ EXTENSIONS = [
     extension("gateway.handshake", "addr"),
     extension("gateway.parent", "addr"),
     extension("gateway.limits", "limit_table", "addr"),
-    extension("gateway.log", "addr", "log_line", *SEGMENT),
+    extension("gateway.log", "addr", "contract", "log_line", "log_budget", *SEGMENT),
     extension("gateway.logins", *SEGMENT),
     extension("gateway.context", "pipe_pool", *SEGMENT, *POLICY),
     extension("gateway.record", *SEGMENT, *POLICY),

@@ -2,6 +2,8 @@
 #include "contract.h"
 
 #define SL_TEXT(name, text) text,
+#define SL_REASON_TEXT(name, text, ...) text,
+#define SL_REASON_ROW(name, text, phases, tier, answer, meaning) {phases, tier, answer, meaning},
 
 const char *sl_verdict_text(unsigned verdict)
 {
@@ -17,8 +19,27 @@ const char *sl_phase_text(unsigned phase)
 
 const char *sl_reason_text(unsigned reason)
 {
-    static const char *const texts[] = {SL_REASONS(SL_TEXT)};
+    static const char *const texts[] = {SL_REASONS(SL_REASON_TEXT)};
     return texts[reason < SL_REASON_COUNT ? reason : 0];
+}
+
+const char *sl_reason_column(unsigned reason, enum sl_reason_part column)
+{
+    static const char *const rows[][4] = {SL_REASONS(SL_REASON_ROW)};
+    return rows[reason < SL_REASON_COUNT ? reason : 0][column <= SL_REASON_MEANING ? column : 0];
+}
+
+unsigned sl_refusal_reason(unsigned outcome, int login)
+{
+    switch (outcome) {
+    case SL_OUTCOME_AUTH_FAILED: return login ? SL_REASON_LOGIN_FAILED : SL_REASON_LOGIN_MISSING;
+    case SL_OUTCOME_MALFORMED: return SL_REASON_MALFORMED;
+    case SL_OUTCOME_NOT_BUILT: return SL_REASON_NOT_BUILT;
+    case SL_OUTCOME_REQUEST_TIMEOUT: return SL_REASON_REQUEST_TIMEOUT;
+    case SL_OUTCOME_SOURCE_LIMIT:
+    case SL_OUTCOME_GATEWAY_LIMIT: return SL_REASON_LIMIT;
+    default: return SL_REASON_INTERNAL;
+    }
 }
 
 const char *sl_outcome_text(unsigned outcome)

@@ -19,34 +19,73 @@ enum sl_verdict { SL_DENY = 0, SL_ALLOW = 1, SL_AUDIT = 2 };
     X(REQUEST, "request")      /* method, path, headers */                     \
     X(DELEGATED, "delegated")  /* the name's addresses are its parent gateway's to judge */
 
-/* Why. The text is what logs, headers and `sluice explain` print. */
+/* Why. The text is what logs, headers and `sluice explain` print. X(NAME, "text", phases it is met in, tier, answer,
+ * meaning): docs/reference.md is made of them (`make reference`); one line here is all that a new reason takes. */
 #define SL_REASONS(X) \
-    X(INTERNAL, "internal")                  /* a failure of our own: denied */                             \
-    X(NO_POLICY, "no_policy")                /* no policy is loaded at all */                               \
-    X(NO_RULE, "no_rule")                    /* no rule matches: default deny */                            \
-    X(RULE_ALLOW, "rule_allow")              /* the rule named allows */                                    \
-    X(RULE_DENY, "rule_deny")                /* the rule named denies */                                    \
-    X(RULE_HARD_DENY, "rule_hard_deny")      /* the rule named denies, and no audit mode softens it */      \
-    X(RULE_AUDIT, "rule_audit")              /* the rule named audits */                                    \
-    X(PASSTHROUGH, "passthrough")            /* default allow */                                            \
-    X(NEEDS_ADDRESS, "needs_address")        /* only the address can decide (explain without --address) */  \
-    X(NO_CIDR_RULE, "no_cidr_rule")          /* only a CIDR rule could allow, and none covers the address */\
-    X(ADDRESS_DENIED, "address_denied")      /* addresses.deny */                                           \
-    X(OWN_ADDRESS, "own_address")            /* an ip:port this gateway listens on */                       \
-    X(UNSPECIFIED, "address_unspecified")    /* address guard, never lifted by a rule */                    \
-    X(LOOPBACK, "address_loopback")          /* address guard, never lifted by a rule */                    \
-    X(LINK_LOCAL, "address_link_local")      /* address guard, never lifted by a rule */                    \
-    X(MULTICAST, "address_multicast")        /* address guard, never lifted by a rule */                    \
-    X(METADATA, "address_metadata")          /* address guard, never lifted by a rule */                    \
-    X(SPECIAL_PURPOSE, "address_special_purpose") /* address guard: private, CGNAT, documentation, ... */   \
-    X(EMBEDDED_IPV4, "address_embedded_ipv4")     /* address guard: mapped, compatible, NAT64, 6to4, Teredo */ \
-    X(INNER_NAME_MISSING, "inner_name_missing")   /* asked by IP, and no name was shown in time */          \
-    X(INNER_NAME_MISMATCH, "inner_name_mismatch") /* the name inside is not the name asked for */           \
-    X(INNER_TOO_LONG, "inner_too_long")      /* 64 KiB of a request head or a ClientHello without a name */ \
-    X(INNER_ECH, "inner_ech")                /* Encrypted ClientHello where `ech: deny` */                  \
-    X(UNAUTHORIZED, "unauthorized")          /* a route matches, its authorizations do not admit the source */ \
-    X(OTHER_WAY, "other_way")                /* allowed, but not the way this tunnel goes: through a parent, or not */ \
-    X(SOURCE_ADDRESS, "source_address")      /* allowed, but not one sourceAddress of the rule can be used */
+    X(INTERNAL, "internal", "any", "default", "500, SOCKS 1", \
+      "an error of the gateway itself: refused") \
+    X(NO_POLICY, "no_policy", "name, address", "default", "403, SOCKS 2", \
+      "no policy is loaded") \
+    X(NO_RULE, "no_rule", "name, address", "default", "403, SOCKS 2", \
+      "no rule matches") \
+    X(RULE_ALLOW, "rule_allow", "any", "allow", "none: it passes", \
+      "the rule named allows") \
+    X(RULE_DENY, "rule_deny", "any", "deny", "403, SOCKS 2", \
+      "the rule named denies") \
+    X(RULE_HARD_DENY, "rule_hard_deny", "any", "hard_deny", "403, SOCKS 2", \
+      "the rule named denies, and no audit mode softens it") \
+    X(RULE_AUDIT, "rule_audit", "any", "audit", "none: it passes", \
+      "the rule named audits: it passes and is counted") \
+    X(PASSTHROUGH, "passthrough", "name, address", "default", "none: it passes", \
+      "policy.passthrough lets it pass") \
+    X(NEEDS_ADDRESS, "needs_address", "name", "default", "none: only explain says it", \
+      "only the address can decide, and none is given") \
+    X(NO_CIDR_RULE, "no_cidr_rule", "address, inner", "default", "403, SOCKS 2", \
+      "only a CIDR rule can allow, and none covers the address") \
+    X(ADDRESS_DENIED, "address_denied", "address", "default", "403 destination_ip_prohibited, SOCKS 2", \
+      "addresses.deny holds the address") \
+    X(OWN_ADDRESS, "own_address", "address", "default", "403 destination_ip_prohibited, SOCKS 2", \
+      "the address and port are the gateway's own") \
+    X(UNSPECIFIED, "address_unspecified", "address", "default", "403 destination_ip_prohibited, SOCKS 2", \
+      "address guard, lifted by no rule") \
+    X(LOOPBACK, "address_loopback", "address", "default", "403 destination_ip_prohibited, SOCKS 2", \
+      "address guard, lifted by no rule") \
+    X(LINK_LOCAL, "address_link_local", "address", "default", "403 destination_ip_prohibited, SOCKS 2", \
+      "address guard, lifted by no rule") \
+    X(MULTICAST, "address_multicast", "address", "default", "403 destination_ip_prohibited, SOCKS 2", \
+      "address guard, lifted by no rule") \
+    X(METADATA, "address_metadata", "address", "default", "403 destination_ip_prohibited, SOCKS 2", \
+      "address guard, lifted by no rule") \
+    X(SPECIAL_PURPOSE, "address_special_purpose", "address", "default", "403 destination_ip_prohibited, SOCKS 2", \
+      "address guard: private, CGNAT, documentation and the like") \
+    X(EMBEDDED_IPV4, "address_embedded_ipv4", "address", "default", "403 destination_ip_prohibited, SOCKS 2", \
+      "address guard: mapped, compatible, NAT64, 6to4, Teredo") \
+    X(INNER_NAME_MISSING, "inner_name_missing", "address, inner", "default", "a reset (success was answered before)", \
+      "asked by address, and no name was shown in time") \
+    X(INNER_NAME_MISMATCH, "inner_name_mismatch", "inner", "default", "a reset (success was answered before)", \
+      "the name inside differs from the name asked for") \
+    X(INNER_TOO_LONG, "inner_too_long", "inner", "default", "a reset (success was answered before)", \
+      "64 KiB of a request head or a ClientHello without a name") \
+    X(INNER_ECH, "inner_ech", "inner", "deny", "a reset (success was answered before)", \
+      "an encrypted ClientHello under `ech: deny`") \
+    X(UNAUTHORIZED, "unauthorized", "name", "deny", "403, SOCKS 2", \
+      "the source is not authorized, or its user is gone") \
+    X(OTHER_WAY, "other_way", "name, address, inner", "deny", "403, SOCKS 2, or a reset", \
+      "allowed only through a parent that this tunnel does not use, or only without one") \
+    X(SOURCE_ADDRESS, "source_address", "name, address, inner", "allow", "500, SOCKS 1", \
+      "allowed, and no sourceAddress of the rule can be used") \
+    X(LOGIN_MISSING, "login_missing", "none", "none", "407, SOCKS method 255", \
+      "the listener requires credentials, and none were sent") \
+    X(LOGIN_FAILED, "login_failed", "none", "none", "407, SOCKS auth status 1", \
+      "the user or the password is wrong, or cannot be read") \
+    X(MALFORMED, "malformed", "none", "none", "400, SOCKS 1, 7 or 8, or a close", \
+      "the request breaks its protocol") \
+    X(NOT_BUILT, "not_built", "none", "none", "501", \
+      "a plain request, or a protocol that the listener does not speak") \
+    X(REQUEST_TIMEOUT, "request_timeout", "none", "none", "408", \
+      "the request was not complete within limits.requestTimeout") \
+    X(LIMIT, "limit", "none", "none", "429 or 503, SOCKS 1, or a close", \
+      "a limit of the source or of the gateway was reached")
 
 /* How a request or a tunnel ended: the rows of CONTRACT.md section 5, then the ways an open tunnel closes. */
 #define SL_OUTCOMES(X) \
@@ -78,7 +117,7 @@ enum sl_verdict { SL_DENY = 0, SL_ALLOW = 1, SL_AUDIT = 2 };
     X(WORKER_LOST, "worker_lost")
 
 #define SL_ENUM_PHASE(name, text) SL_PHASE_##name,
-#define SL_ENUM_REASON(name, text) SL_REASON_##name,
+#define SL_ENUM_REASON(name, ...) SL_REASON_##name,
 #define SL_ENUM_OUTCOME(name, text) SL_OUTCOME_##name,
 enum sl_phase { SL_PHASES(SL_ENUM_PHASE) SL_PHASE_COUNT };
 enum sl_reason { SL_REASONS(SL_ENUM_REASON) SL_REASON_COUNT };
@@ -98,6 +137,11 @@ enum sl_fd { SL_FD_CHANNEL = 3, SL_FD_SEGMENT = 4, SL_FD_LIMITS = 5, SL_FD_LISTE
 const char *sl_verdict_text(unsigned verdict);
 const char *sl_phase_text(unsigned phase);
 const char *sl_reason_text(unsigned reason);
+/* The columns of docs/reference.md: phases, tier, answer, meaning. */
+enum sl_reason_part { SL_REASON_PHASES, SL_REASON_TIER, SL_REASON_ANSWER, SL_REASON_MEANING };
+const char *sl_reason_column(unsigned reason, enum sl_reason_part column);
+/* The sl_reason of a request that was refused before any question was reached; `login`: it had sent credentials. */
+unsigned sl_refusal_reason(unsigned outcome, int login);
 const char *sl_outcome_text(unsigned outcome);
 const char *sl_tier_text(unsigned tier);
 

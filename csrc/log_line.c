@@ -1,5 +1,6 @@
 /* See log_line.h. Every write goes through one bounded cursor. */
 #include "log_line.h"
+#include "contract.h"
 
 #include <string.h>
 #include <time.h>
@@ -44,6 +45,18 @@ static void put_optional(struct cursor *c, int64_t value)
         PUT(c, "null");
     else
         put_number(c, (uint64_t)value);
+}
+
+/* A constant text of ours, or null. */
+static void put_constant(struct cursor *c, const char *text)
+{
+    if (!text) {
+        PUT(c, "null");
+        return;
+    }
+    PUT(c, "\"");
+    put_text(c, text);
+    PUT(c, "\"");
 }
 
 /* Printable ASCII as it is, everything else, and the backslash, as \xNN; the backslash of that is escaped for JSON. */
@@ -169,11 +182,29 @@ static void put_destination(struct cursor *c, const struct sl_log_line *line)
     PUT(c, "}");
 }
 
+static void put_refused_addresses(struct cursor *c, const struct sl_log_line *line)
+{
+    PUT(c, ",\"addresses_refused\":");
+    if (line->refused_count == 0) {
+        PUT(c, "null");
+        return;
+    }
+    for (unsigned i = 0; i < line->refused_count; i++) {
+        if (i == 0) PUT(c, "[{\"address\":");
+        else PUT(c, ",{\"address\":");
+        put_address(c, &line->refused[i].address);
+        PUT(c, ",\"reason\":");
+        put_constant(c, sl_reason_text(line->refused[i].reason));
+        PUT(c, "}");
+    }
+    PUT(c, "]");
+}
+
 static void put_decision(struct cursor *c, const struct sl_log_line *line)
 {
-    PUT(c, ",\"verdict\":\"");
-    put_text(c, line->verdict);
-    PUT(c, "\",\"rule\":");
+    PUT(c, ",\"verdict\":");
+    put_constant(c, line->verdict);
+    PUT(c, ",\"rule\":");
     put_utf8(c, &line->rule);
     PUT(c, ",\"rule_item\":");
     put_optional(c, line->rule.bytes ? (int64_t)line->rule_item : -1);
@@ -187,6 +218,7 @@ static void put_decision(struct cursor *c, const struct sl_log_line *line)
     put_text(c, line->would_deny ? "true" : "false");
     PUT(c, ",\"inner\":");
     put_untrusted(c, &line->inner);
+    put_refused_addresses(c, line);
 }
 
 static void put_end(struct cursor *c, const struct sl_log_line *line)
@@ -197,6 +229,12 @@ static void put_end(struct cursor *c, const struct sl_log_line *line)
     put_optional(c, line->dial_ms);
     PUT(c, ",\"source_address\":");
     put_address(c, line->source_address);
+    if (line->is_refused) {
+        PUT(c, ",\"detail\":");
+        put_untrusted(c, &line->detail);
+        PUT(c, ",\"suppressed\":");
+        put_number(c, line->suppressed);
+    }
     if (line->outcome) {
         PUT(c, ",\"outcome\":\"");
         put_text(c, line->outcome);

@@ -23,6 +23,11 @@ struct sl_log_clock {
     char text[20]; /* 2024-02-29T23:59:59, and a NUL; empty to begin with */
 };
 
+struct sl_refused_address {
+    struct sl_addr address;
+    uint8_t reason; /* sl_reason */
+};
+
 struct sl_log_line {
     uint64_t unix_ms;
     const char *event;
@@ -40,13 +45,18 @@ struct sl_log_line {
     struct sl_log_text name;         /* asked for; without one the host is the address; untrusted */
     const struct sl_addr *address;   /* family 0: null */
     uint16_t port;
-    const char *verdict;
+    const char *verdict;             /* NULL: null */
     struct sl_log_text rule;         /* Kind/namespace/name; valid UTF-8 */
     uint32_t rule_item;              /* of the rule's resource, 0-based; without a rule: null */
     uint32_t list_line;              /* of a host list, 1-based; 0: null */
     const char *phase, *reason;
     int would_deny;
     struct sl_log_text inner;        /* untrusted */
+    const struct sl_refused_address *refused; /* addresses of the name that may not be dialed */
+    unsigned refused_count;          /* 0: null */
+    uint32_t suppressed;             /* lines of this source left out before a `refused` line; others have none */
+    int is_refused;                  /* the line is one of those */
+    struct sl_log_text detail;       /* of a refused line: the rule of the protocol that was broken */
     int32_t dns_ms, dial_ms;         /* negative: null */
     const struct sl_addr *source_address; /* dialed from, where a rule says so; NULL or family 0: null */
     const char *outcome;             /* NULL: the line has none */

@@ -149,7 +149,8 @@ enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
     X(SOURCE_LOGINS, "source_logins")          /* logins of one source that wait, or fail too often */ \
     X(PORTS, "ports")                          /* source ports for one destination */                  \
     X(MEMORY, "memory")                        /* of the kernel, for sockets */
-#define SL_LOG_EVENTS(X) X(DECISION, "decision") X(OPEN, "open") X(INTERVAL, "interval") X(CLOSE, "close")
+#define SL_LOG_EVENTS(X) X(DECISION, "decision") X(OPEN, "open") X(INTERVAL, "interval") X(CLOSE, "close") \
+    X(REFUSED, "refused")
 #define SL_REJUDGES(X) X(ALLOWED, "allowed") X(KILLED, "killed") X(DRAINING, "draining") X(KEPT, "kept")
 #define SL_H2_ABUSES(X) \
     X(RESETS, "rapid_reset")            /* requests taken back before they were answered */    \

@@ -69,7 +69,7 @@ cdef dict ROWS = {
 ROWS[SL_OUTCOME_DRAINED] = ROWS[SL_OUTCOME_GATEWAY_LIMIT]
 
 
-cdef tuple answer_parts(int outcome, str rule, str reason, str detail):
+cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signed, str note):
     cdef str status, error, text
     cdef list fields = []
     if outcome not in ROWS:
@@ -88,26 +88,30 @@ cdef tuple answer_parts(int outcome, str rule, str reason, str detail):
         fields.append(("Proxy-Authenticate", 'Basic realm="sluice", charset="UTF-8"'))  # RFC 7617 section 2.1
     if error == "connection_limit_reached":
         fields.append(("Retry-After", "1"))
+    if note is not None:
+        text += note + "\n"
+    if signed is not None:
+        fields.append(("Sluice-Id", signed))
     fields.append(("Content-Type", "text/plain"))
     fields.append(("Content-Length", str(len(text))))
     return status, fields, text
 
 
-cdef bytes http1_answer(int outcome, str rule, str reason, str detail, bint body):
+cdef bytes http1_answer(int outcome, str rule, str reason, str detail, bint body, str signed, str note):
     cdef str status, text, header
     cdef list fields
     if outcome == SL_OUTCOME_CONNECTED:
         return SUCCESS
-    status, fields, text = answer_parts(outcome, rule, reason, detail)
+    status, fields, text = answer_parts(outcome, rule, reason, detail, signed, note)
     header = "".join([f"HTTP/1.1 {status}\r\n", *[f"{name}: {value}\r\n" for name, value in fields]])
     header += "Connection: close\r\n\r\n"
     return (header + text if body else header).encode("ascii")
 
 
-cdef tuple http2_answer(int outcome, str rule, str reason, str detail):
+cdef tuple http2_answer(int outcome, str rule, str reason, str detail, str signed, str note):
     cdef str status, text, name, value
     cdef list fields
-    status, fields, text = answer_parts(outcome, rule, reason, detail)
+    status, fields, text = answer_parts(outcome, rule, reason, detail, signed, note)
     block = [(b":status", status[:3].encode("ascii"))]
     block += [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in fields]
     return block, text.encode("ascii")

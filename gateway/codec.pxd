@@ -24,6 +24,9 @@ cdef class Codec:
     cdef readonly bytes user         # credentials sent, or None; unproven until verified(True)
     cdef readonly bytes password     # cleared by verified() and by every failure
     cdef uint64_t credential         # of the hash that the password fitted; 0 before; the caller's to set
+    cdef str prefix                  # what sign() was given
+    cdef uint64_t sequence
+    cdef str note
     cdef bytes out                   # bytes to send now, or None; take_out() hands them over
     cdef bytes bare                  # the answer to an internal error, built before anything can fail
     cdef sl_addr address             # family 0 when a name was asked
@@ -31,6 +34,10 @@ cdef class Codec:
     cdef size_t name_length
     cdef readonly uint16_t port
     cdef bint tells_bound            # a success says which address the upstream socket has
+
+    # What refusals carry: the id of their log line, which is `prefix` and `sequence`, and an operator's own line (or
+    # None). Before the first feed().
+    cdef void sign(self, str prefix, uint64_t sequence, str note) noexcept
 
     # ---- for connections -------------------------------------------------------------------------------------------
     # Takes bytes; *used says how many belong to the request: all of them with MORE and FAILED; with CREDENTIALS feed

@@ -47,6 +47,9 @@ cdef class Codec:
         self.protocol = ""
         self.bare = b""
 
+    cdef void sign(self, str prefix, uint64_t sequence, str note) noexcept:
+        self.prefix, self.sequence, self.note = prefix, sequence, note
+
     # ---- the contract ----------------------------------------------------------------------------------------------
 
     cdef int feed(self, const uint8_t *data, size_t length, size_t *used) noexcept:
@@ -204,8 +207,9 @@ cdef class Codec:
         return 0
 
     cdef int broken(self) noexcept:
-        """An error of our own: the request ends with the answer that was built beforehand."""
-        return self.fail(SL_OUTCOME_INTERNAL, "internal error", self.bare)
+        """An error of our own: where even the answer fails, the one that was built beforehand ends the request."""
+        self.detail = None
+        return self.fail(SL_OUTCOME_INTERNAL, "internal error", self.answer(SL_OUTCOME_INTERNAL, NULL, 0, None, None))
 
     # ---- for Python ------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,9 @@ cdef class Connection(Request):
     cdef void feed(self, const uint8_t *data, size_t length) noexcept
     cdef bint detect(self, const uint8_t *data, size_t length) noexcept
     cdef void hand_over(self, const uint8_t *data, size_t length) noexcept
-    cdef void protocol_error(self, int outcome) noexcept
+    cdef void speak_http(self, int auth) noexcept
+    cdef void protocol_error(self, int outcome, str detail) noexcept
+    cdef void turned_away(self, int outcome, str detail) noexcept
     cdef void advance(self, int status, const uint8_t *rest, size_t length) noexcept
     cdef bint flush(self) noexcept
     cdef bint say(self, bytes text) noexcept

@@ -29,6 +29,7 @@ from gateway.http1 cimport Http1Codec
 from gateway.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.opening cimport DIALED, LEG_EVENTS
+from gateway.record cimport log_refused
 from gateway.request cimport LINGERING, OPENING, READING, RELAYING, VERIFYING
 from gateway.sniff cimport (
     SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_MORE, SNIFF_SOCKS4, SNIFF_SOCKS5, http2_refusal, sniff,
@@ -153,16 +154,23 @@ cdef class Connection(Request):
         elif found == SNIFF_SOCKS4 and spec.protocol in (PROTOCOL_AUTO, PROTOCOL_SOCKS5):
             self.codec = Socks4Codec(spec.auth)
         elif found == SNIFF_HTTP1 and spec.protocol in (PROTOCOL_AUTO, PROTOCOL_HTTP):
-            self.codec = Http1Codec(spec.auth)
+            self.speak_http(spec.auth)
         elif spec.protocol == PROTOCOL_HTTP and found != SNIFF_HTTP2_PREFACE:
-            self.codec = Http1Codec(spec.auth)  # answers 400 to what is not HTTP
+            self.speak_http(spec.auth)  # answers 400 to what is not HTTP
         else:
-            self.protocol_error(SL_OUTCOME_NOT_BUILT if found == SNIFF_HTTP2_PREFACE else SL_OUTCOME_MALFORMED)
+            self.protocol_error(SL_OUTCOME_NOT_BUILT if found == SNIFF_HTTP2_PREFACE else SL_OUTCOME_MALFORMED,
+                                "not the listener's protocol")
             if found == SNIFF_HTTP2_PREFACE:
                 self.say(http2_refusal())
             self.linger()
             return False
         return True
+
+    cdef void speak_http(self, int auth) noexcept:
+        """Its answers are signed: the id is known before there is a record."""
+        self.codec = Http1Codec(auth)
+        self.context.sequence += 1
+        self.codec.sign(self.context.prefix, self.context.sequence, self.context.deny_message)
 
     cdef void hand_over(self, const uint8_t *data, size_t length) noexcept:
         """HTTP/2 carries many requests: the socket goes to a connection of that kind, and this one is over."""
@@ -176,10 +184,18 @@ cdef class Connection(Request):
         connection.enter(data, length)
         self.drop()
 
-    cdef void protocol_error(self, int outcome) noexcept:
-        """Counts a request that never became one."""
+    cdef void protocol_error(self, int outcome, str detail) noexcept:
+        """Counts and logs a request that never became one."""
+        self.turned_away(outcome, detail)
         self.context.count(SL_COUNTER_AUTH_FAILED if outcome == SL_OUTCOME_AUTH_FAILED else SL_COUNTER_PROTOCOL_ERRORS)
         self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, kind_of(self.codec), outcome, 0, 0)[0] += 1
+
+    cdef void turned_away(self, int outcome, str detail) noexcept:
+        """The `refused` line."""
+        cdef Codec codec = self.codec
+        log_refused(self.context, self.listener, kind_of(codec), &self.peer, self.peer_port, self.source,
+                    codec.sequence if codec is not None else 0, outcome, codec.user if codec is not None else None,
+                    detail)
 
     cdef void advance(self, int status, const uint8_t *rest, size_t length) noexcept:
         """Acts on what the codec says; `rest` are the bytes it has not used."""
@@ -195,22 +211,24 @@ cdef class Connection(Request):
             if self.user is None or self.context.generation.credential(self.user) == self.codec.credential:
                 self.open()
             else:  # a reload came between the login and the request
-                self.protocol_error(SL_OUTCOME_AUTH_FAILED)
+                self.protocol_error(SL_OUTCOME_AUTH_FAILED, "the password was changed")
                 self.refuse(SL_OUTCOME_AUTH_FAILED, None, "the password was changed")
         else:
-            self.protocol_error(self.codec.outcome)
+            self.protocol_error(self.codec.outcome, self.codec.detail)
             self.linger()
 
     cdef void on_verified(self, int result, uint64_t credential) noexcept:
         cdef bytes rest = self.held
-        cdef int status
+        cdef int status, outcome
         cdef size_t used = 0
         if self.state != VERIFYING:
             return  # it was refused before, and its client still reads that
         self.state = READING
         if result == LOGIN_BUSY or result == LOGIN_LIMITED:
             self.context.limited(SL_SCOPE_CREDENTIALS if result == LOGIN_BUSY else SL_SCOPE_SOURCE_LOGINS)
-            self.answer(SL_OUTCOME_GATEWAY_LIMIT if result == LOGIN_BUSY else SL_OUTCOME_SOURCE_LIMIT)
+            outcome = SL_OUTCOME_GATEWAY_LIMIT if result == LOGIN_BUSY else SL_OUTCOME_SOURCE_LIMIT
+            self.turned_away(outcome, None)
+            self.answer(outcome)
             return
         if result == LOGIN_RIGHT:
             self.user = self.codec.user
@@ -305,6 +323,7 @@ cdef class Connection(Request):
             self.context.count(SL_COUNTER_REQUEST_TIMEOUTS)
             self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, kind_of(self.codec), SL_OUTCOME_REQUEST_TIMEOUT, 0,
                                   0)[0] += 1
+            self.turned_away(SL_OUTCOME_REQUEST_TIMEOUT, None)
             self.answer(SL_OUTCOME_REQUEST_TIMEOUT)
 
     cdef void abandon(self) noexcept:

@@ -72,6 +72,7 @@ cdef class Context:
     cdef uint64_t half_close_timeout
     cdef uint64_t drain_time         # shutdown.drain: also how long a tunnel revoked with `drain` may go on
     cdef bint access_log
+    cdef readonly str deny_message   # gateway.denyMessage, or None
     cdef readonly uint64_t log_interval   # 0: no interval lines
     cdef bint draining
     cdef H2Work work                 # buffers of HTTP/2 connections; None before the first one

@@ -167,6 +167,7 @@ cdef class Context:
         self.half_close_timeout = milliseconds(limits["half_close_timeout"])
         self.drain_time = milliseconds(settings["drain"])
         self.access_log = settings["access_log"]
+        self.deny_message = settings["deny_message"]
         self.log_interval = round(settings["log_interval"] * 1000)
         self.listeners = listeners
         if resolver is not None:

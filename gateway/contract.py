@@ -110,6 +110,7 @@ class Settings(TypedDict):
     limits: LimitSettings
     dns: DnsSettings
     upstreams: list[UpstreamSettings]
+    deny_message: str | None  # gateway.denyMessage: printable ASCII, the last line of a refusal's body
     access_log: bool
     log_interval: float  # seconds between `interval` lines of a tunnel; 0 = none
     drain: float  # shutdown.drain, seconds

@@ -49,7 +49,18 @@ cdef extern from "contract.h" nogil:
         SL_REASON_UNAUTHORIZED
         SL_REASON_OTHER_WAY
         SL_REASON_SOURCE_ADDRESS
+        SL_REASON_LOGIN_MISSING
+        SL_REASON_LOGIN_FAILED
+        SL_REASON_MALFORMED
+        SL_REASON_NOT_BUILT
+        SL_REASON_REQUEST_TIMEOUT
+        SL_REASON_LIMIT
         SL_REASON_COUNT
+    enum sl_reason_part:
+        SL_REASON_PHASES
+        SL_REASON_TIER
+        SL_REASON_ANSWER
+        SL_REASON_MEANING
     enum sl_outcome:
         SL_OUTCOME_INTERNAL
         SL_OUTCOME_CONNECTED
@@ -102,6 +113,8 @@ cdef extern from "contract.h" nogil:
     const char *sl_verdict_text(unsigned verdict)
     const char *sl_phase_text(unsigned phase)
     const char *sl_reason_text(unsigned reason)
+    const char *sl_reason_column(unsigned reason, sl_reason_part part)
+    unsigned sl_refusal_reason(unsigned outcome, int login)
     const char *sl_outcome_text(unsigned outcome)
     const char *sl_tier_text(unsigned tier)
 
@@ -548,6 +561,7 @@ cdef extern from "segment.h" nogil:
         SL_LOG_OPEN
         SL_LOG_INTERVAL
         SL_LOG_CLOSE
+        SL_LOG_REFUSED
         SL_LOG_EVENT_COUNT
     enum sl_rejudged:
         SL_REJUDGED_ALLOWED
@@ -694,6 +708,11 @@ cdef extern from "inner.h" nogil:
     sl_inner_status sl_inner_read(const uint8_t *data, size_t length, sl_inner *out)
     sl_inner_status sl_inner_ended(uint8_t *data, size_t length, sl_inner *out)
 
+cdef extern from "log_budget.h" nogil:
+    struct sl_log_budget:
+        pass
+    int sl_log_budget_take(sl_log_budget *budget, uint64_t source, uint64_t now_ms, uint32_t *suppressed)
+
 cdef extern from "log_line.h" nogil:
     enum:
         SL_LOG_LINE_MOST
@@ -702,6 +721,9 @@ cdef extern from "log_line.h" nogil:
         size_t length
     struct sl_log_clock:
         pass
+    struct sl_refused_address:
+        sl_addr address
+        uint8_t reason
     struct sl_log_line:
         uint64_t unix_ms
         const char *event
@@ -728,6 +750,11 @@ cdef extern from "log_line.h" nogil:
         const char *reason
         int would_deny
         sl_log_text inner
+        const sl_refused_address *refused
+        unsigned refused_count
+        uint32_t suppressed
+        int is_refused
+        sl_log_text detail
         int32_t dns_ms
         int32_t dial_ms
         const sl_addr *source_address

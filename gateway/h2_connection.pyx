@@ -163,7 +163,7 @@ cdef class H2Connection(H2Requests):
         elif kind == EVENT_FAILED:
             if self.session.abuse >= 0:
                 self.context.labelled(SL_FAMILY_HTTP2_ABUSE, self.session.abuse, 0, 0, 0)[0] += 1
-            self.protocol_error(SL_OUTCOME_MALFORMED)
+            self.protocol_error(SL_OUTCOME_MALFORMED, None, None)
             self.leave()
 
     cdef void ended_stream(self, H2Stream *stream, uint32_t code, int side) noexcept:
@@ -250,6 +250,7 @@ cdef class H2Connection(H2Requests):
             self.context.count(SL_COUNTER_REQUEST_TIMEOUTS)
             self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_OUTCOME_REQUEST_TIMEOUT, 0,
                                   0)[0] += 1
+            self.turned_away(SL_OUTCOME_REQUEST_TIMEOUT, None, None)
         if self.leaving:
             self.drop()  # it does not even read our last words
         else:

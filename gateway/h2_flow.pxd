@@ -24,7 +24,8 @@ cdef class H2Carrier(Handler):
     # Says RST_STREAM and forgets the stream.
     cdef void reset_stream(self, H2Stream *stream, uint32_t code) noexcept
     cdef void drop_stream(self, H2Stream *stream, StreamEnd how) noexcept
-    cdef void refuse_stream(self, H2Stream *stream, int outcome, str rule, str reason, str detail) noexcept
+    cdef void refuse_stream(self, H2Stream *stream, int outcome, str rule, str reason, str detail,
+                            uint64_t sequence) noexcept
 
 cdef struct Piece:             # struct iovec
     void *base

@@ -70,7 +70,8 @@ cdef class H2Carrier(Handler):
     cdef void drop_stream(self, H2Stream *stream, StreamEnd how) noexcept:
         pass
 
-    cdef void refuse_stream(self, H2Stream *stream, int outcome, str rule, str reason, str detail) noexcept:
+    cdef void refuse_stream(self, H2Stream *stream, int outcome, str rule, str reason, str detail,
+                            uint64_t sequence) noexcept:
         pass
 
 

@@ -20,11 +20,14 @@ cdef class H2Requests(H2Writer):
     cdef void request(self, H2Event *event) noexcept
     # A request that is no CONNECT has come whole.
     cdef void plain(self, H2Stream *stream) noexcept
-    cdef void not_found(self, H2Stream *stream) noexcept
+    cdef void not_found(self, H2Stream *stream, uint64_t sequence) noexcept
+    # The `refused` line of a request without a record; answers its sequence.
+    cdef uint64_t turned_away(self, int outcome, bytes tried, str detail) noexcept
     cdef void connect(self, H2Stream *stream, int status) noexcept
     cdef void respond(self, H2Stream *stream, list block, bytes body) noexcept
     cdef void count_reset(self, int side, uint32_t code) noexcept
-    cdef void protocol_error(self, int outcome) noexcept
+    # Counts and logs; answers the sequence of the line, which the id of the answer ends in.
+    cdef uint64_t protocol_error(self, int outcome, bytes tried, str detail) noexcept
     # Arms the timer for what is awaited now.
     cdef void wait_for(self) noexcept
     # Ends the connection in good order.

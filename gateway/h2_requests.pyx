@@ -1,7 +1,7 @@
 """What the requests on a client's HTTP/2 connection become. See h2_requests.pxd."""
 
 from cpython.ref cimport Py_INCREF, PyObject
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from gateway.answers cimport http2_answer
 from gateway.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
@@ -19,6 +19,7 @@ from gateway.h2_streams cimport (
 )
 from gateway.h2_tunnel cimport H2Tunnel
 from gateway.h2_writer cimport H2Writer
+from gateway.record cimport log_refused
 
 cdef enum:
     ASKING_MOST = 64           # requests of one connection that are decided and dialed at once; the others wait
@@ -33,11 +34,12 @@ cdef class H2Requests(H2Writer):
     cdef void request(self, H2Event *event) noexcept:
         cdef H2Head head = self.session.head
         cdef H2Stream *stream = event.stream
+        cdef uint64_t sequence
         if event.status != CODEC_REQUEST and event.status != CODEC_CREDENTIALS:
-            self.protocol_error(head.outcome)
+            sequence = self.protocol_error(head.outcome, head.user, head.detail)
             if head.malformed:
                 stream.flags |= STREAM_MALFORMED
-            self.refuse_stream(stream, head.outcome, None, None, head.detail)
+            self.refuse_stream(stream, head.outcome, None, None, head.detail, sequence)
         elif head.method == HEAD_CONNECT:
             self.connect(stream, event.status)
         elif ((<ListenerSpec> self.context.listeners[self.listener]).diagnostics
@@ -48,8 +50,7 @@ cdef class H2Requests(H2Writer):
             if event.end:
                 self.plain(stream)
         else:
-            self.protocol_error(SL_OUTCOME_NOT_BUILT)
-            self.not_found(stream)
+            self.not_found(stream, self.protocol_error(SL_OUTCOME_NOT_BUILT, None, None))
 
     cdef void plain(self, H2Stream *stream) noexcept:
         """A request for the diagnostic page has come whole."""
@@ -58,9 +59,12 @@ cdef class H2Requests(H2Writer):
                                   (b"content-length", b"%d" % len(FOUND))],
                          None if stream.flags & STREAM_HEAD else FOUND)
 
-    cdef void not_found(self, H2Stream *stream) noexcept:
-        self.respond(stream, [(b":status", b"404"), (b"content-type", b"text/plain"),
-                              (b"content-length", b"%d" % len(NOT_FOUND))], NOT_FOUND)
+    cdef void not_found(self, H2Stream *stream, uint64_t sequence) noexcept:
+        cdef bytes text = NOT_FOUND
+        if self.context.deny_message is not None:
+            text = NOT_FOUND + self.context.deny_message.encode("ascii") + b"\n"
+        self.respond(stream, [(b":status", b"404"), (b"sluice-id", f"{self.context.prefix}{sequence}".encode("ascii")),
+                              (b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))], text)
 
     cdef void connect(self, H2Stream *stream, int status) noexcept:
         """A request for a tunnel: it asks at once, or after those that came before it."""
@@ -68,7 +72,8 @@ cdef class H2Requests(H2Writer):
         cdef H2Tunnel tunnel
         if self.session.streams.count > STREAMS_MAX:
             self.context.limited(SL_SCOPE_OTHER)
-            self.refuse_stream(stream, SL_OUTCOME_GATEWAY_LIMIT, None, None, None)
+            self.refuse_stream(stream, SL_OUTCOME_GATEWAY_LIMIT, None, None, None,
+                               self.turned_away(SL_OUTCOME_GATEWAY_LIMIT, None, None))
             return
         tunnel = H2Tunnel()
         tunnel.context = self.context
@@ -122,10 +127,12 @@ cdef class H2Requests(H2Writer):
                 self.source, SL_LIMIT_CONNECTIONS, &self.place) and self.session.streams.count == 0:
             self.leave()
 
-    cdef void refuse_stream(self, H2Stream *stream, int outcome, str rule, str reason, str detail) noexcept:
+    cdef void refuse_stream(self, H2Stream *stream, int outcome, str rule, str reason, str detail,
+                            uint64_t sequence) noexcept:
         cdef list block
         cdef bytes body
-        block, body = http2_answer(outcome, rule, reason, detail)
+        block, body = http2_answer(outcome, rule, reason, detail, f"{self.context.prefix}{sequence}",
+                                   self.context.deny_message)
         self.respond(stream, block, body)
 
     cdef void respond(self, H2Stream *stream, list block, bytes body) noexcept:
@@ -179,6 +186,15 @@ cdef class H2Requests(H2Writer):
     cdef void count_reset(self, int side, uint32_t code) noexcept:
         self.context.labelled(SL_FAMILY_HTTP2_RESETS, side, min(code, <uint32_t> SL_H2_CODE_OTHER), 0, 0)[0] += 1
 
-    cdef void protocol_error(self, int outcome) noexcept:
+    cdef uint64_t turned_away(self, int outcome, bytes tried, str detail) noexcept:
+        cdef uint64_t sequence
+        self.context.sequence += 1
+        sequence = self.context.sequence
+        log_refused(self.context, self.listener, SL_PROTOCOL_HTTP2, &self.peer, self.peer_port, self.source, sequence,
+                    outcome, tried, detail)
+        return sequence
+
+    cdef uint64_t protocol_error(self, int outcome, bytes tried, str detail) noexcept:
         self.context.count(SL_COUNTER_AUTH_FAILED if outcome == SL_OUTCOME_AUTH_FAILED else SL_COUNTER_PROTOCOL_ERRORS)
         self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, outcome, 0, 0)[0] += 1
+        return self.turned_away(outcome, tried, detail)

@@ -55,6 +55,7 @@ cdef class H2Tunnel(H2Flow):
         """Its turn among the connection's requests."""
         if not self.context.has_files(0, 0, FILES_KEPT):
             self.context.limited(SL_SCOPE_DESCRIPTORS)
+            self.record.write_refused(self.source, SL_OUTCOME_GATEWAY_LIMIT, None, None)
             self.answer(SL_OUTCOME_GATEWAY_LIMIT)
             return
         self.open()
@@ -66,13 +67,16 @@ cdef class H2Tunnel(H2Flow):
             return  # it was refused before
         if result == LOGIN_BUSY:
             self.context.limited(SL_SCOPE_CREDENTIALS)
+            self.record.write_refused(self.source, SL_OUTCOME_GATEWAY_LIMIT, None, None)
             self.refuse(SL_OUTCOME_GATEWAY_LIMIT, None, None)
         elif result == LOGIN_LIMITED:
             self.context.limited(SL_SCOPE_SOURCE_LOGINS)
+            self.record.write_refused(self.source, SL_OUTCOME_SOURCE_LIMIT, None, None)
             self.refuse(SL_OUTCOME_SOURCE_LIMIT, None, None)
         elif result == LOGIN_RIGHT and self.context.generation.credential(self.user) == credential:
             self.ask()
         else:
+            self.record.write_refused(self.source, SL_OUTCOME_AUTH_FAILED, self.user, "wrong user or password")
             self.user = None
             self.context.count(SL_COUNTER_AUTH_FAILED)
             self.context.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_OUTCOME_AUTH_FAILED, 0, 0)[0] += 1
@@ -98,7 +102,7 @@ cdef class H2Tunnel(H2Flow):
             stream.owner = NULL
             self.carrier.session.consumed_late(self.held)
             self.held = 0
-            self.carrier.refuse_stream(stream, outcome, rule, reason, None)
+            self.carrier.refuse_stream(stream, outcome, rule, reason, None, self.record.sequence)
         self.closed_sockets()
 
     cdef void lost(self) noexcept:
@@ -121,6 +125,7 @@ cdef class H2Tunnel(H2Flow):
             self.carrier.start_next()
         elif self.state == VERIFYING:
             self.context.count(SL_COUNTER_REQUEST_TIMEOUTS)
+            self.record.write_refused(self.source, SL_OUTCOME_REQUEST_TIMEOUT, None, None)
             self.refuse(SL_OUTCOME_REQUEST_TIMEOUT, None, None)
 
     cdef bint pump(self, int leg) noexcept:

@@ -26,6 +26,7 @@ from gateway.codec cimport (
 )
 from gateway.csrc cimport (
     SL_OUTCOME_AUTH_FAILED,
+    SL_OUTCOME_CONNECTED,
     SL_OUTCOME_INTERNAL,
     SL_OUTCOME_MALFORMED,
     SL_OUTCOME_NOT_BUILT,
@@ -44,7 +45,7 @@ cdef class Http1Codec(Codec):
 
     def __cinit__(self, int auth=AUTH_OFF):
         self.protocol = "http"
-        self.bare = http1_answer(SL_OUTCOME_INTERNAL, None, None, None, True)
+        self.bare = http1_answer(SL_OUTCOME_INTERNAL, None, None, None, True, None, None)
 
     def __dealloc__(self):
         self.forget()
@@ -214,7 +215,10 @@ cdef class Http1Codec(Codec):
         return self.refuse(SL_OUTCOME_MALFORMED, detail)
 
     cdef bytes compose(self, int outcome, sl_addr *bound, uint16_t bound_port, str rule, str reason):
-        return http1_answer(outcome, rule, reason, self.detail, self.method != HTTP1_HEAD)
+        cdef str signed = None
+        if self.prefix is not None and outcome != SL_OUTCOME_CONNECTED:
+            signed = f"{self.prefix}{self.sequence}"
+        return http1_answer(outcome, rule, reason, self.detail, self.method != HTTP1_HEAD, signed, self.note)
 
 
 # ---- bytes ---------------------------------------------------------------------------------------------------------

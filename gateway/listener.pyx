@@ -17,9 +17,11 @@ from posix cimport unistd
 
 from gateway.connection cimport Connection
 from gateway.csrc cimport (
-    SL_COUNTER_ACCEPTED, SL_LIMIT_CONNECTIONS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_REQUESTS, sl_addr,
+    SL_COUNTER_ACCEPTED, SL_LIMIT_CONNECTIONS, SL_OUTCOME_SOURCE_LIMIT, SL_PROTOCOL_UNKNOWN, SL_SCOPE_DESCRIPTORS,
+    SL_SCOPE_SOURCE_REQUESTS, sl_addr,
     sl_addr_from_sockaddr, sockaddr, sockaddr_storage, socklen_t,
 )
+from gateway.record cimport log_refused
 from gateway.sockets cimport EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, tune
 
 cdef enum:
@@ -122,6 +124,8 @@ cdef class Listener(Handler):
         cdef Connection connection
         if not context.limits.enter(source, SL_LIMIT_CONNECTIONS, &place):
             context.limited(SL_SCOPE_SOURCE_REQUESTS)
+            log_refused(context, self.index, SL_PROTOCOL_UNKNOWN, peer, port, source, 0, SL_OUTCOME_SOURCE_LIMIT, None,
+                        None)
             unistd.close(fd)
             return
         connection = Connection(context, fd, self.index)

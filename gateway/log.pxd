@@ -1,11 +1,11 @@
 # Access log lines of one worker, gathered into batches for the supervisor.
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from gateway.csrc cimport sl_log_clock, sl_log_event, sl_log_line, sl_pending_log, sl_segment
+from gateway.csrc cimport sl_log_budget, sl_log_clock, sl_log_event, sl_log_line, sl_pending_log, sl_segment
 
 cdef enum:
     LEVELS = 3                 # interval, decision, tunnel: what is dropped first first
-    EVENTS = 4                 # SL_LOG_EVENT_COUNT
+    EVENTS = 5                 # SL_LOG_EVENT_COUNT
 
 cdef class AccessLog:
     cdef object send           # called with a level, a number of lines and their text; False: no room
@@ -16,6 +16,10 @@ cdef class AccessLog:
     cdef uint32_t counts[EVENTS]   # lines that wait, by event
     cdef sl_log_clock stamp
     cdef bint waiting          # the clock is set
+    cdef sl_log_budget budget  # `refused` lines of each source
 
+    # Whether a `refused` line of this source may be written; *suppressed: how many were not since the last one. Those
+    # are counted as dropped.
+    cdef bint may_refuse(self, uint64_t source, uint64_t now, uint32_t *suppressed) noexcept
     cdef void write(self, sl_log_event event, sl_log_line *line) noexcept
     cdef void drop(self, sl_log_event event, uint32_t count) noexcept

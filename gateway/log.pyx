@@ -10,7 +10,9 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from gateway.csrc cimport (
     SL_COUNTER_LOG_DROPPED, SL_FAMILY_LOG_DROPPED, SL_LOG_DECISION, SL_LOG_EVENT_COUNT, SL_LOG_INTERVAL,
-    SL_LOG_LINE_MOST, SL_PENDING_LOG_ROOM, SL_PENDING_LOGS, sl_label_key, sl_log_event_text, sl_log_line_write,
+    SL_LOG_LINE_MOST, SL_LOG_REFUSED, SL_PENDING_LOG_ROOM, SL_PENDING_LOGS, sl_label_key, sl_log_budget_take,
+    sl_log_event_text,
+    sl_log_line_write,
     sl_pending_log, sl_segment_labelled, sl_segment_log,
 )
 
@@ -22,7 +24,7 @@ cdef tuple NAMES = ("interval", "decision", "tunnel")
 
 
 cdef inline int level_of(sl_log_event event) noexcept:
-    return 0 if event == SL_LOG_INTERVAL else 1 if event == SL_LOG_DECISION else 2
+    return 0 if event == SL_LOG_INTERVAL else 1 if event == SL_LOG_DECISION or event == SL_LOG_REFUSED else 2
 
 
 cdef class AccessLog:
@@ -42,6 +44,12 @@ cdef class AccessLog:
             self.lines[level] = sl_segment_log(self.segment, level)
             self.lines[level].used = 0
         self.clock = clock(self.flush)
+
+    cdef bint may_refuse(self, uint64_t source, uint64_t now, uint32_t *suppressed) noexcept:
+        if sl_log_budget_take(&self.budget, source, now, suppressed):
+            return True
+        self.drop(SL_LOG_REFUSED, 1)
+        return False
 
     cdef void write(self, sl_log_event event, sl_log_line *line) noexcept:
         """Adds one line; the time is now."""

@@ -28,7 +28,7 @@ from gateway.csrc cimport (
     SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UPSTREAM_FAILED, SL_PHASE_ADDRESS,
     SL_PHASE_DELEGATED, SL_REASON_OWN_ADDRESS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_SOURCE_DNS,
     SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_addr, sl_decide_address, sl_decide_name,
-    sl_decision, sl_decision_upstream, sl_image, sl_segment_observe,
+    sl_decision, sl_decision_upstream, sl_image, sl_refused_address, sl_segment_observe,
 )
 from gateway.local_routes cimport LocalRoutes
 from gateway.parent cimport Introduction
@@ -123,7 +123,8 @@ cdef class Opening(Race):
         cdef Record record = self.record
         cdef sl_decision decision, refused
         cdef Candidate kept[MAX_ADDRESSES]
-        cdef int i, total = 0
+        cdef sl_refused_address left_out[MAX_ADDRESSES]
+        cdef int i, total = 0, out = 0
         cdef bint guarded = True
         record.resolve_source()
         for i in range(count):
@@ -133,11 +134,16 @@ cdef class Opening(Race):
                 if i == 0 or (guarded and not decision.flags & SL_DECISION_GUARD):
                     refused = decision
                 guarded = guarded and decision.flags & SL_DECISION_GUARD
+                left_out[out].address = addresses[i]
+                left_out[out].reason = decision.reason
+                out += 1
                 continue
             kept[total].address = addresses[i]
             kept[total].port = record.port
             kept[total].decision = decision
             total += 1
+        if out:
+            record.refused = (<char *> left_out)[:<size_t> out * sizeof(sl_refused_address)]
         if total and kept[0].decision.flags & SL_DECISION_PROVISIONAL:
             record.decided(&kept[0].decision)
             if not self.context.limits.enter(record.source, SL_LIMIT_PROVISIONAL, &record.provisional_place):

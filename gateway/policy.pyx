@@ -16,20 +16,21 @@ from gateway.csrc cimport (
     SL_NAME_BUFFER, SL_NAME_OK, SL_NO_RULE, SL_OUTCOME_COUNT, SL_PHASE_COUNT, SL_PHASE_INNER, SL_PHASE_NAME,
     SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY,
     SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, SL_REASON_COUNT,
-    SL_REASON_INNER_NAME_MISMATCH, SL_REASON_OTHER_WAY, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL,
-    SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES, SL_SEC_LISTS, SL_SEC_NETWORKS, SL_SEC_NODES, SL_SEC_PREFIXES, SL_SEC_PRINCIPALS,
-    SL_SEC_RULES, SL_SEC_SELECTORS, SL_SEC_USERS, SL_TIER_NONE, sl_addr, sl_addr_embedded, sl_addr_format,
-    sl_addr_parse, sl_decide_address, sl_decide_name, sl_decision, sl_decision_upstream, sl_image_record,
-    sl_image_string, sl_list_line, sl_local, sl_local_close, sl_local_is, sl_local_open, sl_name_canonical,
-    sl_name_status, sl_name_status_text, sl_outcome_text, sl_own_asked, sl_phase_text, sl_principal, sl_reason_text,
-    sl_rule, sl_selector, sl_source, sl_source_key, sl_source_network, sl_source_resolve, sl_source_user, sl_tier_text,
-    sl_trail, sl_trail_step, sl_verdict_text,
+    SL_REASON_ANSWER, SL_REASON_INNER_NAME_MISMATCH, SL_REASON_MEANING, SL_REASON_OTHER_WAY, SL_REASON_PHASES,
+    SL_REASON_TIER, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL, SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES, SL_SEC_LISTS,
+    SL_SEC_NETWORKS, SL_SEC_NODES, SL_SEC_PREFIXES, SL_SEC_PRINCIPALS, SL_SEC_RULES, SL_SEC_SELECTORS, SL_SEC_USERS,
+    SL_TIER_NONE, sl_addr, sl_addr_embedded, sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_name,
+    sl_decision, sl_decision_upstream, sl_image_record, sl_image_string, sl_list_line, sl_local, sl_local_close,
+    sl_local_is, sl_local_open, sl_name_canonical, sl_name_status, sl_name_status_text, sl_outcome_text, sl_own_asked,
+    sl_phase_text, sl_principal, sl_reason_column, sl_reason_text, sl_rule, sl_selector, sl_source, sl_source_key,
+    sl_source_network, sl_source_resolve, sl_source_user, sl_tier_text, sl_trail, sl_trail_step, sl_verdict_text,
 )
 from gateway.mapped_image cimport MappedImage
 
 from gateway.mapped_image import PolicyImageError
 
-__all__ = ["PolicyImage", "PolicyImageError", "canonical_name", "outcome_names", "phase_names", "reason_names"]
+__all__ = ["PolicyImage", "PolicyImageError", "canonical_name", "outcome_names", "phase_names", "reason_names",
+           "reason_rows"]
 
 cdef enum:
     EXACT = 255          # sl_trail_step.depth of a name itself
@@ -47,6 +48,14 @@ def phase_names():
 def reason_names():
     """Texts of sl_reason, by number."""
     return [sl_reason_text(number).decode("ascii") for number in range(SL_REASON_COUNT)]
+
+
+def reason_rows():
+    """(text, phases, tier, answer, meaning) of each sl_reason, by number: the closed table of docs/reference.md."""
+    return [tuple([sl_reason_text(number).decode("ascii")] +
+                  [sl_reason_column(number, part).decode("ascii")
+                   for part in (SL_REASON_PHASES, SL_REASON_TIER, SL_REASON_ANSWER, SL_REASON_MEANING)])
+            for number in range(SL_REASON_COUNT)]
 
 
 def outcome_names():

@@ -21,6 +21,7 @@ cdef class Record:
     cdef sl_decision decision
     cdef str rule                # of the decision, "Kind/namespace/name"; None for a default
     cdef uint8_t on_revoke       # sl_on_revoke of the rule that admitted the tunnel
+    cdef bytes refused           # sl_refused_address of each address that may not be dialed, or None
     cdef bytes inner             # the name shown inside, "none", or None when nothing was looked at
     cdef uint64_t asked          # loop milliseconds
     cdef uint64_t opened
@@ -48,5 +49,13 @@ cdef class Record:
     cdef void delist(self, int outcome) noexcept
     cdef str reason(self)
     cdef void write(self, sl_log_event event, int outcome, uint64_t up, uint64_t down) noexcept
+    cdef void fill(self, sl_log_line *line, sl_log_event event, int outcome) noexcept
+    # One `refused` line, unless `source` (as limits know it) has had too many: no question was reached.
+    cdef void write_refused(self, uint64_t source, int outcome, bytes tried, str detail) noexcept
     cdef void name_rule(self, sl_log_line *line) noexcept
     cdef void identify(self, sl_log_line *line) noexcept
+
+# The `refused` line of what never became a request with a record; `sequence` is that of its answer's id, 0 = a new one.
+# `tried`: the user that was named, unproven, or None; `detail`: the rule of the protocol that was broken, or None.
+cdef void log_refused(Context context, int listener, int kind, const sl_addr *peer, uint16_t peer_port,
+                      uint64_t source, uint64_t sequence, int outcome, bytes tried, str detail) noexcept

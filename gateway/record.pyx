@@ -13,13 +13,21 @@ from gateway.csrc cimport (
     SL_ALLOW, SL_AUDIT, SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW,
     SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DIRECTION_DOWN, SL_DIRECTION_UP, SL_FAMILY_BYTES,
     SL_FAMILY_DECISIONS, SL_FAMILY_TUNNELS, SL_FAMILY_TUNNELS_OPEN, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS,
-    SL_LOG_CLOSE, SL_LOG_DECISION, SL_LOG_INTERVAL, SL_NO_RULE, SL_REVOKE_KILL, SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER,
+    SL_LOG_CLOSE, SL_LOG_DECISION, SL_LOG_INTERVAL, SL_LOG_REFUSED, SL_NO_RULE, SL_REVOKE_KILL, SL_RULE_SLOT_NONE,
+    SL_RULE_SLOT_OTHER,
     SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_WOULD_DENY, sl_image, sl_image_record, sl_list_line, sl_log_event,
     sl_log_line,
-    sl_log_text, sl_outcome_text, sl_phase_text, sl_protocol_text, sl_reason_text, sl_rule, sl_source_key,
+    sl_log_text, sl_outcome_text, sl_phase_text, sl_protocol_text, sl_reason_text, sl_refusal_reason,
+    sl_refused_address, sl_rule, sl_source_key,
     sl_source_network, sl_source_resolve, sl_source_user, sl_tunnel_bytes, sl_tunnel_done, sl_tunnel_edit,
     sl_tunnel_release, sl_tunnel_set_name, sl_tunnel_set_user, sl_tunnel_take, sl_verdict_text,
 )
+
+# What codecs say where no credentials came at all; other failed logins had some.
+cdef frozenset NO_LOGIN = frozenset((
+    None, "no credentials", "no acceptable authentication method is offered",
+    "credentials are required, and SOCKS4 has none",
+))
 
 
 cdef sl_log_text text_of(str text) noexcept:
@@ -160,7 +168,35 @@ cdef class Record:
         cdef sl_log_line line
         if not context.access_log or context.log is None:
             return
-        memset(&line, 0, sizeof(line))
+        self.fill(&line, event, outcome)
+        if event == SL_LOG_CLOSE or event == SL_LOG_INTERVAL:
+            line.carried = 1
+            line.bytes_up, line.bytes_down = up, down
+            line.duration_ms = context.loop.now - self.opened
+        context.log.write(event, &line)
+
+    cdef void write_refused(self, uint64_t source, int outcome, bytes tried, str detail) noexcept:
+        cdef Context context = self.context
+        cdef sl_log_line line
+        cdef uint32_t suppressed = 0
+        if not context.access_log or context.log is None:
+            return
+        if not context.log.may_refuse(source, context.loop.now, &suppressed):
+            return
+        self.fill(&line, SL_LOG_REFUSED, outcome)
+        line.verdict = NULL
+        line.reason = sl_reason_text(sl_refusal_reason(outcome, tried is not None or detail not in NO_LOGIN))
+        line.is_refused = 1
+        line.suppressed = suppressed
+        line.detail = text_of(detail)
+        if tried is not None:
+            line.user.bytes, line.user.length = PyBytes_AS_STRING(tried), PyBytes_GET_SIZE(tried)
+        context.log.write(SL_LOG_REFUSED, &line)
+
+    cdef void fill(self, sl_log_line *line, sl_log_event event, int outcome) noexcept:
+        """What every line has."""
+        cdef Context context = self.context
+        memset(line, 0, sizeof(line[0]))
         line.id_prefix = PyUnicode_AsUTF8(context.prefix)
         line.sequence = self.sequence
         line.generation = self.generation.number
@@ -169,7 +205,7 @@ cdef class Record:
         line.protocol = sl_protocol_text(self.kind)
         line.peer = &self.peer
         line.peer_port = self.peer_port
-        self.identify(&line)
+        self.identify(line)
         if self.user is not None:
             line.user.bytes, line.user.length = PyBytes_AS_STRING(self.user), PyBytes_GET_SIZE(self.user)
         if self.name is not None:
@@ -178,21 +214,19 @@ cdef class Record:
         line.port = self.port
         line.verdict = sl_verdict_text(self.decision.verdict)
         line.rule = text_of(self.rule)
-        self.name_rule(&line)
+        self.name_rule(line)
         line.phase = sl_phase_text(self.decision.phase)
         line.reason = sl_reason_text(self.decision.reason)
         line.would_deny = self.decision.would_deny
         if self.inner is not None:
             line.inner.bytes, line.inner.length = PyBytes_AS_STRING(self.inner), PyBytes_GET_SIZE(self.inner)
+        if self.refused is not None:
+            line.refused = <const sl_refused_address *> PyBytes_AS_STRING(self.refused)
+            line.refused_count = <unsigned> (<size_t> PyBytes_GET_SIZE(self.refused) // sizeof(sl_refused_address))
         line.source_address = &self.source_address
         line.dns_ms, line.dial_ms = self.dns_ms, self.dial_ms
-        if event == SL_LOG_CLOSE or event == SL_LOG_DECISION:
+        if event == SL_LOG_CLOSE or event == SL_LOG_DECISION or event == SL_LOG_REFUSED:
             line.outcome = sl_outcome_text(outcome)
-        if event == SL_LOG_CLOSE or event == SL_LOG_INTERVAL:
-            line.carried = 1
-            line.bytes_up, line.bytes_down = up, down
-            line.duration_ms = context.loop.now - self.opened
-        context.log.write(event, &line)
 
     cdef void name_rule(self, sl_log_line *line) noexcept:
         """The item of the rule, and the line of its host list: the name asked for, or shown inside, is in it."""
@@ -218,3 +252,18 @@ cdef class Record:
             line.identity_source = "network"
         if line.namespace_ is not NULL and line.namespace_[0] == 0:
             line.namespace_ = NULL
+
+
+cdef void log_refused(Context context, int listener, int kind, const sl_addr *peer, uint16_t peer_port,
+                      uint64_t source, uint64_t sequence, int outcome, bytes tried, str detail) noexcept:
+    cdef Record record
+    if not context.access_log or context.log is None or context.generation is None:
+        return
+    record = Record(context)
+    if sequence:
+        record.sequence = sequence
+    record.listener = listener
+    record.kind = <uint8_t> kind
+    record.peer = peer[0]
+    record.peer_port = peer_port
+    record.write_refused(source, outcome, tried, detail)

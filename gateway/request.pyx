@@ -37,6 +37,8 @@ cdef class Request(InspectedTunnel):
     cdef void note(self, Codec codec, int kind) noexcept:
         cdef Record record = Record(self.context)
         record.listener = self.listener
+        if codec.sequence:
+            record.sequence = codec.sequence
         record.protocol = codec.protocol
         record.kind = <uint8_t> kind
         record.peer = self.peer
@@ -59,7 +61,8 @@ cdef class Request(InspectedTunnel):
         context.loop.disarm(self)
         outcome = self.limit()
         if outcome != SL_OUTCOME_CONNECTED:
-            self.on_refused(outcome)
+            record.write_refused(record.source, outcome, None, None)
+            self.answer(outcome)
             return
         self.opening = Opening(context, self, record, spec.audit)
         self.opening.start()

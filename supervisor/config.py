@@ -47,6 +47,7 @@ class Gateway(msgspec.Struct, frozen=True):
     name: str = "sluice"
     namespace: str = "egress"
     service_addresses: tuple[str, ...] = ()  # IP texts
+    deny_message: str | None = None  # an operator's own line in every refusal's body; printable ASCII
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -176,6 +177,7 @@ class Config(msgspec.Struct, frozen=True):
                 cache_entries=self.dns.cache_entries,
             ),
             upstreams=[upstream.settings((passwords or {}).get(upstream.name)) for upstream in self.upstreams],
+            deny_message=self.gateway.deny_message,
             access_log=self.logs.access != "off",
             log_interval=self.logs.interval,
             drain=self.drain,

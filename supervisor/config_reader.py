@@ -242,11 +242,12 @@ class _Reader:
     # where to
 
     def gateway(self, top: Fields) -> Gateway:
-        fields = self.section(top, "gateway", "name", "namespace", "serviceAddresses")
+        fields = self.section(top, "gateway", "name", "namespace", "serviceAddresses", "denyMessage")
         return Gateway(
             name=fields.read("name", object_name, "sluice"),
             namespace=fields.read("namespace", namespace_name, "egress"),
             service_addresses=tuple(fields.each("serviceAddresses", Node.address)),
+            deny_message=fields.read("denyMessage", _deny_message, None),
         )
 
     def policy(self, top: Fields) -> Policy:
@@ -405,6 +406,14 @@ def _listener_name(node: Node) -> str:
     text = node.string()
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", text):
         raise node.unexpected("a name of at most 63 letters, digits, '.', '_' and '-'")
+    return text
+
+
+def _deny_message(node: Node) -> str:
+    """It goes into answers of every protocol that has a body, so it is what all of them can carry."""
+    text = node.text()
+    if not re.fullmatch(r"[\x20-\x7e]{1,300}", text):
+        raise node.unexpected("one line of 1 to 300 printable ASCII characters")
     return text
 
 

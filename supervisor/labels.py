@@ -43,7 +43,7 @@ SCOPES: Final = (
     *("other", "tunnels", "source_tunnels", "source_requests", "source_dns", "source_dials", "source_provisional"),
     *("dns", "credentials", "descriptors", "draining", "source_logins", "ports", "memory"),
 )
-LOG_EVENTS: Final = ("decision", "open", "interval", "close")
+LOG_EVENTS: Final = ("decision", "open", "interval", "close", "refused")
 REJUDGED: Final = ("allowed", "killed", "draining", "kept")
 H2_ABUSES: Final = (
     *("rapid_reset", "continuation", "ping", "settings", "empty_frames", "window_update", "priority", "stream_errors"),

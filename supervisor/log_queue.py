@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 __all__ = ["EVENTS", "LEVELS", "LogQueue", "count_events"]
 
 LEVELS: Final = ("interval", "decision", "tunnel")  # in the order in which they are dropped
-EVENTS: Final = ("decision", "open", "interval", "close")  # of CONTRACT.md section 6: what drops are counted by
+EVENTS: Final = ("decision", "open", "interval", "close", "refused")  # CONTRACT.md section 6; drops are counted by them
 STEP: Final = 16  # a pass over the decisions makes room for 1/STEP of them, so that its cost spreads over as many lines
 
 

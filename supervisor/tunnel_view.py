@@ -132,6 +132,7 @@ class Viewer:
             "phase": word(PHASES, tunnel.phase),
             "reason": word(REASONS, tunnel.reason),
             "would_deny": tunnel.would_deny,
+            "addresses_refused": None,
         }
 
 

@@ -1,5 +1,6 @@
 /* Access log lines: every field, every null, hostile bytes, and no byte past the room. */
 #include "check.h"
+#include "contract.h"
 #include "log_line.h"
 
 #include <stdlib.h>
@@ -47,7 +48,7 @@ TEST(a_line_of_nulls)
               "\"listener\":\"mesh\",\"protocol\":\"socks5\",\"source\":{\"ip\":null,\"port\":0,\"identity\":null,"
               "\"identity_source\":null,\"user\":null},\"destination\":{\"host\":null,\"port\":0,\"address\":null},"
               "\"verdict\":\"allow\",\"rule\":null,\"rule_item\":null,\"list_line\":null,\"phase\":\"name\",\"reason\":\"rule_allow\",\"would_deny\":false,"
-              "\"inner\":null,\"dns_ms\":null,\"dial_ms\":null,\"source_address\":null}\n");
+              "\"inner\":null,\"addresses_refused\":null,\"dns_ms\":null,\"dial_ms\":null,\"source_address\":null}\n");
 }
 
 TEST(a_line_of_everything)
@@ -86,7 +87,7 @@ TEST(a_line_of_everything)
               "\"destination\":{\"host\":\"api.example.com\",\"port\":443,\"address\":\"2001:db8::1\"},"
               "\"verdict\":\"allow\",\"rule\":\"EgressPolicy/shop/payments\",\"rule_item\":3,\"list_line\":4294967295,"
               "\"phase\":\"name\",\"reason\":\"rule_allow\","
-              "\"would_deny\":true,\"inner\":\"api.example.com\",\"dns_ms\":0,\"dial_ms\":2147483647,"
+              "\"would_deny\":true,\"inner\":\"api.example.com\",\"addresses_refused\":null,\"dns_ms\":0,\"dial_ms\":2147483647,"
               "\"source_address\":\"192.0.2.9\","
               "\"outcome\":\"closed\",\"bytes_up\":0,\"bytes_down\":18446744073709551615,\"duration_ms\":1000}\n");
 }
@@ -135,6 +136,23 @@ TEST(every_byte_of_a_user_is_escaped_or_itself)
             snprintf(want, sizeof want, "\"user\":\"\\\\x%02x\"", byte);
         CHECK_AT(strstr(written(&line), want) != NULL, want);
     }
+}
+
+TEST(a_refused_line)
+{
+    struct sl_log_line line = least();
+    struct sl_refused_address refused[2] = {{.reason = SL_REASON_LOOPBACK}, {.reason = SL_REASON_ADDRESS_DENIED}};
+    CHECK(sl_addr_parse("127.0.0.1", 9, &refused[0].address) && sl_addr_parse("2001:db8::1", 11, &refused[1].address));
+    line.verdict = NULL;
+    line.is_refused = 1;
+    line.suppressed = 4294967295;
+    line.detail = text("a \"rule\"\n");
+    line.refused = refused;
+    line.refused_count = 2;
+    CHECK(strstr(written(&line), "\"verdict\":null,\"rule\":null,\"rule_item\":null"));
+    CHECK(strstr(written(&line), "\"addresses_refused\":[{\"address\":\"127.0.0.1\",\"reason\":\"address_loopback\"},"
+                                 "{\"address\":\"2001:db8::1\",\"reason\":\"address_denied\"}],\"dns_ms\""));
+    CHECK(strstr(written(&line), "\"detail\":\"a \\\"rule\\\"\\\\x0a\",\"suppressed\":4294967295"));
 }
 
 TEST(rule_names_stay_readable)
@@ -210,6 +228,7 @@ int main(void)
     RUN(an_address_is_the_host_where_no_name_was_asked_for);
     RUN(what_others_chose_is_printable_ascii);
     RUN(every_byte_of_a_user_is_escaped_or_itself);
+    RUN(a_refused_line);
     RUN(rule_names_stay_readable);
     RUN(seconds_change_and_come_back);
     RUN(a_line_that_does_not_fit_is_none);

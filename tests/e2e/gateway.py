@@ -20,6 +20,7 @@ import yaml
 
 from supervisor.control_client import ControlClient
 from tests.e2e import wire
+from tests.e2e.schema import check_lines
 from tests.ports import free_port
 from tests.vectors.http2 import PREFACE, frame
 
@@ -163,6 +164,18 @@ class Gateway:
         return self
 
     def __exit__(self, kind: object = None, *_: object) -> None:
+        self.end()
+        log = self.folder / "access.log"
+        text = log.read_text() if log.exists() else ""
+        told = self.errors() if (self.folder / "err.log").exists() else ""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        # An exception that left a handler: the loop counts it, closes that connection, and goes on.
+        assert kind is not None or "Exception ignored in: 'gateway." not in told, told[-4000:]
+        if kind is None:
+            check_lines(text)
+
+    def end(self) -> None:
+        """Ends the gateway and every worker."""
         if self.process is not None:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGINT)
@@ -175,10 +188,6 @@ class Gateway:
             for pid in self.workers():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        told = self.errors() if (self.folder / "err.log").exists() else ""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        # An exception that left a handler: the loop counts it, closes that connection, and goes on.
-        assert kind is not None or "Exception ignored in: 'gateway." not in told, told[-4000:]
 
     def serves(self) -> bool:
         """Whether a worker answers: a listening socket alone would be there before any."""

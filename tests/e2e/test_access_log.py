@@ -15,7 +15,7 @@ from tests.e2e.http2 import RfcClient
 
 EVERY: Final = {
     *("ts", "event", "id", "generation", "worker", "listener", "protocol", "source", "destination", "verdict", "rule"),
-    *("rule_item", "list_line", "phase", "reason", "would_deny", "inner"),
+    *("rule_item", "list_line", "addresses_refused", "phase", "reason", "would_deny", "inner"),
     *("dns_ms", "dial_ms", "source_address"),
 }
 CARRIED: Final = {"bytes_up", "bytes_down", "duration_ms", "outcome"}

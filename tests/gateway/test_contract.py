@@ -12,7 +12,7 @@ def names(macro: str) -> list[str]:
     """The texts of an X-macro of the header, in order."""
     body = re.search(rf"#define {macro}\(X\)((?:.*\\\n)*.*\n)", HEADER)
     assert body is not None
-    return re.findall(r'X\(\w+, "(\w+)"\)', body.group(1))
+    return re.findall(r'X\(\w+, "(\w+)"[,)]', body.group(1))
 
 
 def enum(name: str) -> dict[str, int]:

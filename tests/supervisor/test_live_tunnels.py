@@ -101,6 +101,7 @@ def test_an_item_has_what_a_log_line_has(shared: Segment, worker: Writer) -> Non
         "rule": "EgressPolicy/shop/cart",
         "rule_item": None,
         "list_line": None,
+        "addresses_refused": None,
         "phase": "none",
         "reason": "internal",
         "would_deny": False,
@@ -120,8 +121,8 @@ def test_the_close_line_of_a_lost_tunnel(shared: Segment, worker: Writer) -> Non
     assert record["destination"] == {"host": "198.51.100.7", "port": 443, "address": "198.51.100.7"}
     assert set(record) == {
         *("ts", "event", "id", "generation", "worker", "listener", "protocol", "source", "destination", "verdict"),
-        *("rule", "rule_item", "list_line", "phase", "reason", "would_deny", "inner", "bytes_up", "bytes_down"),
-        *("duration_ms", "outcome"),
+        *("rule", "rule_item", "list_line", "addresses_refused", "phase", "reason", "would_deny", "inner"),
+        *("bytes_up", "bytes_down", "duration_ms", "outcome"),
         *("dns_ms", "dial_ms", "source_address"),
     }  # fmt: skip
 
