@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from supervisor.node import Node
 from supervisor.problems import Invalid, Problems, quote
 
-__all__ = ["LATER", "LATER_PROTOCOLS", "names_in", "take_out"]
+__all__ = ["LATER", "LATER_PROTOCOLS", "UNREAD", "names_in", "take_out", "take_unread"]
 
 
 class Later(NamedTuple):
@@ -77,6 +77,21 @@ LATER: Final[dict[str, Later]] = {
     "via": Later(_REQUESTS, ("off",)),
     "logs.query": Later(_REQUESTS, ("redact",)),
 }
+# Keys of sections that are read, by section: each is refused as long as no reader of the section knows it.
+UNREAD: Final[dict[str, dict[str, Later]]] = {
+    "gateway": {
+        "podNetworks": Later(_CLUSTER, empty=True),
+        "denyMessage": Later("the body of refusals"),
+    },
+    "addresses": {"nat64": Later("the operator's own NAT64 prefixes; they are refused", empty=True)},
+    "limits": {
+        "keepAlive": Later("the time of keepalive; it is fixed"),
+        "streamsPerConnection": Later("limits of HTTP/2 connections; they are fixed"),
+    },
+    "perSource": {
+        name: Later("limits of a source; they are fixed") for name in ("requests", "lookups", "dials", "provisional")
+    },
+}
 # Words of a listener's protocol.
 LATER_PROTOCOLS: Final = ("hbone", "tls", "tcp", "transparent")
 
@@ -86,14 +101,26 @@ def take_out(document: Node, problems: Problems) -> None:
     for path, later in LATER.items():
         for owner, name in _owners(document, path.split(".")):
             _, value = owner.mapping().pop(name)
-            if not _is_as_now(value, later):
-                where = path.replace("[]", "")
-                hint = f"it belongs to {later.part}"
-                if later.as_now:
-                    hint += f"; until then write {later.as_now[0]}, or remove the key"
-                problems.error(value.place, f"{quote(where)} is not built yet", hint)
+            _refuse(value, path.replace("[]", ""), later, problems)
     for section in sorted({path.rpartition(".")[0] for path in LATER}):
         _drop_section(document, section, problems)
+
+
+def take_unread(section: Node, name: str, known: tuple[str, ...], problems: Problems) -> None:
+    """The same for a section that has other keys: `known` are those that its reader reads."""
+    if isinstance(section.value, dict):
+        for key, later in UNREAD.get(name, {}).items():
+            if key not in known and key in section.value:
+                _, value = section.value.pop(key)
+                _refuse(value, f"{PARENTS.get(name, name)}.{key}", later, problems)
+
+
+def _refuse(value: Node, where: str, later: Later, problems: Problems) -> None:
+    if not _is_as_now(value, later):
+        hint = f"it belongs to {later.part}"
+        if later.as_now:
+            hint += f"; until then write {later.as_now[0]}, or remove the key"
+        problems.error(value.place, f"{quote(where)} is not built yet", hint)
 
 
 def names_in(section: str) -> tuple[str, ...]:
@@ -117,6 +144,7 @@ def _drop_section(document: Node, section: str, problems: Problems) -> None:
             problems.add(wrong.problem)
 
 
+PARENTS: Final = {"perSource": "limits.perSource"}
 BUILT_SECTIONS: Final = frozenset({"gateway", "policy", "identity", "limits", "logs"})
 
 

@@ -24,7 +24,7 @@ from supervisor.config import (
     Policy,
     Protocol,
 )
-from supervisor.config_later import LATER_PROTOCOLS, names_in, take_out
+from supervisor.config_later import LATER_PROTOCOLS, names_in, take_out, take_unread
 from supervisor.endpoint import LONGEST_ENDPOINT, SUFFIXES
 from supervisor.host_port import dns_server, endpoint, join, overlap
 from supervisor.node import Fields, Node, attempt
@@ -105,6 +105,7 @@ class _Reader:
         """A section's fields; an absent or wrong section reads as an empty one."""
         empty = Node(self.path, 0, 0, {})
         node = top.get(name) or empty
+        take_unread(node, name, known, self.problems)
         known = (*known, *names_in(name))
         return attempt(node, lambda here: self.fields(here, *known), self.problems, self.fields(empty, *known))
 

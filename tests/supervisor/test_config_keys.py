@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from supervisor.config import load_config
-from supervisor.config_later import LATER, LATER_PROTOCOLS
+from supervisor.config_later import LATER, LATER_PROTOCOLS, UNREAD
 from supervisor.problems import Problems
 from tests.supervisor.front import complaints, read
 
 # Of every key an example; the documents that it needs beside it are filled in below.
-KEYS: Final[dict[str, Any]] = {
+KEYS: dict[str, Any] = {
     "listeners[].name": "mesh",
     "listeners[].address": "0.0.0.0:1080",
     "listeners[].protocol": "auto",
@@ -99,6 +99,17 @@ KEYS: Final[dict[str, Any]] = {
     "logs.query": "keep",
     "shutdown.drain": "30s",
 }
+KEYS |= {
+    "gateway.podNetworks": ["10.1.0.0/16"],
+    "gateway.denyMessage": "ask in #egress",
+    "addresses.nat64": ["2001:db8:64::/96"],
+    "limits.keepAlive": "60s",
+    "limits.streamsPerConnection": 1000,
+    "limits.perSource.requests": 1000,
+    "limits.perSource.lookups": 200,
+    "limits.perSource.dials": 500,
+    "limits.perSource.provisional": 100,
+}
 # A value of theirs works, and another is refused.
 WORDS: Final[list[tuple[str, Any, bool]]] = [
     *(("listeners[].protocol", word, True) for word in ("auto", "socks5", "sock5", "http", "http2tunnel")),
@@ -133,7 +144,9 @@ def document(path: str, value: Any) -> dict[str, Any]:
 def test_a_key_works_or_is_refused_as_not_built(tmp_path: Path, path: str) -> None:
     found = complaints(tmp_path, yaml.safe_dump(document(path, KEYS[path])))
     built = not any(path == later or later.startswith(f"{path}.") for later in LATER)
-    assert bool(found) != built, found
+    *_, section, name = ("", *path.split("."))
+    if name not in UNREAD.get(section, {}):  # else its section's reader says
+        assert bool(found) != built, found
     refused = re.compile(r"sluice\.yaml:\d+:\d+: `" + re.escape(path.replace("[]", "")) + r"[\w.]*` is not built yet")
     assert all(refused.match(line) for line in found), found
 
