@@ -31,7 +31,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
     identity: str | None = None
     source: str | None = None  # IP
     listener: str | None = None
-    address: str | None = None  # IP that the name resolved to
+    address: str | tuple[str, ...] | None = None  # IPs that the name resolved to
     sni: str | None = None  # the name shown inside the tunnel
 
     def request(self) -> dict[str, object]:
@@ -51,9 +51,8 @@ def read_question(request: Mapping[str, object]) -> Question:
         raise QuestionError(f"{quote(question.user)} is no user name")
     if question.identity is not None and not is_identity(question.identity):
         raise QuestionError(f"{quote(question.identity)} is no identity such as spiffe://cluster.local/ns/shop/sa/cart")
-    for text in (question.source, question.address):
-        if text is not None:
-            _check_address(text)
+    for text in (*([question.source] if question.source is not None else []), *addresses_of(question)):
+        _check_address(text)
     if question.sni is not None:
         try:
             canonical_name(question.sni)
@@ -69,23 +68,65 @@ def explain(image: PolicyImage, listeners: Sequence[Listener], question: Questio
     if not namespace and question.identity:
         namespace, account = workload_of(question.identity)
     audit, inner = _modes(listeners, question.listener)
-    try:
-        answer = image.explain(
-            host=host,
-            port=port,
-            namespace=namespace or None,
-            service_account=account or None,
-            identity=question.identity,
-            user=question.user,
-            source_ip=question.source,
-            address=question.address,
-            audit=audit,
-            sni=question.sni,
-            inner=inner,
-        )
-    except ValueError as wrong:
-        raise QuestionError(f"{quote(question.to)}: {wrong}") from None
-    return cast(dict[str, Any], answer)
+
+    def ask(address: str | None) -> dict[str, Any]:
+        try:
+            answer = image.explain(
+                host=host,
+                port=port,
+                namespace=namespace or None,
+                service_account=account or None,
+                identity=question.identity,
+                user=question.user,
+                source_ip=question.source,
+                address=address,
+                audit=audit,
+                sni=question.sni,
+                inner=inner,
+            )
+        except ValueError as wrong:
+            raise QuestionError(f"{quote(question.to)}: {wrong}") from None
+        return cast(dict[str, Any], answer)
+
+    found = _over_addresses([ask(address) for address in addresses_of(question) or (None,)])
+    needed = _needs_login(listeners, question)
+    return found | {"credentials": needed, "unknown": [*found["unknown"], *(["credentials"] if needed else [])]}
+
+
+def addresses_of(question: Question) -> tuple[str, ...]:
+    """The addresses of a question, each once."""
+    given = question.address or ()
+    return tuple(dict.fromkeys((given,) if isinstance(given, str) else given))
+
+
+def _over_addresses(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """One answer for all addresses, as the gateway takes them: refused ones are dropped, none left is a denial; a
+    refusal by policy is named before one of the address guard. A name without an address leaves that unknown."""
+    passed = [answer for answer in answers if answer["verdict"] != "deny"]
+    by_policy = [answer for answer in answers if not is_guarded(answer["reason"])]
+    chosen = (passed or by_policy or answers)[0]
+    judged = [
+        {"address": each["destination"]["address"], **{key: each[key] for key in ("verdict", "reason", "rule")}}
+        for each in answers
+        if each["destination"]["address"] is not None
+    ]
+    by_name = not judged and chosen["phase"] != "delegated"
+    waits = by_name and (chosen["verdict"] != "deny" or chosen["reason"] == "needs_address")
+    return chosen | {"addresses": judged, "unknown": ["address"] if waits else []}
+
+
+def is_guarded(reason: str) -> bool:
+    """Whether an address itself is what is refused, not what policy says of it."""
+    return reason.startswith("address_") or reason == "own_address"
+
+
+def _needs_login(listeners: Sequence[Listener], question: Question) -> str | None:
+    """The listener that lets nobody ask without credentials, where the question names no user; None = there is none.
+    Without --listener it must hold for all of them."""
+    asked = [each for each in listeners if question.listener in (None, each.name)]
+    if question.user is not None or not asked or any(each.auth != "required" for each in asked):
+        return None
+    return asked[0].name
 
 
 def explain_request(

@@ -19,9 +19,11 @@ from supervisor.cli.common import (
     print_lines,
 )
 from supervisor.cli.verdicts import describe
-from supervisor.explanation import Question, QuestionError, read_question
+from supervisor.config import find_config, load_config
+from supervisor.explanation import Question, QuestionError, read_question, split_workload
 from supervisor.explanation import explain as explain_question
-from supervisor.problems import escape
+from supervisor.problems import Problems, escape, quote
+from supervisor.users import load_users
 
 NOT_BUILT = ("method", "path")
 
@@ -33,14 +35,23 @@ NOT_BUILT = ("method", "path")
 @click.option("--identity", metavar="URI", help="The SPIFFE ID of its certificate.")
 @click.option("--source", metavar="IP", help="Its address: rules by CIDR, and the identity of identity.networks.")
 @click.option("--listener", metavar="NAME", help="The listener it came in by, for its audit mode and innerName.")
-@click.option("--address", metavar="IP", help="An address the name resolved to; without it addresses count as public.")
+@click.option("--address", metavar="IP", multiple=True, help="An address the name resolved to; may be repeated.")
 @click.option("--sni", metavar="NAME", help="The name shown inside: TLS SNI, or Host of plain HTTP.")
 @click.option("--method", metavar="M", help="Not built yet.")
 @click.option("--path", metavar="P", help="Not built yet.")
+@click.option("--fail", "failing", is_flag=True, help="Exit with 1 for a denial, and for what is not known.")
 @click.option("--live", is_flag=True, help="Ask the running gateway instead of reading the files.")
 @endpoint_option
 @common_options
-def explain(config: str | None, as_json: bool, live: bool, endpoint: str | None, **given: str | None) -> None:
+def explain(
+    config: str | None,
+    as_json: bool,
+    live: bool,
+    failing: bool,
+    endpoint: str | None,
+    address: tuple[str, ...],
+    **given: str | None,
+) -> None:
     """Say whether a source may reach a destination, by which rule, and what else had a say.
 
     Sources combine: with --user and --source both the user's rules and those for the address count. The policy comes
@@ -55,21 +66,52 @@ def explain(config: str | None, as_json: bool, live: bool, endpoint: str | None,
       sluice explain --to 203.0.113.9:443 --sni api.example.com
       sluice explain --from shop/cart --to api.stripe.com:443 --live --json
 
-    Exit codes: 0 whatever the verdict, 1 no answer (the policy is wrong, no gateway answers), 2 bad arguments.
+    A verdict by name alone says so: an address may still be refused. Several addresses are judged as the gateway does:
+    refused ones are dropped, and none left is a denial.
+
+    Exit codes: 0 whatever the verdict (with --fail: 1 for deny and for unknown), 1 no answer (the policy is wrong, no
+    gateway answers), 2 bad arguments.
     """
     for name in NOT_BUILT:
         if given.pop(name) is not None:
             fail(f"--{name} is not built yet: it would not be looked at", USAGE)
-    request = {("from" if name == "workload" else name): text for name, text in given.items() if text is not None}
+    request: dict[str, object] = {
+        ("from" if name == "workload" else name): text for name, text in given.items() if text is not None
+    }
+    if address:
+        request["address"] = address if len(address) > 1 else address[0]
     try:
         question = read_question(request)
         answer = _live(config, endpoint, question) if live else _from_files(config, question)
     except QuestionError as wrong:
         fail(escape(str(wrong)), USAGE)
+    _warn_of_strangers(config, question)
     if as_json:
         print_json(answer)
     else:
         click.echo("\n".join(escape(line) for line in describe(answer)))
+    if failing and (answer["verdict"] == "deny" or answer["unknown"]):
+        sys.exit(PROBLEM)
+
+
+def _warn_of_strangers(path: str | None, question: Question) -> None:
+    """A user or workload that nobody has is most likely a slip: its answer is that of a stranger."""
+    found = find_config(path)
+    if found is None:
+        return  # --live needs none
+    try:
+        known = load_config(found).identity
+    except Problems:
+        return
+    users = load_users(known.users, Problems()) if known.users else ()
+    if question.user is not None and question.user not in {user.name for user in users}:
+        click.echo(f"warning: no user is called {escape(quote(question.user))}: identity.users names them", err=True)
+    namespace, account = split_workload(question.workload)
+    spoken_for = [(network.namespace, network.service_account) for network in known.networks]
+    spoken_for += [(user.namespace, user.service_account) for user in users]
+    if namespace and not any(space == namespace and account in ("", sa) for space, sa in spoken_for):
+        words = f"nothing stands for {escape(quote(question.workload or ''))}"
+        click.echo(f"warning: {words}: no item of identity.networks and no user has it", err=True)
 
 
 def _from_files(config: str | None, question: Question) -> dict[str, Any]:

@@ -39,12 +39,18 @@ def describe(answer: dict[str, Any]) -> list[str]:
     where = f"[{to['host']}]" if ":" in to["host"] else to["host"]
     by = f" at {to['address']}" if to["address"] and to["address"] != to["host"] else ""
     lines = [f"{answer['verdict'].upper()}  {where}:{to['port']}{by}"]
+    if "address" in answer.get("unknown", ()):
+        lines[0] = f"{answer['verdict'].upper()} by name  {where}:{to['port']}; addresses not judged: give --address"
+    if listener := answer.get("credentials"):
+        lines.append(f"  needs    credentials: listener {listener} has auth: required; give --user")
     lines.append(f"  source   {source_text(answer['source'])}")
     lines.append(f"  rule     {rule_text(answer['rule'], answer['list_line'])}")
     would = ", would be denied" if answer["would_deny"] else ""
     lines.append(f"  reason   {answer['reason']} ({answer['phase']} phase{would})")
     if sources := answer.get("source_address"):
         lines.append(f"  from     {', '.join(sources)}")
+    if len(judged := answer.get("addresses", ())) > 1:
+        lines.extend(f"  address  {each['address']}: {each['verdict']}, {each['reason']}" for each in judged)
     if answer["trail"]:
         lines.append("  trail")
         lines.extend(f"    {line}" for line in trail_lines(answer["trail"]))

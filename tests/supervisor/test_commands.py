@@ -177,6 +177,7 @@ def test_explain(folder: Path, arguments: list[str], verdict: str, reason: str, 
     assert set(answer) == {
         *("verdict", "rule", "phase", "reason", "would_deny", "source", "destination", "trail"),
         *("source_address", "list_line"),
+        *("addresses", "unknown", "credentials"),
     }  # fmt: skip
 
 
@@ -195,6 +196,54 @@ def test_explain_for_people(folder: Path) -> None:
         f"  {folder}/policy.yaml:14",
         "  to turn  deny it: a policy for this source with action: Deny; or take it out of EgressPolicy/shop/cart",
     ]
+
+
+def test_what_is_not_known_is_said(folder: Path) -> None:
+    to = ("--to", "api.example.com:443")
+    assert explained(*to)["unknown"] == ["address"]
+    assert explained(*to, "--address", "8.8.8.8")["unknown"] == []
+    assert explained("--to", "x.test:1")["unknown"] == [], "no address turns a denial by name"
+    assert explained("--to", "8.8.8.8:1")["unknown"] == []
+    first = sluice("explain", *to).stdout.splitlines()[0]
+    assert first == "ALLOW by name  api.example.com:443; addresses not judged: give --address"
+    assert [sluice("explain", *to, *more, "--fail").exit_code for more in ((), ("--address", "8.8.8.8"))] == [1, 0]
+    assert sluice("explain", "--to", "x.test:1", "--fail").exit_code == 1
+
+
+def test_each_address_is_judged(folder: Path) -> None:
+    to = ("--to", "api.example.com:443")
+    both = explained(*to, "--address", "10.1.1.1", "--address", "8.8.8.8")
+    assert (both["verdict"], both["destination"]["address"]) == ("allow", "8.8.8.8"), "the refused one is dropped"
+    assert [(each["address"], each["verdict"]) for each in both["addresses"]] == [
+        ("10.1.1.1", "deny"), ("8.8.8.8", "allow")
+    ]  # fmt: skip
+    none = explained(*to, "--address", "10.1.1.1", "--address", "127.0.0.1")
+    assert (none["verdict"], none["reason"]) == ("deny", "address_special_purpose")
+
+
+def test_credentials_that_a_listener_requires_are_said(folder: Path) -> None:
+    listeners = "listeners: [{name: a, auth: required}, {name: b, address: '127.0.0.1:2'}]\n"
+    write(folder, sluice_yaml=CONFIG + listeners + "identity: {users: users.yaml}\n", users_yaml="users: []\n")
+    to = ("--to", "api.example.com:443", "--address", "8.8.8.8")
+    assert explained(*to, "--listener", "a")["credentials"] == "a"
+    assert explained(*to, "--listener", "a")["unknown"] == ["credentials"]
+    assert explained(*to, "--listener", "a", "--user", "bot")["credentials"] is None
+    assert explained(*to, "--listener", "b")["credentials"] is None
+    assert "needs    credentials: listener a has auth: required" in sluice("explain", *to, "--listener", "a").stdout
+    assert sluice("explain", *to, "--listener", "a", "--fail").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "warned"),
+    [
+        (("--user", "nobody"), "warning: no user is called `nobody`"),
+        (("--from", "ghost/town"), "warning: nothing stands for `ghost/town`"),
+        ((), ""),
+    ],
+)
+def test_names_that_no_one_has_are_warned_of(folder: Path, asked: tuple[str, ...], warned: str) -> None:
+    done = sluice("explain", "--to", "a.test:1", *asked)
+    assert (done.exit_code, done.stderr.startswith(warned), bool(done.stderr)) == (0, True, bool(warned))
 
 
 def test_a_listeners_audit_mode(folder: Path) -> None:
