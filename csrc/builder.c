@@ -290,7 +290,8 @@ enum sl_build_status sl_builder_own(struct sl_builder *b, const struct sl_prefix
 enum sl_build_status sl_builder_flags(struct sl_builder *b, uint32_t flags)
 {
     if (b->failed != SL_BUILD_OK) return b->failed;
-    if (flags & ~(uint32_t)(SL_IMAGE_HAS_POLICY | SL_IMAGE_PASSTHROUGH | SL_IMAGE_AUDIT)) return SL_BUILD_BAD_ARGUMENT;
+    const uint32_t known = SL_IMAGE_HAS_POLICY | SL_IMAGE_PASSTHROUGH | SL_IMAGE_AUDIT | SL_IMAGE_STARTING;
+    if (flags & ~known) return SL_BUILD_BAD_ARGUMENT;
     b->flags |= flags;
     return SL_BUILD_OK;
 }

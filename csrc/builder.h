@@ -63,6 +63,9 @@ enum sl_build_status sl_builder_credential(struct sl_builder *b, const char *nam
 enum sl_build_status sl_builder_network(struct sl_builder *b, const struct sl_prefix *cidr, const char *namespace_,
                                         const char *service_account);
 enum sl_build_status sl_builder_guard(struct sl_builder *b, const struct sl_prefix *cidr, int allow /* else deny */);
+/* A NAT64 prefix of the operator's: IPv6 of 32, 40, 48, 56, 64 or 96 bits, bits 64..71 zero (RFC 6052 section 2.2);
+ * another is SL_BUILD_BAD_ARGUMENT. */
+enum sl_build_status sl_builder_nat64(struct sl_builder *b, const struct sl_prefix *prefix);
 /* Addresses that are the gateway's own, at `port` or, 0, at every one; a NULL block is every local address at `port`. */
 enum sl_build_status sl_builder_own(struct sl_builder *b, const struct sl_prefix *block, uint16_t port);
 /* sl_image_flags, or-ed in; SL_IMAGE_HAS_POLICY follows by itself from rules and passthrough. */

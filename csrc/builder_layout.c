@@ -10,7 +10,7 @@ struct layout {
     struct sl_builder *b;
     struct sl_vec lists, entries, keys;
     uint32_t *list_of; /* by set; 0 = not referenced */
-    uint32_t cidr_reach, host_reach;
+    uint32_t cidr_reach, host_reach, host_deny_reach;
 };
 
 static int key_order(const void *left, const void *right)
@@ -83,15 +83,28 @@ static int reach_order(const void *left, const void *right)
     return (a->attachment > b->attachment) - (a->attachment < b->attachment);
 }
 
-/* One attachment for each selector, tier and portset of what hosts or CIDRs allow or audit: all that "does any rule
- * cover this source and port" needs. */
-static int expand_reach(struct layout *layout, int of_hosts, uint32_t *list)
+/* What a reach list is about. */
+struct reach_kind {
+    int of_hosts; /* else of CIDRs */
+    int denies;   /* what denies, else what allows; what audits is in both */
+};
+
+static int is_reach(const struct sl_hanging *hanging, struct reach_kind kind)
+{
+    if (!(kind.of_hosts ? hanging->has_host : hanging->has_cidr)) return 0;
+    if (hanging->record.tier == SL_TIER_AUDIT) return 1;
+    return kind.denies ? hanging->record.tier >= SL_TIER_DENY : hanging->record.tier == SL_TIER_ALLOW;
+}
+
+/* One attachment for each selector, tier and portset of that kind: all that "does any rule cover this source and port"
+ * needs. */
+static int expand_reach(struct layout *layout, struct reach_kind kind, uint32_t *list)
 {
     struct sl_builder *b = layout->b;
     struct sl_vec found = {0};
     for (size_t i = 0; i < b->hangings.count; i++) {
         const struct sl_hanging *hanging = &SL_AT(struct sl_hanging, b->hangings, i);
-        if (!(of_hosts ? hanging->has_host : hanging->has_cidr) || hanging->record.tier > SL_TIER_ALLOW) continue;
+        if (!is_reach(hanging, kind)) continue;
         struct reach *reach = sl_vec_push(b, &found, sizeof *reach, hanging->selector_count);
         if (!reach) break;
         uint64_t class = (uint64_t)hanging->record.portset << 8 | hanging->record.tier;
@@ -124,7 +137,9 @@ static int expand_all(struct layout *layout)
         if (!expand(layout, node->exact) || !expand(layout, node->wildcard)) return 0;
     }
     return expand_prefixes(layout, b->roots[SL_TRIE_DEST][0]) && expand_prefixes(layout, b->roots[SL_TRIE_DEST][1]) &&
-           expand_reach(layout, 0, &layout->cidr_reach) && expand_reach(layout, 1, &layout->host_reach);
+           expand_reach(layout, (struct reach_kind){0, 0}, &layout->cidr_reach) &&
+           expand_reach(layout, (struct reach_kind){1, 0}, &layout->host_reach) &&
+           expand_reach(layout, (struct reach_kind){1, 1}, &layout->host_deny_reach);
 }
 
 /* Where each section's bytes come from; attachments are gathered from the hangings later. */
@@ -189,6 +204,7 @@ static uint8_t *lay_out(const struct layout *layout, size_t *size)
     memcpy(header.roots, b->roots, sizeof header.roots);
     header.cidr_reach = layout->cidr_reach;
     header.host_reach = layout->host_reach;
+    header.host_deny_reach = layout->host_deny_reach;
     sections_of(layout, data, &header);
     uint8_t *base = calloc(1, (size_t)header.size);
     if (!base) return NULL;

@@ -108,3 +108,14 @@ enum sl_build_status sl_builder_guard(struct sl_builder *b, const struct sl_pref
     node_at(b, node)->value = 1;
     return SL_BUILD_OK;
 }
+
+enum sl_build_status sl_builder_nat64(struct sl_builder *b, const struct sl_prefix *prefix)
+{
+    struct sl_addr embedded;
+    if (b->failed != SL_BUILD_OK) return b->failed;
+    if (!sl_nat64_embedded(&prefix->addr, prefix->length, &embedded)) return SL_BUILD_BAD_ARGUMENT;
+    uint32_t node = sl_prefix_insert(b, SL_TRIE_NAT64, prefix);
+    if (!node) return refused(b);
+    node_at(b, node)->value = 1;
+    return SL_BUILD_OK;
+}

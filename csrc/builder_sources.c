@@ -99,6 +99,7 @@ enum sl_build_status sl_builder_selector(struct sl_builder *b, uint32_t principa
     uint32_t *slot = sl_table_slot(b, &b->selector_slots, hash, selector_hash, selector_equal, &key);
     if (!slot) return b->failed;
     if (!*slot) {
+        if (b->selectors.count >= SL_SELECTOR_DENY_ONLY) return b->failed = SL_BUILD_TOO_LARGE;
         struct sl_selector *record = sl_vec_push(b, &b->selectors, sizeof *record, 1);
         if (!record) return b->failed;
         *record = key;

@@ -29,14 +29,22 @@ static void set_match(struct sl_decision *out, uint8_t phase, const struct sl_ma
 }
 
 /* Audit mode: a deny passes and is counted. "No policy at all" stays a deny, or a gateway without its files would be
- * open. */
-static void soften(struct sl_decision *out, int audit)
+ * open; only policy.audit softens it, where policy.paths are set and hold nothing yet. */
+static void soften(const struct sl_image *image, struct sl_decision *out, int audit)
 {
-    if (!audit || out->verdict != SL_DENY || out->reason == SL_REASON_NO_POLICY || out->reason == SL_REASON_INTERNAL)
-        return;
+    const uint32_t starting = SL_IMAGE_AUDIT | SL_IMAGE_STARTING;
+    if (out->reason == SL_REASON_NO_POLICY) audit = (image->header->flags & starting) == starting;
+    if (!audit || out->verdict != SL_DENY || out->reason == SL_REASON_INTERNAL) return;
     if (out->flags & (SL_DECISION_PENDING | SL_DECISION_NO_SOFTEN)) return;
     out->verdict = SL_AUDIT;
     out->would_deny = 1;
+}
+
+/* Whether the source's own audit mode softens a deny. One that a lower identity meets is softened only where that
+ * identity's namespace audits too, or logging in would shed it. */
+static int source_audits(const struct sl_source *source, int lower)
+{
+    return source->audit && (!lower || source->lower_audit);
 }
 
 /* Marks the step that decided; defaults and checks, which are no attachment's, become a step of their own. */
@@ -86,16 +94,25 @@ const char *sl_decision_upstream(const struct sl_image *image, const struct sl_d
     return rule && rule->upstream ? sl_image_string(image, rule->upstream) : NULL;
 }
 
+/* The strongest rule about a name; NULL when none matches. */
+static const struct sl_match *match_name(const struct sl_image *image, const struct sl_source *source, const char *name,
+                                         size_t length, uint16_t port, enum sl_phase phase, struct sl_matches *matches,
+                                         struct sl_trail *trail)
+{
+    struct sl_path path;
+    sl_path_name(image, name, length, &path);
+    sl_match_path(image, source, &path, port, phase, matches, trail);
+    for (int tier = SL_TIER_HARD_DENY; tier >= SL_TIER_AUDIT; tier--)
+        if (matches->best[tier].attachment) return &matches->best[tier];
+    return NULL;
+}
+
 void sl_decide_name(const struct sl_image *image, const struct sl_source *source, const char *name, size_t length,
                     uint16_t port, int audit, struct sl_decision *out, struct sl_trail *trail)
 {
-    struct sl_path path;
     struct sl_matches matches;
-    const struct sl_match *won = NULL;
-    sl_path_name(image, name, length, &path);
-    sl_match_path(image, source, &path, port, SL_PHASE_NAME, &matches, trail);
-    for (int tier = SL_TIER_HARD_DENY; tier >= SL_TIER_AUDIT && !won; tier--)
-        if (matches.best[tier].attachment) won = &matches.best[tier];
+    const struct sl_match *won =
+        match_name(image, source, name, length, port, SL_PHASE_NAME, &matches, trail);
     if (won) {
         set_match(out, SL_PHASE_NAME, won);
     } else {
@@ -108,7 +125,7 @@ void sl_decide_name(const struct sl_image *image, const struct sl_source *source
         set_internal(out, SL_PHASE_NAME);
         won = NULL;
     }
-    soften(out, audit || source->audit);
+    soften(image, out, audit || source_audits(source, matches.lower));
     finish_trail(trail, out, won);
     if (out->verdict != SL_DENY && sl_decision_upstream(image, out)) out->phase = SL_PHASE_DELEGATED;
 }
@@ -119,6 +136,8 @@ struct subject {
     int reason;          /* of the guard; -1 public */
     int allowed;         /* addresses.allow contains it */
     struct sl_prefix by; /* the longest such prefix */
+    int translated;      /* addresses.nat64 contains it: the embedded address speaks for it */
+    struct sl_prefix nat64; /* the longest such prefix */
     struct sl_matches matches;
 };
 
@@ -139,6 +158,7 @@ static void look_up(const struct sl_image *image, const struct sl_source *source
     int broken = 0;
     subject->reason = sl_guard_reason(&subject->addr, NULL);
     subject->allowed = in_trie(image, SL_TRIE_GUARD_ALLOW, &subject->addr, &subject->by, &broken);
+    subject->translated = in_trie(image, SL_TRIE_NAT64, &subject->addr, &subject->nat64, &broken);
     sl_path_address(image, SL_TRIE_DEST, &subject->addr, &path);
     sl_match_path(image, source, &path, port, SL_PHASE_ADDRESS, &subject->matches, trail);
     if (broken) subject->matches.broken = 1;
@@ -147,14 +167,21 @@ static void look_up(const struct sl_image *image, const struct sl_source *source
 /* Whether the guard refuses: not a public address, and neither addresses.allow nor a CIDR allow lifts it. */
 static int guard_refuses(const struct subject *subject)
 {
-    if (subject->reason < 0 || subject->allowed) return 0;
+    if (subject->reason < 0 || subject->allowed || subject->translated) return 0;
     return !(subject->matches.lifts && sl_guard_reason_liftable(subject->reason));
 }
 
+/* Whether an IPv4 address behind this IPv6 one has to be judged. */
+static int embeds(const struct subject *outer)
+{
+    return outer->translated || (outer->reason == SL_REASON_EMBEDDED_IPV4 && !guard_refuses(outer));
+}
+
 /* The IPv4 address a lifted NAT64, mapped, 6to4 ... address leads to; without one there is nothing to judge, and 0 says
- * so. Local NAT64 (RFC 8215) hides it behind a prefix length that only addresses.allow can tell. */
+ * so. Local NAT64 (RFC 8215) hides it behind a prefix length that only addresses.nat64 or addresses.allow can tell. */
 static int find_embedded(const struct subject *outer, struct sl_addr *inner)
 {
+    if (outer->translated) return sl_nat64_embedded(&outer->addr, outer->nat64.length, inner);
     if (sl_addr_embedded(&outer->addr, inner)) return 1;
     if (!outer->allowed || !sl_prefix_is_nat64(&outer->by)) return 0;
     return sl_nat64_embedded(&outer->addr, outer->by.length > 96 ? 96 : outer->by.length, inner);
@@ -175,6 +202,7 @@ unsigned sl_own_asked(const struct sl_image *image, const struct sl_addr *addr, 
     int broken = 0;
     if (!is_own_port(image, port)) return 0;
     subject.allowed = in_trie(image, SL_TRIE_GUARD_ALLOW, addr, &subject.by, &broken);
+    subject.translated = in_trie(image, SL_TRIE_NAT64, addr, &subject.nat64, &broken);
     out[0] = *addr;
     return find_embedded(&subject, &out[1]) ? 2 : 1;
 }
@@ -253,6 +281,17 @@ static void judge(const struct sl_image *image, const struct sl_source *source, 
     }
 }
 
+/* Whether a name shown inside what passes by its address may still turn the answer. */
+static int names_may_deny(const struct sl_image *image, const struct sl_source *source, struct sl_decision *out,
+                          uint16_t port)
+{
+    int broken = 0;
+    if (out->verdict == SL_DENY || (out->flags & SL_DECISION_PROVISIONAL)) return 0;
+    int may = sl_reaches(image, source, image->header->host_deny_reach, port, &broken);
+    if (broken) set_internal(out, SL_PHASE_ADDRESS);
+    return may && !broken;
+}
+
 void sl_decide_address(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
                        const struct sl_addr *addr, uint16_t port, int local, int audit, struct sl_decision *out,
                        struct sl_trail *trail)
@@ -267,12 +306,14 @@ void sl_decide_address(const struct sl_image *image, const struct sl_source *sou
     const struct sl_match *won = NULL;
     subjects[0].addr = *addr;
     look_up(image, source, port, &subjects[0], trail);
-    if (subjects[0].reason == SL_REASON_EMBEDDED_IPV4 && !guard_refuses(&subjects[0])) {
+    if (embeds(&subjects[0])) {
         if (find_embedded(&subjects[0], &subjects[1].addr)) {
             look_up(image, source, port, &subjects[1], trail);
             count = 2;
         } else {
-            subjects[0].allowed = subjects[0].matches.lifts = 0; /* it leads nobody knows where: refused as it is */
+            /* Where it leads is not known: refused as it is. */
+            subjects[0].reason = SL_REASON_EMBEDDED_IPV4;
+            subjects[0].allowed = subjects[0].translated = subjects[0].matches.lifts = 0;
         }
     }
     int broken = source->overflow || subjects[0].matches.broken || (count == 2 && subjects[1].matches.broken);
@@ -282,6 +323,48 @@ void sl_decide_address(const struct sl_image *image, const struct sl_source *sou
         set_internal(out, SL_PHASE_ADDRESS);
         won = NULL;
     }
-    soften(out, audit || source->audit);
+    int lower = subjects[0].matches.lower || (count == 2 && subjects[1].matches.lower);
+    soften(image, out, audit || source_audits(source, lower));
+    if (!by_name && names_may_deny(image, source, out, port)) out->flags |= SL_DECISION_LOOK_INSIDE;
     if (out->phase == SL_PHASE_ADDRESS) finish_trail(trail, out, won); /* else the name phase has its step already */
+}
+
+/* Whether a rule about the name inside outranks what passed by address: hard deny > deny > allow > audit > default. An
+ * equal tier was named by the earlier phase. */
+static int outranks(const struct sl_match *match, const struct sl_decision *by_address)
+{
+    uint8_t tier = match->attachment->tier;
+    if (tier == SL_TIER_AUDIT) return by_address->verdict == SL_ALLOW && by_address->tier == SL_TIER_NONE;
+    return tier >= SL_TIER_DENY && tier > by_address->tier;
+}
+
+void sl_decide_inner(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_address,
+                     const char *name, size_t length, uint16_t port, int audit, struct sl_decision *out,
+                     struct sl_trail *trail)
+{
+    struct sl_matches matches;
+    int provisional = by_address->flags & SL_DECISION_PROVISIONAL;
+    if (!provisional && !(by_address->flags & SL_DECISION_LOOK_INSIDE)) {
+        *out = *by_address;
+        return;
+    }
+    const struct sl_match *won =
+        match_name(image, source, name, length, port, SL_PHASE_INNER, &matches, trail);
+    if (won && !provisional && !outranks(won, by_address)) won = NULL;
+    if (won) set_match(out, SL_PHASE_INNER, won);
+    else if (provisional) set_default(image, source, SL_PHASE_INNER, SL_REASON_NO_CIDR_RULE, out);
+    else *out = *by_address;
+    if (source->overflow || matches.broken) {
+        set_internal(out, SL_PHASE_INNER);
+        won = NULL;
+    }
+    if (provisional && out->verdict != SL_DENY && sl_decision_upstream(image, out)) {
+        out->verdict = SL_DENY;
+        out->reason = SL_REASON_OTHER_WAY;
+        out->would_deny = 0;
+        out->flags |= SL_DECISION_NO_SOFTEN;
+    }
+    soften(image, out, audit || source_audits(source, matches.lower));
+    if (!provisional) out->flags |= SL_DECISION_LOOK_INSIDE;
+    if (out->phase == SL_PHASE_INNER) finish_trail(trail, out, won);
 }

@@ -10,22 +10,26 @@
 
 enum { SL_SOURCE_SELECTORS = 1024, SL_NO_RULE = 0 };
 
-/* What is known of a source; texts may be NULL or "" for "none". */
+/* What is known of a source; texts may be NULL or "" for "none". The highest identity is the first of these that holds:
+ * what a certificate (or a forwarded identity) says, the verified user, the workload of the address, the network map. */
 struct sl_source_key {
     struct sl_addr addr;
-    const char *namespace_;
+    const char *namespace_; /* the identity's; where only a user is known, instead of what USERS says of it */
     const char *service_account;
-    const char *identity; /* URI */
+    const char *identity; /* URI, of a certificate or forwarded */
     const char *user;
+    const char *workload_namespace; /* of the address */
+    const char *workload_account;
 };
 
 /* A source resolved against one image. 4 KiB: keep one as scratch, not one per tunnel. */
 struct sl_source {
     uint32_t count;
-    uint8_t audit;       /* its namespace (or the mesh) is in audit mode */
+    uint8_t audit;       /* the highest identity's namespace (or the mesh) is in audit mode */
+    uint8_t lower_audit; /* so are those of all lower identities: what denies them is softened too */
     uint8_t passthrough; /* default allow holds for it */
     uint8_t overflow;    /* more selectors than fit, or a broken image: every question is answered DENY/INTERNAL */
-    uint32_t selectors[SL_SOURCE_SELECTORS]; /* sorted */
+    uint32_t selectors[SL_SOURCE_SELECTORS]; /* sorted by index; SL_SELECTOR_DENY_ONLY marks those of lower identities */
 };
 
 enum sl_decision_flags {
@@ -35,6 +39,8 @@ enum sl_decision_flags {
     SL_DECISION_GUARD = 4,       /* refused by the address guard, addresses.deny or as an own address: "prohibited" */
     SL_DECISION_NO_SOFTEN = 8,   /* audit mode must not turn it: hard deny or guard */
     SL_DECISION_ADDRESS_RULE = 16, /* `rule` is the address phase's own */
+    SL_DECISION_LOOK_INSIDE = 32,  /* asked by IP and passed, but the name shown inside may turn the answer: ask
+                                    * sl_decide_inner once it shows */
 };
 
 struct sl_decision {
@@ -64,9 +70,10 @@ struct sl_trail {
     struct sl_trail_step steps[64];
 };
 
-/* Resolves a source: network map first when neither namespace nor identity nor user is known, then every principal and
- * CIDR that matches. An absent user identity is filled from USERS. An IPv4-mapped address (a dual-stack listener's
- * peer) counts as the IPv4 address it is. */
+/* Resolves a source: every principal and CIDR that matches its highest identity, and, marked SL_SELECTOR_DENY_ONLY, those
+ * that match a lower one only (DECISIONS.md section 1: a lower source never widens a higher one, and its denies stay). A
+ * user's namespace is that of USERS. An IPv4-mapped address (a dual-stack listener's peer) counts as the IPv4 address
+ * it is. */
 void sl_source_resolve(const struct sl_image *image, const struct sl_source_key *key, struct sl_source *out);
 
 /* The namespace and service account that USERS or the NETWORK trie give; NULL texts become "". Returns 1 when found. */
@@ -96,5 +103,14 @@ unsigned sl_own_asked(const struct sl_image *image, const struct sl_addr *addr, 
 void sl_decide_address(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
                        const struct sl_addr *addr, uint16_t port, int local, int audit, struct sl_decision *out,
                        struct sl_trail *trail);
+
+/* Inner phase of what was asked by address: `name`, canonical, is shown inside. `by_address` is the address phase's
+ * decision, PROVISIONAL or LOOK_INSIDE; with neither it is the answer.
+ * PROVISIONAL: judged as if the name had been asked for; what leads through a parent gateway is denied (OTHER_WAY), as
+ * the tunnel is dialed already. LOOK_INSIDE: a rule that denies the name turns the answer, one that audits it turns a
+ * default. */
+void sl_decide_inner(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_address,
+                     const char *name, size_t length, uint16_t port, int audit, struct sl_decision *out,
+                     struct sl_trail *trail);
 
 #endif

@@ -55,10 +55,19 @@ enum sl_image_flags {
     SL_IMAGE_HAS_POLICY = 1,  /* at least one rule, or passthrough: otherwise every answer is NO_POLICY */
     SL_IMAGE_PASSTHROUGH = 2, /* policy.passthrough */
     SL_IMAGE_AUDIT = 4,       /* policy.audit */
+    SL_IMAGE_STARTING = 8,    /* policy.paths exist and hold nothing yet: policy.audit softens NO_POLICY */
 };
 
 /* Roots of the prefix tries, one for each family (index 0: IPv4, 1: IPv6); node index, 0 = empty trie. */
-enum sl_trie { SL_TRIE_DEST, SL_TRIE_SOURCE, SL_TRIE_NETWORK, SL_TRIE_GUARD_ALLOW, SL_TRIE_GUARD_DENY, SL_TRIE_COUNT };
+enum sl_trie {
+    SL_TRIE_DEST,
+    SL_TRIE_SOURCE,
+    SL_TRIE_NETWORK,
+    SL_TRIE_GUARD_ALLOW,
+    SL_TRIE_GUARD_DENY,
+    SL_TRIE_NAT64, /* addresses.nat64; IPv6 only */
+    SL_TRIE_COUNT
+};
 
 struct sl_section_ref {
     uint64_t offset; /* from the start of the image, 8-byte aligned */
@@ -72,8 +81,10 @@ struct sl_image_header {
     uint64_t size;     /* of the whole image, bytes */
     uint64_t checksum; /* sl_image_checksum over [sizeof header, size), mixed with the header's other fields */
     uint32_t roots[SL_TRIE_COUNT][2];
-    /* Lists: one entry per selector and distinct (tier, ports) of what allows or audits CIDRs, and hosts. */
-    uint32_t cidr_reach, host_reach;
+    /* Lists: one entry per selector and distinct (tier, ports) of what allows or audits CIDRs, what allows or audits
+     * hosts, and what denies or audits hosts. */
+    uint32_t cidr_reach, host_reach, host_deny_reach;
+    uint32_t pad;
     struct sl_section_ref sections[SL_SEC_COUNT];
 };
 
@@ -169,6 +180,7 @@ struct sl_principal {
 };
 
 enum sl_selector_flags { SL_SELECTOR_HAS_ALLOW = 1 /* an EgressPolicy allow selects it: no passthrough */ };
+#define SL_SELECTOR_DENY_ONLY 0x80000000u /* never in an image: beside an index in sl_source.selectors */
 
 struct sl_selector {
     uint32_t principal; /* PRINCIPALS */

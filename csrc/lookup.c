@@ -170,7 +170,8 @@ struct search {
 };
 
 /* One entry of a selector that holds for the source. */
-static void consider(const struct search *search, const struct sl_level *level, const struct sl_entry *entry)
+static void consider(const struct search *search, const struct sl_level *level, const struct sl_entry *entry,
+                     int deny_only)
 {
     const struct sl_image *image = search->image;
     struct sl_matches *out = search->out;
@@ -180,6 +181,7 @@ static void consider(const struct search *search, const struct sl_level *level, 
         out->broken = 1;
         return;
     }
+    if (deny_only && attachment->tier < SL_TIER_DENY) return;
     int class = port_match(image, attachment->portset, search->port, &out->broken);
     if (class < 0) return;
     int taken_out = (attachment->flags & SL_ATTACH_EXCEPTS) && excepted(image, search->path, entry, &out->broken);
@@ -199,6 +201,7 @@ static void consider(const struct search *search, const struct sl_level *level, 
     if (taken_out) return;
     if (attachment->tier == SL_TIER_ALLOW && (attachment->flags & SL_ATTACH_LIFTS) && sl_guard_liftable(&level->prefix))
         out->lifts = 1;
+    if (deny_only) out->lower = 1;
     struct sl_match *best = &out->best[attachment->tier];
     if (!best->attachment || (best->depth == level->depth && better(&match, best))) *best = match;
 }
@@ -212,11 +215,12 @@ void sl_match_path(const struct sl_image *image, const struct sl_source *source,
     for (unsigned i = path->count; i-- > 0;) {
         struct span span = span_of(image, path->levels[i].value, &out->broken);
         for (uint32_t s = 0; s < source->count; s++) {
-            uint32_t selector = source->selectors[s];
+            uint32_t selector = source->selectors[s] & ~SL_SELECTOR_DENY_ONLY;
+            int deny_only = selector != source->selectors[s];
             uint32_t at = lower_bound(span, selector, 0);
             for (; at < span.count && span.entries[at].selector == selector; at++) {
                 if (span.entries[at].attachment & SL_ENTRY_EXCEPT) break; /* excepts sort last */
-                consider(&search, &path->levels[i], &span.entries[at]);
+                consider(&search, &path->levels[i], &span.entries[at], deny_only);
             }
         }
     }
@@ -224,18 +228,21 @@ void sl_match_path(const struct sl_image *image, const struct sl_source *source,
 
 int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, int *broken)
 {
+    if (list == 0) return 0;
     struct span span = span_of(image, list, broken);
     for (uint32_t s = 0; s < source->count; s++) {
-        uint32_t at = lower_bound(span, source->selectors[s], 0);
-        for (; at < span.count && span.entries[at].selector == source->selectors[s]; at++) {
+        uint32_t selector = source->selectors[s] & ~SL_SELECTOR_DENY_ONLY;
+        int deny_only = selector != source->selectors[s];
+        uint32_t at = lower_bound(span, selector, 0);
+        for (; at < span.count && span.entries[at].selector == selector; at++) {
             const struct sl_attachment *attachment =
                 sl_image_record(image, SL_SEC_ATTACHMENTS, span.entries[at].attachment);
             if (!attachment) {
                 *broken = 1;
                 return 0;
             }
-            int counts = attachment->tier == SL_TIER_ALLOW || attachment->tier == SL_TIER_AUDIT;
-            if (counts && port_match(image, attachment->portset, port, broken) >= 0) return 1;
+            if (deny_only && attachment->tier < SL_TIER_DENY) continue;
+            if (port_match(image, attachment->portset, port, broken) >= 0) return 1;
         }
     }
     return 0;

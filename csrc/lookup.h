@@ -35,13 +35,15 @@ struct sl_match {
 struct sl_matches {
     struct sl_match best[SL_TIER_HARD_DENY + 1]; /* by tier */
     int lifts;  /* a CIDR allow that lifts the guard is among the matches */
+    int lower;  /* a deny that a lower identity of the source meets is among the matches */
     int broken;
 };
 
 /* Every attachment on the path that matches. `trail` may be NULL. */
 void sl_match_path(const struct sl_image *image, const struct sl_source *source, const struct sl_path *path,
                    uint16_t port, enum sl_phase phase, struct sl_matches *out, struct sl_trail *trail);
-/* Whether a reach list has an allow or audit attachment for this source and port. */
+/* Whether a reach list has an attachment for this source and port. What allows or audits holds for the highest identity
+ * of the source only, what denies for every one. */
 int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, int *broken);
 
 /* The 1-based line of its host list by which a rule matched `name` (canonical) for `selector` (0: any); 0 where the rule

@@ -58,64 +58,116 @@ int sl_source_network(const struct sl_image *image, const struct sl_addr *addr, 
     return 1;
 }
 
-static void add_selector(const struct sl_image *image, struct sl_source *out, uint32_t index, int *has_allow)
+/* One identity of a source, for one image. */
+struct identity {
+    const struct sl_image *image;
+    const struct sl_path *path; /* source prefixes that contain the peer */
+    struct sl_source *out;
+    uint32_t mark;              /* SL_SELECTOR_DENY_ONLY for a lower identity, else 0 */
+    uint8_t audit;              /* one of its principals is in audit mode */
+    uint8_t has_allow;          /* an allow selects one of its principals */
+};
+
+/* The highest identity comes first, so a selector that is there already stays as it is. */
+static void add_selector(struct identity *identity, uint32_t index)
 {
-    const struct sl_selector *selector = sl_image_record(image, SL_SEC_SELECTORS, index);
+    struct sl_source *out = identity->out;
+    const struct sl_selector *selector = sl_image_record(identity->image, SL_SEC_SELECTORS, index);
     if (!selector || out->count == SL_SOURCE_SELECTORS) {
         out->overflow = 1;
         return;
     }
-    if (selector->flags & SL_SELECTOR_HAS_ALLOW) *has_allow = 1;
-    uint32_t at = out->count++;
-    for (; at > 0 && out->selectors[at - 1] > index; at--) out->selectors[at] = out->selectors[at - 1];
-    out->selectors[at] = index;
+    if (selector->flags & SL_SELECTOR_HAS_ALLOW) identity->has_allow = 1;
+    uint32_t at = out->count;
+    while (at > 0 && (out->selectors[at - 1] & ~SL_SELECTOR_DENY_ONLY) > index) at--;
+    if (at > 0 && (out->selectors[at - 1] & ~SL_SELECTOR_DENY_ONLY) == index) return;
+    memmove(&out->selectors[at + 1], &out->selectors[at], (out->count - at) * sizeof *out->selectors);
+    out->selectors[at] = index | identity->mark;
+    out->count++;
 }
 
 /* The selectors of one principal: from any address, and from each source prefix that contains this one. */
-static void add_principal(const struct sl_image *image, struct sl_source *out, const struct sl_path *path, uint8_t kind,
-                          const char *a, const char *b, int *has_allow)
+static void add_principal(struct identity *identity, uint8_t kind, const char *a, const char *b)
 {
     int broken = 0;
-    uint32_t index = sl_image_principal(image, kind, a, b, &broken);
-    const struct sl_principal *principal = index ? sl_image_record(image, SL_SEC_PRINCIPALS, index) : NULL;
+    uint32_t index = sl_image_principal(identity->image, kind, a, b, &broken);
+    const struct sl_principal *principal =
+        index ? sl_image_record(identity->image, SL_SEC_PRINCIPALS, index) : NULL;
     if (principal) {
-        if (principal->audit) out->audit = 1;
-        if (principal->selector) add_selector(image, out, principal->selector, has_allow);
-        for (unsigned i = 0; i < path->count; i++) {
-            uint32_t selector = sl_image_selector(image, index, path->levels[i].value, &broken);
-            if (selector) add_selector(image, out, selector, has_allow);
+        if (principal->audit) identity->audit = 1;
+        if (principal->selector) add_selector(identity, principal->selector);
+        for (unsigned i = 0; i < identity->path->count; i++) {
+            uint32_t selector = sl_image_selector(identity->image, index, identity->path->levels[i].value, &broken);
+            if (selector) add_selector(identity, selector);
         }
     }
-    if (broken) out->overflow = 1;
+    if (broken) identity->out->overflow = 1;
+}
+
+/* A namespace with what narrows it; `uri` or `user` may be NULL or "". */
+static void add_identity(struct identity *identity, const char *space, const char *account, const char *uri,
+                         const char *user)
+{
+    if (known(space)) add_principal(identity, SL_PRINCIPAL_NAMESPACE, space, "");
+    if (known(space) && known(account)) add_principal(identity, SL_PRINCIPAL_SERVICE_ACCOUNT, space, account);
+    if (known(uri)) add_principal(identity, SL_PRINCIPAL_IDENTITY, "", uri);
+    if (known(uri) && known(space)) add_principal(identity, SL_PRINCIPAL_NAMESPACE_IDENTITY, space, uri);
+    if (known(user)) add_principal(identity, SL_PRINCIPAL_USER, "", user);
+    if (known(user) && known(space)) add_principal(identity, SL_PRINCIPAL_NAMESPACE_USER, space, user);
+}
+
+/* Closes one identity: those after it are lower. Audit mode is the highest identity's own, and a lower one keeps its
+ * denies out of it unless it audits too; an allow that selects any of them ends passthrough, so that no log-in opens
+ * what was closed. */
+static void end_identity(struct identity *identity, int *has_allow)
+{
+    struct sl_source *out = identity->out;
+    if (!identity->mark) {
+        out->audit = identity->audit;
+        out->lower_audit = 1;
+    } else if (!identity->audit) {
+        out->lower_audit = 0;
+    }
+    if (identity->has_allow) *has_allow = 1;
+    identity->mark = SL_SELECTOR_DENY_ONLY;
+    identity->audit = identity->has_allow = 0;
 }
 
 void sl_source_resolve(const struct sl_image *image, const struct sl_source_key *key, struct sl_source *out)
 {
-    const char *space = key->namespace_, *account = key->service_account;
-    int has_allow = 0;
-    out->count = 0;
-    out->audit = out->passthrough = out->overflow = 0;
-    if (!known(space) && known(key->user)) sl_source_user(image, key->user, &space, &account);
-    else if (!known(space) && !known(key->identity)) sl_source_network(image, &key->addr, &space, &account);
-
+    const char *space, *account;
     struct sl_addr peer = peer_address(&key->addr);
     struct sl_path path;
+    int has_allow = 0;
     sl_path_address(image, SL_TRIE_SOURCE, &peer, &path);
-    if (path.broken) out->overflow = 1;
-    add_principal(image, out, &path, SL_PRINCIPAL_MESH, "", "", &has_allow);
-    if (known(space)) {
-        add_principal(image, out, &path, SL_PRINCIPAL_NAMESPACE, space, "", &has_allow);
-        if (known(account)) add_principal(image, out, &path, SL_PRINCIPAL_SERVICE_ACCOUNT, space, account, &has_allow);
-    }
-    if (known(key->identity)) {
-        add_principal(image, out, &path, SL_PRINCIPAL_IDENTITY, "", key->identity, &has_allow);
-        if (known(space))
-            add_principal(image, out, &path, SL_PRINCIPAL_NAMESPACE_IDENTITY, space, key->identity, &has_allow);
+    out->count = 0;
+    out->audit = out->lower_audit = out->passthrough = 0;
+    out->overflow = path.broken != 0;
+    struct identity identity = {.image = image, .path = &path, .out = out};
+
+    add_principal(&identity, SL_PRINCIPAL_MESH, "", "");
+    int mesh_audit = identity.audit || (image->header->flags & SL_IMAGE_AUDIT);
+    if (known(key->identity) || (known(key->namespace_) && !known(key->user))) {
+        add_identity(&identity, key->namespace_, key->service_account, key->identity, NULL);
+        end_identity(&identity, &has_allow);
     }
     if (known(key->user)) {
-        add_principal(image, out, &path, SL_PRINCIPAL_USER, "", key->user, &has_allow);
-        if (known(space)) add_principal(image, out, &path, SL_PRINCIPAL_NAMESPACE_USER, space, key->user, &has_allow);
+        sl_source_user(image, key->user, &space, &account);
+        if (!known(key->identity) && known(key->namespace_)) {
+            space = key->namespace_;
+            account = key->service_account;
+        }
+        add_identity(&identity, space, account, NULL, key->user);
+        end_identity(&identity, &has_allow);
     }
-    if (image->header->flags & SL_IMAGE_AUDIT) out->audit = 1;
+    if (known(key->workload_namespace)) {
+        add_identity(&identity, key->workload_namespace, key->workload_account, NULL, NULL);
+        end_identity(&identity, &has_allow);
+    }
+    if (sl_source_network(image, &key->addr, &space, &account) || !identity.mark) {
+        add_identity(&identity, space, account, NULL, NULL);
+        end_identity(&identity, &has_allow);
+    }
+    if (mesh_audit) out->audit = out->lower_audit = 1;
     out->passthrough = (image->header->flags & SL_IMAGE_PASSTHROUGH) && !has_allow;
 }

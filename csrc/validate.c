@@ -50,7 +50,8 @@ static int check_sections(struct check *check)
     for (unsigned i = 0; i < sizeof reserved; i++)
         if (check->header->sections[reserved[i]].count == 0)
             return fail(check, SL_IMAGE_BOUNDS, "section", reserved[i]);
-    if (check->header->flags & ~(uint32_t)(SL_IMAGE_HAS_POLICY | SL_IMAGE_PASSTHROUGH | SL_IMAGE_AUDIT))
+    const uint32_t flags = SL_IMAGE_HAS_POLICY | SL_IMAGE_PASSTHROUGH | SL_IMAGE_AUDIT | SL_IMAGE_STARTING;
+    if (check->header->flags & ~flags)
         return fail(check, SL_IMAGE_BOUNDS, "flags", check->header->flags);
     return 1;
 }
@@ -138,7 +139,8 @@ static int check_lists(struct check *check)
         }
     }
     if (check->header->cidr_reach >= count_of(check, SL_SEC_LISTS) ||
-        check->header->host_reach >= count_of(check, SL_SEC_LISTS))
+        check->header->host_reach >= count_of(check, SL_SEC_LISTS) ||
+        check->header->host_deny_reach >= count_of(check, SL_SEC_LISTS))
         return fail(check, SL_IMAGE_BOUNDS, "reach list", 0);
     return 1;
 }

@@ -210,6 +210,7 @@ cdef extern from "image.h" nogil:
         SL_IMAGE_HAS_POLICY
         SL_IMAGE_PASSTHROUGH
         SL_IMAGE_AUDIT
+        SL_IMAGE_STARTING
     enum sl_attachment_flags:
         SL_ATTACH_EXCEPTS
         SL_ATTACH_LIFTS
@@ -306,9 +307,12 @@ cdef extern from "decide.h" nogil:
         const char *service_account
         const char *identity
         const char *user
+        const char *workload_namespace
+        const char *workload_account
     struct sl_source:
         uint32_t count
         uint8_t audit
+        uint8_t lower_audit
         uint8_t passthrough
         uint8_t overflow
         uint32_t selectors[1024]
@@ -318,6 +322,7 @@ cdef extern from "decide.h" nogil:
         SL_DECISION_GUARD
         SL_DECISION_NO_SOFTEN
         SL_DECISION_ADDRESS_RULE
+        SL_DECISION_LOOK_INSIDE
     struct sl_decision:
         uint8_t verdict
         uint8_t phase
@@ -354,6 +359,8 @@ cdef extern from "decide.h" nogil:
     void sl_decide_address(const sl_image *image, const sl_source *source, const sl_decision *by_name,
                            const sl_addr *addr,
                            uint16_t port, int local, int audit, sl_decision *out, sl_trail *trail)
+    void sl_decide_inner(const sl_image *image, const sl_source *source, const sl_decision *by_address,
+                         const char *name, size_t length, uint16_t port, int audit, sl_decision *out, sl_trail *trail)
     unsigned sl_own_asked(const sl_image *image, const sl_addr *addr, uint16_t port, sl_addr out[2])
 
 cdef extern from "dial_error.h" nogil:

@@ -38,7 +38,8 @@ cdef class InspectedTunnel(Tunnel):
     # ---- what shows, against what is expected ------------------------------------------------------------------------
     cdef bint judge(self, int status, sl_inner *inner) noexcept
     cdef bint judge_name(self, int status, sl_inner *inner) noexcept
-    cdef bint judge_provisional(self, int status, sl_inner *inner) noexcept
+    cdef bint judge_shown(self, int status, sl_inner *inner) noexcept
+    cdef bint show_none(self, int status) noexcept
     # It speaks against the tunnel: a denial, or a report where the tunnel is audited.
     cdef bint disagree(self, int reason) noexcept
     cdef bint reject(self, int reason) noexcept

@@ -21,13 +21,13 @@ from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from gateway.csrc cimport (
-    SL_AUDIT, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_INNER_ENFORCE, SL_INNER_HTTP_NAME,
+    SL_AUDIT, SL_DECISION_LOOK_INSIDE, SL_DECISION_PROVISIONAL, SL_DENY, SL_INNER_ENFORCE, SL_INNER_HTTP_NAME,
     SL_INNER_INTERNAL, SL_INNER_MALFORMED, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OFF, SL_INNER_OTHER, SL_INNER_TAIL,
     SL_INNER_TLS_NAME, SL_INNER_TOO_LONG, SL_INNER_UNSET, SL_NO_RULE, SL_OUTCOME_DENIED, SL_OUTCOME_RESET,
     SL_PHASE_INNER, SL_PUMP_BUDGET, SL_PUMP_FULL, SL_REASON_INNER_NAME_MISMATCH, SL_REASON_INNER_NAME_MISSING,
-    SL_REASON_INNER_TOO_LONG, SL_REASON_OTHER_WAY, SL_REASON_SOURCE_ADDRESS, SL_SEC_RULES, SL_TUNNEL_PROVISIONAL,
-    sl_decide_name, sl_decision, sl_decision_upstream, sl_direction_preload, sl_direction_waits, sl_image_record,
-    sl_inner_ended, sl_inner_read, sl_pump, sl_rule,
+    SL_REASON_INNER_TOO_LONG, SL_REASON_SOURCE_ADDRESS, SL_SEC_RULES, SL_TUNNEL_PROVISIONAL, sl_decide_inner,
+    sl_decision, sl_direction_preload, sl_direction_waits, sl_image_record, sl_inner_ended, sl_inner_read, sl_pump,
+    sl_rule,
 )
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP, MSG_DONTWAIT, recv
@@ -66,6 +66,8 @@ cdef class InspectedTunnel(Tunnel):
         if self.provisional:
             mode = SL_INNER_ENFORCE
             self.record.relist(SL_TUNNEL_PROVISIONAL)
+        elif self.record.name is None and self.record.decision.flags & SL_DECISION_LOOK_INSIDE:
+            mode = SL_INNER_ENFORCE  # whatever innerName says: it is the policy that denies names
         elif self.record.name is None or mode == SL_INNER_OFF:
             self.release(PyBytes_GET_SIZE(self.shown))
             if not self.drained or sl_direction_waits(&self.up):
@@ -242,8 +244,8 @@ cdef class InspectedTunnel(Tunnel):
         if status == SL_INNER_TOO_LONG:
             self.record.inner = b"none"
             return self.disagree(SL_REASON_INNER_TOO_LONG)
-        if self.provisional:
-            return self.judge_provisional(status, inner)
+        if self.record.name is None:
+            return self.judge_shown(status, inner)
         return self.judge_name(status, inner)
 
     cdef bint judge_name(self, int status, sl_inner *inner) noexcept:
@@ -267,31 +269,46 @@ cdef class InspectedTunnel(Tunnel):
         self.record.resolve_source()
         return self.context.listener_audits(self.record.listener) or self.context.source.audit
 
-    cdef bint judge_provisional(self, int status, sl_inner *inner) noexcept:
-        """As if the name shown had been asked for: only a host rule, or audit mode, lets it pass."""
+    cdef bint judge_shown(self, int status, sl_inner *inner) noexcept:
+        """What was asked for by address. Provisional: as if the name shown had been asked for, so only a host rule, or
+        audit mode, lets it pass. Passed already: only a rule about the name turns that."""
         cdef sl_decision decision
         cdef SourcePool pool
         if (status != SL_INNER_TLS_NAME and status != SL_INNER_HTTP_NAME) or inner.name_length == 0:
-            self.record.inner = b"none"
-            return self.disagree(SL_REASON_INNER_NAME_MISSING)
+            if self.provisional:
+                self.record.inner = b"none"
+                return self.disagree(SL_REASON_INNER_NAME_MISSING)
+            return self.show_none(status)
         self.record.inner = inner.name[:inner.name_length]
+        self.record.names_itself = True
         self.record.resolve_source()
-        sl_decide_name(&self.record.generation.image.image, &self.context.source, inner.name, inner.name_length,
-                       self.record.port, self.context.listener_audits(self.record.listener), &decision, NULL)
-        decision.phase = SL_PHASE_INNER
-        self.record.decided(&decision)
-        if decision.verdict != SL_DENY and sl_decision_upstream(&self.record.generation.image.image, &decision):
-            return self.reject(SL_REASON_OTHER_WAY)
-        if decision.flags & SL_DECISION_PENDING:
-            return self.disagree(decision.reason)
+        sl_decide_inner(&self.record.generation.image.image, &self.context.source, &self.record.decision, inner.name,
+                        inner.name_length, self.record.port, self.context.listener_audits(self.record.listener),
+                        &decision, NULL)
         if decision.verdict == SL_DENY:
+            self.record.decided(&decision)
             return self.reject(decision.reason)
-        # Dialed before any rule was known: what the system chose may be what the rule asks for, or not.
-        pool = self.record.generation.pool(decision.rule)
-        if pool is not None and not pool.has(self.upstream):
-            return self.reject(SL_REASON_SOURCE_ADDRESS)
-        self.record.admitted()
-        self.record.count_decision()
+        if self.provisional:
+            self.record.decided(&decision)
+            # Dialed before any rule was known: what the system chose may be what the rule asks for, or not.
+            pool = self.record.generation.pool(decision.rule)
+            if pool is not None and not pool.has(self.upstream):
+                return self.reject(SL_REASON_SOURCE_ADDRESS)
+            self.record.admitted()
+            self.record.count_decision()
+        elif decision.phase == SL_PHASE_INNER:  # reported; onRevoke stays that of the rule that admitted it
+            self.record.decided(&decision)
+            self.record.count_decision()
+            self.relist()
+        self.accept_inner()
+        return not self.closed
+
+    cdef bint show_none(self, int status) noexcept:
+        """A tunnel that passed by its address, and shows no name that a rule could be about."""
+        if status == SL_INNER_MALFORMED or status == SL_INNER_INTERNAL:  # another reader may find a name in it
+            self.record.inner = b"malformed"
+            return self.disagree(SL_REASON_INNER_NAME_MISMATCH)
+        self.record.inner = b"address" if status == SL_INNER_TLS_NAME or status == SL_INNER_HTTP_NAME else b"none"
         self.accept_inner()
         return not self.closed
 

@@ -11,12 +11,12 @@ cdef class PolicyImage(MappedImage):
     ) except -1
     cdef int is_local(self, const sl_addr *addr, uint16_t port, sources) except -1
     cdef int decide_inner(
-        self, const sl_source *source, str asked, uint16_t port, bint audit, sni, str mode, sl_decision *decision,
-        sl_trail *trail,
+        self, const sl_source *source, str asked, uint16_t port, bint audit, str name, str mode,
+        sl_decision *decision, sl_trail *trail,
     ) except -1
     cdef object rule_brief(self, uint32_t index)
     cdef object source_addresses(self, uint32_t index)
-    cdef object resolve(self, sl_source *out, const sl_addr *peer, namespace, service_account, identity, user)
-    cdef object trail(self, const sl_trail *trail, str host, const sl_addr *addr)
-    cdef str match_text(self, const sl_trail_step *step, str host, const sl_addr *addr)
+    cdef object resolve(self, sl_source *out, const sl_addr *peer, namespace, service_account, identity, user, workload)
+    cdef object trail(self, const sl_trail *trail, str host, str inside, const sl_addr *addr)
+    cdef str match_text(self, const sl_trail_step *step, str host, str inside, const sl_addr *addr)
     cdef str selector_text(self, uint32_t index)

@@ -16,11 +16,11 @@ from gateway.csrc cimport (
     SL_NAME_BUFFER, SL_NAME_OK, SL_NO_RULE, SL_OUTCOME_COUNT, SL_PHASE_COUNT, SL_PHASE_INNER, SL_PHASE_NAME,
     SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY,
     SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, SL_REASON_COUNT,
-    SL_REASON_ANSWER, SL_REASON_INNER_NAME_MISMATCH, SL_REASON_MEANING, SL_REASON_OTHER_WAY, SL_REASON_PHASES,
+    SL_REASON_ANSWER, SL_REASON_INNER_NAME_MISMATCH, SL_REASON_MEANING, SL_REASON_PHASES,
     SL_REASON_TIER, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL, SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES, SL_SEC_LISTS,
     SL_SEC_NETWORKS, SL_SEC_NODES, SL_SEC_PREFIXES, SL_SEC_PRINCIPALS, SL_SEC_RULES, SL_SEC_SELECTORS, SL_SEC_USERS,
-    SL_TIER_NONE, sl_addr, sl_addr_embedded, sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_name,
-    sl_decision, sl_decision_upstream, sl_image_record, sl_image_string, sl_list_line, sl_local, sl_local_close,
+    SL_TIER_NONE, sl_addr, sl_addr_embedded, sl_addr_format, sl_addr_parse, sl_decide_address, sl_decide_inner,
+    sl_decide_name, sl_decision, sl_image_record, sl_image_string, sl_list_line, sl_local, sl_local_close,
     sl_local_is, sl_local_open, sl_name_canonical, sl_name_status, sl_name_status_text, sl_outcome_text, sl_own_asked,
     sl_phase_text, sl_principal, sl_reason_column, sl_reason_text, sl_rule, sl_selector, sl_source, sl_source_key,
     sl_source_network, sl_source_resolve, sl_source_user, sl_tier_text, sl_trail, sl_trail_step, sl_verdict_text,
@@ -204,9 +204,11 @@ cdef class PolicyImage(MappedImage):
         }
 
     def explain(self, *, host, uint16_t port, namespace=None, service_account=None, identity=None, user=None,
-                source_ip=None, address=None, bint audit=False, sni=None, str inner="enforce"):
+                workload=None, source_ip=None, address=None, bint audit=False, sni=None, str inner="enforce"):
         """The decision for one question, as CONTRACT.md section 2 writes it, and every rule that had a say.
 
+        `namespace` and `service_account` are those of `identity`, or of `user` instead of its own; `workload` is
+        (namespace, service account) of the address, which ranks below both.
         `host` is a name or an address literal. Without `address` the addresses of a name count as public, and where
         only the address can decide the answer is deny, `needs_address`. `sni` is the name shown inside the tunnel,
         judged by the rule's innerName, else by `inner`. Raises ValueError for what is no name or address.
@@ -222,12 +224,13 @@ cdef class PolicyImage(MappedImage):
         cdef size_t length = 0
         cdef sl_name_status status
         cdef bytes raw = as_bytes(host)
+        cdef str inside = None
         self.need_open()
         memset(&peer, 0, sizeof(peer))
         memset(&trail, 0, sizeof(trail))
         if source_ip is not None:
             parse_address(source_ip, &peer)
-        who = self.resolve(&source, &peer, namespace, service_account, identity, user)
+        who = self.resolve(&source, &peer, namespace, service_account, identity, user, workload)
         status = sl_name_canonical(raw, len(raw), name, &length, &literal)
         if status == SL_NAME_ADDRESS:
             shown = address_text(&literal)
@@ -247,9 +250,14 @@ cdef class PolicyImage(MappedImage):
                 self.decide_address(&source, &by_name, &literal, port, audit, &decision, &trail)
         else:
             raise ValueError(sl_name_status_text(status).decode("ascii"))
+        dialed_by = decision.rule  # of what is asked for by address; a provisional tunnel's rule comes from the name
         if sni is not None:
+            inside = canonical_name(sni)
             asked = shown if status == SL_NAME_OK else None
-            self.decide_inner(&source, asked, port, audit, sni, inner, &decision, &trail)
+            provisional = decision.flags & SL_DECISION_PROVISIONAL
+            self.decide_inner(&source, asked, port, audit, inside, inner, &decision, &trail)
+            if provisional:
+                dialed_by = decision.rule
         return {
             "verdict": sl_verdict_text(decision.verdict).decode("ascii"),
             "rule": self.rule_brief(decision.rule),
@@ -259,8 +267,8 @@ cdef class PolicyImage(MappedImage):
             "would_deny": bool(decision.would_deny),
             "source": who,
             "destination": {"host": shown, "port": port, "address": address_text(&literal)},
-            "source_address": self.source_addresses(decision.rule) if decision.verdict != SL_DENY else None,
-            "trail": self.trail(&trail, shown, &literal),
+            "source_address": self.source_addresses(dialed_by) if decision.verdict != SL_DENY else None,
+            "trail": self.trail(&trail, shown, inside, &literal),
         }
 
     cdef int decide_address(
@@ -296,37 +304,26 @@ cdef class PolicyImage(MappedImage):
         return found
 
     cdef int decide_inner(
-        self, const sl_source *source, str asked, uint16_t port, bint audit, sni, str mode, sl_decision *decision,
-        sl_trail *trail,
+        self, const sl_source *source, str asked, uint16_t port, bint audit, str name, str mode,
+        sl_decision *decision, sl_trail *trail,
     ) except -1:
         """The inner phase after `decision`, as a worker takes it (inner.pyx); `asked`: the name asked for, or None."""
-        cdef str name = canonical_name(sni)
         cdef bytes raw = name.encode("ascii")
+        cdef sl_decision by_address = decision[0]
         cdef const sl_rule *rule = NULL
-        cdef int reason = SL_REASON_INNER_NAME_MISMATCH
-        audit = audit or source.audit
         if asked is None:
-            if not decision.flags & SL_DECISION_PROVISIONAL:
-                return 0  # decided by address: what is inside is not looked at
-            sl_decide_name(&self.image, source, raw, len(raw), port, audit, decision, trail)
-            decision.phase = SL_PHASE_INNER
-            if decision.verdict != SL_DENY and sl_decision_upstream(&self.image, decision) is not NULL:
-                reason, audit = SL_REASON_OTHER_WAY, False
-            elif decision.verdict != SL_DENY or not decision.flags & SL_DECISION_PENDING:
-                return 0
-            else:
-                reason = decision.reason
-        elif decision.verdict == SL_DENY:
+            sl_decide_inner(&self.image, source, &by_address, raw, len(raw), port, audit, decision, trail)
             return 0
-        else:
-            if decision.rule != SL_NO_RULE:
-                rule = <const sl_rule *> sl_image_record(&self.image, SL_SEC_RULES, decision.rule)
-            if rule is not NULL and 0 < rule.inner < len(INNER):
-                mode = INNER[rule.inner]
-            if mode == "off" or name == asked:
-                return 0
-            audit = audit or mode == "audit"
-        decision.phase, decision.reason = SL_PHASE_INNER, reason
+        if decision.verdict == SL_DENY:
+            return 0
+        if decision.rule != SL_NO_RULE:
+            rule = <const sl_rule *> sl_image_record(&self.image, SL_SEC_RULES, decision.rule)
+        if rule is not NULL and 0 < rule.inner < len(INNER):
+            mode = INNER[rule.inner]
+        if mode == "off" or name == asked:
+            return 0
+        audit = audit or source.audit or mode == "audit"
+        decision.phase, decision.reason = SL_PHASE_INNER, SL_REASON_INNER_NAME_MISMATCH
         decision.verdict, decision.would_deny = (SL_AUDIT, 1) if audit else (SL_DENY, 0)
         return 0
 
@@ -337,27 +334,36 @@ cdef class PolicyImage(MappedImage):
             return None
         return json.loads(sl_image_string(&self.image, rule.attributes)).get("sourceAddress")
 
-    cdef object resolve(self, sl_source *out, const sl_addr *peer, namespace, service_account, identity, user):
+    cdef object resolve(
+        self, sl_source *out, const sl_addr *peer, namespace, service_account, identity, user, workload
+    ):
         """Resolves the source into *out; answers it as it is known then."""
         cdef sl_source_key key
         cdef const char *space
         cdef const char *account
-        first, second, third, fourth = (optional_text(text) for text in (namespace, service_account, identity, user))
+        first, second, third, fourth, fifth, sixth = (
+            optional_text(text) for text in (namespace, service_account, identity, user, *(workload or (None, None))))
         if second and not first:
             raise ValueError("a service account needs a namespace")
+        memset(&key, 0, sizeof(key))
         key.addr = peer[0]
         key.namespace_, key.service_account, key.identity, key.user = first, second, third, fourth
+        key.workload_namespace, key.workload_account = fifth, sixth
         space, account = key.namespace_, key.service_account
-        if not first and fourth:
-            sl_source_user(&self.image, key.user, &space, &account)
-        elif not first and not third:
-            sl_source_network(&self.image, peer, &space, &account)
+        if not first and not third:
+            if fourth:
+                sl_source_user(&self.image, key.user, &space, &account)
+            elif fifth:
+                space, account = key.workload_namespace, key.workload_account
+            else:
+                sl_source_network(&self.image, peer, &space, &account)
         sl_source_resolve(&self.image, &key, out)
         return {"ip": address_text(peer), "namespace": or_none(space), "service_account": or_none(account),
                 "identity": or_none(key.identity), "user": or_none(key.user)}
 
-    cdef object trail(self, const sl_trail *trail, str host, const sl_addr *addr):
-        """The steps as they were taken. Rules that match through several selectors appear once, as they won."""
+    cdef object trail(self, const sl_trail *trail, str host, str inside, const sl_addr *addr):
+        """The steps as they were taken. Rules that match through several selectors appear once, as they won. `inside`
+        is the name shown in the tunnel, or None."""
         cdef const sl_trail_step *step
         steps, seen = [], {}
         for number in range(trail.count):
@@ -370,7 +376,7 @@ cdef class PolicyImage(MappedImage):
                 "won": bool(step.won),
             }
             if step.tier != SL_TIER_NONE:
-                entry["match"] = self.match_text(step, host, addr)
+                entry["match"] = self.match_text(step, host, inside, addr)
                 entry["ports"] = PORTS[step.port_class]
                 entry["selector"] = self.selector_text(step.selector)
                 entry["excepted"] = bool(step.excepted)
@@ -383,11 +389,13 @@ cdef class PolicyImage(MappedImage):
             steps.append(entry)
         return steps
 
-    cdef str match_text(self, const sl_trail_step *step, str host, const sl_addr *addr):
+    cdef str match_text(self, const sl_trail_step *step, str host, str inside, const sl_addr *addr):
         """The pattern through which a step matched: its depth says how much of the destination it was."""
         cdef sl_addr block
         cdef int bit
-        if step.phase == SL_PHASE_NAME:
+        if step.phase == SL_PHASE_INNER:
+            host = inside
+        if step.phase == SL_PHASE_NAME or step.phase == SL_PHASE_INNER:
             if step.depth == EXACT:
                 return host
             return ".".join(["*", *host.split(".")[len(host.split(".")) - step.depth:]])

@@ -28,6 +28,7 @@ cdef class Record:
     cdef int32_t dns_ms          # -1: no look-up
     cdef int32_t dial_ms         # -1: no dial
     cdef uint8_t kind            # sl_protocol
+    cdef bint names_itself       # asked for by address, and `inner` is the name it has shown
     cdef uint64_t source         # whom limits count it for (limits.pxd); the three places below are its own
     cdef uint32_t source_place   # 0: none
     cdef uint32_t gateway_place

@@ -10,11 +10,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memset, strcmp
 
 from gateway.csrc cimport (
-    SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_REJUDGED, SL_LOG_DECISION, SL_NO_RULE,
-    SL_OUTCOME_REVOKED, SL_PHASE_DELEGATED, SL_PHASE_INNER, SL_PHASE_NAME, SL_REASON_OTHER_WAY, SL_REASON_UNAUTHORIZED,
+    SL_DECISION_LOOK_INSIDE, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_REJUDGED,
+    SL_LOG_DECISION, SL_NO_RULE, SL_OUTCOME_REVOKED, SL_PHASE_DELEGATED, SL_PHASE_INNER, SL_PHASE_NAME,
+    SL_REASON_OTHER_WAY, SL_REASON_UNAUTHORIZED,
     SL_REJUDGED_ALLOWED, SL_REJUDGED_DRAINING, SL_REJUDGED_KEPT, SL_REJUDGED_KILLED, SL_REVOKE_DRAIN, SL_REVOKE_KILL,
-    SL_SEC_RULES, SL_TIER_HARD_DENY, sl_decide_address, sl_decide_name, sl_decision_upstream, sl_image,
-    sl_image_record, sl_rule, sl_source_credential, sl_source_user,
+    SL_SEC_RULES, SL_TIER_HARD_DENY, sl_decide_address, sl_decide_inner, sl_decide_name, sl_decision_upstream,
+    sl_image, sl_image_record, sl_rule, sl_source_credential, sl_source_user,
 )
 
 
@@ -66,7 +67,7 @@ cdef class Rejudge(Sweep):
     cdef void judge(self, Record record, sl_decision *out) noexcept:
         """What a request like this one would be answered now."""
         cdef const sl_image *image = &record.generation.image.image
-        cdef sl_decision by_name
+        cdef sl_decision by_name, by_address
         cdef const char *namespace = NULL
         cdef const char *account = NULL
         cdef bint own = False
@@ -92,18 +93,18 @@ cdef class Rejudge(Sweep):
                               NULL)
             return
         sl_decide_address(image, &self.context.source, NULL, &record.address, record.port, own, audit, out, NULL)
-        if out.flags & SL_DECISION_PROVISIONAL and record.inner is not None and record.inner != b"none":
-            sl_decide_name(image, &self.context.source, PyBytes_AS_STRING(record.inner), PyBytes_GET_SIZE(record.inner),
-                           record.port, audit, out, NULL)
-            out.phase = SL_PHASE_INNER
-            if out.flags & SL_DECISION_PENDING:
-                out.verdict = SL_DENY
+        if record.names_itself:
+            by_address = out[0]
+            sl_decide_inner(image, &self.context.source, &by_address, PyBytes_AS_STRING(record.inner),
+                            PyBytes_GET_SIZE(record.inner), record.port, audit, out, NULL)
 
     cdef void compare_ways(self, Record record, sl_decision *decision) noexcept:
         """A tunnel cannot change its way: what is allowed only through another parent, or none, is denied to it."""
         cdef const char *upstream = sl_decision_upstream(&record.generation.image.image, decision)
         if decision.verdict == SL_DENY:
             return
+        if decision.phase == SL_PHASE_INNER and decision.flags & SL_DECISION_LOOK_INSIDE:
+            return  # the address passed by a default, which leads directly; the rule only reports the name
         if (record.upstream is None) != (upstream is NULL) or (upstream is not NULL and record.upstream != upstream):
             decision.verdict, decision.reason, decision.would_deny = SL_DENY, SL_REASON_OTHER_WAY, False
 

@@ -76,10 +76,12 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Addresses(msgspec.Struct, frozen=True):
-    """CIDRs for which the address guard is lifted (`allow`) or closed for good (`deny`)."""
+    """CIDRs for which the address guard is lifted (`allow`) or closed for good (`deny`), and the operator's NAT64
+    prefixes (RFC 6052)."""
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    nat64: tuple[str, ...] = ()
 
 
 class Dns(msgspec.Struct, frozen=True):

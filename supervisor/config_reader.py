@@ -49,6 +49,11 @@ AUTHS: Final[tuple[Auth, ...]] = ("off", "optional", "required")
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("auto", "socks5", "http", "http2tunnel")
 INNERS: Final[tuple[Inner, ...]] = ("enforce", "audit", "off")
 LEVELS: Final[tuple[Level, ...]] = ("debug", "info", "warning", "error")
+# No translator stands behind these: the guard refuses them for what they are, or they carry IPv4 in a way of their own.
+NEVER_TRANSLATED: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in ("::/96", "::ffff:0:0/96", "2001::/32", "2002::/16", "fe80::/10", "ff00::/8", "fd00:ec2::254/128")
+)
 
 
 def read_config(path: str) -> Config:
@@ -264,7 +269,7 @@ class _Reader:
         )
 
     def addresses(self, top: Fields) -> Addresses:
-        fields = self.section(top, "addresses", "allow", "deny")
+        fields = self.section(top, "addresses", "allow", "deny", "nat64")
         allow = fields.each("allow", Node.cidr)
         deny = fields.each("deny", Node.cidr)
         self.not_blank(fields, "deny", "write deny: [] when no address is meant")
@@ -272,7 +277,7 @@ class _Reader:
         for cidr in sorted(set(allow) & set(deny)):
             if node:
                 self.problems.warning(node.place, f"{cidr} stands in addresses.allow and addresses.deny: deny wins")
-        return Addresses(allow=tuple(allow), deny=tuple(deny))
+        return Addresses(allow=tuple(allow), deny=tuple(deny), nat64=tuple(fields.each("nat64", _nat64)))
 
     def dns(self, top: Fields) -> Dns:
         fields = self.section(top, "dns", "servers", "timeout", "minTTL", "maxTTL", "negativeTTL", "cacheEntries")
@@ -401,6 +406,21 @@ def _protocol(node: Node) -> Protocol:
         built = "auto, socks5, http and http2tunnel are"
         raise node.invalid(f"protocol {quote(str(node.value))} is not built yet", built)
     return "socks5" if node.value == "sock5" else node.choice(*PROTOCOLS)
+
+
+def _nat64(node: Node) -> str:
+    """A prefix that can hold IPv4 addresses (RFC 6052 section 2.2)."""
+    text = node.cidr()
+    network = ipaddress.ip_network(text)
+    lengths = "32, 40, 48, 56, 64 or 96"
+    if network.version != 6 or network.prefixlen not in (32, 40, 48, 56, 64, 96):
+        raise node.unexpected(f"an IPv6 prefix of {lengths} bits", "such as 64:ff9b:1::/96")
+    if network.network_address.packed[8]:
+        raise node.invalid(f"bits 64 to 71 of {text} are not zero", "RFC 6052 section 2.2 keeps them zero")
+    block = next((block for block in NEVER_TRANSLATED if network.overlaps(block)), None)
+    if block is not None:
+        raise node.invalid(f"{text} overlaps with {block}, which leads to no translator")
+    return text
 
 
 def _listener_name(node: Node) -> str:

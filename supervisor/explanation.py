@@ -67,6 +67,10 @@ def explain(image: PolicyImage, listeners: Sequence[Listener], question: Questio
     namespace, account = split_workload(question.workload)
     if not namespace and question.identity:
         namespace, account = workload_of(question.identity)
+    workload = None
+    if question.user and not question.identity and namespace:
+        # A user that logs in from this workload: the credentials are the higher identity (DECISIONS.md section 1).
+        workload, namespace, account = (namespace, account), "", ""
     audit, inner = _modes(listeners, question.listener)
 
     def ask(address: str | None) -> dict[str, Any]:
@@ -78,6 +82,7 @@ def explain(image: PolicyImage, listeners: Sequence[Listener], question: Questio
                 service_account=account or None,
                 identity=question.identity,
                 user=question.user,
+                workload=workload,
                 source_ip=question.source,
                 address=address,
                 audit=audit,

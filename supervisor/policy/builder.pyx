@@ -16,7 +16,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from gateway.csrc cimport (
-    SL_IMAGE_AUDIT, SL_IMAGE_HAS_POLICY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_IMAGE_PASSTHROUGH, SL_INNER_AUDIT,
+    SL_IMAGE_AUDIT, SL_IMAGE_HAS_POLICY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_IMAGE_PASSTHROUGH, SL_IMAGE_STARTING,
+    SL_INNER_AUDIT,
     SL_INNER_ENFORCE, SL_INNER_OFF, SL_INNER_UNSET, SL_NAME_NON_ASCII, SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH,
     SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY, SL_PRINCIPAL_NAMESPACE_USER,
     SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL,
@@ -60,6 +61,7 @@ cdef extern from "builder.h" nogil:
     sl_build_status sl_builder_network(sl_builder *b, const sl_prefix *cidr, const char *namespace_,
                                        const char *service_account)
     sl_build_status sl_builder_guard(sl_builder *b, const sl_prefix *cidr, int allow)
+    sl_build_status sl_builder_nat64(sl_builder *b, const sl_prefix *prefix)
     sl_build_status sl_builder_own(sl_builder *b, const sl_prefix *block, uint16_t port)
     sl_build_status sl_builder_flags(sl_builder *b, uint32_t flags)
     sl_build_status sl_builder_finish(sl_builder *b, uint8_t **data, size_t *size)
@@ -80,6 +82,7 @@ PRINCIPAL_NAMESPACE_USER = SL_PRINCIPAL_NAMESPACE_USER
 IMAGE_HAS_POLICY = SL_IMAGE_HAS_POLICY
 IMAGE_PASSTHROUGH = SL_IMAGE_PASSTHROUGH
 IMAGE_AUDIT = SL_IMAGE_AUDIT
+IMAGE_STARTING = SL_IMAGE_STARTING
 
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
@@ -308,6 +311,12 @@ cdef class ImageBuilder:
         cdef sl_prefix prefix
         parse_prefix(cidr, &prefix)
         check(sl_builder_guard(self.builder, &prefix, allow), "an address block")
+
+    def nat64(self, str cidr):
+        """A prefix of addresses.nat64."""
+        cdef sl_prefix prefix
+        parse_prefix(cidr, &prefix)
+        check(sl_builder_nat64(self.builder, &prefix), "a NAT64 prefix")
 
     def own(self, str cidr, uint16_t port):
         """Addresses that are this gateway's own, at `port` or, 0, at every one; without `cidr` a port it listens on."""

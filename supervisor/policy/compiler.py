@@ -215,11 +215,14 @@ class _Compiler:
             self.builder.guard(cidr, True)
         for cidr in config.addresses.deny:
             self.builder.guard(cidr, False)
+        for cidr in config.addresses.nat64:
+            self.builder.nat64(cidr)
         for own, port in own_addresses(config, serving):
             self.builder.own(own, port)
         flags = image.IMAGE_HAS_POLICY if self.counts["rules"] or config.policy.passthrough else 0
         flags |= image.IMAGE_PASSTHROUGH if config.policy.passthrough else 0
         flags |= image.IMAGE_AUDIT if config.policy.audit else 0
+        flags |= image.IMAGE_STARTING if config.policy.paths and not self.counts["rules"] else 0
         self.builder.flags(flags)
         self.counts |= {"users": len(self.users), "networks": len(config.identity.networks)}
 

@@ -157,6 +157,8 @@ struct ask { /* one question; NULL and 0 are "none" */
     const char *host, *address;
     uint16_t port;
     const char *namespace_, *service_account, *identity, *user, *ip;
+    const char *workload_namespace, *workload_account;
+    const char *inner; /* the name shown inside what was asked for by address */
     int audit;
     int local; /* the kernel routes the address to this machine */
 };
@@ -165,7 +167,8 @@ struct ask { /* one question; NULL and 0 are "none" */
  * set. */
 static inline struct sl_decision ask_image(const struct sl_image *image, struct ask q, struct sl_trail *trail)
 {
-    struct sl_source_key key = {fixture_addr(q.ip), q.namespace_, q.service_account, q.identity, q.user};
+    struct sl_source_key key = {fixture_addr(q.ip), q.namespace_, q.service_account, q.identity, q.user,
+                                q.workload_namespace, q.workload_account};
     struct sl_source source;
     struct sl_decision named, out;
     struct sl_addr address = fixture_addr(q.address);
@@ -175,6 +178,10 @@ static inline struct sl_decision ask_image(const struct sl_image *image, struct 
         if (!q.address) return named;
     }
     sl_decide_address(image, &source, q.host ? &named : NULL, &address, q.port, q.local, q.audit, &out, trail);
+    if (q.inner && !q.host) {
+        struct sl_decision by_address = out;
+        sl_decide_inner(image, &source, &by_address, q.inner, strlen(q.inner), q.port, q.audit, &out, trail);
+    }
     return out;
 }
 
@@ -194,6 +201,7 @@ static inline const char *said(struct fixture *f, struct sl_decision d)
              sl_reason_text(d.reason), rule ? " " : "", rule ? sl_image_string(&f->image, rule->name) : "",
              d.flags & SL_DECISION_PENDING ? " pending" : "", d.flags & SL_DECISION_PROVISIONAL ? " provisional" : "",
              d.flags & SL_DECISION_GUARD ? " guard" : "", d.would_deny ? " would_deny" : "");
+    if (d.flags & SL_DECISION_LOOK_INSIDE) strcat(out, " look_inside");
     return out;
 }
 

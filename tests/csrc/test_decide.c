@@ -129,8 +129,9 @@ TEST(then_the_strongest_principal_wins)
               "allow name rule_allow sa");
     CHECK_STR(ASK(&f, .host = "a", .port = 1, .ip = "9.1.0.1", .namespace_ = "shop", .service_account = "cart",
                   .identity = "spiffe://x"), "allow name rule_allow id");
+    CHECK_STR(ASK(&f, .host = "a", .port = 1, .ip = "10.1.0.1", .user = "bot"), "allow name rule_allow user");
     CHECK_STR(ASK(&f, .host = "a", .port = 1, .ip = "10.1.0.1", .identity = "spiffe://x", .user = "bot"),
-              "allow name rule_allow user");
+              "allow name rule_allow id"); /* the certificate's allows alone */
     CHECK_STR(ASK(&f, .host = "a", .port = 1, .ip = "9.1.0.1", .identity = "spiffe://x", .user = "bot"),
               "allow name rule_allow id");
     CHECK_STR(ASK(&f, .host = "a", .port = 1, .namespace_ = "other", .service_account = "cart"),
@@ -287,7 +288,7 @@ TEST(passthrough_is_for_sources_that_no_allow_selects)
     CHECK_STR(ASK(&f, .host = "b.com", .address = "10.0.0.1", .port = 1), "deny address address_special_purpose guard");
     CHECK_STR(ASK(&f, .host = "bad.com", .port = 1), "deny name rule_deny deny");
     CHECK_STR(ASK(&f, .host = "odd.com", .port = 1), "audit name rule_audit audit would_deny");
-    CHECK_STR(ASK(&f, .address = A443), "allow address passthrough");
+    CHECK_STR(ASK(&f, .address = A443), "allow address passthrough look_inside");
     CHECK_STR(ASK(&f, .host = "b.com", .port = 1, .namespace_ = "shop"), "deny name needs_address pending");
     CHECK_STR(ASK(&f, .host = "a.com", .port = 1, .namespace_ = "shop"), "allow name rule_allow shop");
     fixture_free(&f);
@@ -296,6 +297,77 @@ TEST(passthrough_is_for_sources_that_no_allow_selects)
     finish(&f);
     CHECK_STR(ASK(&f, .host = "b.com", .port = 1), "allow name passthrough");
     fixture_free(&f);
+}
+
+TEST(a_lower_identity_denies_and_never_allows)
+{
+    struct fixture f = fixture_new();
+    struct sl_prefix net = fixture_prefix("10.1.0.0/16");
+    static const struct { const char *name, *a, *b; uint8_t kind, tier; } rules[] = {
+        {"net.com", "shop", "", SL_PRINCIPAL_NAMESPACE, SL_TIER_DENY},
+        {"hard.com", "shop", "cart", SL_PRINCIPAL_SERVICE_ACCOUNT, SL_TIER_HARD_DENY},
+        {"work.com", "till", "", SL_PRINCIPAL_NAMESPACE, SL_TIER_DENY},
+        {"user.com", "", "bot", SL_PRINCIPAL_USER, SL_TIER_DENY},
+        {"own.com", "pay", "bot", SL_PRINCIPAL_NAMESPACE_USER, SL_TIER_DENY},
+        {"ok.com", "shop", "", SL_PRINCIPAL_NAMESPACE, SL_TIER_ALLOW},
+        {"watch.com", "shop", "", SL_PRINCIPAL_NAMESPACE, SL_TIER_AUDIT},
+        {"bot.com", "", "bot", SL_PRINCIPAL_USER, SL_TIER_ALLOW},
+        {"pay.com", "pay", "", SL_PRINCIPAL_NAMESPACE, SL_TIER_ALLOW},
+    };
+    CHECK_EQ(sl_builder_network(f.b, &net, "shop", "cart"), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_user(f.b, "bot", "pay", ""), SL_BUILD_OK);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        from(&f, rules[i].kind, rules[i].a, rules[i].b, NULL, 0);
+        rule_for(&f, rules[i].name, rules[i].tier, rules[i].name, "");
+    }
+    finish(&f);
+#define BOT .port = 1, .user = "bot", .ip = "10.1.2.3"
+#define CERTIFICATE .port = 1, .identity = "spiffe://x", .namespace_ = "x", .user = "bot", .ip = "10.1.2.3"
+    CHECK_STR(ASK(&f, .host = "net.com", BOT), "deny name rule_deny net.com");
+    CHECK_STR(ASK(&f, .host = "hard.com", BOT), "deny name rule_hard_deny hard.com");
+    CHECK_STR(ASK(&f, .host = "hard.com", BOT, .audit = 1), "deny name rule_hard_deny hard.com");
+    CHECK_STR(ASK(&f, .host = "work.com", BOT, .workload_namespace = "till"), "deny name rule_deny work.com");
+    CHECK_STR(ASK(&f, .host = "work.com", BOT), "deny name no_rule");
+    CHECK_STR(ASK(&f, .host = "ok.com", BOT), "deny name no_rule");
+    CHECK_STR(ASK(&f, .host = "watch.com", BOT), "deny name no_rule");
+    CHECK_STR(ASK(&f, .host = "pay.com", BOT), "allow name rule_allow pay.com");
+    CHECK_STR(ASK(&f, .host = "bot.com", BOT), "allow name rule_allow bot.com");
+    CHECK_STR(ASK(&f, .host = "net.com", CERTIFICATE), "deny name rule_deny net.com");
+    CHECK_STR(ASK(&f, .host = "user.com", CERTIFICATE), "deny name rule_deny user.com");
+    CHECK_STR(ASK(&f, .host = "own.com", CERTIFICATE), "deny name rule_deny own.com");
+    CHECK_STR(ASK(&f, .host = "bot.com", CERTIFICATE), "deny name no_rule");
+    CHECK_STR(ASK(&f, .host = "pay.com", CERTIFICATE), "deny name no_rule");
+    CHECK_STR(ASK(&f, .host = "ok.com", .port = 1, .ip = "10.1.2.3"), "allow name rule_allow ok.com");
+    fixture_free(&f);
+}
+
+/* Logging in sheds neither a closed default nor a deny through the user's audit mode. */
+TEST(what_a_lower_identity_closes_stays_closed)
+{
+    for (int audits = 0; audits < 2; audits++) {
+        struct fixture f = fixture_new();
+        struct sl_prefix net = fixture_prefix("10.1.0.0/16");
+        uint32_t principal;
+        CHECK_EQ(sl_builder_flags(f.b, SL_IMAGE_PASSTHROUGH), SL_BUILD_OK);
+        CHECK_EQ(sl_builder_network(f.b, &net, "shop", ""), SL_BUILD_OK);
+        CHECK_EQ(sl_builder_user(f.b, "bot", "pay", ""), SL_BUILD_OK);
+        CHECK_EQ(sl_builder_principal(f.b, SL_PRINCIPAL_NAMESPACE, "pay", "", 1, &principal), SL_BUILD_OK);
+        CHECK_EQ(sl_builder_principal(f.b, SL_PRINCIPAL_NAMESPACE, "shop", "", audits, &principal), SL_BUILD_OK);
+        from(&f, SL_PRINCIPAL_NAMESPACE, "shop", "", NULL, 0);
+        rule_for(&f, "shop", SL_TIER_DENY, "*.bad.com", "");
+        from(&f, SL_PRINCIPAL_NAMESPACE, "pay", "", NULL, 0);
+        rule_for(&f, "pay", SL_TIER_DENY, "a.bad.com", "");
+        from(&f, SL_PRINCIPAL_NAMESPACE, "shop", "", NULL, 1);
+        rule_for(&f, "ok", SL_TIER_ALLOW, "ok.com", "");
+        finish(&f);
+        CHECK_STR(ASK(&f, .host = "a.bad.com", .port = 1, .user = "bot"), "audit name rule_deny pay would_deny");
+        CHECK_STR(ASK(&f, .host = "a.bad.com", .port = 1, .user = "bot", .ip = "10.1.2.3"),
+                  audits ? "audit name rule_deny pay would_deny" : "deny name rule_deny pay");
+        CHECK_STR(ASK(&f, .host = "b.com", .port = 1, .user = "bot"), "allow name passthrough");
+        CHECK_STR(ASK(&f, .host = "b.com", .port = 1, .user = "bot", .ip = "10.1.2.3"),
+                  "audit name no_rule would_deny");
+        fixture_free(&f);
+    }
 }
 
 TEST(audit_mode_softens_what_it_may)
@@ -383,13 +455,21 @@ TEST(the_largest_source_fits)
     }
     f.selector_count = 0;
     rule_for(&f, "allow", SL_TIER_ALLOW, "*", "");
+    CHECK_EQ(sl_builder_user(f.b, "u", "n", ""), SL_BUILD_OK);
     finish(&f);
-    struct sl_source_key key = {fixture_addr("::"), "n", "s", "i", "u"};
+    struct sl_source_key key = {
+        .addr = fixture_addr("::"), .namespace_ = "n", .service_account = "s", .identity = "i", .user = "u"};
     struct sl_source source;
     sl_source_resolve(&f.image, &key, &source);
     CHECK_EQ(source.overflow, 0);
     CHECK_EQ(source.count, 7 * 130);
-    for (uint32_t i = 1; i < source.count; i++) CHECK(source.selectors[i - 1] < source.selectors[i]);
+    unsigned lower = 0; /* the user's, below the certificate's */
+    for (uint32_t i = 0; i < source.count; i++) {
+        uint32_t at = source.selectors[i] & ~SL_SELECTOR_DENY_ONLY;
+        if (i) CHECK((source.selectors[i - 1] & ~SL_SELECTOR_DENY_ONLY) < at);
+        lower += source.selectors[i] >= SL_SELECTOR_DENY_ONLY;
+    }
+    CHECK_EQ(lower, 2 * 130);
     CHECK_STR(ASK(&f, .host = "x", .port = 1), "allow name rule_allow allow");
     fixture_free(&f);
 }
@@ -455,6 +535,8 @@ int main(void)
     RUN(users_and_networks_give_identities);
     RUN(every_kind_of_principal);
     RUN(passthrough_is_for_sources_that_no_allow_selects);
+    RUN(a_lower_identity_denies_and_never_allows);
+    RUN(what_a_lower_identity_closes_stays_closed);
     RUN(audit_mode_softens_what_it_may);
     RUN(audit_mode_of_mesh_and_namespace);
     RUN(more_selectors_than_fit_is_an_internal_deny);

@@ -284,6 +284,65 @@ TEST(nat64_judges_the_embedded_address_too)
 
 /* Whatever lifts the guard from an address that carries an IPv4 address, the carried one stays guarded: connect(2) to
  * ::ffff:127.0.0.1 is one to 127.0.0.1. */
+static void nat64(struct fixture *f, const char *text)
+{
+    struct sl_prefix prefix = fixture_prefix(text);
+    CHECK_EQ(sl_builder_nat64(f->b, &prefix), SL_BUILD_OK);
+}
+
+TEST(own_nat64_prefixes_are_judged_by_the_embedded_address)
+{
+    /* 9.8.7.6 and 10.8.7.6 at the places of RFC 6052 section 2.2, in prefixes in public and in special space. */
+    static const struct { const char *prefix, *outside, *inside; } places[] = {
+        {"2a0a::/32", "2a0a:0:908:706::", "2a0a:0:a08:706::"},
+        {"2a0b:0:100::/40", "2a0b:0:109:807:6::", "2a0b:0:10a:807:6::"},
+        {"2a0c::/48", "2a0c:0:0:908:7:600::", "2a0c:0:0:a08:7:600::"},
+        {"2a0d:0:0:1100::/56", "2a0d:0:0:1109:8:706::", "2a0d:0:0:110a:8:706::"},
+        {"2a0e::/64", "2a0e::9:807:600:0", "2a0e::a:807:600:0"},
+        {"64:ff9b:1:7::/96", "64:ff9b:1:7::908:706", "64:ff9b:1:7::a08:706"},
+        {"2001:db8:64::/96", "2001:db8:64::908:706", "2001:db8:64::a08:706"},
+    };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct fixture f = fixture_new();
+        nat64(&f, places[i].prefix);
+        rule_for(&f, "net", SL_TIER_ALLOW, "9.0.0.0/8", "443");
+        rule_for(&f, "bad", SL_TIER_DENY, "9.9.0.0/16", "");
+        rule_for(&f, "host", SL_TIER_ALLOW, "a.com", "443");
+        guard(&f, "9.7.0.0/16", 0);
+        finish(&f);
+        CHECK_STR(ASK(&f, .address = places[i].outside, .port = 443), "allow address rule_allow net");
+        CHECK_STR(ASK(&f, .host = "a.com", .address = places[i].outside, .port = 443), "allow name rule_allow host");
+        CHECK_STR(ASK(&f, .host = "a.com", .address = places[i].inside, .port = 443),
+                  "deny address address_special_purpose guard");
+        fixture_free(&f);
+    }
+}
+
+TEST(own_nat64_prefixes_open_nothing_else)
+{
+    struct fixture f = fixture_new();
+    struct sl_prefix wrong[] = {fixture_prefix("2a0a::/33"), fixture_prefix("9.0.0.0/8"), fixture_prefix("2a0a::/128"),
+                                fixture_prefix("2a0a:0:0:0:100::/96")};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CHECK_EQ(sl_builder_nat64(f.b, &wrong[i]), SL_BUILD_BAD_ARGUMENT);
+    nat64(&f, "2a0a::/96");
+    nat64(&f, "2a0b::/32");
+    rule_for(&f, "all", SL_TIER_ALLOW, "::/0", "");
+    rule_for(&f, "hard", SL_TIER_HARD_DENY, "9.9.0.0/16", "");
+    own(&f, "9.8.7.6/32", 1080);
+    guard(&f, "9.7.0.0/16", 0);
+    finish(&f);
+    CHECK_STR(ASK(&f, .address = "2a0a::908:706", .port = 443), "allow address rule_allow all");
+    CHECK_STR(ASK(&f, .address = "2a0a::908:706", .port = 1080), "deny address own_address guard");
+    CHECK_STR(ASK(&f, .address = "2a0a::907:1", .port = 443), "deny address address_denied guard");
+    CHECK_STR(ASK(&f, .address = "2a0a::909:1", .port = 443), "deny address rule_hard_deny hard");
+    CHECK_STR(ASK(&f, .address = "2a0a::7f00:1", .port = 443), "deny address address_loopback guard");
+    CHECK_STR(ASK(&f, .address = "2a0a::a9fe:a9fe", .port = 443), "deny address address_metadata guard");
+    /* Bits 64 to 71 are set: no translator reads an address out of it. */
+    CHECK_STR(ASK(&f, .address = "2a0b:0:908:706:100::", .port = 443), "deny address address_embedded_ipv4 guard");
+    fixture_free(&f);
+}
+
 TEST(lifting_never_hides_an_embedded_address)
 {
     struct fixture f = fixture_new();
@@ -366,6 +425,8 @@ int main(void)
     RUN(order_own_deny_hard_guard_soft);
     RUN(own_ports_count_where_the_kernel_says_local);
     RUN(nat64_judges_the_embedded_address_too);
+    RUN(own_nat64_prefixes_are_judged_by_the_embedded_address);
+    RUN(own_nat64_prefixes_open_nothing_else);
     RUN(lifting_never_hides_an_embedded_address);
     RUN(a_literal_waits_for_the_inner_name_where_host_rules_exist);
     RUN(what_was_denied_by_name_stays_denied);

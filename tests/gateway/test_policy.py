@@ -157,9 +157,11 @@ def test_the_trail_shows_what_lost_and_why(image: Any) -> None:
         # Asked by address, where host rules might allow: like a request for the name that is shown.
         ({"host": "8.8.8.8", "port": 443, "sni": "a.example.com"}, "allow", "inner", "rule_allow"),
         ({"host": "8.8.8.8", "port": 443, "sni": "bad.com"}, "deny", "inner", "rule_deny"),
-        ({"host": "8.8.8.8", "port": 443, "sni": "else.com"}, "deny", "inner", "no_rule"),
-        # What is decided already is not turned by what is inside.
-        ({"host": "10.2.2.2", "port": 5432, "sni": "bad.com"}, "allow", "address", "rule_allow"),
+        ({"host": "8.8.8.8", "port": 443, "sni": "else.com"}, "deny", "inner", "no_cidr_rule"),
+        # What passed by its address is turned by a deny of the name inside, and by nothing else.
+        ({"host": "10.2.2.2", "port": 5432, "sni": "bad.com"}, "deny", "inner", "rule_deny"),
+        ({"host": "10.2.2.2", "port": 5432, "sni": "bad.com", "inner": "off"}, "deny", "inner", "rule_deny"),
+        ({"host": "10.2.2.2", "port": 5432, "sni": "else.com"}, "allow", "address", "rule_allow"),
         ({"host": "bad.com", "port": 443, "sni": "a.example.com"}, "deny", "name", "rule_deny"),
     ],
 )  # fmt: skip

@@ -14,6 +14,7 @@ PUBLIC: Final = ("8.8.8.8", "8.8.8.8", "8.8.4.4", "8.9.0.1", "2600::1", "2600:1:
 PRIVATE: Final = (
     *("10.0.0.5", "10.1.2.3", "192.168.1.1", "100.64.0.9", "203.0.113.7", "fd00::5"),
     *("::ffff:8.8.8.8", "::ffff:10.0.0.5", "64:ff9b::808:808", "64:ff9b::a00:5"),
+    *("2600:64::808:808", "2600:64::a00:5"),
 )
 REFUSED: Final = (
     *("100.100.100.200", "127.0.0.1", "169.254.169.254", "169.254.1.1", "224.0.0.1"),
@@ -38,6 +39,8 @@ DIALED_FROM: Final = ("192.0.2.1", "192.0.2.2", "2001:db8::1")
 TIMES: Final = ("2024-01-01T00:00:00Z", "2024-06-01T00:00:00Z")
 NETWORKS: Final = [("10.1.0.0/16", "shop", "cart"), ("10.1.5.0/24", "pay", ""), ("fd01::/32", "shop", "web")]
 GUARD_ALLOW: Final = ["10.0.0.0/8", "127.0.0.0/8", "64:ff9b::/96", "::ffff:0:0/96"]
+NAT64: Final = ["2600:64::/96", "64:ff9b::/96"]
+INNERS: Final = ("enforce", "audit", "off")
 GUARD_DENY: Final = ["8.8.4.0/24", "10.0.0.0/24", "2600:1::/32"]
 LISTENERS: Final = (1080, 8080)
 UPSTREAM: Final = "parent"
@@ -47,15 +50,19 @@ def draw_world(random: Random) -> World:
     """A world with 0 to 16 manifests."""
     lists = {f"list-{number}.txt": draw_list(random) for number in range(2)}
     count = random.choice((0, 2, 4, 6)) if random.random() < 0.2 else random.randint(7, 16)
+    passthrough = random.random() < 0.3
+    # Behind a default that allows, denies are what there is to see: any allow that selects a source ends it.
+    weights = (0, 2, 5) if passthrough and random.random() < 0.6 else (3, 5, 1)
     return World(
-        manifests=[draw_manifest(random, number, lists) for number in range(count)],
+        manifests=[draw_manifest(random, number, lists, weights) for number in range(count)],
         lists=lists,
         users=USERS,
         networks=random.sample(NETWORKS, random.randint(0, 3)),
         allow=random.sample(GUARD_ALLOW, random.choice((0, 0, 1, 2))),
         deny=random.sample(GUARD_DENY, random.choice((0, 0, 0, 1))),
+        nat64=random.sample(NAT64, random.choice((0, 0, 1, 2))),
         own=[("8.9.0.1/32", 8080), ("10.1.2.3/32", 8080)],
-        passthrough=random.random() < 0.25,
+        passthrough=passthrough,
         audit=random.random() < 0.15,
     )
 
@@ -66,7 +73,7 @@ def draw_list(random: Random) -> str:
     return "# drawn\n" + "".join(pattern + end for pattern, end in zip(patterns, ends, strict=True))
 
 
-def draw_manifest(random: Random, number: int, lists: dict[str, str]) -> Manifest:
+def draw_manifest(random: Random, number: int, lists: dict[str, str], weights: tuple[int, int, int]) -> Manifest:
     """Names repeat over namespaces, and numbers are shuffled into them, so that name order is not file order."""
     namespace = random.choice(("", "", *NAMESPACES))
     metadata: dict[str, Any] = {"name": f"p{random.randint(0, 9)}-{number}"}
@@ -74,12 +81,14 @@ def draw_manifest(random: Random, number: int, lists: dict[str, str]) -> Manifes
         metadata["namespace"] = namespace
     if random.random() < 0.3:
         metadata["creationTimestamp"] = random.choice(TIMES)
-    action = random.choices(("Allow", "Audit", "Deny"), (3, 5, 1))[0]
+    action = random.choices(("Allow", "Audit", "Deny"), weights)[0]
     spec: dict[str, Any] = {"action": action, "to": draw_distinct(random, lambda: draw_to(random, lists), {}, 6)}
-    if action == "Deny" and not namespace and random.random() < 0.35:
+    if action == "Deny" and not namespace and random.random() < 0.5:
         spec["hard"] = True
     if action != "Deny" and random.random() < 0.15:
         spec["upstream"] = UPSTREAM
+    if random.random() < 0.2:
+        spec["innerName"] = random.choice(INNERS)
     if random.random() < 0.3:
         spec["sourceAddress"] = random.sample(DIALED_FROM, random.randint(1, 2))
     if random.random() < 0.5:
@@ -151,7 +160,7 @@ def draw_from(random: Random, namespace: str) -> dict[str, str]:
 
 
 def draw_question(random: Random) -> Question:
-    """A source of one of the four kinds, a name, a name with an address, or an address."""
+    """A source with up to three identities, a name, a name with an address, or an address; often what shows inside."""
     source: dict[str, str] = {}
     kind = random.random()
     if kind < 0.45:
@@ -163,15 +172,18 @@ def draw_question(random: Random) -> Question:
         source = {"identity": identity}
         if random.random() < 0.7:
             source |= {"namespace": identity.split("/")[4], "account": identity.split("/")[6]}
+        if random.random() < 0.4:
+            source["user"] = random.choice(sorted(USERS))
     if random.random() < 0.8:
         source["source"] = random.choice(SOURCES)
     target = random.random()
     address = random.choice(PUBLIC if random.random() < 0.75 else PRIVATE * 2 + REFUSED)
-    host = address if target < 0.35 else random.choice(NAMES)
+    host = address if target < 0.42 else random.choice(NAMES)
     return Question(
         host=host,
         port=random.choice(PORTS),
         address=address if target > 0.65 else "",
         audit=random.random() < 0.15,
+        sni=random.choice(NAMES) if random.random() < (0.75 if host == address else 0.2) else "",
         **source,
     )

@@ -1,4 +1,4 @@
-"""The slow, obvious evaluator: DECISIONS.md sections 1 to 4 in plain Python over manifests as written.
+"""The slow, obvious evaluator: DECISIONS.md sections 1, 3 and 4 in plain Python over manifests as written.
 
 It shares no matching code with the compiler or with C. Where DECISIONS.md leaves open which of several refusals is
 named, it is the first of: own address, addresses.deny, hard deny, guard.
@@ -6,7 +6,7 @@ named, it is the first of: own address, addresses.deny, hard deny, guard.
 
 import ipaddress
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tests.supervisor.policy.matching import (
@@ -66,6 +66,7 @@ class Question:
     source: str = ""
     address: str = ""
     audit: bool = False  # the listener's
+    sni: str = ""  # the name shown inside
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,15 @@ class Evaluator:
 
     def answer(self, question: Question) -> Answer:
         who = self.source(question)
+        said = self.outside(question, who)
+        if not question.sni:
+            return said
+        if is_address(question.host):
+            return self.behind_address(question, who, said)
+        return self.inner_name(question, said)
+
+    def outside(self, question: Question, who: Who) -> Answer:
+        """What is known before anything shows inside."""
         try:
             literal = ipaddress.ip_address(question.host)
         except ValueError:
@@ -113,18 +123,31 @@ class Evaluator:
     # who asks
 
     def source(self, question: Question) -> Who:
-        """Credentials before the network map; a known user without an identity has none (section 1)."""
-        namespace, account = question.namespace, question.account
+        """Section 1: certificate > credentials > network map. The first that holds is the source's identity, those
+        after it are lower. A user without an identity has no namespace."""
         address = ipaddress.ip_address(question.source) if question.source else None
-        if not namespace and question.user:
-            namespace, account = self.world.users.get(question.user, ("", ""))
-        elif not namespace and not question.identity and address is not None:
-            best = -1
-            for cidr, space, name in self.world.networks:
-                network = ipaddress.ip_network(cidr)
-                if holds(network, address) and network.prefixlen > best:
-                    best, namespace, account = network.prefixlen, space, name
-        return Who(namespace, account, question.identity, question.user, address)
+        given = (question.namespace, question.account)
+        found: list[Who] = []
+        if question.identity or (question.namespace and not question.user):
+            found.append(Who(*given, question.identity, "", address))
+        if question.user:
+            own = self.world.users.get(question.user, ("", ""))
+            found.append(Who(*(given if question.namespace and not found else own), "", question.user, address))
+        if network := self.network(address):
+            found.append(Who(*network, "", "", address))
+        if not found:
+            return Who("", "", "", "", address)
+        self.hits[f"lower identities {len(found) - 1}"] += 1
+        return replace(found[0], lower=tuple(found[1:]))
+
+    def network(self, address: Address | None) -> tuple[str, str] | None:
+        """What the network map says of an address: the longest block wins."""
+        mapped = [
+            (ipaddress.ip_network(cidr).prefixlen, (space, account))
+            for cidr, space, account in self.world.networks
+            if address is not None and holds(ipaddress.ip_network(cidr), address)
+        ]
+        return max(mapped)[1] if mapped else None
 
     # the phases
 
@@ -144,7 +167,9 @@ class Evaluator:
         self, question: Question, who: Who, address: Address, named: Answer | None, tier: str, by_name: bool = False
     ) -> Answer:
         subjects = [address]
-        if self.guard(question, who, address) is None and any(holds(block, address) for block in EMBEDDING):
+        forms = (*EMBEDDING, *(ipaddress.ip_network(text) for text in self.world.nat64))
+        if self.guard(question, who, address) is None and any(holds(block, address) for block in forms):
+            self.hits["embedded"] += 1
             subjects.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
         refused = self.refusal(question, who, subjects)
         if refused:
@@ -180,7 +205,7 @@ class Evaluator:
 
     def guard(self, question: Question, who: Who, address: Address) -> str | None:
         """Why the guard refuses an address; None when it does not, or is lifted."""
-        if any(holds(ipaddress.ip_network(cidr), address) for cidr in self.world.allow):
+        if any(holds(ipaddress.ip_network(cidr), address) for cidr in (*self.world.allow, *self.world.nat64)):
             return None
         for cidr, reason, liftable in GUARD:
             if holds(ipaddress.ip_network(cidr), address):
@@ -194,6 +219,46 @@ class Evaluator:
             if any(liftable and inside(prefix, ipaddress.ip_network(cidr)) for cidr, _, liftable in GUARD):
                 return True
         return False
+
+    # what shows inside
+
+    def inner_name(self, question: Question, said: Answer) -> Answer:
+        """Asked by name: what shows must be what was asked for, as far as innerName says."""
+        if said.verdict == "deny" or question.sni == question.host:
+            return said
+        mode = next((item.inner_name for item in self.items if item.rule == said.rule), "enforce")
+        if mode == "off":
+            return said
+        denied = Answer("deny", "inner", "inner_name_mismatch", said.rule)
+        softened = self.soften(replace(question, audit=question.audit or mode == "audit"), denied)
+        return replace(softened, dialed_from=said.dialed_from) if softened.verdict == "audit" else denied
+
+    def behind_address(self, question: Question, who: Who, said: Answer) -> Answer:
+        """Asked by IP. Undecided so far: the name shown is judged as if it had been asked for. Passed: every verdict of
+        rules about that name has its say, over phases too, and what is not stronger than what passed changes nothing.
+        """
+        matches = {tier: self.best(question, who, tier, name_depth, question.sni) for tier in STRENGTH}
+        if said.reason == "inner_name_missing":
+            self.hits["inner provisional"] += 1
+            for tier, match in matches.items():
+                if match is None:
+                    continue
+                if match.item.upstream and tier in ("allow", "audit"):
+                    return Answer("deny", "inner", "other_way", match.item.rule)
+                return self.soften(question, by_rule(match, tier, "inner"))
+            return self.soften(question, Answer("deny", "inner", "no_cidr_rule"))
+        if said.verdict == "deny":
+            return said
+        passed = STRENGTH.index(tier) if (tier := said.reason.removeprefix("rule_")) in STRENGTH else len(STRENGTH)
+        for strength, (tier, match) in enumerate(matches.items()):
+            if match is None or strength >= passed or tier == "allow":
+                continue
+            if tier == "audit" and said.verdict == "audit":
+                continue  # of two verdicts that say the same the earlier phase is named
+            self.hits[f"inner {tier} behind {said.reason}"] += 1
+            turned = self.soften(question, by_rule(match, tier, "inner"))
+            return replace(turned, dialed_from=() if turned.verdict == "deny" else said.dialed_from)
+        return said
 
     # what matches
 
@@ -244,19 +309,28 @@ class Evaluator:
         self.hits["tier default"] += 1
         if not self.items and not self.world.passthrough:
             return Answer("deny", phase, "no_policy")
-        selected = any(item.tier == "allow" and best_rank(item, who) is not None for item in self.items)
+        # An allow for any of its identities: no log-in opens what that closed.
+        allows = [item for item in self.items if item.tier == "allow"]
+        selected = any(best_rank(item, identity) is not None for item in allows for identity in (who, *who.lower))
         if self.world.passthrough and not selected:
             return Answer("allow", phase, "passthrough")
         return Answer("deny", phase, reason)
 
     def soften(self, question: Question, answer: Answer) -> Answer:
-        """Audit mode of the listener or the mesh."""
-        if not (question.audit or self.world.audit) or answer.verdict != "deny":
-            return answer
-        if answer.reason in ("rule_hard_deny", "no_policy"):
+        """Audit mode of the listener or the mesh; "no policy at all" is softened by the mesh's alone."""
+        audit = self.world.audit or (question.audit and answer.reason != "no_policy")
+        if not audit or answer.verdict != "deny" or answer.reason == "rule_hard_deny":
             return answer
         self.hits["softened"] += 1
         return Answer("audit", answer.phase, answer.reason, answer.rule, True)
+
+
+def is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def by_rule(match: Match, tier: str, phase: str) -> Answer:

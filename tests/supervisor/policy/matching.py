@@ -22,6 +22,7 @@ class World:
     networks: Sequence[tuple[str, str, str]] = ()
     allow: Sequence[str] = ()
     deny: Sequence[str] = ()
+    nat64: Sequence[str] = ()  # of 96 bits
     own: Sequence[tuple[str, int]] = ()
     passthrough: bool = False
     audit: bool = False
@@ -29,13 +30,14 @@ class World:
 
 @dataclass(frozen=True)
 class Who:
-    """A source with its identity found."""
+    """A source by its highest identity; `lower` are the same source by each lower one that holds."""
 
     namespace: str
     account: str
     identity: str
     user: str
     address: Address | None
+    lower: tuple["Who", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class Item:
     @property
     def upstream(self) -> str:
         return str(self.manifest["spec"].get("upstream", ""))
+
+    @property
+    def inner_name(self) -> str:
+        return str(self.manifest["spec"].get("innerName", "enforce"))
 
     @property
     def rule(self) -> tuple[str, str, str, int]:
@@ -144,9 +150,18 @@ def port_class(ports: list[int | str] | None, port: int) -> int | None:
 
 
 def best_rank(item: Item, who: Who) -> tuple[int, int] | None:
-    """How narrowly the item's manifest selects the source; None = not at all."""
+    """How narrowly the item's manifest selects the source; None = not at all.
+
+    What denies also matches every lower identity; what lets pass matches the highest alone.
+    """
     selectors = item.manifest["spec"].get("from", [{}])
-    ranks = [rank for selector in selectors if (rank := selector_rank(selector, item.namespace, who)) is not None]
+    identities = (who, *who.lower) if item.tier in ("deny", "hard_deny") else (who,)
+    ranks = [
+        rank
+        for identity in identities
+        for selector in selectors
+        if (rank := selector_rank(selector, item.namespace, identity)) is not None
+    ]
     return max(ranks, default=None)
 
 

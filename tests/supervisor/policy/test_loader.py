@@ -70,9 +70,7 @@ def test_a_mounted_config_map(tmp_path: Path) -> None:
     """Kubernetes mounts files as links through a dot folder that it swaps."""
     (tmp_path / "p/..2024_01_01").mkdir(parents=True)
     (tmp_path / "p/..data").symlink_to("..2024_01_01")
-    (tmp_path / "p/..2024_01_01/a.yaml").write_text(
-        NAMED.format("a", "{action: Allow, to: [{hostsFrom: list.txt}]}")
-    )
+    (tmp_path / "p/..2024_01_01/a.yaml").write_text(NAMED.format("a", "{action: Allow, to: [{hostsFrom: list.txt}]}"))
     (tmp_path / "p/..2024_01_01/list.txt").write_text("a.test\n")
     for name in ("a.yaml", "list.txt"):
         (tmp_path / "p" / name).symlink_to(f"..data/{name}")

@@ -22,7 +22,10 @@ from tests.supervisor.policy.worlds import ask, compile_world
 QUESTIONS: Final = 50  # a world
 COVERED: Final = (
     *(f"tier {tier}" for tier in ("hard_deny", "deny", "allow", "audit", "default")),
-    *(f"phase {phase}" for phase in ("name", "address", "delegated")),
+    *(f"phase {phase}" for phase in ("name", "address", "delegated", "inner")),
+    *("lower identities 1", "lower identities 2", "embedded", "inner provisional", "reason no_cidr_rule"),
+    *(f"inner {tier} behind {way}" for tier in ("hard_deny", "deny") for way in ("passthrough", "rule_allow")),
+    "inner audit behind passthrough",
     *(
         f"tie-break {name}"
         for name in (

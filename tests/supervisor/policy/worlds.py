@@ -30,7 +30,7 @@ def compile_world(world: World, folder: Path) -> PolicyImage:
         policy=Policy(paths=(path,), places=(Place(path),), passthrough=world.passthrough, audit=world.audit),
         identity=Identity(networks=tuple(Network(*entry) for entry in world.networks)),
         upstreams=(Upstream(UPSTREAM, "http", (("192.0.2.9", 1080),)),),
-        addresses=Addresses(allow=tuple(world.allow), deny=tuple(world.deny)),
+        addresses=Addresses(allow=tuple(world.allow), deny=tuple(world.deny), nat64=tuple(world.nat64)),
     )
     users = tuple(User(name, "", *identity) for name, identity in world.users.items())
     problems = Problems()
@@ -54,6 +54,7 @@ def ask(image: PolicyImage, question: Question) -> Answer:
         source_ip=question.source or None,
         address=question.address or None,
         audit=question.audit,
+        sni=question.sni or None,
     )
     rule = said["rule"]
     named = (rule["kind"], rule["namespace"] or "", rule["name"], rule["index"]) if rule else None
