@@ -42,6 +42,8 @@ GUARD_ALLOW: Final = ["10.0.0.0/8", "127.0.0.0/8", "64:ff9b::/96", "::ffff:0:0/9
 NAT64: Final = ["2600:64::/96", "64:ff9b::/96"]
 INNERS: Final = ("enforce", "audit", "off")
 GUARD_DENY: Final = ["8.8.4.0/24", "10.0.0.0/24", "2600:1::/32"]
+# gateway.serviceAddresses at every port, 0; what the kernel has here at the port of a listener.
+OWN: Final = [("8.9.0.1/32", 0), ("10.1.2.3/32", 0), ("127.0.0.0/8", 8080), ("::1/128", 8080)]
 LISTENERS: Final = (1080, 8080)
 UPSTREAM: Final = "parent"
 
@@ -61,7 +63,7 @@ def draw_world(random: Random) -> World:
         allow=random.sample(GUARD_ALLOW, random.choice((0, 0, 1, 2))),
         deny=random.sample(GUARD_DENY, random.choice((0, 0, 0, 1))),
         nat64=random.sample(NAT64, random.choice((0, 0, 1, 2))),
-        own=[("8.9.0.1/32", 8080), ("10.1.2.3/32", 8080)],
+        own=OWN,
         passthrough=passthrough,
         audit=random.random() < 0.15,
     )

@@ -191,7 +191,7 @@ class Evaluator:
     def refusal(self, question: Question, who: Who, subjects: list[Address]) -> Answer | None:
         """What no allow overrides."""
         for cidr, port in self.world.own:
-            if port == question.port and any(holds(ipaddress.ip_network(cidr), address) for address in subjects):
+            if port in (0, question.port) and any(holds(ipaddress.ip_network(cidr), address) for address in subjects):
                 return Answer("deny", "address", "own_address")
         for cidr in self.world.deny:
             if any(holds(ipaddress.ip_network(cidr), address) for address in subjects):
