@@ -22,6 +22,11 @@ sanitize = os.environ.get("SLUICE_SANITIZE", "")
 # In these builds an attribute of None raises, and so does an index out of bounds: the loop counts it and closes the
 # connection, where the product's build would crash or read what lies there.
 CHECKED = bool(sanitize or os.environ.get("SLUICE_CHECKED"))
+# Functions with buffers check their stack, calls of libc know the size of what they write to, and no table of functions
+# can be written to once a module is loaded. A sanitizer brings its own versions of the checked functions.
+FORTIFY = [] if sanitize else ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+HARDEN = ["-fstack-protector-strong", *FORTIFY]
+HARDEN_LINK = ["-Wl,-z,relro,-z,now"]
 SANITIZE = [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer", "-g"] if sanitize else []
 
 
@@ -51,10 +56,10 @@ def extension(name: str, *units: str, libraries: tuple[str, ...] = ()) -> Extens
         name,
         [name.replace(".", "/") + ".pyx", *(f"csrc/{unit}.c" for unit in units)],
         include_dirs=["csrc"],
-        depends=[str(header) for header in sorted(Path("csrc").glob("*.h"))],
+        depends=["setup.py", *map(str, sorted(Path("csrc").glob("*.h")))],
         define_macros=[("_GNU_SOURCE", "1")],
-        extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", *WARNINGS, *QUIET, *SANITIZE, *cflags],
-        extra_link_args=[*SANITIZE, *libs],
+        extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", *HARDEN, *WARNINGS, *QUIET, *SANITIZE, *cflags],
+        extra_link_args=[*HARDEN_LINK, *SANITIZE, *libs],
     )
 
 
@@ -85,6 +90,7 @@ EXTENSIONS = [
     extension("gateway.h2_client"),
     extension("gateway.h2_client_probe"),
     extension("gateway.h2_work"),
+    extension("gateway.privileges"),
     extension("gateway.loop", "timers", *SEGMENT),
     extension("gateway.watch"),
     extension("gateway.sockets", "addr"),

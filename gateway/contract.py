@@ -23,6 +23,8 @@ FD_SEGMENT: Final = 4
 FD_LIMITS: Final = 5  # the table of csrc/limit_table.h, of all workers
 FD_LISTENERS: Final = 6
 
+DUMPABLE: Final = "SLUICE_DUMPABLE"  # in the environment, not empty: workers can be looked into, by /proc and debuggers
+
 
 def listener_fd(slot: int, listener: int, listeners: int) -> int:
     """The inherited descriptor of listener `listener` for worker slot `slot`, of `listeners` in all."""

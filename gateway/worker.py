@@ -30,6 +30,7 @@ from gateway.log import AccessLog
 from gateway.loop import Loop
 from gateway.parent_pool import SharedPassages
 from gateway.policy import PolicyImage
+from gateway.privileges import drop as drop_privileges
 from gateway.rejudge import Rejudge
 from gateway.sweep import IntervalLog, Kill
 from gateway.watch import Clock, Watch
@@ -268,6 +269,8 @@ def main() -> int:
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+    # Before ZeroMQ's thread: capabilities belong to each thread.
+    drop_privileges(dumpable=bool(os.environ.get(contract.DUMPABLE)))
     worker = Worker(arguments.slot, arguments.slots, arguments.listeners, arguments.bus)
     gc.collect()
     gc.freeze()
@@ -277,4 +280,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)  # taking the interpreter apart would hold the end of a drain up, for nothing

@@ -20,6 +20,7 @@ from supervisor.problems import Problem, render
 GREETING: Final = b"sluice-compile-1"
 MOST_REPORT: Final = 256 << 20
 NICE: Final = 10  # traffic comes first
+OUT_OF_MEMORY: Final = 77  # exit code of a compile process that got no more memory
 COUNTS: Final = ("files", "resources", "rules", "names", "cidrs", "users", "networks")
 
 
@@ -131,6 +132,15 @@ def _read_report(descriptor: int) -> Report:
     return msgspec.msgpack.decode(b"".join(parts), type=Report)
 
 
+def how_it_ended(status: int) -> str:
+    """In words: an exit code, or the number of a signal below 0."""
+    if status == OUT_OF_MEMORY:
+        return "out of memory: the policy takes more than this machine or container has free"
+    if status == -9:
+        return "killed by SIGKILL, most likely by the kernel: out of memory"
+    return f"exit code {status}" if status >= 0 else f"killed by signal {-status}"
+
+
 def compile_blocking(path: str) -> CompileResult:
     """Compiles the sluice.yaml at `path` in a process of its own and waits. Raises CompileCrashed."""
     ours, theirs = socket.socketpair()
@@ -143,9 +153,7 @@ def compile_blocking(path: str) -> CompileResult:
             return receive_result(ours)
         except CompileCrashed as wrong:
             status = child.wait()
-            how = f"exit status {status}" if status >= 0 else f"signal {-status}"
-            hint = " (out of memory?)" if status == -9 else ""
-            raise CompileCrashed(f"the compile process failed: {wrong}, {how}{hint}") from None
+            raise CompileCrashed(f"the compile process failed: {wrong}, {how_it_ended(status)}") from None
         except BaseException:
             child.kill()
             raise

@@ -11,13 +11,16 @@ import argparse
 import contextlib
 import gc
 import os
+import resource
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
-from supervisor.compilation import NICE, Report, send_result
+from supervisor import machine
+from supervisor.compilation import NICE, OUT_OF_MEMORY, Report, send_result
 from supervisor.config import Config, load_config
 from supervisor.policy.compiler import Built, build_image
 from supervisor.policy.loader import load_policy
@@ -25,6 +28,8 @@ from supervisor.problems import Place, Problems, quote
 from supervisor.rule_slots import RuleSlots
 from supervisor.upstreams import read_passwords
 from supervisor.users import User, load_users
+
+LEAST_MEMORY: Final = 64 << 20  # bytes: what a small policy takes, however little is free
 
 
 def compile_config(
@@ -91,8 +96,37 @@ def _endpoint(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def confine() -> None:
+    """Takes memory that runs short from this process alone: it is the first that the kernel ends, and it gets no more
+    address space than it has now and three quarters of what is free.
+
+    A container whose memory runs out may be ended as a whole (memory.oom.group): the limit comes before that.
+    """
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")
+    free = machine.free_memory()
+    if free is None:
+        return
+    with open("/proc/self/statm", encoding="ascii") as file:
+        used = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    most = used + max(free * 3 // 4, LEAST_MEMORY)
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    for limit in (soft, hard):
+        if limit != resource.RLIM_INFINITY:
+            most = min(most, limit)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
 def main() -> int:
-    """Answers over the inherited socket."""
+    """Answers over the inherited socket; OUT_OF_MEMORY where that takes more memory than there is."""
+    try:
+        return _main()
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)  # at once: whatever cleans up needs memory
+
+
+def _main() -> int:
     parser = argparse.ArgumentParser(prog="supervisor.compile", description="Compiles sluice.yaml for the supervisor.")
     parser.add_argument("--config", required=True)
     parser.add_argument("--result-fd", required=True, type=int)
@@ -101,6 +135,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    confine()
     gc.disable()  # the process ends before garbage counts; walking millions of nodes again and again would
     report, image = compile_config(arguments.config, arguments.serving, _known_slots(arguments.rule_slots_fd))
     with socket.socket(fileno=arguments.result_fd) as sock:

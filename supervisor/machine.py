@@ -21,6 +21,14 @@ def cpus(cgroup_root: str = CGROUP_ROOT, proc: str = PROC) -> int:
 
 def _quotas(cgroup_root: str, proc: str) -> Iterator[float]:
     """CPU quotas of this process's cgroup and of all above it: the tightest counts."""
+    for group in _groups(cgroup_root, proc):
+        quota = _quota(os.path.join(group, "cpu.max"))
+        if quota is not None:
+            yield quota
+
+
+def _groups(cgroup_root: str, proc: str) -> Iterator[str]:
+    """The folders of this process's cgroup v2 and of all above it."""
     try:
         with open(os.path.join(proc, "self/cgroup"), encoding="utf-8", errors="surrogateescape") as file:
             groups = [line.rstrip("\n")[3:] for line in file if line.startswith("0::")]
@@ -29,9 +37,7 @@ def _quotas(cgroup_root: str, proc: str) -> Iterator[float]:
     for group in groups:
         path = group
         while True:
-            quota = _quota(os.path.join(cgroup_root, path.lstrip("/"), "cpu.max"))
-            if quota is not None:
-                yield quota
+            yield os.path.join(cgroup_root, path.lstrip("/"))
             if path in ("", "/"):
                 break
             path = os.path.dirname(path)
@@ -43,6 +49,43 @@ def _quota(path: str) -> float | None:
         with open(path, encoding="ascii") as file:
             quota, period = file.read(64).split()
         return None if quota == "max" or int(period) <= 0 else int(quota) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def free_memory(cgroup_root: str = CGROUP_ROOT, proc: str = PROC) -> int | None:
+    """Bytes that this process may still take before the machine, or a cgroup v2 above it, runs out of memory; None
+    where nothing says. Files that are cached and not in use count as free."""
+    free = _available(proc)
+    for group in _groups(cgroup_root, proc):
+        most, used = _number(os.path.join(group, "memory.max")), _number(os.path.join(group, "memory.current"))
+        if most is not None and used is not None:
+            left = max(0, most - used + _inactive_files(group))
+            free = left if free is None else min(free, left)
+    return free
+
+
+def _available(proc: str) -> int | None:
+    try:
+        with open(os.path.join(proc, "meminfo"), encoding="ascii") as file:
+            return next((int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable:")), None)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _inactive_files(group: str) -> int:
+    try:
+        with open(os.path.join(group, "memory.stat"), encoding="ascii") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("inactive_file ")), 0)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _number(path: str) -> int | None:
+    """The number in a file; None for `max` and for a file that is not there."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read(32))
     except (OSError, ValueError):
         return None
 

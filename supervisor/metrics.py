@@ -77,7 +77,7 @@ class Snapshot:
     reloads: Mapping[str, int] = field(default_factory=dict)
     restarts: int = 0
     version: str = ""
-    processes: tuple[int, ...] = ()  # pids whose files are counted
+    files: tuple[int | str, ...] = ()  # /proc/PID/fd of each process, by path or open descriptor
 
 
 class Keys:
@@ -107,7 +107,7 @@ def snapshot(
     reloads: Mapping[str, int] | None = None,
     restarts: int = 0,
     version: str = "",
-    processes: Iterable[int] = (),
+    files: Iterable[int | str] = (),
 ) -> Snapshot:
     """Reads all of it. `log_dropped`: access log lines that the supervisor dropped, by event."""
     segments = list(segments)
@@ -135,7 +135,7 @@ def snapshot(
         reloads or {},
         restarts,
         version,
-        tuple(processes),
+        tuple(files),
     )
 
 
@@ -209,7 +209,7 @@ class _Collector(Collector):
             reloads.add_metric((result,), count)
         yield reloads
         yield _single("worker_restarts_total", "Workers that ended and were replaced", taken.restarts)
-        yield _single("open_fds", "Open files of all processes of the gateway", sum(map(open_files, taken.processes)))
+        yield _single("open_fds", "Open files of all processes of the gateway", sum(map(open_files, taken.files)))
         build = _family("build_info", "1; the version is in the label", ("version",))
         build.add_metric((taken.version,), 1)
         yield build
@@ -252,10 +252,13 @@ def _index(name: str) -> int:
     return next(index for index, family in enumerate(FAMILY) if family.name == name)
 
 
-def open_files(pid: int, listed: Callable[[str], list[str]] = os.listdir) -> int:
-    """Descriptors of a process; 0 when it is gone. Linux tells the number as the folder's size since 6.2; before that
-    they are counted."""
-    folder = f"/proc/{pid}/fd"
+def _listed(folder: int | str) -> list[str]:
+    return os.listdir(folder)
+
+
+def open_files(folder: int | str, listed: Callable[[int | str], list[str]] = _listed) -> int:
+    """Descriptors of a process by its /proc/PID/fd; 0 when it is gone. Linux tells the number as the folder's size
+    since 6.2; before that they are counted."""
     try:
         return os.stat(folder).st_size or len(listed(folder))
     except OSError:

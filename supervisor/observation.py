@@ -4,7 +4,6 @@ It reads the service and changes nothing; what operators may change goes through
 """
 
 import asyncio
-import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ class Observation:
             reloads=service.generations.reloads,
             restarts=sum(slot.restarts for slot in slots),
             version=version,
-            processes=[os.getpid(), *(slot.pid for slot in slots if slot.pid is not None)],
+            files=["/proc/self/fd", *(slot.files for slot in slots if slot.files is not None)],
         )
 
     async def text(self, version: str) -> bytes:

@@ -7,7 +7,6 @@ all that are asked for while one runs are joined into the one that follows it, w
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from supervisor.compilation import NICE, CompileCrashed, CompileResult, receive_result
+from supervisor.compilation import NICE, CompileCrashed, CompileResult, how_it_ended, receive_result
 from supervisor.config import Config, Listener
 from supervisor.errors import errno_text
 from supervisor.log import Log
@@ -105,9 +104,11 @@ class Compiler:
             raise failure
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(ended), 5)
-        how = f", {ended.result()}" if ended.done() else ""
-        hint = " (out of memory?)" if ended.done() and ended.result().signal == signal.SIGKILL else ""
-        raise CompileFailed(f"the compile process failed: {failure}{how}{hint}")
+        how = ""
+        if ended.done():
+            status = ended.result()
+            how = f", {how_it_ended(-status.signal if status.signal is not None else status.code or 0)}"
+        raise CompileFailed(f"the compile process failed: {failure}{how}")
 
 
 def _as_file(rule_slots: Mapping[str, int]) -> int:

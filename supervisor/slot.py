@@ -40,6 +40,7 @@ class Slot:
     pid: int | None = None
     last_pid: int | None = None
     channel: socket.socket | None = None
+    files: int | None = None  # its /proc/PID/fd, opened before the worker shut it
     timer: asyncio.TimerHandle | None = None
     generation: int = 0
     restarts: int = 0

@@ -5,6 +5,7 @@ are read in slices, so that the loop never stands still, and one list is made at
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -24,6 +25,7 @@ MOST_ITEMS: Final = 1000  # in one page
 SLICE: Final = 200  # records at a time: a few milliseconds
 KILL_PATIENCE: Final = 2.0
 KILL_LOOK: Final = 0.01
+_CLOSED: Final = re.compile(rb'"event":"close","id":"[0-9]+-[0-9a-f]+-([0-9]+)"')
 LAST_WORDS: Final = 0.1  # seconds that lines of a dead worker may still be on their way
 
 
@@ -105,21 +107,24 @@ class Tunnels:
 
     def worker_died(self, slot: Slot) -> None:
         """Before the slot is reaped: what its tunnels had carried stays in the sums, each gets its close line, and the
-        lines that it had not sent are written."""
+        lines that it had not sent are written. A tunnel whose close line is among these was about to leave the table:
+        it gets no second one, which would count its bytes twice."""
         segment = slot.segment
+        closed: set[int] = set()
         for level, name in enumerate(LEVELS):
             if lines := segment.pending_lines(level):
+                closed.update(map(int, _CLOSED.findall(lines)))
                 self._access_log.write_batch(lines, lines.count(b"\n"), name)
         start, table, now = segment.header().start, left_over(segment), Now.read()
         for protocol, count in protocols(table).items():
             segment.add(write_key("tunnels_total", protocol, OUTCOMES.index("worker_lost")), count)
             self.lost += count
         if table:
-            task = asyncio.get_running_loop().create_task(self._write_lines(slot.number, start, table, now))
+            task = asyncio.get_running_loop().create_task(self._write_lines(slot.number, start, table, now, closed))
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
 
-    async def _write_lines(self, slot: int, start: int, table: bytes, now: Now) -> None:
+    async def _write_lines(self, slot: int, start: int, table: bytes, now: Now, closed: set[int]) -> None:
         await asyncio.sleep(LAST_WORDS)
         viewer = await self._viewer()
         for first in range(0, len(table), SLICE * RECORD):
@@ -127,7 +132,7 @@ class Tunnels:
             lines = [
                 viewer.close_line(TunnelId(slot, start, tunnel.number), tunnel, now)
                 for tunnel in map(parse, records)
-                if tunnel is not None
+                if tunnel is not None and tunnel.number not in closed
             ]
             self._access_log.write(lines, "tunnel")
             await asyncio.sleep(0)

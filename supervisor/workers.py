@@ -13,6 +13,8 @@ standing still: where that was a false alarm, its worker and a sibling accept si
 """
 
 import asyncio
+import contextlib
+import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
@@ -162,7 +164,8 @@ class Pool:
             return
         self.ending = True
         self._sockets.refuse_new()
-        self._settling = self._loop.call_later(self.timing.settle, self._drain_workers, seconds)
+        left = max(0.0, seconds - self.timing.settle)
+        self._settling = self._loop.call_later(self.timing.settle, self._drain_workers, left)
 
     def _drain_workers(self, seconds: float) -> None:
         self._settling = None
@@ -330,6 +333,8 @@ class Pool:
         finally:
             theirs.close()
         slot.pid, slot.channel, slot.state = pid, ours, "starting"
+        with contextlib.suppress(OSError):
+            slot.files = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         slot.generation = 0
         self._reaper.watch(pid, lambda ended: self._on_exit(slot, ended))
         slot.timer = self._loop.call_later(self.timing.hello, self._kill, slot, "it did not say HELLO in time")
@@ -390,6 +395,9 @@ class Pool:
         if slot.channel is not None:
             slot.channel.close()
             slot.channel = None
+        if slot.files is not None:
+            os.close(slot.files)
+            slot.files = None
         self.on_death(slot)
         slot.segment.reap()
         self.limits.clear(slot.number)

@@ -23,7 +23,7 @@ LAYERS: Final = {
         "h2_probe", "h2_client", "h2_client_probe",
     ],
     "machinery": [
-        *("loop", "sockets", "watch", "source_pool", "local_routes", "limits", "log", "logins"),
+        *("privileges", "loop", "sockets", "watch", "source_pool", "local_routes", "limits", "log", "logins"),
         *("mapped_image", "policy"),
         "h2_work",
         *("hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver", "parent"),

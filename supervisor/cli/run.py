@@ -6,7 +6,7 @@ import shlex
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
@@ -44,10 +44,19 @@ def run(demo: bool, config: str | None) -> None:
     from supervisor.supervisor import run as serve
 
     if not demo:
-        sys.exit(serve(need_config(config), Options()))
+        _end(serve(need_config(config), Options()))
     if config is not None:
         fail("--demo brings its own configuration: -c does not go with it", USAGE)
-    sys.exit(_demo())
+    _end(_demo())
+
+
+def _end(status: int) -> NoReturn:
+    """Ends at once: the gateway has given everything back, and a password that is still being checked on a thread would
+    hold the interpreter's own end up."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _demo() -> int:

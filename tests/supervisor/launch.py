@@ -35,7 +35,8 @@ def main() -> int:
     if arguments.quick:
         options = Options(options.worker_command, timing=QUICK)
     if arguments.patient:
-        options = Options(options.worker_command, timing=dataclasses.replace(QUICK, hello=30.0, load=30.0, beats=1_000_000))
+        timing = dataclasses.replace(QUICK, hello=30.0, load=30.0, beats=1_000_000)
+        options = Options(options.worker_command, timing=timing)
     if arguments.compile:
         options = Options(options.worker_command, [sys.executable, arguments.compile], options.timing)
     return run(arguments.config, options)

@@ -181,14 +181,15 @@ def crash(monkeypatch: pytest.MonkeyPatch, script: str) -> str:
 
 SEND: Final = "import socket, sys; s = socket.socket(fileno=int(sys.argv[-1]));"
 CRASHES: Final = {
-    "it exits": ("import sys; sys.exit(3)", "it ended without a result, exit status 3"),
+    "it exits": ("import sys; sys.exit(3)", "it ended without a result, exit code 3"),
     "it is killed": (
-        "import os; os.kill(os.getpid(), 9)", "it ended without a result, signal 9 (out of memory?)",
+        "import os; os.kill(os.getpid(), 9)",
+        "it ended without a result, killed by SIGKILL, most likely by the kernel: out of memory",
     ),
-    "it fails at import": ("raise ImportError", "it ended without a result, exit status 1"),
-    "it babbles": (SEND + "s.send(b'x' * 16)", "its answer is malformed, exit status 0"),
-    "it greets and sends nothing": (SEND + f"s.send({GREETING!r})", "its answer is malformed, exit status 0"),
-    "it sends half a greeting": (SEND + f"s.send({GREETING[:5]!r})", "its answer is malformed, exit status 0"),
+    "it fails at import": ("raise ImportError", "it ended without a result, exit code 1"),
+    "it babbles": (SEND + "s.send(b'x' * 16)", "its answer is malformed, exit code 0"),
+    "it greets and sends nothing": (SEND + f"s.send({GREETING!r})", "its answer is malformed, exit code 0"),
+    "it sends half a greeting": (SEND + f"s.send({GREETING[:5]!r})", "its answer is malformed, exit code 0"),
     "it sends rubbish": (
         SEND + f"import tempfile; f = tempfile.TemporaryFile(); f.write(b'x'); f.flush();"
         f"socket.send_fds(s, [{GREETING!r}], [f.fileno()])",
@@ -255,3 +256,50 @@ def test_service_addresses_are_own_at_every_port() -> None:
     config = Config(path="", control="", listeners=(Listener(port=81),), gateway=addresses)
     found = {block for block, port in own_addresses(config) if port == 0}
     assert found == {"10.96.0.1/32", "::ffff:10.96.0.1/128", "fd00::1/128"}
+
+
+def test_the_compile_process_is_the_first_to_go_and_its_address_space_has_an_end() -> None:
+    script = """if True:
+        import os, resource
+        from supervisor import machine
+        from supervisor.compile import confine
+        machine.free_memory = lambda: 400 << 20
+        used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        confine()
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        print(open("/proc/self/oom_score_adj").read().strip(), 300 << 20 <= limit - used < 316 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit - 1, limit))
+        machine.free_memory = lambda: 1 << 50
+        confine()
+        print(resource.getrlimit(resource.RLIMIT_AS) == (limit - 1, limit), "a limit that is there is not lifted")
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["1000 True", "True a limit that is there is not lifted"]
+
+
+def test_a_compile_that_gets_no_more_memory_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of names that needs more than what is free, and the least that any compile gets."""
+    names = (f"host-{number}.a-rather-long-name.test\n" for number in range(400_000))
+    (tmp_path / "names.txt").write_text("".join(names))
+    (tmp_path / "policy.yaml").write_text(
+        "apiVersion: sluice.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {name: many}\n"
+        "spec: {action: Allow, to: [{hostsFrom: names.txt}]}\n"
+    )
+    (tmp_path / "sluice.yaml").write_text("policy: {paths: [policy.yaml]}\n")
+    script = "from supervisor import compile, machine\nmachine.free_memory = lambda: {free}\n"
+    script += "compile.LEAST_MEMORY = 8 << 20\nexit(compile.main())"
+    popen = subprocess.Popen
+    for free, expected in (("0", "out of memory"), ("8 << 30", "")):
+        monkeypatch.setattr(
+            "subprocess.Popen",
+            lambda command, free=free, **rest: popen(
+                [sys.executable, "-P", "-c", script.format(free=free), *command[4:]], **rest
+            ),
+        )
+        if expected:
+            with pytest.raises(CompileCrashed, match=expected):
+                compile_blocking(str(tmp_path / "sluice.yaml"))
+        else:
+            result = compile_blocking(str(tmp_path / "sluice.yaml"))
+            assert result.ok and result.image is not None
+            os.close(result.image)

@@ -62,6 +62,27 @@ def test_cpus_without_any_cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert machine.cpus(str(tmp_path), str(tmp_path)) == 2
 
 
+def test_free_memory_is_the_least_of_the_machine_and_all_cgroups(tmp_path: Path) -> None:
+    root, proc = tmp_path / "cgroup", tmp_path / "proc"
+    (root / "pod/box").mkdir(parents=True)
+    (proc / "self").mkdir(parents=True)
+    (proc / "self/cgroup").write_text("0::/pod/box\n")
+    asked = str(root), str(proc)
+    assert machine.free_memory(*asked) is None, "nothing says"
+    (proc / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 4000 kB\n")
+    assert machine.free_memory(*asked) == 4000 << 10
+    for folder, most, used in (("pod/box", "max", "1000"), ("pod", "3000000", "1000000")):
+        (root / folder / "memory.max").write_text(most + "\n")
+        (root / folder / "memory.current").write_text(used + "\n")
+    assert machine.free_memory(*asked) == 2_000_000
+    (root / "pod/memory.stat").write_text("anon 5\ninactive_file 300000\nactive_file 7\n")
+    assert machine.free_memory(*asked) == 2_300_000
+    (root / "pod/box/memory.max").write_text("500\n")
+    assert machine.free_memory(*asked) == 0
+    (proc / "meminfo").write_text("rubbish\n")
+    assert machine.free_memory(*asked) == 0
+
+
 def test_local_networks_are_read_from_the_kernels_tables(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net/fib_trie").write_text(FIB_TRIE)

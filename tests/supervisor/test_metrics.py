@@ -75,7 +75,7 @@ def test_every_metric_of_the_contract_is_there_with_its_labels(segments: list[Se
     with Writer(segments[0]) as worker:
         one_of_each(worker)
     own: dict[str, Any] = {"log_dropped": {"open": 2}, "reloads": {"ok": 3, "failed": 1}, "version": "1.2"}
-    text = metrics.render(taken(segments, processes=[os.getpid()], **own))
+    text = metrics.render(taken(segments, files=["/proc/self/fd"], **own))
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text.decode(), re.MULTILINE))
     helps = dict(re.findall(r"^# HELP (\S+) (.+)$", text.decode(), re.MULTILINE))
     found = samples(text)
@@ -216,10 +216,10 @@ def test_what_is_remembered_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_open_files_are_counted(tmp_path: Path) -> None:
-    before = metrics.open_files(os.getpid())
+    before = metrics.open_files("/proc/self/fd")
     with (tmp_path / "a").open("w"), (tmp_path / "b").open("w"):
-        assert metrics.open_files(os.getpid()) == before + 2
-    assert metrics.open_files(1 << 30) == 0
+        assert metrics.open_files("/proc/self/fd") == before + 2
+    assert metrics.open_files(f"/proc/{1 << 30}/fd") == 0
 
 
 def test_histograms_are_described_as_in_the_header() -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import struct
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pytest
 
 from gateway import contract
+from supervisor import segment
 from supervisor.access_log import AccessLog
 from supervisor.labels import OUTCOMES, write_key
 from supervisor.rule_slots import RuleSlots
@@ -32,6 +34,10 @@ class Lines(AccessLog):
 
     def write(self, lines: Iterable[bytes], level: str) -> None:
         self.given += [(level, json.loads(line)) for line in lines]
+
+    def write_batch(self, text: bytes, count: int, level: str) -> None:
+        assert text.count(b"\n") == count
+        self.write(text.splitlines(), level)
 
 
 class World:
@@ -216,6 +222,20 @@ def test_tunnels_of_a_dead_worker_get_their_close_lines(world: World) -> None:
     assert counted[write_key("tunnels_total", 3, LOST)] == 100
     assert world.tunnels.lost == 500
     assert ids(world.page(ANY)) == ["1-101-1"], "the other worker's is still there"
+
+
+def test_a_tunnel_whose_close_line_waits_gets_no_second_one(world: World) -> None:
+    """Its worker died between the line and the release of its record: two lines would count its bytes twice."""
+    for number in (7, 8):
+        world.workers[0].tunnel(number, up=100, down=200)
+    waiting = b'{"ts":"x","event":"interval","id":"0-100-8"}\n{"ts":"x","event":"close","id":"0-100-7"}\n'
+    shared = world.slots[0].segment
+    os.pwrite(shared.fd, waiting, segment._LOGS_AT + segment._LOG_TEXT_AT)
+    os.pwrite(shared.fd, struct.pack("=Q", len(waiting)), segment._LOGS_AT)
+    assert shared.pending_lines(0) == waiting
+    die(world, 0)
+    ended = [line["id"] for _, line in world.log.given if line["event"] == "close"]
+    assert sorted(ended) == ["0-100-7", "0-100-8"]
 
 
 def test_a_worker_that_had_no_tunnel_leaves_no_line(world: World) -> None:
