@@ -114,7 +114,8 @@ enum sl_verdict { SL_DENY = 0, SL_ALLOW = 1, SL_AUDIT = 2 };
     X(REVOKED, "revoked")                      \
     X(DRAINED, "drained")                      \
     X(KILLED, "killed")                        \
-    X(WORKER_LOST, "worker_lost")
+    X(WORKER_LOST, "worker_lost")              \
+    X(DNS_FAILED, "dns_failed")
 
 #define SL_ENUM_PHASE(name, text) SL_PHASE_##name,
 #define SL_ENUM_REASON(name, ...) SL_REASON_##name,

@@ -10,6 +10,7 @@ from gateway.csrc cimport (
     SL_OUTCOME_CONNECTED,
     SL_OUTCOME_DENIED,
     SL_OUTCOME_DIAL_TIMEOUT,
+    SL_OUTCOME_DNS_FAILED,
     SL_OUTCOME_DNS_TIMEOUT,
     SL_OUTCOME_DRAINED,
     SL_OUTCOME_GATEWAY_LIMIT,
@@ -41,6 +42,7 @@ cdef dict ROWS = {
         "407 Proxy Authentication Required", None, "the gateway asks for a user and a password"
     ),
     SL_OUTCOME_NAME_NOT_FOUND: ("502 Bad Gateway", "dns_error", "the name does not resolve"),
+    SL_OUTCOME_DNS_FAILED: ("502 Bad Gateway", "dns_error", "the name servers could not resolve the name"),
     SL_OUTCOME_REFUSED: ("502 Bad Gateway", "connection_refused", "the destination refused the connection"),
     SL_OUTCOME_NET_UNREACHABLE: (
         "502 Bad Gateway", "destination_ip_unroutable", "the network of the destination cannot be reached"
@@ -80,7 +82,7 @@ cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signe
     if outcome not in (SL_OUTCOME_DENIED, SL_OUTCOME_ADDRESS_PROHIBITED):
         rule = None  # another row's rule is the one that allowed
     if reason is None:
-        reason = detail
+        reason = "dns_failed" if outcome == SL_OUTCOME_DNS_FAILED else detail
     text = people(text, rule, reason, outcome == SL_OUTCOME_DENIED)
     if error is not None:
         fields.append(("Proxy-Status", f"sluice; error={error}{details(rule, reason)}"))

@@ -13,7 +13,6 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from posix cimport unistd
 
 from gateway.codec cimport CODEC_CREDENTIALS, CODEC_MORE, CODEC_REQUEST
 from gateway.context cimport Context, ListenerSpec, PROTOCOL_AUTO, PROTOCOL_HTTP, PROTOCOL_HTTP2, PROTOCOL_SOCKS5
@@ -35,8 +34,8 @@ from gateway.sniff cimport (
     SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_MORE, SNIFF_SOCKS4, SNIFF_SOCKS5, http2_refusal, sniff,
 )
 from gateway.sockets cimport (
-    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, local_address, recv, send,
-    shutdown,
+    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, close_clean, local_address,
+    recv, send, shutdown,
 )
 from gateway.socks cimport Socks4Codec, Socks5Codec
 from gateway.tunnel cimport CLIENT, UPSTREAM
@@ -341,7 +340,7 @@ cdef class Connection(Request):
         self.codec = None
         self.held = None
         if self.client >= 0:
-            unistd.close(self.client)
+            close_clean(self.client)
         self.closed_sockets()
 
     cdef void closed_sockets(self) noexcept:

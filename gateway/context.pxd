@@ -70,6 +70,8 @@ cdef class Context:
     cdef uint64_t dial_timeout
     cdef uint64_t idle_timeout
     cdef uint64_t half_close_timeout
+    cdef readonly int keep_alive     # seconds without a byte until a peer is probed
+    cdef set apart                   # connections to parents
     cdef uint64_t drain_time         # shutdown.drain: also how long a tunnel revoked with `drain` may go on
     cdef bint access_log
     cdef readonly str deny_message   # gateway.denyMessage, or None

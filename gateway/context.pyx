@@ -115,6 +115,7 @@ cdef class Context:
         self.prefix = f"{slot}-{self.segment.start:x}-"
         self.listeners = []
         self.connections = set()
+        self.apart = set()
         self.logins = Logins(loop)
         self.parents = {}
         self.routes = LocalRoutes(loop)
@@ -165,6 +166,7 @@ cdef class Context:
         self.dial_timeout = milliseconds(limits["dial_timeout"])
         self.idle_timeout = milliseconds(limits["idle_timeout"])
         self.half_close_timeout = milliseconds(limits["half_close_timeout"])
+        self.keep_alive = max(1, round(limits["keep_alive"]))
         self.drain_time = milliseconds(settings["drain"])
         self.access_log = settings["access_log"]
         self.deny_message = settings["deny_message"]

@@ -82,6 +82,7 @@ class LimitSettings(TypedDict):
     dial_timeout: float
     idle_timeout: float
     half_close_timeout: float
+    keep_alive: float
 
 
 class DnsSettings(TypedDict):

@@ -88,6 +88,7 @@ cdef extern from "contract.h" nogil:
         SL_OUTCOME_DRAINED
         SL_OUTCOME_KILLED
         SL_OUTCOME_WORKER_LOST
+        SL_OUTCOME_DNS_FAILED
         SL_OUTCOME_COUNT
     enum sl_tier:
         SL_TIER_NONE
@@ -370,6 +371,9 @@ cdef extern from "dial_error.h" nogil:
     int sl_dial_outcome(int error)
     int sl_dial_scope(int error)
     int sl_dial_telling(int outcome)
+
+cdef extern from "silence.h" nogil:
+    int sl_tcp_silent(int fd, uint32_t since, uint8_t *state)
 
 cdef extern from "local.h" nogil:
     struct sl_local:

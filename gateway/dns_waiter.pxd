@@ -7,10 +7,11 @@ cdef enum:
     MAX_ADDRESSES = 32         # of one answer; the rest is left out
 
 cdef enum ResolveStatus:
-    RESOLVE_FAILED = 0         # NXDOMAIN, no address, SERVFAIL, a single label that is not in /etc/hosts
+    RESOLVE_FAILED = 0         # NXDOMAIN, no address, a single label that is not in /etc/hosts
     RESOLVE_OK = 1
     RESOLVE_TIMEOUT = 2        # no answer in time
     RESOLVE_FULL = 3           # not asked: too many names or waiters were there already
+    RESOLVE_BROKEN = 4         # the servers cannot tell: SERVFAIL, REFUSED, FORMERR, a lame or malformed answer
 
 cdef class Waiter(Handler):
     # Who waits for an answer. `addresses` are valid during the call only. Called at most once, maybe before lookup()

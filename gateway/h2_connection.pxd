@@ -15,6 +15,7 @@ cdef enum Waiting:
 
 cdef class H2Connection(H2Requests):
     cdef uint8_t waiting       # Waiting
+    cdef uint8_t silence       # what was seen of its acknowledgements (silence.h)
     cdef bint readable         # was stopped by its budget
     cdef bint hangup           # EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported
     cdef bint finished         # our side of the socket is shut

@@ -14,6 +14,7 @@ from gateway.csrc cimport (
     SL_COUNTER_HTTP2_CONNECTIONS, SL_COUNTER_HTTP2_CONNECTIONS_OPEN, SL_COUNTER_REQUEST_TIMEOUTS,
     SL_FAMILY_HTTP2_ABUSE, SL_FAMILY_PROTOCOL_ERRORS, SL_H2_SIDE_CLIENT, SL_H2_SIDE_GATEWAY, SL_LIMIT_CONNECTIONS,
     SL_OUTCOME_MALFORMED, SL_OUTCOME_REQUEST_TIMEOUT, SL_PROTOCOL_HTTP2, sl_pipe_give,
+    sl_tcp_silent,
 )
 from gateway.h2_flow cimport Piece
 from gateway.h2_frames cimport H2_CANCEL, H2_NO_ERROR, free_bytes
@@ -27,7 +28,7 @@ from gateway.h2_streams cimport END_RESET_BY_PEER, END_RESET_BY_US, streams_find
 from gateway.h2_tunnel cimport H2Tunnel
 from gateway.h2_work cimport INPUT_SIZE, SLICES, H2Work
 from gateway.sockets cimport (
-    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, SHUT_WR, recv, shutdown,
+    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, SHUT_WR, linger, recv, shutdown,
 )
 
 cdef enum:
@@ -56,6 +57,7 @@ cdef class H2Connection(H2Requests):
         context.set_gauge(SL_COUNTER_HTTP2_CONNECTIONS_OPEN, context.multiplexed)
         context.loop.keep(self)
         context.entered(self)
+        linger(self.fd, False)  # END_STREAM says what is complete here: the last frames matter more than a reset
         if not (self.session.begin(context.loop.now)
                 and context.loop.rewatch(self.fd, self, 0, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)):
             self.drop()
@@ -266,6 +268,10 @@ cdef class H2Connection(H2Requests):
         self.end_streams()
         self.context.loop.arm(self, LINGER)
         self.write_later()
+
+    cdef void on_look(self, uint32_t since) noexcept:
+        if sl_tcp_silent(self.fd, since, &self.silence):
+            self.drop()
 
     cdef void end_streams(self) noexcept:
         """Nobody is there for them any more. Each one is forgotten on the way."""

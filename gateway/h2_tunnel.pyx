@@ -19,10 +19,10 @@ from gateway.csrc cimport (
 )
 from gateway.h2_flow cimport H2Carrier, H2Flow, Piece
 from gateway.h2_frames cimport H2_CANCEL, H2_CONNECT_ERROR, H2_INTERNAL_ERROR
-from gateway.h2_streams cimport END_BOTH, STREAM_REMOTE_ENDED, H2Stream
+from gateway.h2_streams cimport END_BOTH, END_RESET_BY_PEER, STREAM_REMOTE_ENDED, H2Stream
 from gateway.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.request cimport LINGERING, READING, RELAYING, VERIFYING, Request
-from gateway.sockets cimport close_reset
+from gateway.sockets cimport close_clean
 from gateway.tunnel cimport CLIENT
 
 cdef enum:
@@ -106,9 +106,15 @@ cdef class H2Tunnel(H2Flow):
         self.closed_sockets()
 
     cdef void lost(self) noexcept:
+        cdef H2Stream *stream = self.stream
         if self.state == RELAYING:
             self.end(SL_OUTCOME_RESET, True)
         elif not self.closed:
+            self.stream = NULL
+            if stream is not NULL:
+                # Its connection is gone: no frame is sent, and none is counted.
+                stream.owner = NULL
+                self.carrier.drop_stream(stream, END_RESET_BY_PEER)
             self.give_up()
             self.closed_sockets()
 
@@ -182,9 +188,9 @@ cdef class H2Tunnel(H2Flow):
                 self.carrier.reset_stream(stream, H2_CONNECT_ERROR if outcome == SL_OUTCOME_RESET else
                                           H2_INTERNAL_ERROR if outcome == SL_OUTCOME_INTERNAL else H2_CANCEL)
         if reset:
-            close_reset(self.upstream)
-        else:
             unistd.close(self.upstream)
+        else:
+            close_clean(self.upstream)
 
     cdef void closed_sockets(self) noexcept:
         cdef H2Carrier carrier = self.carrier

@@ -13,7 +13,6 @@ import os
 from libc.errno cimport ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove, memset
-from posix cimport unistd
 
 from gateway.connection cimport Connection
 from gateway.csrc cimport (
@@ -22,7 +21,7 @@ from gateway.csrc cimport (
     sl_addr_from_sockaddr, sockaddr, sockaddr_storage, socklen_t,
 )
 from gateway.record cimport log_refused
-from gateway.sockets cimport EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, tune
+from gateway.sockets cimport EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, close_clean, tune
 
 cdef enum:
     ACCEPT_BATCH = 64          # connections of one socket in one turn
@@ -57,7 +56,7 @@ cdef class Listener(Handler):
     def open(self):
         """Starts accepting."""
         if self.closed:
-            tune(self.fd)
+            tune(self.fd, self.context.keep_alive)
             if not self.context.loop.watch(self.fd, self, 0, EPOLLIN):
                 raise OSError(errno, os.strerror(errno))
             self.closed = False
@@ -79,6 +78,11 @@ cdef class Listener(Handler):
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
         self.accept_batch()
+
+    def set_options(self):
+        """Options that what is accepted from now on inherits; limits.keepAlive may change with a generation."""
+        if not self.closed:
+            tune(self.fd, self.context.keep_alive)
 
     cdef bint accept_batch(self) noexcept:
         """Whether more may wait: the batch was full."""
@@ -126,7 +130,7 @@ cdef class Listener(Handler):
             context.limited(SL_SCOPE_SOURCE_REQUESTS)
             log_refused(context, self.index, SL_PROTOCOL_UNKNOWN, peer, port, source, 0, SL_OUTCOME_SOURCE_LIMIT, None,
                         None)
-            unistd.close(fd)
+            close_clean(fd)
             return
         connection = Connection(context, fd, self.index)
         connection.peer = peer[0]

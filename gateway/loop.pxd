@@ -18,6 +18,7 @@ cdef class Handler:
     cdef void on_timer(self) noexcept
     cdef void on_turn(self) noexcept
     cdef void on_drain(self) noexcept
+    cdef void on_look(self, uint32_t since) noexcept
     cdef void close(self) noexcept
 
 cdef class Loop:

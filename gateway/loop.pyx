@@ -15,7 +15,7 @@ import sys
 
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.errno cimport errno
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -66,6 +66,9 @@ cdef class Handler:
 
     cdef void on_drain(self) noexcept:
         """The worker takes nobody new from now on; said to client connections."""
+
+    cdef void on_look(self, uint32_t since) noexcept:
+        """Time to see whether its peers still acknowledge; `since` milliseconds after the last time."""
 
     cdef void close(self) noexcept:
         """End at once; called by the loop after an error of ours, and by owners. Must be safe to call twice."""

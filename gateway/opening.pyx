@@ -24,17 +24,18 @@ from gateway.csrc cimport (
     SL_COUNTER_DNS_FAILURES, SL_COUNTER_REQUESTS_FAILED, SL_DECISION_GUARD, SL_DECISION_PENDING,
     SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_TUNNELS, SL_HISTOGRAM_DIAL, SL_HISTOGRAM_DNS, SL_LIMIT_LOOKUPS,
     SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS, SL_NO_RULE, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_CONNECTED,
-    SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL,
-    SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UPSTREAM_FAILED, SL_PHASE_ADDRESS,
-    SL_PHASE_DELEGATED, SL_REASON_OWN_ADDRESS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_SOURCE_DNS,
-    SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_addr, sl_decide_address, sl_decide_name,
-    sl_decision, sl_decision_upstream, sl_image, sl_refused_address, sl_segment_observe,
+    SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT,
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UPSTREAM_FAILED,
+    SL_PHASE_ADDRESS, SL_PHASE_DELEGATED, SL_REASON_OWN_ADDRESS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS,
+    SL_SCOPE_SOURCE_DNS, SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_addr,
+    sl_decide_address, sl_decide_name, sl_decision, sl_decision_upstream, sl_image, sl_refused_address,
+    sl_segment_observe,
 )
 from gateway.local_routes cimport LocalRoutes
 from gateway.parent cimport Introduction
 from gateway.race cimport Candidate
 from gateway.record cimport Record
-from gateway.resolver cimport MAX_ADDRESSES, RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT
+from gateway.resolver cimport MAX_ADDRESSES, RESOLVE_BROKEN, RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT
 from gateway.sockets cimport keep_alive, local_address
 
 
@@ -110,7 +111,8 @@ cdef class Opening(Race):
         sl_segment_observe(self.context.segment, SL_HISTOGRAM_DNS, (self.context.loop.now - self.began) * 1000)
         if status != RESOLVE_OK:
             self.context.count(SL_COUNTER_DNS_FAILURES)
-            self.refuse(SL_OUTCOME_DNS_TIMEOUT if status == RESOLVE_TIMEOUT else SL_OUTCOME_NAME_NOT_FOUND)
+            self.refuse(SL_OUTCOME_DNS_TIMEOUT if status == RESOLVE_TIMEOUT else
+                        SL_OUTCOME_DNS_FAILED if status == RESOLVE_BROKEN else SL_OUTCOME_NAME_NOT_FOUND)
             return
         self.judge(addresses, count)
 
@@ -316,7 +318,7 @@ cdef class Opening(Race):
             record.count_decision()
         self.finish()
         if not requester.takes_bare:
-            keep_alive(fd)
+            keep_alive(fd, self.context.keep_alive)
         requester.on_opened(fd)
 
     cdef void refuse(self, int outcome) noexcept:

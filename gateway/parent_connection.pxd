@@ -1,5 +1,5 @@
 # One HTTP/2 connection to a parent gateway, which many tunnels share: the socket side of an H2Client.
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from gateway.h2_client cimport ClientEvent, ClientNews
 from gateway.h2_streams cimport H2Stream
@@ -18,6 +18,7 @@ cdef class ParentHome(ParentKeeper):
 
 cdef class ParentConnection(ParentSocket):
     cdef ParentHome home       # None once it was told that this is gone
+    cdef uint8_t silence       # what was seen of its acknowledgements (silence.h)
     cdef bint readable         # was stopped by its budget
     cdef bint hangup           # EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported
     cdef bint proved           # has answered a request

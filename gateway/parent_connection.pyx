@@ -14,7 +14,7 @@ from gateway.context cimport Context
 from gateway.csrc cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_HTTP2_ABUSE, SL_FAMILY_HTTP2_RESETS, SL_FAMILY_PROTOCOL_ERRORS,
     SL_H2_CODE_OTHER, SL_H2_SIDE_GATEWAY, SL_H2_SIDE_PARENT, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_INTERNAL,
-    SL_OUTCOME_UPSTREAM_FAILED, SL_PROTOCOL_HTTP2,
+    SL_OUTCOME_UPSTREAM_FAILED, SL_PROTOCOL_HTTP2, sl_tcp_silent,
 )
 from gateway.h2_client cimport (
     CLIENT_ANSWER, CLIENT_DATA, CLIENT_ERROR, CLIENT_FAILED, CLIENT_GOAWAY, CLIENT_NONE, CLIENT_RESET, CLIENT_SETTINGS,
@@ -26,7 +26,8 @@ from gateway.h2_streams cimport (
 )
 from gateway.parent_socket cimport INPUT_SIZE, ParentBuffers
 from gateway.sockets cimport (
-    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, keep_alive, local_address, shutdown,
+    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, keep_alive, linger, local_address,
+    shutdown,
 )
 
 cdef enum:
@@ -61,7 +62,9 @@ cdef class ParentConnection(ParentSocket):
         cdef uint16_t port
         context.loop.keep(self)
         context.parent_entered()
-        keep_alive(self.fd)
+        context.apart.add(self)
+        linger(self.fd, False)
+        keep_alive(self.fd, context.keep_alive)
         local_address(self.fd, &self.here, &port)
         if not (self.session.begin(context.loop.now)
                 and context.loop.rewatch(self.fd, self, 0, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)):
@@ -330,6 +333,10 @@ cdef class ParentConnection(ParentSocket):
             self.context.loop.arm(self, LINGER)
             self.linger_read()
 
+    cdef void on_look(self, uint32_t since) noexcept:
+        if sl_tcp_silent(self.fd, since, &self.silence):
+            self.drop()
+
     cdef void drop(self) noexcept:
         """The connection is gone, and everything on it."""
         if self.closed:
@@ -342,6 +349,7 @@ cdef class ParentConnection(ParentSocket):
         unistd.close(self.fd)
         self.fd = -1
         free_bytes(&self.partial)
+        self.context.apart.discard(self)
         self.context.parent_left()
         self.context.loop.park(self)
 

@@ -10,7 +10,7 @@ from posix cimport unistd
 
 from gateway.context cimport Context, ListenerSpec
 from gateway.csrc cimport (
-    SL_DENY, SL_LIMIT_REQUESTS, SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED,
+    SL_DENY, SL_FAMILY_TUNNELS, SL_LIMIT_REQUESTS, SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED,
     SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_SOURCE_ADDRESS,
     SL_SCOPE_DRAINING, SL_SCOPE_SOURCE_REQUESTS,
 )
@@ -133,6 +133,7 @@ cdef class Request(InspectedTunnel):
         if self.opening is not None:
             self.opening.cancel()
             self.opening = None
+            self.context.labelled(SL_FAMILY_TUNNELS, self.record.kind, SL_OUTCOME_CLIENT_GONE, 0, 0)[0] += 1
             self.record.write(SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, 0, 0)
 
     cdef bint charge(self, uint64_t source) noexcept:

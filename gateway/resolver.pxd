@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from gateway.csrc cimport sl_addr, sl_dns_answer
 from gateway.dns_cache cimport Answer, DnsCache
 from gateway.dns_channel cimport LEGS, Asker, Channel
-from gateway.dns_waiter cimport MAX_ADDRESSES, RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT, Waiter
+from gateway.dns_waiter cimport MAX_ADDRESSES, RESOLVE_BROKEN, RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT, Waiter
 from gateway.hosts cimport HostsFile
 from gateway.loop cimport Handler, Loop
 

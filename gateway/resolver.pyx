@@ -19,7 +19,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from gateway.csrc cimport sl_addr_parse
 from gateway.dns_channel cimport LEG_IPV4, LEG_IPV6, REPLY_FAILED, REPLY_FOUND, REPLY_NONE, REPLY_TIMEOUT
-from gateway.dns_waiter cimport RESOLVE_FAILED, RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT, Caller, give
+from gateway.dns_waiter cimport RESOLVE_BROKEN, RESOLVE_FAILED, RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT, Caller, give
 
 cdef enum:
     MAX_FLYING = 1000          # names that c-ares holds at once
@@ -188,7 +188,7 @@ cdef class Query(Asker):
         elif four == REPLY_NONE and six == REPLY_NONE:
             answer = Answer(self.name, RESOLVE_FAILED, b"", now + resolver.negative_ttl)
         elif four == REPLY_FAILED or six == REPLY_FAILED:
-            answer = Answer(self.name, RESOLVE_FAILED, b"", now + failed)
+            answer = Answer(self.name, RESOLVE_BROKEN, b"", now + failed)
         else:
             answer = Answer(self.name, RESOLVE_TIMEOUT, b"", now + failed)
         resolver.cache.put(answer, now)

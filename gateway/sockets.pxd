@@ -28,7 +28,7 @@ cdef extern from "<sys/socket.h>" nogil:
         MSG_NOSIGNAL
         MSG_DONTWAIT
         MSG_PEEK
-    struct linger:
+    struct linger_option "linger":
         int l_onoff
         int l_linger
 
@@ -43,17 +43,20 @@ cdef extern from "<sys/epoll.h>" nogil:
         EPOLLET
         EPOLLONESHOT
 
-# Options of one leg of a tunnel: no Nagle delay, keepalive, and a bound on unacknowledged data. A listening socket
-# hands them on to what it accepts.
-cdef void tune(int fd) noexcept nogil
-# Those of them that matter only to a connection that lasts: all but the first.
-cdef void keep_alive(int fd) noexcept nogil
-# Starts a connection without Nagle delay, from the address `source` unless it is NULL. Returns the descriptor,
-# connected or connecting; else -errno, -SL_DIAL_SOURCELESS when `source` is not this machine's.
+# Options of one leg of a tunnel: no Nagle delay, a close that resets, keepalive after `idle` seconds, and a bound on
+# what waits unsent. A listening socket hands them on to what it accepts.
+cdef void tune(int fd, int idle) noexcept nogil
+# Those of them that matter only to a connection that lasts: all but the first two.
+cdef void keep_alive(int fd, int idle) noexcept nogil
+# Whether close() is a reset (SO_LINGER 0). It is while a tunnel is not finished, so that its peers do not take the end
+# of a worker for the end of the stream; what was sent and is not acknowledged is lost by it.
+cdef void linger(int fd, bint reset) noexcept nogil
+# Starts a connection without Nagle delay whose close is a reset, from the address `source` unless it is NULL. Returns
+# the descriptor, connected or connecting; else -errno, -SL_DIAL_SOURCELESS when `source` is not this machine's.
 cdef int dial(const sl_addr *addr, uint16_t port, const sl_addr *source) noexcept nogil
 # The error of a finished dial, 0 when connected.
 cdef int dial_error(int fd) noexcept nogil
 # The local address of a connected socket; family 0 when unknown.
 cdef void local_address(int fd, sl_addr *addr, uint16_t *port) noexcept nogil
-# Closes so that the peer sees a reset, not an end (SO_LINGER 0).
-cdef void close_reset(int fd) noexcept nogil
+# Closes so that the peer sees an end, behind every byte sent. A plain close of a leg is a reset.
+cdef void close_clean(int fd) noexcept nogil

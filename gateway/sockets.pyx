@@ -17,7 +17,7 @@ cdef extern from "<netinet/tcp.h>" nogil:
         TCP_KEEPIDLE
         TCP_KEEPINTVL
         TCP_KEEPCNT
-        TCP_USER_TIMEOUT
+        TCP_NOTSENT_LOWAT
 
 # Since Linux 4.2; the C library's headers may be older.
 cdef extern from *:
@@ -30,27 +30,33 @@ cdef extern from *:
         IP_BIND_ADDRESS_NO_PORT
 
 cdef enum:
-    KEEPALIVE_IDLE = 60        # seconds of silence before the first probe
-    KEEPALIVE_INTERVAL = 15
-    KEEPALIVE_PROBES = 4
-    USER_TIMEOUT = 120000      # milliseconds that sent bytes may stay unacknowledged (RFC 5482)
+    KEEPALIVE_PROBES = 4       # a quarter of keepAlive apart: an idle peer is given up after twice keepAlive
+    UNSENT = 262144            # bytes that wait in a socket behind those in flight: one pipe
 
 
 cdef inline void set_option(int fd, int level, int name, int value) noexcept nogil:
     setsockopt(fd, level, name, &value, sizeof(value))
 
 
-cdef void tune(int fd) noexcept nogil:
+cdef void tune(int fd, int idle) noexcept nogil:
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1)
-    keep_alive(fd)
+    linger(fd, True)
+    keep_alive(fd, idle)
 
 
-cdef void keep_alive(int fd) noexcept nogil:
+cdef void keep_alive(int fd, int idle) noexcept nogil:
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE)
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle)
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, max(1, idle // KEEPALIVE_PROBES))
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES)
-    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT)
+    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+
+
+cdef void linger(int fd, bint reset) noexcept nogil:
+    cdef linger_option option
+    option.l_onoff = reset
+    option.l_linger = 0
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option))
 
 
 cdef inline int bind_address(int fd, const sl_addr *source) noexcept nogil:
@@ -72,6 +78,7 @@ cdef int dial(const sl_addr *addr, uint16_t port, const sl_addr *source) noexcep
     if fd < 0:
         return -errno
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1)
+    linger(fd, True)
     if source is not NULL and bind_address(fd, source) < 0:
         code = SL_DIAL_SOURCELESS if errno == EADDRNOTAVAIL else errno
         close(fd)
@@ -100,9 +107,6 @@ cdef void local_address(int fd, sl_addr *addr, uint16_t *port) noexcept nogil:
         sl_addr_from_sockaddr(<sockaddr *> &storage, addr, port)
 
 
-cdef void close_reset(int fd) noexcept nogil:
-    cdef linger option
-    option.l_onoff = 1
-    option.l_linger = 0
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option))
+cdef void close_clean(int fd) noexcept nogil:
+    linger(fd, False)
     close(fd)

@@ -1,5 +1,5 @@
 # Work over every live connection, in slices short enough that no turn of the loop grows long.
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from gateway.context cimport Context
 from gateway.loop cimport Handler
@@ -13,6 +13,7 @@ cdef class Sweep(Handler):
     cdef list waiting          # connections not yet visited, as they stood when the sweep began
     cdef object on_finished    # called with no argument, or None
 
+    cdef void meet(self, Handler connection) noexcept
     cdef void visit(self, Tunnel tunnel) noexcept
 
 cdef class Kill(Sweep):
@@ -20,3 +21,6 @@ cdef class Kill(Sweep):
 
 cdef class IntervalLog(Sweep):
     pass
+
+cdef class Look(Sweep):
+    cdef uint32_t since        # milliseconds since the last one

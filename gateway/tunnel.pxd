@@ -20,6 +20,7 @@ cdef class Tunnel(Requester):
     cdef uint64_t active       # loop milliseconds of the last byte
     cdef uint64_t deadline     # loop milliseconds when a revoked tunnel ends; 0: not revoked
     cdef uint8_t again         # bit per leg: its direction was stopped by the budget
+    cdef uint8_t silence[2]    # by leg: what was seen of its acknowledgements (silence.h)
     cdef bint broken           # its passage has broken: it ends when what was received before is on its way
 
     cdef void begin(self) noexcept

@@ -8,7 +8,7 @@ It knows nothing of how it was opened: protocols end before a tunnel begins.
 """
 
 cimport cython
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from posix.unistd cimport close
 
 from gateway.csrc cimport (
@@ -16,10 +16,10 @@ from gateway.csrc cimport (
     SL_LOG_CLOSE, SL_LOG_OPEN, SL_OUTCOME_CLOSED, SL_OUTCOME_HALF_CLOSE_TIMEOUT, SL_OUTCOME_IDLE_TIMEOUT,
     SL_OUTCOME_RESET, SL_OUTCOME_REVOKED, SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY, SL_PUMP_FULL, SL_PUMP_SINK_RESET,
     SL_TUNNEL_HALF_CLOSED, SL_TUNNEL_OPEN, SL_TUNNEL_REVOKED, sl_direction_free, sl_direction_waits,
-    sl_pump,
+    sl_pump, sl_tcp_silent,
 )
 from gateway.loop cimport SCRATCH_SIZE
-from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, close_reset, keep_alive
+from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, close_clean, keep_alive
 
 cdef enum:
     TURN_BUDGET = 1048576      # bytes of one direction in one turn: a bulk tunnel lets the others speak
@@ -164,7 +164,7 @@ cdef class Tunnel(Requester):
         cdef uint64_t now = self.context.loop.now
         if self.takes_bare and now >= self.record.opened + LASTING:
             self.takes_bare = False
-            keep_alive(self.upstream)
+            keep_alive(self.upstream, self.context.keep_alive)
         if self.deadline and now >= self.deadline:
             self.end(SL_OUTCOME_REVOKED, True)
         elif now < self.quiet_limit():
@@ -172,6 +172,15 @@ cdef class Tunnel(Requester):
         else:
             self.context.count(SL_COUNTER_TUNNELS_IDLED)
             self.end(SL_OUTCOME_HALF_CLOSE_TIMEOUT if self.up.done or self.down.done else SL_OUTCOME_IDLE_TIMEOUT, True)
+
+    cdef void on_look(self, uint32_t since) noexcept:
+        # Without bytes since the last look, and none on their way then, keepalive says who is gone.
+        if self.upstream < 0 or (self.active + 2 * since < self.context.loop.now
+                                 and not self.silence[<int> CLIENT] and not self.silence[<int> UPSTREAM]):
+            return
+        if (self.client >= 0 and sl_tcp_silent(self.client, since, &self.silence[<int> CLIENT])
+                or sl_tcp_silent(self.upstream, since, &self.silence[<int> UPSTREAM])):
+            self.end(SL_OUTCOME_RESET, True)
 
     cdef void end(self, int outcome, bint reset) noexcept:
         """Closes both legs, as resets when the bytes did not end by themselves."""
@@ -194,11 +203,11 @@ cdef class Tunnel(Requester):
     cdef void close_legs(self, int outcome, bint reset) noexcept:
         """Closes what the tunnel joins; with `reset`, so that both sides see it was cut."""
         if reset:
-            close_reset(self.client)
-            close_reset(self.upstream)
-        else:
-            close(self.client)
+            close(self.client)  # SO_LINGER is 0 as long as a tunnel lives
             close(self.upstream)
+        else:
+            close_clean(self.client)
+            close_clean(self.upstream)
 
     cdef void closed_sockets(self) noexcept:
         """The last step of every end: the object is parked, and nothing finds it any more."""

@@ -32,7 +32,7 @@ from gateway.parent_pool import SharedPassages
 from gateway.policy import PolicyImage
 from gateway.privileges import drop as drop_privileges
 from gateway.rejudge import Rejudge
-from gateway.sweep import IntervalLog, Kill
+from gateway.sweep import IntervalLog, Kill, Look
 from gateway.watch import Clock, Watch
 
 IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGPIPE)
@@ -85,6 +85,8 @@ class Worker:
         self._spread: tuple[int, float] | None = None  # connections, and seconds left, when their end began
         self._deadline = Clock(self._loop, self._on_deadline)
         self._interval = Clock(self._loop, self._on_interval)
+        self._look = Clock(self._loop, self._on_look)
+        self._looked = 0.0
         self._beat = Clock(self._loop, self._on_beat, BEAT)
         self._beat.start(BEAT)
 
@@ -169,6 +171,11 @@ class Worker:
             self._context.measure_files()
             for listener in self._sockets[self._slot]:
                 listener.open()
+        for sockets in self._sockets.values():
+            for listener in sockets:
+                listener.set_options()
+        self._looked = time.monotonic()
+        self._look.start(self._context.keep_alive / 2)
         self._interval.stop()
         if self._context.log_interval:
             self._interval.start(self._context.log_interval / 1000)
@@ -181,6 +188,12 @@ class Worker:
     def _on_interval(self) -> None:
         IntervalLog(self._context).begin()
         self._interval.start(self._context.log_interval / 1000)
+
+    def _on_look(self) -> None:
+        now = time.monotonic()
+        Look(self._context, round((now - self._looked) * 1000)).begin()
+        self._looked = now
+        self._look.start(self._context.keep_alive / 2)
 
     def _on_kill(self, message: dict[str, Any]) -> None:
         Kill(self._context, message["sequence"]).begin()

@@ -105,6 +105,7 @@ class Limits(msgspec.Struct, frozen=True):
     dial_timeout: float = 5.0
     idle_timeout: float = 3600.0
     half_close_timeout: float = 300.0
+    keep_alive: float = 60.0
     login_failures: tuple[int, float] = (10, 1.0)  # of one source, in how many seconds
 
 
@@ -169,6 +170,7 @@ class Config(msgspec.Struct, frozen=True):
                 dial_timeout=self.limits.dial_timeout,
                 idle_timeout=self.limits.idle_timeout,
                 half_close_timeout=self.limits.half_close_timeout,
+                keep_alive=self.limits.keep_alive,
             ),
             dns=DnsSettings(
                 servers=list(self.dns.servers),

@@ -42,7 +42,7 @@ TOP: Final = (
 LISTENER: Final = ("name", "address", "protocol", "auth", "innerName", "audit", "diagnostics")
 LIMITS: Final = (
     *("tunnels", "tunnelsPerSource"),
-    *("requestTimeout", "dialTimeout", "idleTimeout", "halfCloseTimeout", "perSource"),
+    *("requestTimeout", "dialTimeout", "idleTimeout", "halfCloseTimeout", "keepAlive", "perSource"),
 )
 PER_SOURCE: Final = ("loginFailures",)
 AUTHS: Final[tuple[Auth, ...]] = ("off", "optional", "required")
@@ -316,6 +316,7 @@ class _Reader:
             dial_timeout=fields.read("dialTimeout", Node.duration, 5.0),
             idle_timeout=fields.read("idleTimeout", Node.duration, 3600.0),
             half_close_timeout=fields.read("halfCloseTimeout", Node.duration, 300.0),
+            keep_alive=fields.read("keepAlive", lambda n: n.duration(1.0, 7200.0), 60.0),
             login_failures=source.read("loginFailures", lambda n: n.rate(1_000_000), (10, 1.0)),
         )
 

@@ -15,10 +15,17 @@ NXDOMAIN: Final = 3
 
 
 class NameServer:
-    """`names` maps a lower-case name without trailing dot to its addresses; `silent` names get no answer at all."""
+    """`names` maps a lower-case name without trailing dot to its addresses; `silent` names get no answer at all, and
+    those in `codes` that RCODE alone."""
 
-    def __init__(self, names: dict[str, list[str]], silent: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        names: dict[str, list[str]],
+        silent: frozenset[str] = frozenset(),
+        codes: dict[str, int] | None = None,
+    ) -> None:
         self.names = names
+        self.codes = codes or {}
         self.silent = silent
         self.asked: list[str] = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -65,5 +72,5 @@ class NameServer:
             if address.version == version
         ]
         # QR and RA set, RD copied (RFC 1035 section 4.1.1).
-        reply_flags = 0x8080 | (flags & 0x0100) | (NXDOMAIN if known is None else 0)
+        reply_flags = 0x8080 | (flags & 0x0100) | self.codes.get(name, NXDOMAIN if known is None else 0)
         return struct.pack("!HHHHHH", identifier, reply_flags, 1, len(records), 0, 0) + section + b"".join(records)

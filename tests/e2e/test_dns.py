@@ -16,6 +16,7 @@ import pytest
 
 from tests.e2e import wire
 from tests.e2e.gateway import Gateway, Mapping, eventually, policy
+from tests.e2e.names import NameServer
 from tests.e2e.origins import Origin, echo
 from tests.gateway.dns_server import NXDOMAIN, SERVFAIL, Dnsmasq, Query, Scripted, addresses, reply
 
@@ -276,3 +277,19 @@ def test_a_reload_changes_the_servers_and_forgets_what_the_old_ones_said() -> No
             with wire.connect(gateway.port) as client:
                 assert wire.socks5(client, "a.test", origin.port) == 4
             assert after.names == {"a.test": 1}
+
+
+@pytest.mark.parametrize("code", [1, 2, 4, 5], ids=["FORMERR", "SERVFAIL", "NOTIMP", "REFUSED"])
+def test_name_servers_that_cannot_tell(code: int) -> None:
+    """The row of a name that does not resolve, with an outcome and a detail of its own."""
+    names = NameServer({}, codes={"broken.test": code})
+    with names, Gateway([policy("all", [{"host": "*.test"}])], {"dns": {"servers": [names.address]}}) as gateway:
+        with wire.connect(gateway.port) as client:
+            answer = wire.http(client, "broken.test:443")
+        assert answer.status == 502 and "error=dns_error" in answer.headers["proxy-status"]
+        assert "dns_failed" in answer.headers["proxy-status"]
+        with wire.connect(gateway.port) as client:
+            assert wire.socks5(client, "broken.test", 443) == 4
+            line = gateway.logged(1, client.getsockname()[1])
+        assert line["outcome"] == "dns_failed"
+        assert gateway.events(event="decision")[0]["outcome"] == "dns_failed"

@@ -14,9 +14,11 @@ from tests.e2e.conftest import World
 from tests.e2e.gateway import Gateway, eventually, policy
 
 PIDFD_GETFD: Final = 438  # on every architecture (syscalls(2))
-NODELAY: Final = {"TCP_NODELAY": 1}
+RESETS: Final = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # struct linger: on, 0 seconds
+NODELAY: Final = {"TCP_NODELAY": 1, "SO_LINGER": int.from_bytes(RESETS, "little")}
 LASTING: Final = {
-    "SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000,
+    "SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 0,
+    "TCP_NOTSENT_LOWAT": 262_144,
 }  # fmt: skip
 Found = dict[str, int]
 
@@ -44,7 +46,7 @@ def options_of(pid: int, wanted: Callable[[socket.socket], bool]) -> Found:
 def read(one: socket.socket) -> Found:
     def ask(name: str) -> int:
         level = socket.SOL_SOCKET if name.startswith("SO_") else socket.IPPROTO_TCP
-        return one.getsockopt(level, getattr(socket, name))
+        return int.from_bytes(one.getsockopt(level, getattr(socket, name), 8), "little")
 
     return {name: ask(name) for name in {**NODELAY, **LASTING}}
 

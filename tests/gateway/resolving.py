@@ -15,6 +15,7 @@ from gateway.watch import Clock
 FAILED: Final = 0
 OK: Final = 1
 TIMEOUT: Final = 2
+BROKEN: Final = 4
 FULL: Final = 3
 
 # Generous: it bounds a hang, it is never what a passing test waits for.

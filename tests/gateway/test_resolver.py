@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.dns_server import AAAA, CNAME, NXDOMAIN, SERVFAIL, A, Query, Record, Scripted, addresses, reply
-from tests.gateway.resolving import FAILED, FULL, OK, TIMEOUT, Bench
+from tests.gateway.resolving import BROKEN, FAILED, FULL, OK, TIMEOUT, Bench
+
+REFUSED, FORMERR = 5, 1  # RFC 1035 section 4.1.1
 
 
 def nothing(query: Query) -> None:
@@ -124,16 +126,18 @@ def test_an_alias_bounds_the_time_to_live() -> None:
         assert server.names == {"alias.test": 3}
 
 
-@pytest.mark.parametrize("code", [0, NXDOMAIN, SERVFAIL])
-def test_a_failure_is_remembered(code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "status"), [(0, FAILED), (NXDOMAIN, FAILED), (SERVFAIL, BROKEN), (REFUSED, BROKEN), (FORMERR, BROKEN)]
+)
+def test_a_failure_is_remembered(code: int, status: int) -> None:
     with Scripted(lambda query: reply(query, code=code)) as server, Bench(server.address, negative_ttl=60.0) as bench:
         asked = bench.ask_many(["gone.test"] * 50)
-        assert bench.answers(asked) == [(FAILED, [])] * 50
+        assert bench.answers(asked) == [(status, [])] * 50
         queries = server.names["gone.test"]
         # c-ares asks again after SERVFAIL; that is one query all the same.
         assert bench.resolver.queries == 1 and queries >= 1
         for _ in range(50):
-            assert bench.ask("gone.test").answer == (FAILED, [])
+            assert bench.ask("gone.test").answer == (status, [])
         assert (bench.resolver.queries, server.names["gone.test"]) == (1, queries)
 
 
@@ -210,7 +214,7 @@ def test_a_server_that_is_not_there_fails() -> None:
     with Scripted(nothing) as gone:
         pass
     with Bench(gone.address) as bench:
-        assert bench.resolve("a.test") == (FAILED, [])
+        assert bench.resolve("a.test") == (BROKEN, [])
 
 
 def test_the_second_server_answers_for_the_first() -> None:
@@ -256,7 +260,7 @@ def test_one_family_refused_and_the_other_empty_is_a_failure() -> None:
         return reply(query, code=SERVFAIL if query.kind == A else 0)
 
     with Scripted(script) as server, Bench(server.address) as bench:
-        assert bench.resolve("half.test") == (FAILED, [])
+        assert bench.resolve("half.test") == (BROKEN, [])
 
 
 def test_an_error_of_one_waiter_is_its_own() -> None:
