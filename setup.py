@@ -104,6 +104,8 @@ EXTENSIONS = [
     extension("gateway.handshake", "addr"),
     extension("gateway.parent", "addr"),
     extension("gateway.limits", "limit_table", "addr"),
+    extension("gateway.queues"),
+    extension("gateway.queue_probe"),
     extension("gateway.log", "addr", "contract", "log_line", "log_budget", *SEGMENT),
     extension("gateway.logins", *SEGMENT),
     extension("gateway.context", "pipe_pool", *SEGMENT, *POLICY),

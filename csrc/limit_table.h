@@ -52,12 +52,13 @@ enum {
 /* What is counted. */
 enum sl_limit {
     SL_LIMIT_TUNNELS = 0,     /* tunnels, from the moment their request is about to be connected */
-    SL_LIMIT_REQUESTS = 1,    /* connections that have not been answered yet */
-    SL_LIMIT_LOOKUPS = 2,     /* names being resolved */
-    SL_LIMIT_DIALS = 3,       /* connection attempts under way */
+    SL_LIMIT_REQUESTS = 1,    /* requests that are under way and not answered yet */
+    SL_LIMIT_LOOKUPS = 2,     /* names asked of DNS a moment ago */
+    SL_LIMIT_DIALS = 3,       /* connection attempts that began a moment ago */
     SL_LIMIT_PROVISIONAL = 4, /* tunnels held until the name inside them is judged */
-    SL_LIMIT_CONNECTIONS = 5, /* connections that are no tunnel: not answered yet, or refused and not closed yet */
-    SL_LIMIT_COUNT = 6,
+    SL_LIMIT_CONNECTIONS = 5, /* HTTP/2 connections that carry no tunnel */
+    SL_LIMIT_WAITING = 6,     /* requests that wait for a place among those under way */
+    SL_LIMIT_COUNT = 7,
 };
 
 struct sl_limits_header {

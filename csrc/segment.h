@@ -139,8 +139,8 @@ enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
     X(TUNNELS, "tunnels")                      /* limits.tunnels */                                    \
     X(SOURCE_TUNNELS, "source_tunnels")        /* limits.tunnelsPerSource */                           \
     X(SOURCE_REQUESTS, "source_requests")      /* unanswered requests of one source */                 \
-    X(SOURCE_DNS, "source_dns")                /* DNS look-ups in flight of one source */              \
-    X(SOURCE_DIALS, "source_dials")            /* dials in flight of one source */                     \
+    X(SOURCE_DNS, "source_dns")                /* fresh DNS look-ups of one source */                  \
+    X(SOURCE_DIALS, "source_dials")            /* fresh dials of one source */                         \
     X(SOURCE_PROVISIONAL, "source_provisional")/* tunnels of one source that wait for an inner name */ \
     X(DNS, "dns")                              /* look-ups in flight of the worker */                  \
     X(CREDENTIALS, "credentials")              /* passwords that wait to be verified */                \

@@ -5,7 +5,6 @@ from gateway.codec cimport Codec
 from gateway.request cimport Request
 
 cdef class Connection(Request):
-    cdef uint32_t place        # among the source's connections that are no tunnels; given by the listener
     cdef Codec codec           # None before the protocol is known and after it has ended
     cdef bytes held            # bytes not yet used: an unclear beginning, a request behind credentials, early payload
 

@@ -18,7 +18,7 @@ from gateway.codec cimport CODEC_CREDENTIALS, CODEC_MORE, CODEC_REQUEST
 from gateway.context cimport Context, ListenerSpec, PROTOCOL_AUTO, PROTOCOL_HTTP, PROTOCOL_HTTP2, PROTOCOL_SOCKS5
 from gateway.csrc cimport (
     SL_COUNTER_AUTH_FAILED, SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS,
-    SL_LIMIT_CONNECTIONS, SL_LIMIT_REQUESTS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CONNECTED, SL_OUTCOME_DRAINED,
+    SL_LIMIT_CONNECTIONS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CONNECTED, SL_OUTCOME_DRAINED,
     SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED, SL_OUTCOME_NOT_BUILT,
     SL_OUTCOME_REQUEST_TIMEOUT, SL_PROTOCOL_HTTP, SL_PROTOCOL_SOCKS4, SL_PROTOCOL_SOCKS5, SL_PROTOCOL_UNKNOWN,
     SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_CREDENTIALS, SL_SCOPE_SOURCE_LOGINS, sl_addr, sl_direction_preload,
@@ -71,8 +71,6 @@ cdef class Connection(Request):
         if not self.context.loop.watch(self.client, self, CLIENT, LEG_EVENTS):
             self.drop()
             return
-        # One too many is told so when its request is complete: until then another one may have been answered.
-        self.context.limits.enter(self.source, SL_LIMIT_REQUESTS, &self.asking)
         self.context.loop.arm(self, self.context.request_timeout)
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
@@ -177,8 +175,7 @@ cdef class Connection(Request):
         connection.peer = self.peer
         connection.peer_port = self.peer_port
         connection.source = self.source
-        connection.place = self.place
-        self.place = 0
+        self.context.limits.enter(self.source, SL_LIMIT_CONNECTIONS, &connection.place)
         self.client = -1
         connection.enter(data, length)
         self.drop()
@@ -242,16 +239,11 @@ cdef class Connection(Request):
         if self.state == READING and not self.closed:
             self.read()
 
-    cdef bint charge(self, uint64_t source) noexcept:
-        self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
-        return self.context.limits.enter(source, SL_LIMIT_CONNECTIONS, &self.place)
-
     cdef bytes succeed(self, int fd):
         cdef sl_addr bound
         cdef uint16_t bound_port
         cdef bytes answer, held = self.held
         cdef ssize_t sent
-        self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
         bound.family = 0
         bound_port = 0
         if self.codec.tells_bound:
@@ -293,7 +285,6 @@ cdef class Connection(Request):
         if self.closed:
             return
         self.state = LINGERING
-        self.context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
         self.codec = None
         self.held = None
         shutdown(self.client, SHUT_WR)
@@ -342,10 +333,6 @@ cdef class Connection(Request):
         if self.client >= 0:
             close_clean(self.client)
         self.closed_sockets()
-
-    cdef void closed_sockets(self) noexcept:
-        self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
-        Request.closed_sockets(self)
 
     cdef void close(self) noexcept:
         """Ends at once, whatever the state: an error of ours, or the end of the worker."""

@@ -1,7 +1,9 @@
 # What every connection of one worker shares: the generation in force, limits, counters, credentials, the log.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from gateway.csrc cimport sl_counter, sl_family, sl_label_key, sl_pipe_pool, sl_segment, sl_segment_labelled, sl_source
+from gateway.csrc cimport (
+    sl_addr, sl_counter, sl_family, sl_label_key, sl_pipe_pool, sl_segment, sl_segment_labelled, sl_source,
+)
 from gateway.h2_work cimport H2Work
 from gateway.limits cimport Limits
 from gateway.local_routes cimport LocalRoutes
@@ -10,6 +12,7 @@ from gateway.logins cimport Logins
 from gateway.loop cimport Handler, Loop
 from gateway.parent cimport Passages
 from gateway.policy cimport PolicyImage
+from gateway.queues cimport PlaceQueues
 from gateway.resolver cimport Resolver
 from gateway.source_pool cimport SourcePool
 
@@ -61,6 +64,7 @@ cdef class Context:
     cdef uint64_t multiplexed        # HTTP/2 connections among them: they dial nothing themselves
     cdef uint64_t tunnels            # open ones
     cdef readonly Limits limits
+    cdef PlaceQueues queues          # of those that wait for a place below them
     cdef uint64_t file_limit         # descriptors that this process may have
     cdef uint64_t files_apart        # those that are no client's and no upstream's
     cdef uint64_t extra_dials        # attempts under way beside the first one of their request
@@ -102,6 +106,8 @@ cdef class Context:
     cdef void ask_file_limit(self) noexcept
     cdef void spare_pipes(self) noexcept
     cdef void set_full(self, bint full) noexcept
+    # Whom limits count a peer for that has shown no credentials.
+    cdef uint64_t source_of(self, const sl_addr *peer) noexcept
     cdef bint listener_audits(self, int listener) noexcept
     cdef void entered(self, Handler connection)
     cdef void left(self, Handler connection)

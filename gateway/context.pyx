@@ -13,9 +13,10 @@ from gateway.csrc cimport (
     SL_COUNTER_CONNECTIONS_OPEN, SL_COUNTER_DNS_CACHE_HITS, SL_COUNTER_DNS_QUERIES, SL_COUNTER_HTTP2_STREAMS,
     SL_COUNTER_HTTP2_STREAMS_OPEN, SL_COUNTER_LIMITED, SL_COUNTER_LONGEST_TURN, SL_COUNTER_PARENTS,
     SL_COUNTER_PARENTS_OPEN, SL_COUNTER_PIPES_IDLE, SL_COUNTER_TURNS, SL_COUNTER_UNRAISABLE, SL_FAMILY_LIMITED,
-    SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES, sl_image_record, sl_image_string,
+    SL_INNER_AUDIT, SL_INNER_ENFORCE, SL_INNER_OFF, SL_NO_RULE, SL_SEC_RULES, sl_image, sl_image_record,
+    sl_image_string,
     sl_pipe_counts, sl_pipe_pool_free, sl_pipe_pool_init, sl_pipe_pool_limit, sl_rule, sl_segment_open,
-    sl_source_credential,
+    sl_source_credential, sl_source_network,
 )
 from gateway.parent cimport Parent
 
@@ -107,6 +108,7 @@ cdef class Context:
         self.slot = slot
         self.mapping = segment
         self.limits = limits
+        self.queues = PlaceQueues(loop, limits)
         self.segment = sl_segment_open(&view[0], view.shape[0], os.getpid(), now)
         if self.segment is NULL:
             raise ValueError("the shared segment belongs to another version")
@@ -161,7 +163,7 @@ cdef class Context:
             resolver.hit_tally = &self.segment.counters[<unsigned> SL_COUNTER_DNS_CACHE_HITS]
         self.parents = parents
         self.passages.keep_only(list(parents.values()))
-        self.limits.load(limits["tunnels"], limits["tunnels_per_source"])
+        self.limits.load(limits, settings["pod_networks"])
         self.request_timeout = milliseconds(limits["request_timeout"])
         self.dial_timeout = milliseconds(limits["dial_timeout"])
         self.idle_timeout = milliseconds(limits["idle_timeout"])
@@ -225,6 +227,13 @@ cdef class Context:
         if self.loop.longest_turn > self.segment.counters[<unsigned> SL_COUNTER_LONGEST_TURN]:
             self.set_gauge(SL_COUNTER_LONGEST_TURN, self.loop.longest_turn)
         self.loop.longest_turn = 0  # the segment keeps it, beyond this worker
+
+    cdef uint64_t source_of(self, const sl_addr *peer) noexcept:
+        cdef const char *namespace = NULL
+        cdef const char *account = NULL
+        cdef const sl_image *image = &self.generation.image.image
+        cdef bint known = peer.family == 6 and sl_source_network(image, peer, &namespace, &account)
+        return self.limits.of_peer(peer, known)
 
     cdef bint listener_audits(self, int listener) noexcept:
         return (<ListenerSpec> self.listeners[listener]).audit

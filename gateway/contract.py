@@ -73,11 +73,21 @@ class ListenerSettings(TypedDict):
     diagnostics: bool  # HTTP/2: GET and POST of / are answered
 
 
+class SourceLimitSettings(TypedDict):
+    """What one source may have under way at once."""
+
+    requests: int
+    lookups: int
+    dials: int
+    provisional: int
+
+
 class LimitSettings(TypedDict):
     """Limits and timeouts; seconds as floats."""
 
     tunnels: int
     tunnels_per_source: int
+    per_source: SourceLimitSettings
     request_timeout: float
     dial_timeout: float
     idle_timeout: float
@@ -114,6 +124,7 @@ class Settings(TypedDict):
     dns: DnsSettings
     upstreams: list[UpstreamSettings]
     deny_message: str | None  # gateway.denyMessage: printable ASCII, the last line of a refusal's body
+    pod_networks: list[str]  # CIDRs in which every address is a source of its own
     access_log: bool
     log_interval: float  # seconds between `interval` lines of a tunnel; 0 = none
     drain: float  # shutdown.drain, seconds

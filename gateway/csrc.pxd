@@ -681,6 +681,7 @@ cdef extern from "limit_table.h" nogil:
         SL_LIMIT_DIALS
         SL_LIMIT_PROVISIONAL
         SL_LIMIT_CONNECTIONS
+        SL_LIMIT_WAITING
         SL_LIMIT_COUNT
     struct sl_limits:
         pass

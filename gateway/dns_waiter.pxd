@@ -14,9 +14,11 @@ cdef enum ResolveStatus:
     RESOLVE_BROKEN = 4         # the servers cannot tell: SERVFAIL, REFUSED, FORMERR, a lame or malformed answer
 
 cdef class Waiter(Handler):
-    # Who waits for an answer. `addresses` are valid during the call only. Called at most once, maybe before lookup()
+    # Who waits for an answer. `addresses` are valid during the call only. Called at most once, maybe before known()
     # returns; never once it is closed.
     cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept
+    # Before that: DNS has left the question unanswered for a moment; said once, also to one that closed.
+    cdef void on_slow(self) noexcept
     # Instead of that, for one that closed meanwhile: nothing is under way for it any more.
     cdef void on_left(self) noexcept
 

@@ -11,6 +11,9 @@ cdef class Waiter(Handler):
     cdef void on_resolved(self, int status, const sl_addr *addresses, int count) noexcept:
         pass
 
+    cdef void on_slow(self) noexcept:
+        pass
+
     cdef void on_left(self) noexcept:
         pass
 

@@ -48,7 +48,6 @@ cdef class H2Connection(H2Requests):
         if context.work is None:
             context.work = H2Work()
         self.work = context.work
-        self.queue = []
 
     cdef void enter(self, const uint8_t *data, size_t length) noexcept:
         cdef Context context = self.context
@@ -284,7 +283,6 @@ cdef class H2Connection(H2Requests):
             else:
                 tunnel = <H2Tunnel> stream.owner
                 tunnel.lost()
-        self.queue.clear()
 
     cdef void finish(self) noexcept:
         """The last frame is out."""

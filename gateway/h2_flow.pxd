@@ -16,11 +16,8 @@ cdef class H2Carrier(Handler):
     cdef void schedule(self, H2Stream *stream) noexcept
     # Frames are outgoing.
     cdef void write_later(self) noexcept
-    # A request was answered, one way or the other.
-    cdef void answered(self, bint success) noexcept
+    cdef void tunnel_began(self) noexcept
     cdef void tunnel_ended(self) noexcept
-    # Requests that wait have another look.
-    cdef void start_next(self) noexcept
     # Says RST_STREAM and forgets the stream.
     cdef void reset_stream(self, H2Stream *stream, uint32_t code) noexcept
     cdef void drop_stream(self, H2Stream *stream, StreamEnd how) noexcept

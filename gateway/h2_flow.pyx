@@ -55,13 +55,10 @@ cdef class H2Carrier(Handler):
     cdef void write_later(self) noexcept:
         pass
 
-    cdef void answered(self, bint success) noexcept:
+    cdef void tunnel_began(self) noexcept:
         pass
 
     cdef void tunnel_ended(self) noexcept:
-        pass
-
-    cdef void start_next(self) noexcept:
         pass
 
     cdef void reset_stream(self, H2Stream *stream, uint32_t code) noexcept:

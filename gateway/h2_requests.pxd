@@ -11,11 +11,8 @@ cdef class H2Requests(H2Writer):
     cdef uint16_t peer_port
     cdef sl_addr peer
     cdef uint64_t source       # the peer, as limits know it
-    cdef uint32_t place        # among the source's connections that are no tunnels; held while this carries none
+    cdef uint32_t place        # among the source's connections that carry nothing; held while this carries no tunnel
     cdef uint32_t tunnels
-    cdef uint32_t asking       # requests that were begun and not answered
-    cdef list queue            # requests that wait for those
-    cdef bint starting         # within start_next
 
     cdef void request(self, H2Event *event) noexcept
     # A request that is no CONNECT has come whole.

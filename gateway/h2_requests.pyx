@@ -21,9 +21,6 @@ from gateway.h2_tunnel cimport H2Tunnel
 from gateway.h2_writer cimport H2Writer
 from gateway.record cimport log_refused
 
-cdef enum:
-    ASKING_MOST = 64           # requests of one connection that are decided and dialed at once; the others wait
-
 cdef bytes FOUND = b"sluice: this port carries CONNECT tunnels\n"
 cdef bytes NOT_FOUND = b"this port carries CONNECT tunnels, and nothing else is here\n"
 
@@ -67,7 +64,8 @@ cdef class H2Requests(H2Writer):
                               (b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))], text)
 
     cdef void connect(self, H2Stream *stream, int status) noexcept:
-        """A request for a tunnel: it asks at once, or after those that came before it."""
+        """A request for a tunnel. It asks at once: what has to wait for its source's limits does so by destination, so
+        that no stream of the connection waits for another one (opening.pyx)."""
         cdef H2Head head = self.session.head
         cdef H2Tunnel tunnel
         if self.session.streams.count > STREAMS_MAX:
@@ -89,36 +87,13 @@ cdef class H2Requests(H2Writer):
         tunnel.enter()
         if status == CODEC_CREDENTIALS:
             self.context.loop.arm(tunnel, self.context.request_timeout)
-            tunnel.asks = True
-            self.asking += 1
             tunnel.verify(head.user, head.password)
-            return
-        self.queue.append(tunnel)
-        self.start_next()
+        else:
+            tunnel.ask()
 
-    cdef void start_next(self) noexcept:
-        cdef H2Tunnel tunnel
-        if self.starting or self.closed or self.leaving:
-            return
-        self.starting = True  # one that is refused at once asks for the next
-        while self.asking < ASKING_MOST and self.queue:
-            tunnel = self.queue[0]
-            if not tunnel.closed:
-                if not tunnel.may_ask():
-                    break  # its source has too many; this one looks again when one is answered, or in a moment
-                tunnel.asks = True
-                self.asking += 1
-            self.queue.pop(0)
-            if not tunnel.closed:
-                tunnel.ask()
-        self.starting = False
-
-    cdef void answered(self, bint success) noexcept:
-        self.asking -= 1
-        if success:
-            self.tunnels += 1
-            self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
-        self.start_next()
+    cdef void tunnel_began(self) noexcept:
+        self.tunnels += 1
+        self.context.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)
 
     cdef void tunnel_ended(self) noexcept:
         """With its last tunnel this is again one of its source's connections that carry nothing."""

@@ -4,14 +4,10 @@ from libc.stdint cimport uint32_t
 from gateway.h2_flow cimport H2Flow, Piece
 
 cdef class H2Tunnel(H2Flow):
-    cdef bint asks             # counted among the connection's unanswered requests
     cdef bint carries          # counted among its tunnels
     cdef bytes early           # DATA that came before the answer, or None
 
     cdef void enter(self) noexcept
-    # Whether its source has room for one more unanswered request. If not, it asks again in a moment, and at last is
-    # let go to hear that there is none.
-    cdef bint may_ask(self) noexcept
     cdef void ask(self) noexcept
     # DATA, `total` bytes in `count` pieces; they are gone after the call.
     cdef void received(self, Piece *pieces, int count, uint32_t total) noexcept

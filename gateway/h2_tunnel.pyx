@@ -10,9 +10,8 @@ from libc.errno cimport EAGAIN
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from posix cimport unistd
 
-from gateway.context cimport Context
 from gateway.csrc cimport (
-    SL_COUNTER_AUTH_FAILED, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_INNER_UNSET, SL_LIMIT_REQUESTS,
+    SL_COUNTER_AUTH_FAILED, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_INNER_UNSET,
     SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_DRAINED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL,
     SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESET, SL_OUTCOME_SOURCE_LIMIT, SL_PROTOCOL_HTTP2, SL_SCOPE_CREDENTIALS,
     SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_LOGINS,
@@ -21,12 +20,11 @@ from gateway.h2_flow cimport H2Carrier, H2Flow, Piece
 from gateway.h2_frames cimport H2_CANCEL, H2_CONNECT_ERROR, H2_INTERNAL_ERROR
 from gateway.h2_streams cimport END_BOTH, END_RESET_BY_PEER, STREAM_REMOTE_ENDED, H2Stream
 from gateway.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
-from gateway.request cimport LINGERING, READING, RELAYING, VERIFYING, Request
+from gateway.request cimport LINGERING, RELAYING, VERIFYING, Request
 from gateway.sockets cimport close_clean
 from gateway.tunnel cimport CLIENT
 
 cdef enum:
-    LOOK_AGAIN = 20            # milliseconds, for a request whose source has too many that are not answered
     FILES_KEPT = 16            # descriptors that are left to others
 
 cdef bytes OK_BLOCK = b"\x88"  # :status 200, from HPACK's static table
@@ -42,17 +40,7 @@ cdef class H2Tunnel(H2Flow):
         self.context.stream_entered(self)
         self.client_ended = self.stream.flags & STREAM_REMOTE_ENDED
 
-    cdef bint may_ask(self) noexcept:
-        cdef Context context = self.context
-        if context.limits.enter(self.source, SL_LIMIT_REQUESTS, &self.asking):
-            return True
-        if context.loop.now - self.record.asked >= context.request_timeout:
-            return True
-        context.loop.arm(self, LOOK_AGAIN)
-        return False
-
     cdef void ask(self) noexcept:
-        """Its turn among the connection's requests."""
         if not self.context.has_files(0, 0, FILES_KEPT):
             self.context.limited(SL_SCOPE_DESCRIPTORS)
             self.record.write_refused(self.source, SL_OUTCOME_GATEWAY_LIMIT, None, None)
@@ -86,9 +74,8 @@ cdef class H2Tunnel(H2Flow):
         cdef bytes early = self.early
         self.early = None
         self.carrier.session.respond(self.stream, OK_BLOCK, False)
-        self.asks = False
         self.carries = True
-        self.carrier.answered(True)
+        self.carrier.tunnel_began()
         self.carrier.write_later()
         return early
 
@@ -127,8 +114,6 @@ cdef class H2Tunnel(H2Flow):
     cdef void on_timer(self) noexcept:
         if self.state == RELAYING:
             self.inspected_timer()
-        elif self.state == READING:
-            self.carrier.start_next()
         elif self.state == VERIFYING:
             self.context.count(SL_COUNTER_REQUEST_TIMEOUTS)
             self.record.write_refused(self.source, SL_OUTCOME_REQUEST_TIMEOUT, None, None)
@@ -207,14 +192,9 @@ cdef class H2Tunnel(H2Flow):
         self.state = LINGERING
         self.context.stream_left(self)
         Request.closed_sockets(self)
-        if self.asks:
-            self.asks = False
-            carrier.answered(False)
-        elif self.carries:
+        if self.carries:
             self.carries = False
             carrier.tunnel_ended()
-        else:
-            carrier.start_next()  # it may have been the one that looked again for all who wait
 
     cdef void close(self) noexcept:
         """Ends at once, whatever the state: an error of ours, or the end of the worker."""

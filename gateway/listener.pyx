@@ -2,7 +2,7 @@
 
 * A client is accepted only while there are descriptors for it and for what will be dialed for it, so whoever was
   accepted can be served; the others wait in the queue, where a sibling finds them.
-* A source that holds too many connections which are no tunnels is not let in at all.
+* Nobody is turned away before its request was read: limits of sources are for requests (opening.pyx).
 
 Level-triggered on purpose: a batch that stopped at its bound is reported again in the next turn, and a sibling's
 socket that this worker watches for a while (ADOPT) needs no hand-over of state.
@@ -11,17 +11,14 @@ socket that this worker watches for a while (ADOPT) needs no hand-over of state.
 import os
 
 from libc.errno cimport ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memmove, memset
 
 from gateway.connection cimport Connection
 from gateway.csrc cimport (
-    SL_COUNTER_ACCEPTED, SL_LIMIT_CONNECTIONS, SL_OUTCOME_SOURCE_LIMIT, SL_PROTOCOL_UNKNOWN, SL_SCOPE_DESCRIPTORS,
-    SL_SCOPE_SOURCE_REQUESTS, sl_addr,
-    sl_addr_from_sockaddr, sockaddr, sockaddr_storage, socklen_t,
+    SL_COUNTER_ACCEPTED, SL_SCOPE_DESCRIPTORS, sl_addr, sl_addr_from_sockaddr, sockaddr, sockaddr_storage, socklen_t,
 )
-from gateway.record cimport log_refused
-from gateway.sockets cimport EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, close_clean, tune
+from gateway.sockets cimport EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, tune
 
 cdef enum:
     ACCEPT_BATCH = 64          # connections of one socket in one turn
@@ -121,22 +118,11 @@ cdef class Listener(Handler):
         return True
 
     cdef void take(self, int fd, const sl_addr *peer, uint16_t port) noexcept:
-        """A connection for `fd`, unless its source has too many that are not answered."""
-        cdef Context context = self.context
-        cdef uint64_t source = context.limits.of_peer(peer)
-        cdef uint32_t place = 0
-        cdef Connection connection
-        if not context.limits.enter(source, SL_LIMIT_CONNECTIONS, &place):
-            context.limited(SL_SCOPE_SOURCE_REQUESTS)
-            log_refused(context, self.index, SL_PROTOCOL_UNKNOWN, peer, port, source, 0, SL_OUTCOME_SOURCE_LIMIT, None,
-                        None)
-            close_clean(fd)
-            return
-        connection = Connection(context, fd, self.index)
+        """A connection for `fd`."""
+        cdef Connection connection = Connection(self.context, fd, self.index)
         connection.peer = peer[0]
         connection.peer_port = port
-        connection.source = source
-        connection.place = place
+        connection.source = self.context.source_of(peer)
         connection.enter()
 
     cdef void rest(self) noexcept:

@@ -3,7 +3,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from gateway.context cimport Context
 from gateway.csrc cimport sl_addr, sl_decision
-from gateway.parent cimport Introduced
+from gateway.queues cimport QueueEntry
 from gateway.record cimport Record
 from gateway.source_pool cimport SourcePool
 
@@ -15,7 +15,7 @@ cdef struct Candidate:
     uint16_t port
     sl_decision decision
 
-cdef class Race(Introduced):
+cdef class Race(QueueEntry):
     cdef Context context
     cdef Record record
     cdef Candidate *candidates  # malloc'd: addresses that may be dialed, in the order to try
@@ -24,8 +24,9 @@ cdef class Race(Introduced):
     cdef int winner            # leg of the attempt that connected; -1: none yet
     cdef int fds[MAX_ATTEMPTS]  # -1: free
     cdef int targets[MAX_ATTEMPTS]
-    cdef uint32_t places[MAX_ATTEMPTS]  # among the source's dials in flight
+    cdef uint32_t places[MAX_ATTEMPTS]  # among the source's dials that began a moment ago
     cdef int dialing           # descriptors in use
+    cdef bint counted          # some of its places are held
     cdef int scope             # sl_scope of the limit that stopped it last
     cdef int failure           # sl_outcome of the most telling failure so far
     cdef bint unbound          # no given source address could be used for an attempt
@@ -36,6 +37,11 @@ cdef class Race(Introduced):
     cdef bint enter(self, int count) noexcept
     cdef bint line_up(self, Candidate *kept, int total) noexcept
     cdef void run(self) noexcept
+    # No place for a first attempt is free: lost, unless the subclass waits for one and goes on by advance().
+    cdef void stuck(self) noexcept
+    # Gives the places of all attempts back.
+    cdef void leave_dials(self) noexcept
+    cdef void leave_dial(self, int leg) noexcept
     cdef void close_attempts(self) noexcept
     # Has the loop report how an attempt went, to on_event; False with errno.
     cdef bint watch_attempt(self, int fd, int leg) noexcept

@@ -1,8 +1,9 @@
 """Happy Eyeballs (RFC 8305): the addresses that may be dialed race, and the first to connect wins.
 
 Families alternate, IPv6 first; a new attempt starts each 250 ms or as soon as one fails, and one deadline bounds them
-all. Attempts are counted for their source (limits.pxd) and come from the addresses that the rule gives. What a race is
-for, its subclass knows.
+all. Attempts are counted for their source (limits.pxd) until 250 ms have passed: what waits for the network any longer
+is a dial that others do not wait for. They come from the addresses that the rule gives. What a race is for, its
+subclass knows.
 """
 
 from libc.errno cimport ECONNREFUSED, errno
@@ -19,11 +20,11 @@ from gateway.sockets cimport EPOLLERR, EPOLLET, EPOLLHUP, EPOLLOUT, dial, dial_e
 from gateway.source_pool cimport SourcePool
 
 cdef enum:
-    ATTEMPT_DELAY = 250        # milliseconds, RFC 8305 section 5
+    ATTEMPT_DELAY = 250        # milliseconds, RFC 8305 section 5; and how long an attempt is counted
     FILES_KEPT = 16            # descriptors that further attempts of a race leave to others
 
 
-cdef class Race(Introduced):
+cdef class Race(QueueEntry):
     """See race.pxd."""
 
     def __cinit__(self, Context context, *args):
@@ -78,13 +79,15 @@ cdef class Race(Introduced):
         cdef uint64_t now = self.context.loop.now
         cdef int leg
         while self.next_candidate < self.candidate_count and self.dialing < MAX_ATTEMPTS:
+            if self.candidates[self.next_candidate].address.family == 0:
+                self.next_candidate += 1  # a reload forbids it
+                continue
             leg = 0
             while self.fds[leg] >= 0:
                 leg += 1
             if not self.may_dial(leg):
                 if self.dialing == 0:
-                    self.scope = SL_SCOPE_SOURCE_DIALS
-                    self.lost(SL_OUTCOME_SOURCE_LIMIT)
+                    self.stuck()
                     return
                 break
             if self.attempt(leg):
@@ -93,16 +96,40 @@ cdef class Race(Introduced):
             if self.unbound and self.failure == SL_OUTCOME_INTERNAL:
                 self.sourceless()
             self.lost(self.failure)
-        elif self.next_candidate < self.candidate_count:
-            self.context.loop.arm(self, min(<uint64_t> ATTEMPT_DELAY, self.deadline - now))
+        elif self.next_candidate < self.candidate_count or self.counted:
+            self.context.loop.arm(self, min(<uint64_t> ATTEMPT_DELAY, self.deadline - min(now, self.deadline)))
         else:
-            self.context.loop.arm(self, self.deadline - now)
+            self.context.loop.arm(self, self.deadline - min(now, self.deadline))
+
+    cdef void stuck(self) noexcept:
+        self.scope = SL_SCOPE_SOURCE_DIALS
+        self.lost(SL_OUTCOME_SOURCE_LIMIT)
 
     cdef bint may_dial(self, int leg) noexcept:
         """Whether limits have room for one more attempt. A request's first was promised its descriptor at accept."""
         if self.dialing and not self.context.has_files(0, 1, FILES_KEPT):
             return False
-        return self.context.limits.enter(self.record.source, SL_LIMIT_DIALS, &self.places[leg])
+        if not self.dialing and self.context.queues.count and not self.places[leg]:
+            return False  # maybe behind others
+        if not self.context.limits.enter_at_once(self.source, SL_LIMIT_DIALS, &self.places[leg]):
+            return False
+        self.counted = True
+        return True
+
+    cdef void leave_dials(self) noexcept:
+        cdef int leg
+        if self.counted or self.places[0]:
+            self.counted = False
+            for leg in range(MAX_ATTEMPTS):
+                if self.places[leg]:
+                    self.leave_dial(leg)
+
+    cdef void leave_dial(self, int leg) noexcept:
+        if leg == 0:
+            self.context.queues.leave(self, SL_LIMIT_DIALS)
+        elif self.places[leg]:
+            self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
+            self.context.queues.freed(self.source, SL_LIMIT_DIALS)
 
     cdef bint attempt(self, int leg) noexcept:
         """Dials the next candidate; False when it failed at once."""
@@ -117,7 +144,7 @@ cdef class Race(Introduced):
             fd = -errno
         if fd < 0:
             self.note(-fd)
-            self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
+            self.leave_dial(leg)
             return False
         self.fds[leg] = fd
         if self.dialing:
@@ -186,7 +213,7 @@ cdef class Race(Introduced):
             return
         unistd.close(self.fds[leg])
         self.fds[leg] = -1
-        self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
+        self.leave_dial(leg)
         self.dialing -= 1
         if self.dialing:
             self.context.extra_dials -= 1
@@ -197,15 +224,16 @@ cdef class Race(Introduced):
         if self.context.loop.now >= self.deadline:
             self.lost(SL_OUTCOME_DIAL_TIMEOUT)
         else:
+            self.leave_dials()
             self.advance()
 
     cdef void close_attempts(self) noexcept:
         """All but the winner's."""
         cdef int leg
+        self.leave_dials()
         for leg in range(MAX_ATTEMPTS):
             if leg == self.winner:
                 continue
-            self.context.limits.leave(SL_LIMIT_DIALS, &self.places[leg])
             if self.fds[leg] >= 0:
                 unistd.close(self.fds[leg])
                 self.fds[leg] = -1

@@ -38,6 +38,7 @@ cdef class Record:
     cdef uint64_t *rule_down
 
     cdef void resolve_source(self) noexcept
+    cdef bint same_login(self, Generation other) noexcept
     cdef void leave_provisional(self) noexcept
     cdef void leave_limits(self) noexcept
     cdef void decided(self, const sl_decision *decision) noexcept

@@ -6,7 +6,7 @@ that a later generation can judge the same tunnel afresh.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8, PyUnicode_AsUTF8AndSize
-from libc.string cimport memset
+from libc.string cimport memset, strcmp
 
 from gateway.context cimport ListenerSpec
 from gateway.csrc cimport (
@@ -16,11 +16,10 @@ from gateway.csrc cimport (
     SL_LOG_CLOSE, SL_LOG_DECISION, SL_LOG_INTERVAL, SL_LOG_REFUSED, SL_NO_RULE, SL_REVOKE_KILL, SL_RULE_SLOT_NONE,
     SL_RULE_SLOT_OTHER,
     SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_WOULD_DENY, sl_image, sl_image_record, sl_list_line, sl_log_event,
-    sl_log_line,
-    sl_log_text, sl_outcome_text, sl_phase_text, sl_protocol_text, sl_reason_text, sl_refusal_reason,
-    sl_refused_address, sl_rule, sl_source_key,
-    sl_source_network, sl_source_resolve, sl_source_user, sl_tunnel_bytes, sl_tunnel_done, sl_tunnel_edit,
-    sl_tunnel_release, sl_tunnel_set_name, sl_tunnel_set_user, sl_tunnel_take, sl_verdict_text,
+    sl_log_line, sl_log_text, sl_outcome_text, sl_phase_text, sl_protocol_text, sl_reason_text, sl_refusal_reason,
+    sl_refused_address, sl_rule, sl_source_credential, sl_source_key, sl_source_network, sl_source_resolve,
+    sl_source_user, sl_tunnel_bytes, sl_tunnel_done, sl_tunnel_edit, sl_tunnel_release, sl_tunnel_set_name,
+    sl_tunnel_set_user, sl_tunnel_take, sl_verdict_text,
 )
 
 # What codecs say where no credentials came at all; other failed logins had some.
@@ -59,9 +58,27 @@ cdef class Record:
             key.user = PyBytes_AS_STRING(self.user)
         sl_source_resolve(&self.generation.image.image, &key, &self.context.source)
 
+    cdef bint same_login(self, Generation other) noexcept:
+        """Whether the user still has the password and the identity in another generation: who changes either revokes
+        what the old one has opened or is opening, as who removes the user (DECISIONS.md section 5)."""
+        cdef const sl_image *old = &self.generation.image.image
+        cdef const sl_image *new = &other.image.image
+        cdef const char *user
+        cdef const char *spaces[2]
+        cdef const char *accounts[2]
+        if self.user is None:
+            return True
+        user = PyBytes_AS_STRING(self.user)
+        return (sl_source_user(old, user, &spaces[0], &accounts[0]) != 0
+                and sl_source_user(new, user, &spaces[1], &accounts[1]) != 0
+                and sl_source_credential(old, user) == sl_source_credential(new, user)
+                and strcmp(spaces[0], spaces[1]) == 0 and strcmp(accounts[0], accounts[1]) == 0)
+
     cdef void leave_provisional(self) noexcept:
         """The inner name is judged, or the tunnel has ended before."""
-        self.context.limits.leave(SL_LIMIT_PROVISIONAL, &self.provisional_place)
+        if self.provisional_place:
+            self.context.limits.leave(SL_LIMIT_PROVISIONAL, &self.provisional_place)
+            self.context.queues.freed(self.source, SL_LIMIT_PROVISIONAL)
 
     cdef void leave_limits(self) noexcept:
         """Refused, or the tunnel has ended: every place is free again. Safe to call twice."""

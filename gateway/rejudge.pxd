@@ -5,7 +5,6 @@ from gateway.sweep cimport Sweep
 from gateway.tunnel cimport Tunnel
 
 cdef class Rejudge(Sweep):
-    cdef bint same_login(self, Record record) noexcept
     cdef void note(self, int result) noexcept
     cdef void judge(self, Record record, sl_decision *out) noexcept
     cdef void compare_ways(self, Record record, sl_decision *decision) noexcept

@@ -2,12 +2,12 @@
 
 Judged is what was asked then: the same peer, user, target and inner name, the source's identity derived afresh. A
 tunnel that the new policy denies ends as its admitting rule said (`onRevoke`), unless the rule that denies it says
-otherwise; a hard deny always kills. After the sweep nothing holds the old generation any more, so its image is
-unmapped.
+otherwise; a hard deny always kills. Requests that are still opening are judged again likewise (opening.pyx). After the
+sweep nothing holds the old generation any more, so its image is unmapped.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.string cimport memset, strcmp
+from libc.string cimport memset
 
 from gateway.csrc cimport (
     SL_DECISION_LOOK_INSIDE, SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_DENY, SL_FAMILY_REJUDGED,
@@ -15,7 +15,7 @@ from gateway.csrc cimport (
     SL_REASON_OTHER_WAY, SL_REASON_UNAUTHORIZED,
     SL_REJUDGED_ALLOWED, SL_REJUDGED_DRAINING, SL_REJUDGED_KEPT, SL_REJUDGED_KILLED, SL_REVOKE_DRAIN, SL_REVOKE_KILL,
     SL_SEC_RULES, SL_TIER_HARD_DENY, sl_decide_address, sl_decide_inner, sl_decide_name, sl_decision_upstream,
-    sl_image, sl_image_record, sl_rule, sl_source_credential, sl_source_user,
+    sl_image, sl_image_record, sl_rule, sl_source_user,
 )
 
 
@@ -28,7 +28,7 @@ cdef class Rejudge(Sweep):
         cdef bint same
         if record.generation is self.context.generation:
             return
-        same = self.same_login(record)
+        same = record.same_login(self.context.generation)
         record.generation = self.context.generation
         self.judge(record, &decision)
         if not same:
@@ -45,21 +45,8 @@ cdef class Rejudge(Sweep):
             record.decided(&decision)
             tunnel.revoke_in(0)
 
-    cdef bint same_login(self, Record record) noexcept:
-        """Whether the user of a tunnel still has the password and the identity it was admitted with: who changes either
-        revokes what the old one has opened, as who removes the user (DECISIONS.md section 5)."""
-        cdef const sl_image *old = &record.generation.image.image
-        cdef const sl_image *new = &self.context.generation.image.image
-        cdef const char *user
-        cdef const char *spaces[2]
-        cdef const char *accounts[2]
-        if record.user is None:
-            return True
-        user = PyBytes_AS_STRING(record.user)
-        return (sl_source_user(old, user, &spaces[0], &accounts[0]) != 0
-                and sl_source_user(new, user, &spaces[1], &accounts[1]) != 0
-                and sl_source_credential(old, user) == sl_source_credential(new, user)
-                and strcmp(spaces[0], spaces[1]) == 0 and strcmp(accounts[0], accounts[1]) == 0)
+    cdef void visit_opening(self, Tunnel request) noexcept:
+        request.rejudge_opening()
 
     cdef void note(self, int result) noexcept:
         self.context.labelled(SL_FAMILY_REJUDGED, result, 0, 0, 0)[0] += 1

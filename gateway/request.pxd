@@ -1,6 +1,6 @@
 # One request for a tunnel, whatever protocol it came by: who asks, limits, credentials, the Opening, and the step from
 # an answer to a tunnel. What the protocol has to say is left to subclasses: a connection, or a stream of one.
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 from gateway.codec cimport Codec
 from gateway.csrc cimport sl_addr
@@ -20,7 +20,6 @@ cdef class Request(InspectedTunnel):
     cdef uint8_t listener      # index into context.listeners
     cdef uint16_t peer_port
     cdef uint64_t source       # the peer, as limits know it
-    cdef uint32_t asking       # place among its requests that were not answered; 0: answered, or one too many
     cdef sl_addr peer
     cdef Opening opening
     cdef bytes user            # verified
@@ -31,7 +30,6 @@ cdef class Request(InspectedTunnel):
     cdef void note(self, Codec codec, int kind) noexcept
     # From here on it is decided, resolved and dialed.
     cdef void open(self) noexcept
-    cdef int limit(self) noexcept
     # Ends an Opening that nobody waits for any more; with a line in the log.
     cdef void give_up(self) noexcept
 
@@ -39,8 +37,6 @@ cdef class Request(InspectedTunnel):
     # The upstream `fd` is connected and this is a tunnel: say so to the client. Answers the payload that came with the
     # request, or None.
     cdef bytes succeed(self, int fd)
-    # What else the request holds counts for `source`, the user, from here on; False when that has too much.
-    cdef bint charge(self, uint64_t source) noexcept
     # Says what a refusal is by `outcome`; `rule` and `reason` may be None.
     cdef void refuse(self, int outcome, str rule, str reason) noexcept
     # refuse() with what the record knows.

@@ -10,14 +10,12 @@ from posix cimport unistd
 
 from gateway.context cimport Context, ListenerSpec
 from gateway.csrc cimport (
-    SL_DENY, SL_FAMILY_TUNNELS, SL_LIMIT_REQUESTS, SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CONNECTED,
-    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_SOURCE_ADDRESS,
-    SL_SCOPE_DRAINING, SL_SCOPE_SOURCE_REQUESTS,
+    SL_DENY, SL_FAMILY_TUNNELS, SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_GATEWAY_LIMIT,
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_SOURCE_ADDRESS, SL_SCOPE_DRAINING,
 )
 from gateway.logins cimport LOGIN_WAITS
 from gateway.opening cimport LEG_EVENTS
 from gateway.record cimport Record
-from gateway.rejudge cimport Rejudge
 from gateway.tunnel cimport UPSTREAM
 
 
@@ -54,38 +52,19 @@ cdef class Request(InspectedTunnel):
         cdef Context context = self.context
         cdef ListenerSpec spec = context.listeners[self.listener]
         cdef Record record = self.record
-        cdef int outcome
         record.user = self.user
         record.generation = context.generation  # a new one may have come while credentials were verified
         self.state = OPENING
         context.loop.disarm(self)
-        outcome = self.limit()
-        if outcome != SL_OUTCOME_CONNECTED:
-            record.write_refused(record.source, outcome, None, None)
-            self.answer(outcome)
-            return
-        self.opening = Opening(context, self, record, spec.audit)
-        self.opening.start()
-
-    cdef int limit(self) noexcept:
-        """SL_OUTCOME_CONNECTED when the request may go on, as one of its source's unanswered ones; else its refusal."""
-        cdef Context context = self.context
-        cdef Record record = self.record
         if context.draining:
             context.limited(SL_SCOPE_DRAINING)
-            return SL_OUTCOME_GATEWAY_LIMIT
-        record.source = self.source
-        if record.user is not None:
-            # From here on whoever shares the peer's address does not pay for this user.
-            record.source = context.limits.of_user(record.user)
-            context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
-            if not self.charge(record.source):
-                context.limited(SL_SCOPE_SOURCE_REQUESTS)
-                return SL_OUTCOME_SOURCE_LIMIT
-        if not context.limits.enter(record.source, SL_LIMIT_REQUESTS, &self.asking):
-            context.limited(SL_SCOPE_SOURCE_REQUESTS)
-            return SL_OUTCOME_SOURCE_LIMIT
-        return SL_OUTCOME_CONNECTED
+            record.write_refused(self.source, SL_OUTCOME_GATEWAY_LIMIT, None, None)
+            self.answer(SL_OUTCOME_GATEWAY_LIMIT)
+            return
+        # Those who share a user's address do not pay for the user.
+        record.source = self.source if record.user is None else context.limits.of_user(record.user)
+        self.opening = Opening(context, self, record, spec.audit)
+        self.opening.start()
 
     cdef void on_opened(self, int fd) noexcept:
         """Connected: answer, then relay; early payload goes first."""
@@ -96,7 +75,6 @@ cdef class Request(InspectedTunnel):
             return
         self.opening = None
         self.upstream = fd
-        context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
         self.state = RELAYING
         self.begin()
         early = self.succeed(fd)
@@ -105,11 +83,6 @@ cdef class Request(InspectedTunnel):
         if not self.upstream_leg and not context.loop.rewatch(fd, self, UPSTREAM, LEG_EVENTS):
             self.end(SL_OUTCOME_INTERNAL, True)
             return
-        if self.record.generation is not context.generation:
-            # A generation came while this was dialed: the tunnel is judged under it before its first byte.
-            Rejudge(context).visit(self)
-            if self.closed:
-                return
         self.inspect_first((<ListenerSpec> context.listeners[self.listener]).inner, early)
 
     cdef void on_refused(self, int outcome) noexcept:
@@ -136,15 +109,12 @@ cdef class Request(InspectedTunnel):
             self.context.labelled(SL_FAMILY_TUNNELS, self.record.kind, SL_OUTCOME_CLIENT_GONE, 0, 0)[0] += 1
             self.record.write(SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, 0, 0)
 
-    cdef bint charge(self, uint64_t source) noexcept:
-        return True
-
     cdef bytes succeed(self, int fd):
         return None
 
     cdef void refuse(self, int outcome, str rule, str reason) noexcept:
         pass
 
-    cdef void closed_sockets(self) noexcept:
-        self.context.limits.leave(SL_LIMIT_REQUESTS, &self.asking)
-        InspectedTunnel.closed_sockets(self)
+    cdef void rejudge_opening(self) noexcept:
+        if self.opening is not None:
+            self.opening.review()

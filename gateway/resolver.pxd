@@ -19,10 +19,12 @@ cdef class Resolver(Handler):
     cdef DnsCache cache
     cdef Channel channel       # the one that gets new queries; None until there is one
     cdef dict open             # name -> Query that has no answer yet
-    cdef object queue          # deque of Query: those that wait for their turn to be sent
+    cdef dict queue            # source -> deque of Query: those that wait for their turn to be sent
+    cdef Py_ssize_t queued     # queries in it
     cdef int burst             # queries sent since the timer was armed
     cdef bint retired          # another resolver took over: end when the last query has
     cdef readonly int flying   # queries that c-ares holds
+    cdef readonly int slow     # those of them that are not answered in a moment
     cdef readonly int waiting  # who waits
     cdef readonly uint64_t queries      # names asked of DNS servers
     cdef readonly uint64_t hits         # look-ups answered from the cache
@@ -33,8 +35,12 @@ cdef class Resolver(Handler):
     cdef uint64_t *query_tally
     cdef uint64_t *hit_tally
 
-    cdef void lookup(self, const char *name, size_t length, Waiter waiter) noexcept
-    cdef void wait(self, bytes name, Waiter waiter) noexcept
+    # A canonical name: waiter.on_resolved is called once, unless the waiter closes before. known() does so at once;
+    # False when a query is needed.
+    cdef bint known(self, bytes name, Waiter waiter) noexcept
+    # Joins the query for a name; begins it, for `source`, when there is none.
+    cdef void wait(self, bytes name, Waiter waiter, uint64_t source) noexcept
+    cdef Query next(self)
     cdef Channel current(self)
     cdef uint64_t lifetime(self, uint64_t seconds) noexcept
     cdef void pump(self) noexcept
@@ -47,6 +53,7 @@ cdef class Query(Asker):
     cdef int legs              # questions that c-ares holds
     cdef int rounds            # how often c-ares was asked again
     cdef bint sent
+    cdef bint slow             # counted as such by the resolver
     cdef uint8_t replies[LEGS]  # Reply, or AWAITED
     cdef list found            # of each leg: packed sl_addr records
     cdef uint64_t deadline     # loop milliseconds
@@ -59,6 +66,7 @@ cdef class Query(Asker):
     cdef void send(self) noexcept
     cdef void ask(self, int leg) noexcept
     cdef void again(self) noexcept
+    cdef void landed(self) noexcept
     cdef void conclude(self) noexcept
     cdef void settle(self, Answer answer) noexcept
     cdef void merge(self) noexcept
@@ -68,5 +76,7 @@ cdef class Lookup(Handler):
     # One waiter of a query, until its own time is over.
     cdef Query query
     cdef Waiter waiter
+    cdef uint64_t until        # loop milliseconds
+    cdef bint slow             # the waiter was told that it takes long
 
     cdef void finish(self, Answer answer, int without) noexcept

@@ -8,6 +8,8 @@ Laws kept here:
 * A waiter waits at most `timeout`, whatever the query does. It may close at any time and hears nothing then.
 * IPv4 and IPv6 are asked at once. When one has given addresses, the other gets RESOLUTION_DELAY more (RFC 8305 section
   3): a server that drops one kind of question delays nobody. What comes later is added to the cache.
+* Names that DNS leaves unanswered hold up no others: they are not counted among those in flight after a moment, and the
+  sources whose names wait to be asked take turns.
 * Everything is bounded: names in flight, names and waiters that wait, addresses of an answer, answers remembered, and
   how many waiters hear an answer in one turn.
 * c-ares is never called from inside its own callbacks: they take notes, and a turn later is acted on them.
@@ -22,7 +24,9 @@ from gateway.dns_channel cimport LEG_IPV4, LEG_IPV6, REPLY_FAILED, REPLY_FOUND, 
 from gateway.dns_waiter cimport RESOLVE_BROKEN, RESOLVE_FAILED, RESOLVE_FULL, RESOLVE_OK, RESOLVE_TIMEOUT, Caller, give
 
 cdef enum:
-    MAX_FLYING = 1000          # names that c-ares holds at once
+    MAX_FLYING = 1000          # names that c-ares holds and that were asked a moment ago
+    MAX_HELD = 4000            # names that c-ares holds at all
+    MOMENT = 250               # milliseconds in which DNS answers, as a rule
     # A server's socket buffer takes some 270 small packets by default; what is too much is lost, all at once, and again
     # with each retry. So names, two packets each, leave in bursts, and the server gets time to read between them.
     # Measured with 1,000 names at once: 0.13 s, without it 2 to 10 s.
@@ -76,6 +80,12 @@ cdef class Lookup(Handler):
 
     cdef void on_timer(self) noexcept:
         cdef Query query = self.query
+        if not self.slow and query.resolver.loop.now < self.until:
+            self.slow = True
+            query.resolver.loop.arm(self, self.until - query.resolver.loop.now)
+            self.waiter.on_slow()
+            query.resolver.loop.settle(self.waiter)
+            return
         if query.lookups is not None:
             del query.lookups[self]
         # What was never asked has met our limit, not a server's silence.
@@ -112,14 +122,15 @@ cdef class Query(Asker):
         self.lookups[lookup] = None
         self.resolver.waiting += 1
         loop.keep(lookup)
-        loop.arm(lookup, self.resolver.timeout)
+        lookup.until = loop.now + self.resolver.timeout
+        loop.arm(lookup, min(<uint64_t> MOMENT, self.resolver.timeout))
 
     cdef void send(self) noexcept:
         """Asks for both families."""
         cdef Resolver resolver = self.resolver
         self.sent = True
         self.deadline = resolver.loop.now + resolver.timeout
-        resolver.loop.arm(self, resolver.timeout)
+        resolver.loop.arm(self, min(<uint64_t> MOMENT, resolver.timeout))
         resolver.flying += 1
         resolver.queries += 1
         if resolver.query_tally is not NULL:
@@ -149,7 +160,14 @@ cdef class Query(Asker):
         if reply == REPLY_FOUND:
             self.merge()
         if self.legs == 0:
-            self.resolver.landed()
+            self.landed()
+
+    cdef void landed(self) noexcept:
+        """c-ares holds nothing of it any more."""
+        if self.slow:
+            self.slow = False
+            self.resolver.slow -= 1
+        self.resolver.landed()
 
     cdef void on_turn(self) noexcept:
         cdef uint64_t now = self.resolver.loop.now
@@ -173,9 +191,18 @@ cdef class Query(Asker):
                 self.ask(leg)
 
     cdef void on_timer(self) noexcept:
-        # The deadline, or the end of the delay after the first addresses.
-        if self.answer is None:
+        # The end of a moment, the deadline, or the end of the delay after the first addresses.
+        cdef uint64_t now = self.resolver.loop.now
+        if self.answer is not None:
+            return
+        if self.slow or now >= self.deadline or self.replies[LEG_IPV4] == REPLY_FOUND \
+                or self.replies[LEG_IPV6] == REPLY_FOUND:
             self.conclude()
+            return
+        self.slow = True
+        self.resolver.slow += 1
+        self.resolver.loop.later(self.resolver)
+        self.resolver.loop.arm(self, self.deadline - now)
 
     cdef void conclude(self) noexcept:
         """Makes the answer from what is there, and remembers it."""
@@ -213,7 +240,7 @@ cdef class Query(Asker):
         self.answer, self.lookups = answer, None
         del resolver.open[self.name]
         if self.sent and self.legs == 0:
-            resolver.landed()
+            self.landed()
 
     cdef void merge(self) noexcept:
         """A family that came late: what is remembered grows, unless another query knows better by now."""
@@ -265,13 +292,11 @@ cdef class Resolver(Handler):
         self.hosts = HostsFile(loop, hosts_path)
         self.cache = DnsCache(settings["cache_entries"])
         self.open = {}
-        self.queue = deque()
+        self.queue = {}
         self.channel = Channel(loop, self.servers, self.timeout)
         loop.keep(self)
 
-    cdef void lookup(self, const char *name, size_t length, Waiter waiter) noexcept:
-        """Asks for a canonical name; waiter.on_resolved is called once, unless the waiter closes before."""
-        cdef bytes text = name[:length]
+    cdef bint known(self, bytes text, Waiter waiter) noexcept:
         cdef bytes fixed = self.hosts.find(text)
         cdef Answer answer
         if fixed is not None:
@@ -284,24 +309,24 @@ cdef class Resolver(Handler):
         else:
             answer = self.cache.find(text, self.loop.now)
             if answer is None:
-                self.wait(text, waiter)
-            else:
-                self.hits += 1
-                if self.hit_tally is not NULL:
-                    self.hit_tally[0] += 1
-                give(answer, waiter)
+                return False
+            self.hits += 1
+            if self.hit_tally is not NULL:
+                self.hit_tally[0] += 1
+            give(answer, waiter)
+        return True
 
-    def ask(self, bytes name, callback):
+    def ask(self, bytes name, callback, uint64_t source=0):
         """The same for Python: `callback(status, addresses)`, a ResolveStatus and texts; returns what can `leave()`."""
         cdef Caller caller = Caller()
         caller.callback = callback
-        self.lookup(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), caller)
+        if not self.known(name, caller):
+            self.wait(name, caller, source)
         return caller
 
-    cdef void wait(self, bytes name, Waiter waiter) noexcept:
-        """Joins the query for a name; begins it when there is none."""
+    cdef void wait(self, bytes name, Waiter waiter, uint64_t source) noexcept:
         cdef Query query = self.open.get(name)
-        if self.waiting >= MAX_WAITING or (query is None and len(self.queue) >= MAX_QUEUED):
+        if self.waiting >= MAX_WAITING or (query is None and self.queued >= MAX_QUEUED):
             self.overflows += 1
             waiter.on_resolved(RESOLVE_FULL, NULL, 0)
             return
@@ -311,8 +336,19 @@ cdef class Resolver(Handler):
             return
         query = Query(self, name)
         query.join(waiter)
-        self.queue.append(query)
+        self.queue.setdefault(source, deque()).append(query)
+        self.queued += 1
         self.pump()
+
+    cdef Query next(self):
+        """The first query of the source whose turn it is."""
+        source = next(iter(self.queue))
+        queries = self.queue.pop(source)
+        query = queries.popleft()
+        self.queued -= 1
+        if queries:
+            self.queue[source] = queries
+        return query
 
     cdef Channel current(self):
         """The channel for the next question, a fresh one when it has served its time; None when there cannot be one."""
@@ -338,8 +374,8 @@ cdef class Resolver(Handler):
     cdef void pump(self) noexcept:
         """Sends queued queries as far as there is room."""
         cdef Query query
-        while self.queue and self.flying < MAX_FLYING and self.burst < BURST:
-            query = self.queue.popleft()
+        while self.queue and self.flying - self.slow < MAX_FLYING and self.flying < MAX_HELD and self.burst < BURST:
+            query = self.next()
             if not query.lookups:
                 query.close()  # everybody left meanwhile
                 continue

@@ -15,6 +15,7 @@ cdef class Sweep(Handler):
 
     cdef void meet(self, Handler connection) noexcept
     cdef void visit(self, Tunnel tunnel) noexcept
+    cdef void visit_opening(self, Tunnel request) noexcept
 
 cdef class Kill(Sweep):
     cdef uint64_t sequence

@@ -22,11 +22,18 @@ cdef class Sweep(Handler):
 
     cdef void meet(self, Handler connection) noexcept:
         """Visits what is a tunnel; a connection of many tunnels is none itself."""
-        if isinstance(connection, Tunnel) and (<Tunnel> connection).upstream >= 0:
+        if not isinstance(connection, Tunnel):
+            return
+        if (<Tunnel> connection).upstream >= 0:
             self.visit(<Tunnel> connection)
+        else:
+            self.visit_opening(<Tunnel> connection)
 
     cdef void visit(self, Tunnel tunnel) noexcept:
         """The work on one tunnel."""
+
+    cdef void visit_opening(self, Tunnel request) noexcept:
+        """The work on one that is no tunnel yet."""
 
     cdef void on_turn(self) noexcept:
         cdef uint64_t until = clock_us() + SLICE_US

@@ -10,7 +10,7 @@ from typing import Final, Literal, cast
 
 import msgspec
 
-from gateway.contract import DnsSettings, LimitSettings, ListenerSettings, Settings
+from gateway.contract import DnsSettings, LimitSettings, ListenerSettings, Settings, SourceLimitSettings
 from supervisor.host_port import join
 from supervisor.problems import Place, Problem
 from supervisor.upstreams import Upstream
@@ -48,6 +48,7 @@ class Gateway(msgspec.Struct, frozen=True):
     namespace: str = "egress"
     service_addresses: tuple[str, ...] = ()  # IP texts
     deny_message: str | None = None  # an operator's own line in every refusal's body; printable ASCII
+    pod_networks: tuple[str, ...] = ()  # CIDRs in which every address is a source of its own
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -95,6 +96,15 @@ class Dns(msgspec.Struct, frozen=True):
     cache_entries: int = 10_000
 
 
+class SourceLimits(msgspec.Struct, frozen=True):
+    """What one source may have under way at once, over all workers."""
+
+    requests: int = 1000
+    lookups: int = 200
+    dials: int = 500
+    provisional: int = 100
+
+
 class Limits(msgspec.Struct, frozen=True):
     """Gateway-wide limits and timeouts; seconds. `tunnels_set` = sluice.yaml names `tunnels` itself."""
 
@@ -107,6 +117,7 @@ class Limits(msgspec.Struct, frozen=True):
     half_close_timeout: float = 300.0
     keep_alive: float = 60.0
     login_failures: tuple[int, float] = (10, 1.0)  # of one source, in how many seconds
+    per_source: SourceLimits = SourceLimits()
 
 
 class Admin(msgspec.Struct, frozen=True):
@@ -166,6 +177,7 @@ class Config(msgspec.Struct, frozen=True):
             limits=LimitSettings(
                 tunnels=self.limits.tunnels,
                 tunnels_per_source=self.limits.tunnels_per_source,
+                per_source=_source_limits(self.limits.per_source),
                 request_timeout=self.limits.request_timeout,
                 dial_timeout=self.limits.dial_timeout,
                 idle_timeout=self.limits.idle_timeout,
@@ -182,10 +194,17 @@ class Config(msgspec.Struct, frozen=True):
             ),
             upstreams=[upstream.settings((passwords or {}).get(upstream.name)) for upstream in self.upstreams],
             deny_message=self.gateway.deny_message,
+            pod_networks=list(self.gateway.pod_networks),
             access_log=self.logs.access != "off",
             log_interval=self.logs.interval,
             drain=self.drain,
         )
+
+
+def _source_limits(limits: SourceLimits) -> SourceLimitSettings:
+    return SourceLimitSettings(
+        requests=limits.requests, lookups=limits.lookups, dials=limits.dials, provisional=limits.provisional
+    )
 
 
 def _listener_settings(listener: Listener) -> ListenerSettings:

@@ -23,6 +23,7 @@ from supervisor.config import (
     Network,
     Policy,
     Protocol,
+    SourceLimits,
 )
 from supervisor.config_later import LATER_PROTOCOLS, names_in, take_out, take_unread
 from supervisor.endpoint import LONGEST_ENDPOINT, SUFFIXES
@@ -44,7 +45,7 @@ LIMITS: Final = (
     *("tunnels", "tunnelsPerSource"),
     *("requestTimeout", "dialTimeout", "idleTimeout", "halfCloseTimeout", "keepAlive", "perSource"),
 )
-PER_SOURCE: Final = ("loginFailures",)
+PER_SOURCE: Final = ("requests", "lookups", "dials", "provisional", "loginFailures")
 AUTHS: Final[tuple[Auth, ...]] = ("off", "optional", "required")
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("auto", "socks5", "http", "http2tunnel")
 INNERS: Final[tuple[Inner, ...]] = ("enforce", "audit", "off")
@@ -248,12 +249,13 @@ class _Reader:
     # where to
 
     def gateway(self, top: Fields) -> Gateway:
-        fields = self.section(top, "gateway", "name", "namespace", "serviceAddresses", "denyMessage")
+        fields = self.section(top, "gateway", "name", "namespace", "serviceAddresses", "podNetworks", "denyMessage")
         return Gateway(
             name=fields.read("name", object_name, "sluice"),
             namespace=fields.read("namespace", namespace_name, "egress"),
             service_addresses=tuple(fields.each("serviceAddresses", Node.address)),
             deny_message=fields.read("denyMessage", _deny_message, None),
+            pod_networks=tuple(fields.each("podNetworks", Node.cidr)),
         )
 
     def policy(self, top: Fields) -> Policy:
@@ -308,6 +310,7 @@ class _Reader:
     def limits(self, top: Fields) -> Limits:
         fields = self.section(top, "limits", *LIMITS)
         source = self.section(fields, "perSource", *PER_SOURCE)
+        count = partial(Node.integer, low=1, high=1_000_000)
         return Limits(
             tunnels=fields.read("tunnels", lambda n: n.integer(1, 10_000_000), 100_000),
             tunnels_set=fields.get("tunnels") is not None,
@@ -318,6 +321,12 @@ class _Reader:
             half_close_timeout=fields.read("halfCloseTimeout", Node.duration, 300.0),
             keep_alive=fields.read("keepAlive", lambda n: n.duration(1.0, 7200.0), 60.0),
             login_failures=source.read("loginFailures", lambda n: n.rate(1_000_000), (10, 1.0)),
+            per_source=SourceLimits(
+                requests=source.read("requests", count, 1000),
+                lookups=source.read("lookups", count, 200),
+                dials=source.read("dials", count, 500),
+                provisional=source.read("provisional", count, 100),
+            ),
         )
 
     def admin(self, top: Fields) -> Admin:

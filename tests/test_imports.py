@@ -26,7 +26,7 @@ LAYERS: Final = {
         *("privileges", "loop", "sockets", "watch", "source_pool", "local_routes", "limits", "log", "logins"),
         *("mapped_image", "policy"),
         "h2_work",
-        *("hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver", "parent"),
+        *("hosts", "dns_cache", "dns_channel", "dns_waiter", "resolver", "parent", "queues", "queue_probe"),
     ],
     "connections": [
         *("context", "record", "race", "opening", "tunnel", "inner", "request", "connection", "listener"),

@@ -17,15 +17,13 @@ from tests.e2e import wire
 from tests.e2e.conftest import PASSWORD, World, full_listener, sample_users
 from tests.e2e.gateway import Gateway, Mapping, eventually, policy
 from tests.e2e.names import NameServer
-from tests.e2e.origins import Origin, echo, reset
+from tests.e2e.origins import reset
 from tests.e2e.test_drain import refused
 from tests.e2e.test_observation import scrape
 from tests.ports import free_port
 
 OPEN: Final = [policy("open", [{"cidr": "127.0.0.0/8"}, {"cidr": "::1/128"}])]
 ONE, OTHER = "127.0.0.1", "127.0.1.1"
-# Of one source, at once; CONTRACT.md section 1.
-REQUESTS, LOOKUPS, DIALS, PROVISIONAL = 100, 50, 100, 100
 
 
 def gateway_of_two(policies: list[Mapping], **config: object) -> Gateway:
@@ -66,6 +64,16 @@ def limited(gateway: Gateway) -> dict[str, int]:
 def answer(gateway: Gateway, port: int, source: str = ONE, host: str = "127.0.0.1") -> wire.HttpAnswer:
     with wire.connect(gateway.port, source=source) as client:
         return wire.http(client, wire.target(host, port))
+
+
+def is_full(gateway: Gateway, port: int) -> bool:
+    """Whether one more request is refused at once, as so many wait; one that has to wait leaves again."""
+    with wire.connect(gateway.port, timeout=0.3) as client:
+        try:
+            return wire.http(client, f"127.0.0.1:{port}").status == 429
+        except TimeoutError:
+            reset(client)
+            return False
 
 
 def serves(gateway: Gateway, port: int, source: str = ONE) -> bool:
@@ -171,41 +179,98 @@ def test_a_source_is_a_peer_an_ipv6_peer_or_a_verified_user(world: World) -> Non
         assert limited(gateway) == {"source_tunnels": 4}
 
 
-def test_unanswered_requests_of_one_source(world: World) -> None:
-    """Somebody who has said nothing yet counts: a request is what a connection is there for."""
+SILENT: Final = [f"s{number}.silent.test" for number in range(12)]
+QUIET: Final = [*OPEN, policy("silent", [{"host": "*.silent.test", "ports": [443]}])]
+
+
+def silence() -> NameServer:
+    """Names that DNS does not answer keep a request under way for longer than any test waits."""
+    return NameServer({}, frozenset(SILENT))
+
+
+def patience(names: NameServer, **limits: object) -> Mapping:
+    return {"dns": {"servers": [names.address], "timeout": "60s"}, "limits": limits}
+
+
+def under_way(crowd: Crowd, names: NameServer, count: int) -> list[socket.socket]:
+    """So many requests that stay under way."""
+    asking = [crowd.ask(1, name, 443)[0] for name in SILENT[:count]]
+    eventually(lambda: set(SILENT[:count]) <= set(names.asked), "they are under way")
+    return asking
+
+
+def test_requests_of_one_source(world: World) -> None:
     port = world.echo.port
-    with gateway_of_two(OPEN, limits={"requestTimeout": "60s"}) as gateway, Crowd(gateway) as crowd:
-        idle = [crowd.connect() for _ in range(REQUESTS)]
-        eventually(lambda: gateway.counter("connections_open") == REQUESTS, "they are accepted")
-        told = sum(refusals(gateway, port, 429) for _ in range(5))
+    with silence() as names, contextlib.ExitStack() as stack:
+        config = patience(names, dialTimeout="500ms", perSource={"requests": 10})
+        gateway = stack.enter_context(gateway_of_two(QUIET, **config))
+        crowd = stack.enter_context(Crowd(gateway))
+        asking = under_way(crowd, names, 10)
+        told = sum(refusals(gateway, port, 429) for _ in range(2))
         assert limited(gateway) == {"source_requests": told}
+        lines = eventually(lambda: gateway.events(outcome="source_limit")[told - 1 :], "their lines")
+        assert {line["event"] for line in lines} == {"decision"}
         assert serves(gateway, port, OTHER)
-        # Each of them is still served, and frees its place with the answer.
-        for client in idle[:10]:
-            wire.open_socks5(client, "127.0.0.1", port)
-        crowd.open(10, port)
-        for client in idle[10:12]:
-            client.close()
-        eventually(lambda: serves(gateway, port), "whoever leaves frees a place too")
+        reset(asking[0])
+        eventually(lambda: serves(gateway, port), "a place is free again")
+        eventually(lambda: answer(gateway, port).status == 200, "and again")
 
 
-def test_connections_far_over_that_are_not_let_in(world: World) -> None:
-    """Those over the limit are there to be told why; twice the limit is where that ends."""
-    with gateway_of_two(OPEN, limits={"requestTimeout": "60s"}) as gateway, Crowd(gateway) as crowd:
-        for _ in range(2 * REQUESTS):
-            crowd.connect()
-        eventually(lambda: gateway.counter("connections_open") == 2 * REQUESTS, "they are accepted")
-        late = crowd.connect()
-        with contextlib.suppress(ConnectionResetError):
-            assert wire.to_the_end(late) == b""
-        assert limited(gateway) == {"source_requests": 1}
-        assert serves(gateway, world.echo.port, OTHER)
+def test_what_is_over_waits_for_its_turn(world: World) -> None:
+    port = world.echo.port
+    with silence() as names, contextlib.ExitStack() as stack:
+        config = patience(names, dialTimeout="60s", perSource={"requests": 2})
+        gateway = stack.enter_context(gateway_of_two(QUIET, **config))
+        crowd = stack.enter_context(Crowd(gateway))
+        asking = under_way(crowd, names, 2)
+        waiting = crowd.ask(2, "127.0.0.1", port)
+        # As many wait as may be under way: further ones are answered at once.
+        eventually(lambda: is_full(gateway, port), "those two wait")
+        assert set(limited(gateway)) == {"source_requests"}
+        reset(asking.pop())
+        for client in waiting:
+            assert wire.http_head(client).status == 200
+            assert wire.echoes(client)
+
+
+def test_who_leaves_while_waiting_gives_its_place_back(world: World) -> None:
+    port = world.echo.port
+    with silence() as names, contextlib.ExitStack() as stack:
+        config = patience(names, dialTimeout="60s", perSource={"requests": 2})
+        gateway = stack.enter_context(gateway_of_two(QUIET, **config))
+        crowd = stack.enter_context(Crowd(gateway))
+        under_way(crowd, names, 2)
+        for _ in range(3):
+            waiting = crowd.ask(2, "127.0.0.1", port)
+            eventually(lambda: is_full(gateway, port), "two wait")
+            for client in waiting:
+                reset(client)
+
+
+def test_connections_that_ask_for_nothing_are_not_counted(world: World) -> None:
+    config = {"limits": {"requestTimeout": "60s", "perSource": {"requests": 2}}}
+    with gateway_of_two(OPEN, **config) as gateway, Crowd(gateway) as crowd:
+        idle = [crowd.connect() for _ in range(300)]
+        eventually(lambda: gateway.counter("connections_open") == 300, "they are accepted")
+        assert serves(gateway, world.echo.port)
+        for client in idle:
+            wire.open_socks5(client, "127.0.0.1", world.echo.port)
+        assert limited(gateway) == {}
+
+
+def test_many_requests_of_one_address_at_once(world: World) -> None:
+    """A sidecar, or a whole node behind NAT, comes as one address."""
+    with gateway_of_two(OPEN) as gateway, Crowd(gateway) as crowd:
+        for client in crowd.ask(400, "127.0.0.1", world.echo.port):
+            assert wire.http_head(client).status == 200
+            assert wire.echoes(client)
+        assert limited(gateway) == {}
 
 
 def test_users_behind_one_address_do_not_pay_for_each_other(world: World) -> None:
-    """What an address may have unanswered ends to matter once the user is known."""
     rules = [policy("slow", [{"host": "silent.test"}])]
-    config = {"identity": {"users": "users.yaml"}, "dns": {"servers": [world.names.address], "timeout": "60s"}}
+    dns = {"servers": [world.names.address], "timeout": "60s"}
+    config = {"dns": dns, "limits": {"perSource": {"requests": 12}}, "identity": {"users": "users.yaml"}}
     names = [f"u{number}" for number in range(6)]  # together they have more than one address may
     hashed = sample_users()["users"][0]["hash"]
     users = {"users": [{"name": name, "hash": hashed} for name in names]}
@@ -216,89 +281,111 @@ def test_users_behind_one_address_do_not_pay_for_each_other(world: World) -> Non
             assert wire.http(client, "denied.test:443", wire.basic(name, PASSWORD)).status == 403
         crowd.close()
         for name in names:
-            for _ in range(LOOKUPS - 1):
+            for _ in range(10):
                 client = crowd.connect()
                 client.sendall(wire.connect_request("silent.test:443", wire.basic(name, PASSWORD)))
-        eventually(lambda: gateway.counter("connections_open") == len(names) * (LOOKUPS - 1), "all of them wait")
+        eventually(lambda: gateway.counter("connections_open") == len(names) * 10, "all of them are under way")
         assert limited(gateway) == {}
 
 
-def test_look_ups_of_one_source() -> None:
+def all_answers(clients: list[socket.socket]) -> list[int]:
+    return [wire.http_head(client).status for client in clients]
+
+
+def test_look_ups_of_one_source(world: World) -> None:
+    """Of those that DNS does not answer a few go out each moment; what waits too long is told so."""
+    waiting = frozenset(f"n{number}.test" for number in range(40))
     rules = [*OPEN, policy("names", [{"host": "*.test"}])]
-    waiting = frozenset(f"n{number}.test" for number in range(LOOKUPS + 20))
-    with Origin(echo) as origin, NameServer({"ok.test": [ONE]}, silent=waiting) as names:
-        config = {"dns": {"servers": [names.address], "timeout": "8s"}}
-        with gateway_of_two(rules, **config) as gateway, Crowd(gateway) as crowd:
-            for number in range(LOOKUPS):
-                crowd.ask(1, f"n{number}.test", 443)
-            eventually(lambda: len(waiting & set(names.asked)) == LOOKUPS, "all of them are asked for")
-            for number in range(LOOKUPS, LOOKUPS + 5):
-                got = answer(gateway, 443, host=f"n{number}.test")
-                assert (got.status, got.headers["retry-after"]) == (429, "1")
-            assert len(waiting & set(names.asked)) == LOOKUPS, "nobody asks for the others"
-            assert limited(gateway) == {"source_dns": 5}
-            assert serves(gateway, origin.port), "an address needs no look-up"
-            assert answer(gateway, origin.port, OTHER, "ok.test").status == 200
-            names.silent = frozenset()
-            eventually(lambda: answer(gateway, origin.port, host="ok.test").status == 200, "a place is free again")
+    with NameServer({"ok.test": [ONE]}, silent=waiting) as names:
+        config = {
+            "dns": {"servers": [names.address], "timeout": "2s"},
+            "limits": {"dialTimeout": "1s", "perSource": {"lookups": 1}},
+        }
+        with Gateway(rules, config) as gateway, Crowd(gateway) as crowd:
+            asking = [crowd.ask(1, name, 443)[0] for name in waiting]
+            got = all_answers(asking)
+            assert set(got) == {429, 504}
+            assert limited(gateway) == {"source_dns": got.count(429)}
+            assert len(waiting & set(names.asked)) == got.count(504), "nobody asked for the others"
+            assert serves(gateway, world.echo.port), "an address needs no look-up"
+            assert answer(gateway, world.echo.port, host="ok.test").status == 200
 
 
-def test_dials_of_one_source() -> None:
-    """A name with many silent addresses takes a dial for each of them, so that few requests take many."""
+def test_dials_of_one_source(world: World) -> None:
+    config = {"limits": {"dialTimeout": "1s", "perSource": {"dials": 1}}}
+    with Gateway(OPEN, config) as gateway, Crowd(gateway) as crowd:
+        got = all_answers(crowd.ask(40, "127.0.0.1", world.full))
+        assert set(got) == {429, 504}
+        assert limited(gateway) == {"source_dials": got.count(429)}
+        assert gateway.counter("dials_total") == got.count(504)
+        assert serves(gateway, world.echo.port)
+
+
+def test_further_addresses_of_a_name_are_dialed_as_limits_allow() -> None:
     silent = [f"127.0.9.{number}" for number in range(1, 9)]
     with contextlib.ExitStack() as stack:
-        origin = stack.enter_context(Origin(echo))
         port = stack.enter_context(full_listener(silent[0]))
         for host in silent[1:]:
             stack.enter_context(full_listener(host, port))
         names = stack.enter_context(NameServer({"slow.test": silent}))
         rules = [*OPEN, policy("names", [{"host": "slow.test"}])]
-        config = {"dns": {"servers": [names.address]}, "limits": {"dialTimeout": "60s"}}
-        gateway = stack.enter_context(gateway_of_two(rules, **config))
+        config = {
+            "dns": {"servers": [names.address]},
+            "limits": {"dialTimeout": "60s", "perSource": {"dials": 1}},
+        }
+        gateway = stack.enter_context(Gateway(rules, config))
         crowd = stack.enter_context(Crowd(gateway))
-        asking = crowd.ask(DIALS // len(silent) + 5, "slow.test", port)
-        eventually(lambda: gateway.counter("dials_total") == DIALS, "as many as may")
-        for _ in range(5):
-            got = answer(gateway, origin.port)
-            assert (got.status, got.headers["retry-after"]) == (429, "1")
-        assert limited(gateway) == {"source_dials": 5}
-        assert gateway.counter("dials_total") == DIALS
-        assert serves(gateway, origin.port, OTHER)
-        # Those that stay would take what one or two others leave.
-        for client in asking[:8]:
-            reset(client)
-        eventually(lambda: answer(gateway, origin.port).status == 200, "dials are free again")
+        crowd.ask(2, "slow.test", port)
+        eventually(lambda: gateway.counter("dials_total") == 2 * len(silent), "each of them in the end")
+        assert limited(gateway) == {}
 
 
 def test_provisional_tunnels_of_one_source(world: World) -> None:
     """Asked by address where only a name inside could allow it (DECISIONS.md section 3)."""
     port = world.echo.port
     rules = [policy("names", [{"host": "inside.test", "ports": [port]}])]
-    with gateway_of_two(rules) as gateway, Crowd(gateway) as crowd:
-        waiting = crowd.open(PROVISIONAL, port)
-        told = sum(refusals(gateway, port, 429) for _ in range(3))
+    config = {"limits": {"dialTimeout": "300ms", "perSource": {"provisional": 10}}}
+    with gateway_of_two(rules, **config) as gateway, Crowd(gateway) as crowd:
+        waiting = crowd.open(10, port)
+        told = refusals(gateway, port, 429)
         assert limited(gateway) == {"source_provisional": told}
         crowd.open(1, port, OTHER)
-        for client in waiting[:20]:
+        (late,) = crowd.ask(1, "127.0.0.1", port)
+        for client in waiting[:5]:
             client.close()
+        assert wire.http_head(late).status in (200, 429)
         eventually(lambda: answer(gateway, port).status == 200, "places are free again")
 
 
+def test_a_drain_serves_those_that_wait(world: World) -> None:
+    with silence() as names, contextlib.ExitStack() as stack:
+        config = patience(names, dialTimeout="60s", perSource={"requests": 1})
+        gateway = stack.enter_context(Gateway(QUIET, {**config, "shutdown": {"drain": "60s"}}))
+        crowd = stack.enter_context(Crowd(gateway))
+        (asking,) = under_way(crowd, names, 1)
+        (waiting,) = crowd.ask(1, "127.0.0.1", world.echo.port)
+        eventually(lambda: is_full(gateway, world.echo.port), "it waits")
+        assert gateway.sluice("drain").returncode == 0
+        eventually(lambda: refused(gateway.port), "it drains")
+        reset(asking)
+        assert wire.http_head(waiting).status == 200
+        assert wire.echoes(waiting)
+
+
 def test_passwords_that_wait() -> None:
-    """More passwords than the supervisor will queue: the gateway is busy, and says so."""
+    """More passwords than a source may have waiting: it is told so, and each refusal is counted."""
     rules = [policy("users", [{"cidr": "127.0.0.0/8"}])]
-    gateway = Gateway(
-        rules, {"workers": 2, "identity": {"users": "users.yaml"}}, files={"users.yaml": yaml.safe_dump(sample_users())}
-    )
+    config = {"workers": 2, "identity": {"users": "users.yaml"}, "limits": {"requestTimeout": "60s"}}
+    gateway = Gateway(rules, config, files={"users.yaml": yaml.safe_dump(sample_users())})
     with gateway, Crowd(gateway) as crowd:
         clients = [crowd.connect(f"127.0.4.{number % 4}") for number in range(320)]
         for number, client in enumerate(clients):
             client.sendall(wire.connect_request("127.0.0.1:9", wire.basic("build-bot", f"wrong {number}")))
         answers = [wire.http_head(client) for client in clients]
-        busy = [got for got in answers if got.status == 503]
-        assert {got.status for got in answers} == {407, 503}
-        assert {got.headers["retry-after"] for got in busy} == {"1"}
-        assert limited(gateway) == {"credentials": len(busy)}
+        refusals = [got for got in answers if got.status != 407]
+        assert refusals and {got.status for got in refusals} <= {429, 503}
+        assert {got.headers["retry-after"] for got in refusals} == {"1"}
+        assert sum(limited(gateway).values()) == len(refusals)
 
 
 def test_a_draining_gateway_counts_whom_it_turns_away(world: World) -> None:

@@ -66,15 +66,15 @@ class Bench:
             str(hosts),
         )  # fmt: skip
 
-    def ask(self, name: str) -> Asked:
+    def ask(self, name: str, source: int = 0) -> Asked:
         """Asks, and does not wait."""
         asked = Asked()
-        caller = self.resolver.ask(name.encode("ascii"), asked.hear)
+        caller = self.resolver.ask(name.encode("ascii"), asked.hear, source)
         asked.leave = caller.leave if asked.answer is None else None
         return asked
 
-    def ask_many(self, names: list[str]) -> list[Asked]:
-        return [self.ask(name) for name in names]
+    def ask_many(self, names: list[str], source: int = 0) -> list[Asked]:
+        return [self.ask(name, source) for name in names]
 
     def until(self, condition: Callable[[], object], what: str) -> None:
         """Runs the loop until something holds."""

@@ -6,8 +6,9 @@ import pytest
 
 from gateway.limits import Limits
 from supervisor.limit_table import COLUMN_SIZE, COLUMNS_AT, MAGIC, VERSION
+from tests.gateway.limiting import settings
 
-PER_SOURCE = {"requests": 100, "lookups": 50, "dials": 100, "provisional": 100, "connections": 200}
+PER_SOURCE = {"requests": 20, "lookups": 10, "dials": 15, "provisional": 5, "connections": 20, "waiting": 20}
 
 
 def table(workers: int = 2) -> memoryview:
@@ -21,7 +22,7 @@ def views(workers: int = 2, tunnels: int = 100, per_source: int = 10) -> list[Li
     shared = table(workers)
     found = [Limits(shared, worker) for worker in range(workers)]
     for limits in found:
-        limits.load(tunnels, per_source)
+        limits.load(settings(tunnels, per_source), [])
     return found
 
 
@@ -49,6 +50,30 @@ def test_who_is_one_source(one: str | bytes, other: str | bytes, same: bool) -> 
     assert limits.held(other, "lookups") == (1 if same else 0)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1::2", False),
+        ("2001:db8:0:1::1", "2001:db8:0:1:0:0:0:1", True),
+        ("2001:db8:0:2::1", "2001:db8:0:2::2", True),
+        ("2001:db8:a:1::1", "2001:db8:a:2::1", False),
+        ("10.1.0.1", "10.1.0.2", False),
+    ],
+)
+def test_in_networks_of_pods_each_address_is_a_source(one: str, other: str, same: bool) -> None:
+    limits = Limits(table(1), 0)
+    limits.load(settings(), ["10.1.0.0/16", "2001:db8:0:1::/64", "2001:db8:a::/48"])
+    assert limits.take(one, "lookups")
+    assert limits.held(other, "lookups") == (1 if same else 0)
+
+
+def test_a_network_of_pods_that_is_none_changes_nothing() -> None:
+    (limits,) = views(1)
+    with pytest.raises(ValueError, match="not a network: pods"):
+        limits.load(settings(requests=1), ["10.0.0.0/8", "pods"])
+    assert limits.take("10.0.0.1", "requests") and limits.take("10.0.0.1", "requests")
+
+
 def test_a_peer_is_an_address() -> None:
     with pytest.raises(ValueError, match="not an address"):
         views(1)[0].take("example.com", "lookups")
@@ -71,10 +96,10 @@ def test_new_limits_are_in_force_at_once_and_let_go_of_nothing() -> None:
     first, second = views(tunnels=4, per_source=2)
     held = [first.take("10.0.0.1", "tunnels") for _ in range(2)]
     assert all(held) and first.take("10.0.0.1", "tunnels") == 0
-    first.load(4, 3)
+    first.load(settings(4, 3), [])
     assert first.take("10.0.0.1", "tunnels"), "a worker that has the new ones"
     assert second.take("10.0.0.1", "tunnels") == 0, "one that has the old ones still"
-    first.load(4, 1)
+    first.load(settings(4, 1), [])
     assert first.held("10.0.0.1", "tunnels") == 3
     for place in held:
         first.give_back(place, "tunnels")

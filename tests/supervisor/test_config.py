@@ -5,7 +5,16 @@ from typing import Any, Final
 
 import pytest
 
-from supervisor.config import Config, Listener, Network, find_config, from_builtins, load_config, to_builtins
+from supervisor.config import (
+    Config,
+    Listener,
+    Network,
+    SourceLimits,
+    find_config,
+    from_builtins,
+    load_config,
+    to_builtins,
+)
 from tests.supervisor.front import complaints, read, without
 
 FULL: Final = """\
@@ -19,7 +28,8 @@ listeners:
     diagnostics: true
   - {name: six, address: "[::1]:1081", protocol: http, auth: off, innerName: off}
 workers: 3
-gateway: {name: edge, namespace: out, serviceAddresses: [10.96.0.10, "fd00::1"]}
+gateway: {name: edge, namespace: out, serviceAddresses: [10.96.0.10, "fd00::1"],
+          podNetworks: ["fd00:1::/64"]}
 policy: {paths: [policy, /etc/other/policy.yaml, policy], passthrough: true, audit: true}
 identity:
   networks: [{cidr: 10.1.0.0/16, namespace: shop, serviceAccount: cart}, {cidr: "fd00::/64", namespace: pay}]
@@ -30,7 +40,8 @@ addresses: {allow: [10.0.0.0/8], deny: [192.0.2.0/24]}
 upstreams: []
 dns: {servers: [10.0.0.10, "10.0.0.11:5353", "[fd00::a]:53"], timeout: 500ms, minTTL: 0s, maxTTL: 1h,
       negativeTTL: 10s, cacheEntries: 5}
-limits: {tunnels: 10, tunnelsPerSource: 5, requestTimeout: 1s, dialTimeout: 2s, idleTimeout: 2h, halfCloseTimeout: 3s}
+limits: {tunnels: 10, tunnelsPerSource: 5, requestTimeout: 1s, dialTimeout: 2s, idleTimeout: 2h, halfCloseTimeout: 3s,
+         perSource: {requests: 7, lookups: 6, dials: 5, provisional: 4}}
 admin: {address: "127.0.0.1:9902", token: null}
 metrics: {address: null}
 control: {endpoint: ipc://run/control}
@@ -70,8 +81,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.workers == 3
     assert (config.gateway.name, config.gateway.namespace) == ("edge", "out")
     assert config.gateway.service_addresses == ("10.96.0.10", "fd00::1")
+    assert config.gateway.pod_networks == ("fd00:1::/64",)
     assert config.policy.paths == (str(tmp_path / "policy"), "/etc/other/policy.yaml")
-    assert [(place.line, place.column) for place in config.policy.places] == [(12, 18), (12, 26)]
+    assert [(place.line, place.column) for place in config.policy.places] == [(13, 18), (13, 26)]
     assert config.policy.passthrough and config.policy.audit
     assert config.identity.networks == (Network("10.1.0.0/16", "shop", "cart"), Network("fd00::/64", "pay"))
     assert config.identity.users == str(tmp_path / "users.yaml")
@@ -83,6 +95,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (limits.tunnels, limits.tunnels_set, limits.tunnels_per_source) == (10, True, 5)
     assert (limits.request_timeout, limits.dial_timeout) == (1.0, 2.0)
     assert (limits.idle_timeout, limits.half_close_timeout) == (7200.0, 3.0)
+    assert limits.per_source == SourceLimits(requests=7, lookups=6, dials=5, provisional=4)
     assert (config.admin.host, config.admin.port, config.admin.token) == ("127.0.0.1", 9902, None)
     assert config.metrics is None
     assert config.control == f"ipc://{tmp_path}/run/control"
@@ -101,6 +114,8 @@ def test_settings_carry_what_a_worker_needs(tmp_path: Path) -> None:
         ("six", "[::1]:1081", "http", "off", False, "off"),
     ]
     assert settings["limits"]["idle_timeout"] == 7200.0
+    assert settings["limits"]["per_source"] == {"requests": 7, "lookups": 6, "dials": 5, "provisional": 4}
+    assert settings["pod_networks"] == ["fd00:1::/64"]
     assert settings["dns"]["servers"] == ["10.0.0.10", "10.0.0.11:5353", "[fd00::a]:53"]
     assert settings["access_log"] is True
     assert (settings["log_interval"], settings["drain"]) == (300.0, 0.0)

@@ -12,6 +12,7 @@ import pytest
 from gateway.limits import Limits
 from supervisor import limit_table
 from supervisor.limit_table import LimitTable
+from tests.gateway.limiting import settings
 
 HEADER = (Path(__file__).parents[2] / "csrc/limit_table.h").read_text()
 
@@ -33,7 +34,7 @@ def views(table: LimitTable) -> list[Limits]:
     """What two workers see of it."""
     found = [Limits(memoryview(mmap.mmap(table.fd, 0)), worker) for worker in range(2)]
     for limits in found:
-        limits.load(100, 100)
+        limits.load(settings(100, 100), [])
     return found
 
 
