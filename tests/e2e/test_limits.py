@@ -66,14 +66,20 @@ def answer(gateway: Gateway, port: int, source: str = ONE, host: str = "127.0.0.
         return wire.http(client, wire.target(host, port))
 
 
-def is_full(gateway: Gateway, port: int) -> bool:
-    """Whether one more request is refused at once, as so many wait; one that has to wait leaves again."""
-    with wire.connect(gateway.port, timeout=0.3) as client:
+def fill_queue(crowd: Crowd, port: int) -> list[socket.socket]:
+    """Requests that wait for a place, until as many do as may: the next one is refused at once."""
+    waiting: list[socket.socket] = []
+    while len(waiting) < 20:
+        client = crowd.connect()
+        client.settimeout(1.0)
         try:
-            return wire.http(client, f"127.0.0.1:{port}").status == 429
+            assert wire.http(client, f"127.0.0.1:{port}").status == 429
         except TimeoutError:
-            reset(client)
-            return False
+            client.settimeout(20.0)
+            waiting.append(client)
+        else:
+            return waiting
+    raise AssertionError("nobody is refused")
 
 
 def serves(gateway: Gateway, port: int, source: str = ONE) -> bool:
@@ -223,9 +229,8 @@ def test_what_is_over_waits_for_its_turn(world: World) -> None:
         gateway = stack.enter_context(gateway_of_two(QUIET, **config))
         crowd = stack.enter_context(Crowd(gateway))
         asking = under_way(crowd, names, 2)
-        waiting = crowd.ask(2, "127.0.0.1", port)
-        # As many wait as may be under way: further ones are answered at once.
-        eventually(lambda: is_full(gateway, port), "those two wait")
+        waiting = fill_queue(crowd, port)
+        assert len(waiting) == 2, "as many as may be under way"
         assert set(limited(gateway)) == {"source_requests"}
         reset(asking.pop())
         for client in waiting:
@@ -240,11 +245,16 @@ def test_who_leaves_while_waiting_gives_its_place_back(world: World) -> None:
         gateway = stack.enter_context(gateway_of_two(QUIET, **config))
         crowd = stack.enter_context(Crowd(gateway))
         under_way(crowd, names, 2)
+        left: list[socket.socket] = []
         for _ in range(3):
-            waiting = crowd.ask(2, "127.0.0.1", port)
-            eventually(lambda: is_full(gateway, port), "two wait")
+            waiting = fill_queue(crowd, port)
+            assert waiting, "there is room again"
             for client in waiting:
                 reset(client)
+            eventually(
+                lambda: len(gateway.events(outcome="client_gone")) >= len(left) + len(waiting), "they are missed"
+            )
+            left += waiting
 
 
 def test_connections_that_ask_for_nothing_are_not_counted(world: World) -> None:
@@ -363,8 +373,7 @@ def test_a_drain_serves_those_that_wait(world: World) -> None:
         gateway = stack.enter_context(Gateway(QUIET, {**config, "shutdown": {"drain": "60s"}}))
         crowd = stack.enter_context(Crowd(gateway))
         (asking,) = under_way(crowd, names, 1)
-        (waiting,) = crowd.ask(1, "127.0.0.1", world.echo.port)
-        eventually(lambda: is_full(gateway, world.echo.port), "it waits")
+        (waiting,) = fill_queue(crowd, world.echo.port)
         assert gateway.sluice("drain").returncode == 0
         eventually(lambda: refused(gateway.port), "it drains")
         reset(asking)

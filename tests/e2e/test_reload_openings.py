@@ -17,7 +17,7 @@ from tests.e2e.gateway import Gateway, Mapping, eventually, policy
 from tests.e2e.names import NameServer
 from tests.e2e.origins import Origin, echo, reset
 from tests.e2e.test_fair import DIALECTS
-from tests.e2e.test_limits import is_full
+from tests.e2e.test_limits import Crowd, fill_queue
 
 ELSEWHERE: Final = policy(
     "elsewhere", [{"host": "elsewhere.test", "ports": [9]}, {"cidr": "127.0.0.0/8", "ports": [9]}]
@@ -160,19 +160,19 @@ def test_while_it_waits_in_the_queue_of_its_source(world: World, way: Callable[[
     """What the reload denies is told so; what it allows goes on in its turn."""
     with contextlib.ExitStack() as stack:
         one, two = stack.enter_context(Origin(echo)), stack.enter_context(Origin(echo))
-        slow = ["slow1.test", "slow2.test"]
+        slow = [f"slow{number}.test" for number in range(4)]
         server = stack.enter_context(NameServer({}, frozenset(slow)))
         both = policy("both", [{"cidr": "127.0.0.0/8", "ports": [one.port, two.port]}])
         config = {
             "dns": {"servers": [server.address], "timeout": "60s"},
-            "limits": {**PATIENT, "perSource": {"requests": 2}},
+            "limits": {**PATIENT, "perSource": {"requests": 4}},
         }
         gateway = stack.enter_context(Gateway([names(443), both], config))
         before = [stack.enter_context(asking(by_connect, gateway, f"{name}:443")) for name in slow]
         eventually(lambda: set(slow) <= set(server.asked), "they are under way")
         denied = stack.enter_context(asking(way, gateway, f"127.0.0.1:{one.port}"))
         allowed = stack.enter_context(asking(way, gateway, f"127.0.0.1:{two.port}"))
-        eventually(lambda: is_full(gateway, two.port), "two others wait")
+        assert len(fill_queue(stack.enter_context(Crowd(gateway)), two.port)) == 2, "the two are in the queue as well"
         gateway.reload([names(443), policy("two", [{"cidr": "127.0.0.0/8", "ports": [two.port]}])])
         assert denied.status() == DENIED
         before[0].close()
