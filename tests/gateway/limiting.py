@@ -17,4 +17,5 @@ def settings(tunnels: int = 100, per_source: int = 10, **by_kind: int) -> LimitS
         dial_timeout=5.0,
         idle_timeout=60.0,
         half_close_timeout=60.0,
+        keep_alive=60.0,
     )
