@@ -85,7 +85,11 @@ enum sl_verdict { SL_DENY = 0, SL_ALLOW = 1, SL_AUDIT = 2 };
     X(REQUEST_TIMEOUT, "request_timeout", "none", "none", "408", \
       "the request was not complete within limits.requestTimeout") \
     X(LIMIT, "limit", "none", "none", "429 or 503, SOCKS 1, or a close", \
-      "a limit of the source or of the gateway was reached")
+      "a limit of the source or of the gateway was reached") \
+    X(DRAINING, "draining", "none", "none", "503, SOCKS 1", \
+      "the gateway drains and takes no new tunnels") \
+    X(TOO_MANY_STREAMS, "too_many_streams", "none", "none", "RST_STREAM REFUSED_STREAM", \
+      "limits.streamsPerConnection of an HTTP/2 connection was reached")
 
 /* How a request or a tunnel ended: the rows of CONTRACT.md section 5, then the ways an open tunnel closes. */
 #define SL_OUTCOMES(X) \

@@ -145,10 +145,11 @@ enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
     X(DNS, "dns")                              /* look-ups in flight of the worker */                  \
     X(CREDENTIALS, "credentials")              /* passwords that wait to be verified */                \
     X(DESCRIPTORS, "descriptors")              /* open files */                                        \
-    X(DRAINING, "draining")                                                                            \
+    X(DRAINING, "draining")                    /* none: the gateway takes no new tunnels */            \
     X(SOURCE_LOGINS, "source_logins")          /* logins of one source that wait, or fail too often */ \
     X(PORTS, "ports")                          /* source ports for one destination */                  \
-    X(MEMORY, "memory")                        /* of the kernel, for sockets */
+    X(MEMORY, "memory")                        /* of the kernel, for sockets */                        \
+    X(STREAMS, "streams")                      /* limits.streamsPerConnection */
 #define SL_LOG_EVENTS(X) X(DECISION, "decision") X(OPEN, "open") X(INTERVAL, "interval") X(CLOSE, "close") \
     X(REFUSED, "refused")
 #define SL_REJUDGES(X) X(ALLOWED, "allowed") X(KILLED, "killed") X(DRAINING, "draining") X(KEPT, "kept")

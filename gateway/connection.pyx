@@ -338,5 +338,8 @@ cdef class Connection(Request):
         """Ends at once, whatever the state: an error of ours, or the end of the worker."""
         if self.state == RELAYING:
             self.end(SL_OUTCOME_DRAINED if self.context.draining else SL_OUTCOME_INTERNAL, True)
-        else:
-            self.drop()
+            return
+        if self.context.draining and self.record is not None and self.state != LINGERING and not self.closed:
+            self.drained_away()
+            self.answer(SL_OUTCOME_GATEWAY_LIMIT)
+        self.drop()

@@ -76,6 +76,7 @@ cdef class Context:
     cdef uint64_t half_close_timeout
     cdef readonly int keep_alive     # seconds without a byte until a peer is probed
     cdef set apart                   # connections to parents
+    cdef uint32_t streams_per_connection   # of HTTP/2, of RFC form
     cdef uint64_t drain_time         # shutdown.drain: also how long a tunnel revoked with `drain` may go on
     cdef bint access_log
     cdef readonly str deny_message   # gateway.denyMessage, or None

@@ -164,6 +164,7 @@ cdef class Context:
         self.parents = parents
         self.passages.keep_only(list(parents.values()))
         self.limits.load(limits, settings["pod_networks"])
+        self.streams_per_connection = limits["streams_per_connection"]
         self.request_timeout = milliseconds(limits["request_timeout"])
         self.dial_timeout = milliseconds(limits["dial_timeout"])
         self.idle_timeout = milliseconds(limits["idle_timeout"])

@@ -88,6 +88,7 @@ class LimitSettings(TypedDict):
     tunnels: int
     tunnels_per_source: int
     per_source: SourceLimitSettings
+    streams_per_connection: int
     request_timeout: float
     dial_timeout: float
     idle_timeout: float

@@ -55,6 +55,8 @@ cdef extern from "contract.h" nogil:
         SL_REASON_NOT_BUILT
         SL_REASON_REQUEST_TIMEOUT
         SL_REASON_LIMIT
+        SL_REASON_DRAINING
+        SL_REASON_TOO_MANY_STREAMS
         SL_REASON_COUNT
     enum sl_reason_part:
         SL_REASON_PHASES
@@ -566,6 +568,7 @@ cdef extern from "segment.h" nogil:
         SL_SCOPE_SOURCE_LOGINS
         SL_SCOPE_PORTS
         SL_SCOPE_MEMORY
+        SL_SCOPE_STREAMS
         SL_SCOPE_COUNT
     enum sl_log_event:
         SL_LOG_DECISION

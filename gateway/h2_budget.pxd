@@ -14,3 +14,7 @@ cdef void budgets_refill(Budgets *budgets, uint64_t now) noexcept nogil
 cdef bint budgets_spend(Budgets *budgets, int kind) noexcept nogil
 # What we did earns the client `count` more of a kind.
 cdef void budgets_earn(Budgets *budgets, int kind, uint32_t count) noexcept nogil
+# What is left is not less than a quarter of each burst.
+cdef void budgets_floor(Budgets *budgets) noexcept nogil
+# Whether less than half of some burst is left.
+cdef bint budgets_are_low(const Budgets *budgets) noexcept nogil

@@ -75,3 +75,17 @@ cdef bint budgets_spend(Budgets *budgets, int kind) noexcept nogil:
 cdef void budgets_earn(Budgets *budgets, int kind, uint32_t count) noexcept nogil:
     budgets.left[kind] = <uint32_t> min(
         <uint64_t> budgets.left[kind] + <uint64_t> count * UNIT, <uint64_t> burst(kind) * UNIT)
+
+
+cdef void budgets_floor(Budgets *budgets) noexcept nogil:
+    cdef int kind
+    for kind in range(<int> SL_H2_ABUSE_COUNT):
+        budgets.left[kind] = max(budgets.left[kind], burst(kind) * UNIT // 4)
+
+
+cdef bint budgets_are_low(const Budgets *budgets) noexcept nogil:
+    cdef int kind
+    for kind in range(<int> SL_H2_ABUSE_COUNT):
+        if budgets.left[kind] < burst(kind) * UNIT // 2:
+            return True
+    return False

@@ -1,6 +1,6 @@
 # The client's side of one HTTP/2 connection as bytes (RFC 9113): CONNECT streams that are asked of a parent gateway.
 # Bytes come in, events and bytes to send come out; the caller owns sockets, time and what a stream carries.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from gateway.h2_budget cimport Budgets
 from gateway.h2_frames cimport Frame, FrameReader, Outgoing
@@ -12,7 +12,7 @@ cdef enum:
     CLIENT_STREAMS = 100       # open at once on one connection, or fewer where the parent's SETTINGS say so
 
 cdef enum ClientEvent:
-    CLIENT_NONE = 0            # the input is used up
+    CLIENT_NONE = 0            # the input is used up, or the turn's share is: see is_stopped()
     CLIENT_FAILED = 1          # the connection has ended: send what is outgoing, then close
     CLIENT_SETTINGS = 2        # limits and windows may be others: of every stream
     CLIENT_ANSWER = 3          # the final answer to `stream`, a status in `code`; `end` when nothing follows
@@ -56,12 +56,19 @@ cdef class H2Client:
     cdef size_t list_size      # of the block, as MAX_HEADER_LIST_SIZE counts
     cdef bint regular          # of the block: a field that is no pseudo-header was read
     cdef bint malformed        # the block is
+    cdef uint32_t unacknowledged   # SETTINGS of ours that the parent has not acknowledged
+    cdef int32_t frames_left   # of the turn's share, as in h2_session.pxd
+    cdef int32_t blocks_left
 
     # ---- in ----------------------------------------------------------------------------------------------------------
     # Our preface, SETTINGS and window go out first.
     cdef bint begin(self, uint64_t now) noexcept
     # New input, used up by next() until it answers CLIENT_NONE; `now` in milliseconds.
     cdef void feed(self, const uint8_t *data, size_t length, uint64_t now) noexcept
+    # As in h2_session.pxd.
+    cdef void allow(self, int32_t frames, int32_t blocks, uint64_t now) noexcept
+    cdef bint is_stopped(self) noexcept
+    cdef void keep(self, const uint8_t *data, size_t length) noexcept
     cdef ClientEvent next(self, ClientNews *news) noexcept
     # ---- out ---------------------------------------------------------------------------------------------------------
     # How many streams may be opened now.

@@ -13,7 +13,7 @@ Laws kept here:
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from gateway.csrc cimport (
@@ -29,6 +29,7 @@ from gateway.h2_frames cimport (
     frames_next, put_bytes, put_frame, put_number, read_u32, write_u32,
 )
 from gateway.h2_hpack cimport FIELD_END, FIELD_MORE, FIELD_READY, FieldStatus
+from gateway.h2_outbound cimport PINGS_EARNED
 from gateway.h2_settings cimport (
     SETTING_ENABLE_PUSH, SETTING_INITIAL_WINDOW_SIZE, SETTING_MAX_FRAME_SIZE, SETTING_MAX_HEADER_LIST_SIZE,
     WINDOW_FIRST, WINDOW_MAX, settings_begin, settings_read, settings_write,
@@ -48,6 +49,7 @@ cdef enum:
     LIST_LAST = 131072         # what is decoded at all: beyond it the connection ends
     FIELD_EXTRA = 32           # what each field counts beyond its bytes
     BLOCK_PARTS = 16           # frames of one header block
+    BLOCK_BYTES = 256          # of a header block that cost as much as a block does
     OUT_MAX = 524288           # bytes a parent may leave unread and still ask for more
     LAST_NUMBER = 0x7FFFFFFF   # of a stream
 
@@ -65,6 +67,7 @@ cdef class H2Client:
         self.abuse = -1
         self.send_window = WINDOW_FIRST
         self.receive_window = CONNECTION_ROOM
+        self.frames_left = self.blocks_left = INT32_MAX
         if not streams_begin(&self.streams):
             raise MemoryError
 
@@ -83,12 +86,23 @@ cdef class H2Client:
         settings_write(payload + 12, SETTING_MAX_FRAME_SIZE, FRAME_LARGE)
         settings_write(payload + 18, SETTING_MAX_HEADER_LIST_SIZE, LIST_MAX)
         self.reader.most = FRAME_LARGE
+        self.unacknowledged = 1
         return (put_bytes(&self.out, <const uint8_t *> PREFACE, 24)
                 and put_frame(&self.out, FRAME_SETTINGS, 0, 0, payload, 24)
                 and put_number(&self.out, FRAME_WINDOW_UPDATE, 0, CONNECTION_ROOM - WINDOW_FIRST))
 
     cdef void feed(self, const uint8_t *data, size_t length, uint64_t now) noexcept:
         budgets_refill(&self.budgets, now)
+        frames_feed(&self.reader, data, length)
+
+    cdef void allow(self, int32_t frames, int32_t blocks, uint64_t now) noexcept:
+        budgets_refill(&self.budgets, now)
+        self.frames_left, self.blocks_left = frames, blocks
+
+    cdef bint is_stopped(self) noexcept:
+        return self.reader.data < self.reader.end and not self.ended
+
+    cdef void keep(self, const uint8_t *data, size_t length) noexcept:
         frames_feed(&self.reader, data, length)
 
     cdef ClientEvent next(self, ClientNews *news) noexcept:
@@ -99,10 +113,13 @@ cdef class H2Client:
         news.data = NULL
         news.size = news.code = 0
         news.end = False
-        while not self.ended:
+        while not self.ended and self.frames_left > 0 and self.blocks_left > 0:
+            if self.out.end - self.out.begin > OUT_MAX:
+                return self.calm(SL_H2_ABUSE_UNREAD)
             status = frames_next(&self.reader, &frame)
             if status == FRAME_MORE:
                 return CLIENT_NONE
+            self.frames_left -= 1
             if status == FRAME_BROKEN:
                 if self.reader.code == H2_ENHANCE_YOUR_CALM:
                     return self.calm(SL_H2_ABUSE_HEADERS)
@@ -110,8 +127,6 @@ cdef class H2Client:
             kind = self.take(&frame, news)
             if kind != CLIENT_NONE:
                 return kind
-            if self.out.end - self.out.begin > OUT_MAX:
-                return self.calm(SL_H2_ABUSE_UNREAD)
         return CLIENT_NONE
 
     # ---- out ---------------------------------------------------------------------------------------------------------
@@ -150,6 +165,7 @@ cdef class H2Client:
         self.send_window -= size
         # Whoever is sent data has reason to update windows: of the stream and of the connection.
         budgets_earn(&self.budgets, SL_H2_ABUSE_WINDOW, 4 + size // 4096)
+        budgets_earn(&self.budgets, SL_H2_ABUSE_PING, PINGS_EARNED)
         if end:
             stream.flags |= STREAM_LOCAL_ENDED
 
@@ -227,6 +243,7 @@ cdef class H2Client:
         if kind == FRAME_WINDOW_UPDATE:
             return self.take_window(frame, news)
         if kind == FRAME_RST_STREAM:
+            self.blocks_left -= 1
             if not self.is_ours(frame.stream):
                 return self.fail(H2_PROTOCOL_ERROR, "RST_STREAM on a stream that was never opened")
             news.stream = streams_find(&self.streams, frame.stream)
@@ -266,6 +283,7 @@ cdef class H2Client:
             self.return_connection(frame.length)
             if frame.length == 0 and not end and not budgets_spend(&self.budgets, SL_H2_ABUSE_EMPTY):
                 return self.calm(SL_H2_ABUSE_EMPTY)
+            budgets_earn(&self.budgets, SL_H2_ABUSE_PING, PINGS_EARNED)
         if stream is NULL:
             return CLIENT_NONE  # it had not heard of our reset yet
         if stream.flags & STREAM_REMOTE_ENDED:
@@ -303,6 +321,7 @@ cdef class H2Client:
         cdef FieldStatus status
         cdef bint final = frame.flags & FLAG_END_HEADERS
         self.block_parts += 1
+        self.blocks_left -= 1 + <int32_t> (frame.size // BLOCK_BYTES)
         if self.block_parts > BLOCK_PARTS or (
                 self.block_parts > 1 and not budgets_spend(&self.budgets, SL_H2_ABUSE_CONTINUATION)):
             return self.calm(SL_H2_ABUSE_CONTINUATION)
@@ -377,7 +396,9 @@ cdef class H2Client:
         if not budgets_spend(&self.budgets, SL_H2_ABUSE_SETTINGS):
             return self.calm(SL_H2_ABUSE_SETTINGS)
         if frame.flags & FLAG_ACK:
+            self.unacknowledged -= min(self.unacknowledged, <uint32_t> 1)
             return CLIENT_NONE
+        self.blocks_left -= 1
         code = settings_read(&self.peer, frame.payload, frame.size, True, &detail)
         if code:
             return self.fail(code, detail.decode("ascii"))

@@ -20,7 +20,7 @@ from gateway.csrc cimport (
     sl_direction_free, sl_pipe_fill, sl_pipe_unfit, sl_way,
 )
 from gateway.h2_frames cimport FLAG_END_STREAM, FRAME_DATA, FRAME_HEADER, write_header
-from gateway.h2_streams cimport STREAM_STALLED, ring_out
+from gateway.h2_streams cimport STREAM_STALLED, ring_out, ring_park
 from gateway.request cimport Request
 from gateway.sockets cimport MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, recv, send, shutdown
 
@@ -286,6 +286,7 @@ cdef class H2Flow(Request):
         cdef ssize_t got = recv(self.upstream, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
         ring_out(&session.streams, stream)
         if got > 0:
+            ring_park(&session.streams, stream)
             if not stream.flags & STREAM_STALLED:
                 stream.flags |= STREAM_STALLED
                 self.context.count(SL_COUNTER_HTTP2_STALLS)

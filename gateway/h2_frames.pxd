@@ -68,6 +68,7 @@ cdef struct FrameReader:
     const uint8_t *end
     uint8_t head[9]
     uint8_t head_size
+    uint32_t count             # frames that have begun
     uint8_t pad                # bytes of padding at the end of the DATA frame being read
     bint inside                # a header was read; its payload is coming
     bint fresh                 # nothing of that frame was reported yet

@@ -83,6 +83,8 @@ cdef FrameStatus read_head(FrameReader *reader) noexcept nogil:
     cdef Frame *frame = &reader.frame
     cdef const char *wrong
     cdef ErrorCode code = H2_PROTOCOL_ERROR
+    if reader.head_size == 0 and take:
+        reader.count += 1
     memcpy(reader.head + reader.head_size, reader.data, take)
     reader.data += take
     reader.head_size += <uint8_t> take

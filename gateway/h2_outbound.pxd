@@ -12,7 +12,12 @@ from gateway.h2_streams cimport H2Stream, StreamEnd, StreamTable
 cdef enum:
     ROOM_FIRST = 65535         # of a stream's receive window
     ROOM_LAST = 1048576        # as far as it grows while what comes is taken at once
-    CONNECTION_ROOM = 4194304  # of the connection's: no more than this is ever buffered for one connection
+    GROWTH_MOST = 4194304      # by which the streams of a connection may have grown, together
+    CONNECTION_ROOM = 4194304  # of the connection's receive window
+    WORKER_WARM = 201326592    # bytes buffered for all connections of a worker, from which windows follow consumption
+    WORKER_MOST = 268435456    # and from which a connection that holds more than WORKER_FAIR of them is not read
+    WORKER_FAIR = 65536
+    PINGS_EARNED = 2           # by each DATA frame, either way: peers measure the path beside what they carry
     FRAME_LARGE = 131072       # MAX_FRAME_SIZE that clients of RFC form are offered: 0.6 to 0.8x the CPU of 16 KiB
 
 cdef class H2Outbound:
@@ -28,8 +33,11 @@ cdef class H2Outbound:
     cdef uint32_t leaving_at   # the highest one our GOAWAY lets live
     cdef int64_t send_window   # of the connection
     cdef int64_t receive_window
-    cdef uint64_t buffered     # received by us and not consumed: the owner's count, see consumed()
-    cdef uint32_t connection_room   # what the connection's receive window is filled up to, less `buffered`
+    cdef uint64_t buffered     # bytes received by us and not consumed: the owner's count, see consumed()
+    cdef uint64_t *worker      # the same of all connections that share a budget; NULL: no budget
+    cdef uint64_t grown        # bytes by which the receive windows of streams are larger than ROOM_FIRST, together
+    cdef bint wanting          # a stream would have grown and found no room
+    cdef bint withheld         # less of the connection's window was returned than was received
 
     # A response header block; with `end` our side of the stream has ended.
     cdef bint respond(self, H2Stream *stream, bytes block, bint end) noexcept
@@ -45,7 +53,15 @@ cdef class H2Outbound:
     cdef void return_stream(self, H2Stream *stream) noexcept
     # Of a stream that is no more.
     cdef void consumed_late(self, uint64_t size) noexcept
+    # The connection's window follows what was received.
     cdef void return_connection(self) noexcept
+    # Bytes of DATA have come, and wait for consumed().
+    cdef void hold(self, uint64_t size) noexcept
+    cdef bint is_warm(self) noexcept
+    # The budget of the worker has no room for more of this connection.
+    cdef bint is_over(self) noexcept
+    # What is still buffered is no longer the worker's business.
+    cdef void detach(self) noexcept
     cdef void reset(self, H2Stream *stream, uint32_t code) noexcept
     # Forgets a stream; see streams_drop.
     cdef void drop(self, H2Stream *stream, StreamEnd how) noexcept

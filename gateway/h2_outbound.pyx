@@ -1,13 +1,19 @@
 """What one side of an HTTP/2 connection says. See h2_outbound.pxd.
 
-The connection's window is returned as soon as bytes are received, as long as little is buffered: one slow stream does
-not hold up the others. A stream's window is returned as its bytes are taken up.
+The connection's window is returned as bytes are received, a stream's as its bytes are taken up: a stream that stalls
+holds up itself alone. What can wait for slow upstreams is what their windows let come. A stream starts with 64 KiB,
+grows while its upstream takes what comes, and gives its growth back where it does not and others want to grow: the
+growth of all streams of a connection has a limit, GROWTH_MOST.
+
+What all connections of a worker buffer has one as well. From WORKER_WARM on a connection's window is returned as bytes
+are taken up; from WORKER_MOST on a connection that holds more than WORKER_FAIR is not read. So a connection buffers at
+most 64 KiB for each stream and GROWTH_MOST, and a worker WORKER_MOST and WORKER_FAIR for each connection.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from gateway.csrc cimport SL_H2_ABUSE_WINDOW
+from gateway.csrc cimport SL_H2_ABUSE_PING, SL_H2_ABUSE_WINDOW
 from gateway.h2_budget cimport budgets_earn
 from gateway.h2_frames cimport (
     FLAG_END_HEADERS, FLAG_END_STREAM, FRAME_GOAWAY, FRAME_HEADERS, FRAME_RST_STREAM, FRAME_SIZE_FIRST,
@@ -30,7 +36,7 @@ cdef class H2Outbound:
         self.deflater = Deflater()
         settings_begin(&self.peer)
         self.send_window = WINDOW_FIRST
-        self.receive_window = self.connection_room = CONNECTION_ROOM
+        self.receive_window = CONNECTION_ROOM
         if not streams_begin(&self.streams):
             raise MemoryError
 
@@ -59,6 +65,7 @@ cdef class H2Outbound:
         self.send_window -= size
         # Whoever is sent data has reason to update windows: of the stream and of the connection.
         budgets_earn(&self.budgets, SL_H2_ABUSE_WINDOW, 4 + size // 4096)
+        budgets_earn(&self.budgets, SL_H2_ABUSE_PING, PINGS_EARNED)
         if end:
             stream.flags |= STREAM_LOCAL_ENDED
 
@@ -69,28 +76,62 @@ cdef class H2Outbound:
             self.return_stream(stream)
 
     cdef void return_stream(self, H2Stream *stream) noexcept:
-        cdef uint32_t most
+        cdef uint32_t more
+        cdef int64_t held
         if stream.returned == 0 or stream.flags & STREAM_REMOTE_ENDED:
             return
         if self.dialect == DIALECT_PIPY and stream.flags & STREAM_LOCAL_ENDED:
             return  # it takes a frame on a stream that we have ended for an error of the connection
-        if stream.room < ROOM_LAST and self.buffered < CONNECTION_ROOM // 8:
-            most = min(<uint32_t> (stream.room * 2), <uint32_t> ROOM_LAST)
-            stream.returned += most - stream.room
-            stream.room = most
-        put_number(&self.out, FRAME_WINDOW_UPDATE, stream.id, stream.returned)
-        stream.receive_window += stream.returned
-        stream.returned = 0
+        held = <int64_t> stream.room - stream.receive_window - stream.returned
+        if self.wanting and stream.room > ROOM_FIRST and held > stream.room // 4:
+            # Its upstream is slower than its client: the growth goes back, for streams that drain.
+            self.wanting = False
+            more = min(stream.room - ROOM_FIRST, stream.returned)
+            stream.returned -= more
+            stream.room -= more
+            self.grown -= more
+        elif stream.room < ROOM_LAST and not self.is_warm():
+            more = min(stream.room, <uint32_t> ROOM_LAST - stream.room)
+            self.wanting = self.grown + more > GROWTH_MOST
+            if not self.wanting:
+                stream.returned += more
+                stream.room += more
+                self.grown += more
+        if stream.returned:
+            put_number(&self.out, FRAME_WINDOW_UPDATE, stream.id, stream.returned)
+            stream.receive_window += stream.returned
+            stream.returned = 0
+
+    cdef void hold(self, uint64_t size) noexcept:
+        self.buffered += size
+        if self.worker is not NULL:
+            self.worker[0] += size
 
     cdef void consumed_late(self, uint64_t size) noexcept:
-        self.buffered -= min(size, self.buffered)
-        self.return_connection()
+        size = min(size, self.buffered)
+        self.buffered -= size
+        if self.worker is not NULL:
+            self.worker[0] -= size
+        if self.withheld:
+            self.return_connection()
+
+    cdef void detach(self) noexcept:
+        if self.worker is not NULL:
+            self.worker[0] -= self.buffered
+        self.worker = NULL
+
+    cdef bint is_warm(self) noexcept:
+        return self.worker is not NULL and self.worker[0] >= WORKER_WARM
+
+    cdef bint is_over(self) noexcept:
+        return self.worker is not NULL and self.worker[0] >= WORKER_MOST and self.buffered >= WORKER_FAIR
 
     cdef void return_connection(self) noexcept:
-        """The connection's window follows what is received, less what is still buffered."""
-        cdef int64_t most = <int64_t> self.connection_room - <int64_t> self.buffered
-        cdef int64_t missing = most - self.receive_window
-        if missing >= <int64_t> self.connection_room // 4 and not self.ended:
+        cdef int64_t missing = CONNECTION_ROOM - self.receive_window
+        self.withheld = self.buffered > 0 and self.is_warm()
+        if self.withheld:
+            missing -= <int64_t> min(self.buffered, <uint64_t> CONNECTION_ROOM)
+        if missing >= CONNECTION_ROOM // 4 and not self.ended:
             put_number(&self.out, FRAME_WINDOW_UPDATE, 0, <uint32_t> missing)
             self.receive_window += missing
 
@@ -99,6 +140,7 @@ cdef class H2Outbound:
             put_number(&self.out, FRAME_RST_STREAM, stream.id, code)
 
     cdef void drop(self, H2Stream *stream, StreamEnd how) noexcept:
+        self.grown -= stream.room - ROOM_FIRST
         streams_drop(&self.streams, stream, how)
 
     cdef void leave(self, uint32_t code, bytes debug) noexcept:

@@ -1,12 +1,12 @@
 """An HTTP/2 session for tests and tools in Python: bytes in, events and bytes out."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from gateway.h2_frames cimport FRAME_DATA, FLAG_END_STREAM, free_bytes, put_frame
 from gateway.h2_head cimport HEAD_CONNECT
 from gateway.h2_session cimport (
-    EVENT_DATA, EVENT_END, EVENT_ERROR, EVENT_FAILED, EVENT_NONE, EVENT_REQUEST, EVENT_RESET, EVENT_SHUTDOWN,
-    EVENT_WINDOW, EventKind, H2Event, H2Session,
+    EVENT_DATA, EVENT_END, EVENT_ERROR, EVENT_FAILED, EVENT_NONE, EVENT_REFUSED, EVENT_REQUEST, EVENT_RESET,
+    EVENT_SHUTDOWN, EVENT_WINDOW, EventKind, H2Event, H2Session,
 )
 from gateway.h2_streams cimport END_BOTH, END_RESET_BY_PEER, END_RESET_BY_US, H2Stream, streams_find
 
@@ -15,9 +15,14 @@ cdef class Probe:
     """One session. Streams go by their numbers; KeyError for one that is not open."""
 
     cdef H2Session session
+    cdef uint64_t worker       # bytes buffered by all sessions of a worker
+    cdef bytes input
 
-    def __init__(self, int auth=0, now=0):
+    def __init__(self, int auth=0, now=0, streams=None):
         self.session = H2Session(auth)
+        self.session.worker = &self.worker
+        if streams is not None:
+            self.session.streams_most = streams
         if not self.session.begin(now):
             raise MemoryError
 
@@ -29,10 +34,20 @@ cdef class Probe:
 
     def receive(self, bytes data not None, now=0):
         """The events of these bytes, as tuples that begin with their kind. Resets and errors drop their stream."""
+        self.input = data
+        self.session.feed(<const uint8_t *> <const char *> data, len(data), now)
+        return self.go_on()
+
+    def allow(self, int frames, int blocks, now=0):
+        """The events of what receive() had no share for, with a share of so much; what follows has no other."""
+        self.session.allow(frames, blocks, now)
+        return self.go_on()
+
+    def go_on(self):
+        """The events of input that was fed."""
         cdef H2Event event
         cdef EventKind kind
         found = []
-        self.session.feed(<const uint8_t *> <const char *> data, len(data), now)
         while True:
             kind = self.session.next(&event)
             if kind == EVENT_NONE:
@@ -51,6 +66,8 @@ cdef class Probe:
             head = self.session.head
             what = "connect" if self.session.head.method == HEAD_CONNECT else "plain"
             return "request", number, event.status, what, head.host, head.port, head.detail, bool(event.end)
+        if kind == EVENT_REFUSED:
+            return "refused", event.status, self.session.head.host, self.session.head.port
         if kind == EVENT_DATA:
             return "data", number, (<const char *> event.data)[:event.size], bool(event.end)
         if kind == EVENT_END:
@@ -112,6 +129,25 @@ cdef class Probe:
     def count(self):
         """Open streams."""
         return self.session.streams.count
+
+    @property
+    def stopped(self):
+        """Whether input is left that the share did not reach."""
+        return self.session.is_stopped()
+
+    @property
+    def of_worker(self):
+        """Bytes received and not consumed, of this session and of those that share a budget with it."""
+        return self.worker
+
+    @of_worker.setter
+    def of_worker(self, bytes_buffered):
+        self.worker = bytes_buffered
+
+    @property
+    def is_over(self):
+        """Whether it is to be read no further."""
+        return self.session.is_over()
 
     @property
     def buffered(self):

@@ -7,15 +7,16 @@ from gateway.answers cimport http2_answer
 from gateway.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
 from gateway.context cimport ListenerSpec
 from gateway.csrc cimport (
-    SL_COUNTER_AUTH_FAILED, SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_HTTP2_RESETS, SL_FAMILY_PROTOCOL_ERRORS,
-    SL_H2_CODE_OTHER, SL_H2_SIDE_GATEWAY, SL_LIMIT_CONNECTIONS, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_GATEWAY_LIMIT,
-    SL_OUTCOME_NOT_BUILT, SL_PROTOCOL_HTTP2, SL_SCOPE_OTHER,
+    SL_COUNTER_AUTH_FAILED, SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_HTTP2_RESETS,
+    SL_FAMILY_PROTOCOL_ERRORS, SL_H2_CODE_OTHER, SL_H2_SIDE_GATEWAY, SL_LIMIT_CONNECTIONS, SL_OUTCOME_AUTH_FAILED,
+    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_NOT_BUILT, SL_PROTOCOL_HTTP2, SL_REASON_DRAINING, SL_REASON_TOO_MANY_STREAMS,
+    SL_SCOPE_DRAINING, SL_SCOPE_STREAMS,
 )
-from gateway.h2_frames cimport H2_CANCEL
+from gateway.h2_frames cimport H2_CANCEL, H2_REFUSED_STREAM
 from gateway.h2_head cimport DIALECT_PIPY, HEAD_CONNECT, HEAD_GET, HEAD_HEAD, HEAD_POST, H2Head
-from gateway.h2_session cimport STREAMS_MAX
 from gateway.h2_streams cimport (
-    END_RESET_BY_PEER, END_RESET_BY_US, STREAM_HEAD, STREAM_LOCAL_ENDED, STREAM_MALFORMED, StreamEnd, ring_add,
+    END_RESET_BY_PEER, END_RESET_BY_US, STREAM_HEAD, STREAM_LATE, STREAM_LOCAL_ENDED, STREAM_MALFORMED, StreamEnd,
+    StreamTable, ring_add, streams_next,
 )
 from gateway.h2_tunnel cimport H2Tunnel
 from gateway.h2_writer cimport H2Writer
@@ -46,6 +47,8 @@ cdef class H2Requests(H2Writer):
                 stream.flags |= STREAM_HEAD
             if event.end:
                 self.plain(stream)
+            else:
+                self.note_short()
         else:
             self.not_found(stream, self.protocol_error(SL_OUTCOME_NOT_BUILT, None, None))
 
@@ -67,21 +70,8 @@ cdef class H2Requests(H2Writer):
         """A request for a tunnel. It asks at once: what has to wait for its source's limits does so by destination, so
         that no stream of the connection waits for another one (opening.pyx)."""
         cdef H2Head head = self.session.head
-        cdef H2Tunnel tunnel
-        if self.session.streams.count > STREAMS_MAX:
-            self.context.limited(SL_SCOPE_OTHER)
-            self.refuse_stream(stream, SL_OUTCOME_GATEWAY_LIMIT, None, None, None,
-                               self.turned_away(SL_OUTCOME_GATEWAY_LIMIT, None, None))
-            return
-        tunnel = H2Tunnel()
-        tunnel.context = self.context
-        tunnel.carrier = self
-        tunnel.listener = self.listener
-        tunnel.peer = self.peer
-        tunnel.peer_port = self.peer_port
-        tunnel.source = self.source
+        cdef H2Tunnel tunnel = self.asked_for()
         tunnel.stream = stream
-        tunnel.note(head, SL_PROTOCOL_HTTP2)
         tunnel.user = head.user
         stream.owner = <PyObject *> tunnel
         tunnel.enter()
@@ -90,6 +80,31 @@ cdef class H2Requests(H2Writer):
             tunnel.verify(head.user, head.password)
         else:
             tunnel.ask()
+
+    cdef H2Tunnel asked_for(self):
+        """What the session's head asks for, with a record of it."""
+        cdef H2Tunnel tunnel = H2Tunnel()
+        tunnel.context = self.context
+        tunnel.carrier = self
+        tunnel.listener = self.listener
+        tunnel.peer = self.peer
+        tunnel.peer_port = self.peer_port
+        tunnel.source = self.source
+        tunnel.note(self.session.head, SL_PROTOCOL_HTTP2)
+        return tunnel
+
+    cdef void one_too_many(self, int status) noexcept:
+        cdef H2Head head = self.session.head
+        cdef H2Tunnel tunnel
+        self.count_reset(SL_H2_SIDE_GATEWAY, H2_REFUSED_STREAM)
+        if (status == CODEC_REQUEST or status == CODEC_CREDENTIALS) and head.method == HEAD_CONNECT:
+            tunnel = self.asked_for()
+            if self.session.leaving:
+                tunnel.over_limit(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_DRAINING, SL_REASON_DRAINING)
+            else:
+                tunnel.over_limit(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_STREAMS, SL_REASON_TOO_MANY_STREAMS)
+        else:
+            self.context.limited(SL_SCOPE_DRAINING if self.session.leaving else SL_SCOPE_STREAMS)
 
     cdef void tunnel_began(self) noexcept:
         self.tunnels += 1
@@ -124,8 +139,32 @@ cdef class H2Requests(H2Writer):
             self.session.respond(stream, encoded, False)
             Py_INCREF(body)
             stream.body = <PyObject *> body
+            self.note_short()
             ring_add(&self.session.streams, stream)
         self.write_later()
+
+    cdef void note_short(self) noexcept:
+        if self.short_since == 0:
+            self.short_since = self.context.loop.now
+
+    cdef void end_short(self) noexcept:
+        """Those that were under way at the last look are late. One look costs as much as there are streams, so it is
+        taken once in the time that a request may take."""
+        cdef StreamTable *streams = &self.session.streams
+        cdef H2Stream *stream = streams_next(streams, NULL)
+        cdef H2Stream *following
+        cdef bint left = False
+        while stream is not NULL:
+            following = streams_next(streams, stream)
+            if stream.owner is NULL:
+                if stream.flags & STREAM_LATE:
+                    self.context.count(SL_COUNTER_REQUEST_TIMEOUTS)
+                    self.reset_stream(stream, H2_CANCEL)
+                else:
+                    stream.flags |= STREAM_LATE
+                    left = True
+            stream = following
+        self.short_since = self.context.loop.now if left else 0
 
     cdef void wait_for(self) noexcept:
         pass

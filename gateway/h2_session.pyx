@@ -8,7 +8,7 @@ Laws kept here:
   16,384 bytes, no second SETTINGS, 503 instead of REFUSED_STREAM.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from gateway.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
@@ -17,7 +17,7 @@ from gateway.csrc cimport (
     SL_H2_ABUSE_PRIORITY, SL_H2_ABUSE_REFUSED, SL_H2_ABUSE_RESETS, SL_H2_ABUSE_SETTINGS, SL_H2_ABUSE_UNKNOWN,
     SL_H2_ABUSE_UNREAD, SL_H2_ABUSE_WINDOW, SL_OUTCOME_MALFORMED,
 )
-from gateway.h2_budget cimport budgets_begin, budgets_refill, budgets_spend
+from gateway.h2_budget cimport budgets_begin, budgets_earn, budgets_refill, budgets_spend
 from gateway.h2_frames cimport (
     FLAG_ACK, FLAG_END_HEADERS, FLAG_END_STREAM, FLAG_PADDED, FRAME_BROKEN, FRAME_CONTINUATION, FRAME_DATA,
     FRAME_GOAWAY, FRAME_HEADERS, FRAME_MORE, FRAME_PING, FRAME_PRIORITY, FRAME_PUSH_PROMISE, FRAME_RST_STREAM,
@@ -27,7 +27,7 @@ from gateway.h2_frames cimport (
 )
 from gateway.h2_head cimport DIALECT_NONE, DIALECT_PIPY, DIALECT_RFC, HEAD_CONNECT, HEAD_LIST_LAST, HEAD_LIST_MAX
 from gateway.h2_hpack cimport FIELD_END, FIELD_MORE, FIELD_READY, Field, FieldStatus
-from gateway.h2_outbound cimport CONNECTION_ROOM, FRAME_LARGE, ROOM_FIRST, H2Outbound
+from gateway.h2_outbound cimport CONNECTION_ROOM, FRAME_LARGE, PINGS_EARNED, ROOM_FIRST, H2Outbound
 from gateway.h2_settings cimport (
     SETTING_INITIAL_WINDOW_SIZE, SETTING_MAX_CONCURRENT_STREAMS, SETTING_MAX_FRAME_SIZE, SETTING_MAX_HEADER_LIST_SIZE,
     WINDOW_FIRST, WINDOW_MAX, settings_read, settings_write,
@@ -40,6 +40,8 @@ from gateway.h2_streams cimport (
 cdef enum:
     PREFACE_BYTES = 24
     BLOCK_PARTS = 16           # frames of one header block
+    BLOCK_BYTES = 256          # of a header block that cost as much as a block does
+    STREAMS_A_BLOCK = 64       # streams whose windows are set anew for what a block costs
     OUT_MAX = 524288           # bytes a peer may leave unread and still ask for more
 
 cdef const char *PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -53,6 +55,8 @@ cdef class H2Session(H2Outbound):
         self.head = H2Head(auth)
         frames_begin(&self.reader)
         self.abuse = -1
+        self.streams_most = STREAMS_FIRST
+        self.frames_left = self.blocks_left = INT32_MAX
 
     def __dealloc__(self):
         frames_free(&self.reader)
@@ -62,7 +66,8 @@ cdef class H2Session(H2Outbound):
     cdef bint begin(self, uint64_t now) noexcept:
         cdef uint8_t payload[18]
         budgets_begin(&self.budgets, now)
-        settings_write(payload, SETTING_MAX_CONCURRENT_STREAMS, STREAMS_MAX)
+        self.unacknowledged = 1
+        settings_write(payload, SETTING_MAX_CONCURRENT_STREAMS, self.streams_most)
         settings_write(payload + 6, SETTING_INITIAL_WINDOW_SIZE, ROOM_FIRST)
         settings_write(payload + 12, SETTING_MAX_HEADER_LIST_SIZE, HEAD_LIST_MAX)
         return (put_frame(&self.out, FRAME_SETTINGS, 0, 0, payload, 18)
@@ -72,6 +77,23 @@ cdef class H2Session(H2Outbound):
         self.now = now
         budgets_refill(&self.budgets, now)
         frames_feed(&self.reader, data, length)
+
+    cdef void allow(self, int32_t frames, int32_t blocks, uint64_t now) noexcept:
+        self.now = now
+        budgets_refill(&self.budgets, now)
+        self.frames_left, self.blocks_left = frames, blocks
+
+    cdef bint is_stopped(self) noexcept:
+        return self.reader.data < self.reader.end and not self.ended
+
+    cdef void keep(self, const uint8_t *data, size_t length) noexcept:
+        frames_feed(&self.reader, data, length)
+
+    cdef bint is_costly(self) noexcept:
+        """Whether the next frame is one of those that cost more than its bytes tell."""
+        cdef const FrameReader *reader = &self.reader
+        return (not reader.inside and reader.head_size == 0 and reader.end - reader.data > 3
+                and reader.data[3] in (FRAME_HEADERS, FRAME_CONTINUATION, FRAME_RST_STREAM, FRAME_SETTINGS))
 
     cdef EventKind next(self, H2Event *event) noexcept:
         cdef Frame frame
@@ -86,9 +108,14 @@ cdef class H2Session(H2Outbound):
             if kind != EVENT_NONE or self.preface < PREFACE_BYTES:
                 return kind
         while True:
+            if self.frames_left <= 0 or (self.blocks_left <= 0 and self.is_costly()):
+                return EVENT_NONE
+            if self.out.end - self.out.begin > OUT_MAX:
+                return self.calm(SL_H2_ABUSE_UNREAD)
             status = frames_next(&self.reader, &frame)
             if status == FRAME_MORE:
                 return EVENT_NONE
+            self.frames_left -= 1
             if status == FRAME_BROKEN:
                 if self.reader.code == H2_ENHANCE_YOUR_CALM:
                     return self.calm(SL_H2_ABUSE_HEADERS)
@@ -96,8 +123,6 @@ cdef class H2Session(H2Outbound):
             kind = self.take(&frame, event)
             if kind != EVENT_NONE:
                 return kind
-            if self.out.end - self.out.begin > OUT_MAX:
-                return self.calm(SL_H2_ABUSE_UNREAD)
 
     cdef EventKind greet(self) noexcept:
         """Section 3.4: the client's preface, in whatever pieces."""
@@ -167,7 +192,10 @@ cdef class H2Session(H2Outbound):
         return EVENT_NONE
 
     cdef EventKind take_data(self, const Frame *frame, H2Event *event) noexcept:
-        """Section 6.1. Windows are charged with the whole frame when its first piece comes (section 6.9.1)."""
+        """Section 6.1. Windows are charged with the whole frame when its first piece comes (section 6.9.1).
+
+        The connection's window is returned at once, whatever becomes of the bytes: what waits is bounded by the
+        streams' own windows."""
         cdef H2Stream *stream
         cdef uint32_t padding = <uint32_t> self.reader.pad + 1 if frame.first and frame.flags & FLAG_PADDED else 0
         cdef bint end = frame.last and frame.flags & FLAG_END_STREAM
@@ -177,9 +205,10 @@ cdef class H2Session(H2Outbound):
             self.receive_window -= frame.length
             if frame.length == 0 and not end and not budgets_spend(&self.budgets, SL_H2_ABUSE_EMPTY):
                 return self.calm(SL_H2_ABUSE_EMPTY)
+            budgets_earn(&self.budgets, SL_H2_ABUSE_PING, PINGS_EARNED)
+            self.return_connection()
         stream = streams_find(&self.streams, frame.stream)
         if stream is NULL or stream.flags & STREAM_REMOTE_ENDED:
-            self.return_connection()
             if not frame.first:
                 return EVENT_NONE
             return self.late(frame, event) if stream is NULL \
@@ -195,7 +224,7 @@ cdef class H2Session(H2Outbound):
             return self.stream_error(frame.stream, H2_PROTOCOL_ERROR, event)
         if end:
             stream.flags |= STREAM_REMOTE_ENDED
-        self.buffered += frame.size
+        self.hold(frame.size)
         if frame.size == 0 and not end:
             return EVENT_NONE
         event.stream, event.data, event.size, event.end = stream, frame.payload, frame.size, end
@@ -259,15 +288,14 @@ cdef class H2Session(H2Outbound):
                 return self.fail(H2_PROTOCOL_ERROR, "a stream number below an earlier one")
             return EVENT_NONE
         self.last_stream = frame.stream
-        if self.leaving and self.dialect != DIALECT_PIPY:
-            self.block_error = H2_REFUSED_STREAM
-        elif self.streams.count >= STREAMS_MAX and (
-                self.dialect != DIALECT_PIPY or self.streams.count >= 2 * STREAMS_MAX):
-            self.block_error = H2_REFUSED_STREAM
+        # A sidecar of the Pipy family does not heed the number of streams, has no other connection to that target, and
+        # is told of no GOAWAY: the limits of its source alone count.
+        if self.dialect != DIALECT_PIPY and (self.leaving or self.streams.count >= self.streams_most):
+            self.block = BLOCK_REFUSED
+            if not budgets_spend(&self.budgets, SL_H2_ABUSE_REFUSED):
+                return self.calm(SL_H2_ABUSE_REFUSED)
         else:
             self.block = BLOCK_REQUEST
-        if self.block_error and not budgets_spend(&self.budgets, SL_H2_ABUSE_REFUSED):
-            return self.calm(SL_H2_ABUSE_REFUSED)
         return EVENT_NONE
 
     cdef EventKind take_fragment(self, const Frame *frame, H2Event *event) noexcept:
@@ -276,6 +304,7 @@ cdef class H2Session(H2Outbound):
         cdef FieldStatus status
         cdef bint final = frame.flags & FLAG_END_HEADERS
         self.block_parts += 1
+        self.blocks_left -= 1 + <int32_t> (frame.size // BLOCK_BYTES)
         if self.block_parts > BLOCK_PARTS or (
                 self.block_parts > 1 and not budgets_spend(&self.budgets, SL_H2_ABUSE_CONTINUATION)):
             return self.calm(SL_H2_ABUSE_CONTINUATION)
@@ -302,6 +331,11 @@ cdef class H2Session(H2Outbound):
             if kind != BLOCK_TRAILERS and streams_end(&self.streams, self.block_stream) != END_RESET_BY_PEER:
                 streams_note(&self.streams, self.block_stream, END_RESET_BY_US)
             return self.stream_error(self.block_stream, self.block_error, event)
+        if kind == BLOCK_REFUSED:
+            event.status = self.head.finish()
+            streams_note(&self.streams, self.block_stream, END_RESET_BY_US)
+            put_number(&self.out, FRAME_RST_STREAM, self.block_stream, H2_REFUSED_STREAM)
+            return EVENT_REFUSED
         if kind == BLOCK_REQUEST:
             return self.end_request(event)
         return self.end_trailers(event) if kind == BLOCK_TRAILERS else EVENT_NONE
@@ -356,7 +390,9 @@ cdef class H2Session(H2Outbound):
         if not budgets_spend(&self.budgets, SL_H2_ABUSE_SETTINGS):
             return self.calm(SL_H2_ABUSE_SETTINGS)
         if frame.flags & FLAG_ACK:
+            self.unacknowledged -= min(self.unacknowledged, <uint32_t> 1)
             return EVENT_NONE
+        self.blocks_left -= 1
         code = settings_read(&self.peer, frame.payload, frame.size, False, &detail)
         if code != H2_NO_ERROR:
             return self.fail(code, detail.decode("ascii"))
@@ -365,6 +401,7 @@ cdef class H2Session(H2Outbound):
         if self.peer.table != self.peer.least_table:
             self.deflater.resize(self.peer.table)
         if self.peer.window != before:
+            self.blocks_left -= <int32_t> (self.streams.count // STREAMS_A_BLOCK)
             stream = streams_next(&self.streams, NULL)
             while stream is not NULL:
                 stream.send_window += <int64_t> self.peer.window - before
@@ -399,12 +436,15 @@ cdef class H2Session(H2Outbound):
         return EVENT_WINDOW
 
     cdef EventKind take_reset(self, const Frame *frame, H2Event *event) noexcept:
-        """Section 6.4."""
+        """Section 6.4. A reset is free where it ends a tunnel: its opening has cost the client as much as us. One that
+        gives up a request, or comes behind our refusal, has cost the client nothing."""
         cdef H2Stream *stream = streams_find(&self.streams, frame.stream)
+        self.blocks_left -= 1
+        if (stream is NULL or stream.owner is NULL or not stream.flags & STREAM_ANSWERED) and not budgets_spend(
+                &self.budgets, SL_H2_ABUSE_RESETS):
+            return self.calm(SL_H2_ABUSE_RESETS)
         if stream is NULL:
             return self.late(frame, event)
-        if not stream.flags & STREAM_ANSWERED and not budgets_spend(&self.budgets, SL_H2_ABUSE_RESETS):
-            return self.calm(SL_H2_ABUSE_RESETS)
         event.stream = stream
         event.code = read_u32(frame.payload)
         return EVENT_RESET
@@ -427,6 +467,7 @@ cdef class H2Session(H2Outbound):
         cdef uint8_t payload[6]
         if self.dialect == DIALECT_RFC and not self.offered:
             self.offered = True
+            self.unacknowledged += 1
             settings_write(payload, SETTING_MAX_FRAME_SIZE, FRAME_LARGE)
             put_frame(&self.out, FRAME_SETTINGS, 0, 0, payload, 6)
             self.reader.most = FRAME_LARGE

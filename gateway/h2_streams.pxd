@@ -13,6 +13,8 @@ cdef enum StreamFlag:
     STREAM_STALLED = 32        # had something to send and no window; counted once until it moves on
     STREAM_MALFORMED = 64      # its request is: the answer is followed by RST_STREAM
     STREAM_HEAD = 128          # its answer has no content
+    STREAM_PARKED = 256        # on the list of those that wait for a window
+    STREAM_LATE = 512          # a short exchange that has lasted for one period of its connection's timer
 
 # How a stream ended, for frames that come late (RFC 9113 section 5.1).
 cdef enum StreamEnd:
@@ -26,7 +28,7 @@ cdef enum:
 
 cdef struct H2Stream:
     uint32_t id
-    uint8_t flags              # StreamFlag
+    uint16_t flags             # StreamFlag
     int64_t send_window        # what the peer takes; SETTINGS can make it negative (section 6.9.2)
     int64_t receive_window     # what the peer may still send
     uint32_t room              # what receive_window is filled up to
@@ -38,7 +40,7 @@ cdef struct H2Stream:
     uint32_t first_slice       # of the bytes read now, in the worker's list; 0 for none (h2_work.pxd)
     uint32_t last_slice
     H2Stream *bucket           # next in the table
-    H2Stream *next             # in the ring
+    H2Stream *next             # in the ring, or among those that wait for a window
     H2Stream *previous
 
 cdef struct Ended:
@@ -49,7 +51,9 @@ cdef struct StreamTable:
     H2Stream **buckets         # a power of two of them
     uint32_t size
     uint32_t count
-    H2Stream *ring             # the one whose turn it is; NULL: nobody has something to send
+    uint32_t cursor            # bucket where streams_any looks first
+    H2Stream *ring             # the one whose turn it is; NULL: no stream has something to send
+    H2Stream *parked           # a ring of those that have something to send and no window; NULL: none
     Ended ends[ENDS_KEPT]
     uint32_t ends_at
 
@@ -65,6 +69,12 @@ cdef StreamEnd streams_end(const StreamTable *table, uint32_t identifier) noexce
 # To the end of the ring; nothing when it is there already. out: out of it.
 cdef void ring_add(StreamTable *table, H2Stream *stream) noexcept nogil
 cdef void ring_out(StreamTable *table, H2Stream *stream) noexcept nogil
+# Out of it, and onto the list of those that wait for a window, which ring_add and ring_out take it from.
+cdef void ring_park(StreamTable *table, H2Stream *stream) noexcept nogil
+# All of those are in the ring again.
+cdef void ring_unpark(StreamTable *table) noexcept nogil
 # Any stream, for going over all of them: the one after `stream`, NULL after the last; NULL begins.
 cdef H2Stream *streams_next(const StreamTable *table, const H2Stream *stream) noexcept nogil
+# Some stream, for ending all of them one by one, whatever the table's size; NULL: none is left.
+cdef H2Stream *streams_any(StreamTable *table) noexcept nogil
 cdef void streams_free(StreamTable *table) noexcept

@@ -94,31 +94,53 @@ cdef StreamEnd streams_end(const StreamTable *table, uint32_t identifier) noexce
     return END_UNKNOWN
 
 
-cdef void ring_add(StreamTable *table, H2Stream *stream) noexcept nogil:
-    if stream.flags & STREAM_QUEUED:
+cdef void link(H2Stream **ring, H2Stream *stream) noexcept nogil:
+    """To the end of a ring."""
+    if ring[0] is NULL:
+        ring[0] = stream.next = stream.previous = stream
         return
-    stream.flags |= STREAM_QUEUED
-    if table.ring is NULL:
-        table.ring = stream.next = stream.previous = stream
-        return
-    stream.next = table.ring
-    stream.previous = table.ring.previous
+    stream.next = ring[0]
+    stream.previous = ring[0].previous
     stream.previous.next = stream
-    table.ring.previous = stream
+    ring[0].previous = stream
 
 
-cdef void ring_out(StreamTable *table, H2Stream *stream) noexcept nogil:
-    if not stream.flags & STREAM_QUEUED:
-        return
-    stream.flags &= ~STREAM_QUEUED
+cdef void unlink(H2Stream **ring, H2Stream *stream) noexcept nogil:
     if stream.next is stream:
-        table.ring = NULL
+        ring[0] = NULL
     else:
         stream.next.previous = stream.previous
         stream.previous.next = stream.next
-        if table.ring is stream:
-            table.ring = stream.next
+        if ring[0] is stream:
+            ring[0] = stream.next
     stream.next = stream.previous = NULL
+
+
+cdef void ring_add(StreamTable *table, H2Stream *stream) noexcept nogil:
+    if stream.flags & STREAM_QUEUED:
+        return
+    ring_out(table, stream)
+    stream.flags |= STREAM_QUEUED
+    link(&table.ring, stream)
+
+
+cdef void ring_out(StreamTable *table, H2Stream *stream) noexcept nogil:
+    if stream.flags & STREAM_QUEUED:
+        unlink(&table.ring, stream)
+    elif stream.flags & STREAM_PARKED:
+        unlink(&table.parked, stream)
+    stream.flags &= ~(STREAM_QUEUED | STREAM_PARKED)
+
+
+cdef void ring_park(StreamTable *table, H2Stream *stream) noexcept nogil:
+    ring_out(table, stream)
+    stream.flags |= STREAM_PARKED
+    link(&table.parked, stream)
+
+
+cdef void ring_unpark(StreamTable *table) noexcept nogil:
+    while table.parked is not NULL:
+        ring_add(table, table.parked)
 
 
 cdef H2Stream *streams_next(const StreamTable *table, const H2Stream *stream) noexcept nogil:
@@ -134,10 +156,16 @@ cdef H2Stream *streams_next(const StreamTable *table, const H2Stream *stream) no
     return NULL
 
 
+cdef H2Stream *streams_any(StreamTable *table) noexcept nogil:
+    if table.count == 0:
+        return NULL
+    while table.buckets[table.cursor & (table.size - 1)] is NULL:
+        table.cursor += 1
+    return table.buckets[table.cursor & (table.size - 1)]
+
+
 cdef void streams_free(StreamTable *table) noexcept:
-    cdef H2Stream *stream
     while table.count:
-        stream = streams_next(table, NULL)
-        streams_drop(table, stream, END_UNKNOWN)
+        streams_drop(table, streams_any(table), END_UNKNOWN)
     free(table.buckets)
     table.buckets, table.size = NULL, 0

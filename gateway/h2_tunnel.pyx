@@ -11,13 +11,15 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from posix cimport unistd
 
 from gateway.csrc cimport (
-    SL_COUNTER_AUTH_FAILED, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_INNER_UNSET,
+    SL_COUNTER_AUTH_FAILED, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_H2_ABUSE_RESETS, SL_INNER_UNSET,
     SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_DRAINED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL,
-    SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESET, SL_OUTCOME_SOURCE_LIMIT, SL_PROTOCOL_HTTP2, SL_SCOPE_CREDENTIALS,
-    SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_LOGINS,
+    SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESET, SL_OUTCOME_SOURCE_LIMIT, SL_PROTOCOL_HTTP2, SL_REASON_INTERNAL,
+    SL_SCOPE_CREDENTIALS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_LOGINS,
 )
+from gateway.h2_budget cimport budgets_earn
 from gateway.h2_flow cimport H2Carrier, H2Flow, Piece
 from gateway.h2_frames cimport H2_CANCEL, H2_CONNECT_ERROR, H2_INTERNAL_ERROR
+from gateway.h2_head cimport DIALECT_PIPY
 from gateway.h2_streams cimport END_BOTH, END_RESET_BY_PEER, STREAM_REMOTE_ENDED, H2Stream
 from gateway.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.request cimport LINGERING, RELAYING, VERIFYING, Request
@@ -42,11 +44,14 @@ cdef class H2Tunnel(H2Flow):
 
     cdef void ask(self) noexcept:
         if not self.context.has_files(0, 0, FILES_KEPT):
-            self.context.limited(SL_SCOPE_DESCRIPTORS)
-            self.record.write_refused(self.source, SL_OUTCOME_GATEWAY_LIMIT, None, None)
+            self.over_limit(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_DESCRIPTORS, SL_REASON_INTERNAL)
             self.answer(SL_OUTCOME_GATEWAY_LIMIT)
             return
         self.open()
+
+    cdef bint opens_late(self) noexcept:
+        """A sidecar of the Pipy family has no other way to its target while one stream of the connection lives."""
+        return self.carrier.session.dialect == DIALECT_PIPY
 
     # ---- the request -------------------------------------------------------------------------------------------------
 
@@ -54,12 +59,10 @@ cdef class H2Tunnel(H2Flow):
         if self.state != VERIFYING or self.closed:
             return  # it was refused before
         if result == LOGIN_BUSY:
-            self.context.limited(SL_SCOPE_CREDENTIALS)
-            self.record.write_refused(self.source, SL_OUTCOME_GATEWAY_LIMIT, None, None)
+            self.over_limit(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_CREDENTIALS, SL_REASON_INTERNAL)
             self.refuse(SL_OUTCOME_GATEWAY_LIMIT, None, None)
         elif result == LOGIN_LIMITED:
-            self.context.limited(SL_SCOPE_SOURCE_LOGINS)
-            self.record.write_refused(self.source, SL_OUTCOME_SOURCE_LIMIT, None, None)
+            self.over_limit(SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_SOURCE_LOGINS, SL_REASON_INTERNAL)
             self.refuse(SL_OUTCOME_SOURCE_LIMIT, None, None)
         elif result == LOGIN_RIGHT and self.context.generation.credential(self.user) == credential:
             self.ask()
@@ -74,6 +77,8 @@ cdef class H2Tunnel(H2Flow):
         cdef bytes early = self.early
         self.early = None
         self.carrier.session.respond(self.stream, OK_BLOCK, False)
+        # However it ends, that is paid for: a reset may cross with our own end of the stream.
+        budgets_earn(&self.carrier.session.budgets, SL_H2_ABUSE_RESETS, 1)
         self.carries = True
         self.carrier.tunnel_began()
         self.carrier.write_later()
@@ -201,5 +206,9 @@ cdef class H2Tunnel(H2Flow):
         if self.state == RELAYING:
             self.end(SL_OUTCOME_DRAINED if self.context.draining else SL_OUTCOME_INTERNAL, True)
         elif not self.closed:
-            self.give_up()
-            self.refuse(SL_OUTCOME_GATEWAY_LIMIT if self.context.draining else SL_OUTCOME_INTERNAL, None, None)
+            if self.context.draining:
+                self.drained_away()
+                self.answer(SL_OUTCOME_GATEWAY_LIMIT)
+            else:
+                self.give_up()
+                self.refuse(SL_OUTCOME_INTERNAL, None, None)

@@ -1,7 +1,10 @@
 """Buffers that all HTTP/2 connections of a worker share. See h2_work.pxd."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+
+from gateway.h2_budget cimport Budgets, budgets_are_low, budgets_floor, budgets_refill
+from gateway.h2_session cimport BLOCKS_SHARE, FRAMES_SHARE
 
 
 cdef class H2Work:
@@ -17,6 +20,24 @@ cdef class H2Work:
     def __dealloc__(self):
         free(self.input)
         free(self.output)
+
+    cdef void share(self, uint64_t turn, int32_t *frames, int32_t *blocks) noexcept:
+        if turn != self.turn:
+            self.turn, self.frames, self.blocks = turn, TURN_FRAMES, TURN_BLOCKS
+        frames[0] = min(<int32_t> FRAMES_SHARE, max(self.frames, <int32_t> TURN_FRAMES_SURE))
+        blocks[0] = min(<int32_t> BLOCKS_SHARE, max(self.blocks, <int32_t> TURN_BLOCKS_SURE))
+
+    cdef void recall(self, uint64_t source, Budgets *budgets, uint64_t now) noexcept:
+        cdef Remembered *known = &self.sources[source % SOURCES]
+        if known.source == source:
+            budgets[0] = known.budgets
+            budgets_refill(budgets, now)
+            budgets_floor(budgets)
+
+    cdef void remember(self, uint64_t source, const Budgets *budgets) noexcept:
+        cdef Remembered *known = &self.sources[source % SOURCES]
+        if budgets_are_low(budgets):
+            known.source, known.budgets = source, budgets[0]
 
     cdef bint add(self, H2Stream *stream, const uint8_t *data, uint32_t size) noexcept:
         cdef Slice *slice

@@ -32,7 +32,7 @@ from gateway.h2_frames cimport (
 )
 from gateway.h2_session cimport H2Session
 from gateway.h2_streams cimport (
-    END_BOTH, STREAM_MALFORMED, STREAM_REMOTE_ENDED, STREAM_STALLED, ring_add, ring_out, streams_next,
+    END_BOTH, STREAM_MALFORMED, STREAM_PARKED, STREAM_REMOTE_ENDED, ring_add, ring_out, ring_park, ring_unpark,
 )
 from gateway.h2_work cimport OUTPUT_SIZE
 from gateway.sockets cimport MSG_DONTWAIT, MSG_NOSIGNAL, send
@@ -82,15 +82,10 @@ cdef class H2Writer(H2Carrier):
             self.context.loop.later(self)
 
     cdef void opened_window(self, H2Stream *stream) noexcept:
-        if stream is not NULL:
-            if stream.flags & STREAM_STALLED:
-                ring_add(&self.session.streams, stream)
-            return
-        stream = streams_next(&self.session.streams, NULL)
-        while stream is not NULL:
-            if stream.flags & STREAM_STALLED:
-                ring_add(&self.session.streams, stream)
-            stream = streams_next(&self.session.streams, stream)
+        if stream is NULL:
+            ring_unpark(&self.session.streams)
+        elif stream.flags & STREAM_PARKED:
+            ring_add(&self.session.streams, stream)
 
     cdef void serve(self) noexcept:
         """Sends until there is nothing to send, the socket is full, or the turn's budget is used up."""
@@ -111,7 +106,7 @@ cdef class H2Writer(H2Carrier):
                 return
             total += size
             if total >= WRITE_BUDGET:
-                self.write_later()
+                self.context.loop.share(self)
                 return
 
     cdef size_t take_frames(self) noexcept:
@@ -156,8 +151,7 @@ cdef class H2Writer(H2Carrier):
                                                           session.frame_size()))
         cdef bint end = size == left
         if size == 0 and left:
-            stream.flags |= STREAM_STALLED
-            ring_out(&session.streams, stream)
+            ring_park(&session.streams, stream)
             return 0
         write_header(at, size, FRAME_DATA, FLAG_END_STREAM if end else 0, stream.id)
         memcpy(at + FRAME_HEADER, PyBytes_AS_STRING(body) + stream.body_from, size)

@@ -12,11 +12,13 @@ cdef uint64_t clock_us() noexcept nogil   # CLOCK_MONOTONIC, microseconds
 cdef class Handler:
     cdef bint closed           # set once by close(); everything that comes later is ignored
     cdef bint queued           # on the ready list
+    cdef bint sharing          # on the list of those with more to do than one turn should hold
     cdef sl_timer timer        # one timer per object; its owner re-arms it as its state changes
 
     cdef void on_event(self, uint32_t events, int leg) noexcept
     cdef void on_timer(self) noexcept
     cdef void on_turn(self) noexcept
+    cdef void on_share(self) noexcept
     cdef void on_drain(self) noexcept
     cdef void on_look(self, uint32_t since) noexcept
     cdef void close(self) noexcept
@@ -28,7 +30,9 @@ cdef class Loop:
     cdef sl_wheel wheel
     cdef readonly uint64_t now  # CLOCK_MONOTONIC in milliseconds, read once a turn
     cdef list parked           # closed objects, kept until no event of this turn can name them
-    cdef list ready            # handlers stopped by their budget
+    cdef list ready            # handlers that something is outgoing for
+    cdef bint late             # timers are due that a turn had no time for
+    cdef list shares           # handlers stopped by their budget: they share what time a turn leaves them
     cdef uint8_t *scratch
     cdef sl_segment *segment   # where turns are observed; NULL: nowhere
     cdef readonly uint64_t turns
@@ -41,6 +45,8 @@ cdef class Loop:
     cdef void keep(self, Handler handler) noexcept
     cdef void park(self, Handler handler) noexcept
     cdef void later(self, Handler handler) noexcept
+    cdef void share(self, Handler handler) noexcept
+    cdef void serve_shares(self, uint64_t began) noexcept
     cdef void arm(self, Handler handler, uint64_t delay) noexcept
     cdef void disarm(self, Handler handler) noexcept
     cdef void settle(self, Handler handler) noexcept

@@ -7,7 +7,8 @@ Laws kept here:
 * `close` of a handler closes its descriptors (which takes them out of epoll: nobody else holds a copy), cancels its
   timer and parks it; it is let go when the turn ends, so no event of the current batch can name freed memory.
 * An error of ours inside a handler is counted and closes that handler; the loop goes on.
-* A handler stopped by its budget is put on the ready list and gets `on_turn` before the next wait.
+* A handler with something outgoing gets `on_turn` before the next wait. One stopped by its budget gets `on_share`: such
+  handlers share what time the events have left of a turn.
 """
 
 import os
@@ -41,6 +42,8 @@ cdef extern from "sys/epoll.h" nogil:
 
 cdef enum:
     BATCH = 256
+    TIMERS_TURN = 6000         # microseconds of a turn, after which timers that are due wait for the next
+    SHARED_TURN = 4000         # microseconds of a turn, after which handlers stopped by their budget wait for the next
 
 
 cdef uint64_t clock_us() noexcept nogil:
@@ -64,6 +67,9 @@ cdef class Handler:
     cdef void on_turn(self) noexcept:
         """A turn later, as asked by Loop.later."""
 
+    cdef void on_share(self) noexcept:
+        """Its share of a turn, as asked by Loop.share."""
+
     cdef void on_drain(self) noexcept:
         """The worker takes nobody new from now on; said to client connections."""
 
@@ -86,6 +92,7 @@ cdef class Loop:
             raise MemoryError
         self.parked = []
         self.ready = []
+        self.shares = []
         self.now = clock_us() // 1000
         sl_wheel_init(&self.wheel, self.now)
 
@@ -129,6 +136,29 @@ cdef class Loop:
             handler.queued = True
             self.ready.append(handler)
 
+    cdef void share(self, Handler handler) noexcept:
+        """Calls handler.on_share before the next wait, or in a later turn: those asked for before come first, and all
+        of them together get SHARED_TURN of each turn. Events are served first, so a flood delays its own alone."""
+        if not handler.sharing:
+            handler.sharing = True
+            self.shares.append(handler)
+
+    cdef void serve_shares(self, uint64_t began) noexcept:
+        """At least one; as many as the turn has time for. One that asks again waits for the next turn."""
+        cdef Py_ssize_t count = len(self.shares)
+        cdef Py_ssize_t served = 0
+        cdef Handler handler
+        while served < count:
+            handler = self.shares[served]
+            served += 1
+            handler.sharing = False
+            if not handler.closed:
+                handler.on_share()
+                self.settle(handler)
+                if clock_us() - began >= SHARED_TURN:
+                    break
+        del self.shares[:served]
+
     cdef void arm(self, Handler handler, uint64_t delay) noexcept:
         """Fires handler.on_timer in `delay` milliseconds, in place of an earlier arming."""
         sl_wheel_set(&self.wheel, &handler.timer, self.now + delay)
@@ -153,7 +183,7 @@ cdef class Loop:
         cdef Handler handler
         cdef sl_timer *timer
         cdef list ready
-        timeout = 0 if self.ready else sl_wheel_wait(&self.wheel, self.now)
+        timeout = 0 if self.ready or self.shares or self.late else sl_wheel_wait(&self.wheel, self.now)
         with nogil:
             count = epoll_wait(self.epoll, events, BATCH, timeout)
         began = clock_us()
@@ -163,7 +193,8 @@ cdef class Loop:
             if not handler.closed:
                 handler.on_event(events[i].events, <int> (events[i].data.u64 & (MAX_LEGS - 1)))
                 self.settle(handler)
-        while True:
+        self.late = False
+        while not self.late:
             timer = sl_wheel_take(&self.wheel, self.now)
             if timer is NULL:
                 break
@@ -171,6 +202,7 @@ cdef class Loop:
             if not handler.closed:
                 handler.on_timer()
                 self.settle(handler)
+                self.late = clock_us() - began >= TIMERS_TURN
         if self.ready:
             ready, self.ready = self.ready, []
             for handler in ready:
@@ -178,6 +210,8 @@ cdef class Loop:
                 if not handler.closed:
                     handler.on_turn()
                     self.settle(handler)
+        if self.shares:
+            self.serve_shares(began)
         handler = None
         if self.parked:
             self.parked.clear()

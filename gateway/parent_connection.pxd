@@ -1,5 +1,5 @@
 # One HTTP/2 connection to a parent gateway, which many tunnels share: the socket side of an H2Client.
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from gateway.h2_client cimport ClientEvent, ClientNews
 from gateway.h2_streams cimport H2Stream
@@ -25,8 +25,14 @@ cdef class ParentConnection(ParentSocket):
     cdef bint asked            # was given one
     cdef bint doubted          # has left one unanswered and said nothing since
     cdef bint retired          # ends with its last stream
-    cdef bint idle             # the timer is armed for a stream
     cdef bint finished         # our side of the socket is shut
+    cdef uint8_t *rest         # input that the turn's share did not reach, malloc'd; NULL: none
+    # What is awaited, and since when; loop milliseconds, 0: it is not.
+    cdef uint64_t armed        # the timer is armed for that time
+    cdef uint64_t began        # the connection
+    cdef uint64_t idle_since   # without a stream
+    cdef uint64_t unfinished   # which frame or header block has begun and not ended: a number for each
+    cdef uint64_t unfinished_since
 
     # With a connected socket that the loop watches already. Says hello; False: it has ended at once.
     cdef bint start(self) noexcept
@@ -36,8 +42,12 @@ cdef class ParentConnection(ParentSocket):
     cdef void retire(self) noexcept
 
     cdef void read(self) noexcept
+    cdef void read_on(self) noexcept
     cdef void linger_read(self) noexcept
     cdef void process(self, size_t length) noexcept
+    cdef void work_through(self) noexcept
+    cdef void keep_rest(self) noexcept
+    cdef void free_rest(self) noexcept
     cdef void act(self, ClientEvent kind, ClientNews *news) noexcept
     cdef void answer(self, ParentStream stream, ClientNews *news) noexcept
     cdef void end_stream(self, H2Stream *stream, uint32_t code, int side) noexcept
@@ -45,6 +55,8 @@ cdef class ParentConnection(ParentSocket):
     cdef void opened_window(self, H2Stream *stream) noexcept
     cdef void count_reset(self, int side, uint32_t code) noexcept
 
+    cdef uint64_t what_is_unfinished(self) noexcept
+    cdef uint64_t due(self) noexcept
     cdef void wait_for(self) noexcept
     cdef void tell_gone(self, int outcome, str detail) noexcept
     cdef void leave(self) noexcept

@@ -1,13 +1,16 @@
 """One HTTP/2 connection to a parent gateway. See parent_connection.pxd.
 
-Reading is as for clients (h2_connection.pyx): one large recv(), and all frames in it. Writing is parent_socket.pyx's.
+Reading is as for clients (h2_connection.pyx): one large recv(), and all frames in it, as far as the turn's share goes.
+What has begun and not ended has its time as there. Writing is parent_socket.pyx's.
 
 A connection that carries nothing is kept for a minute. One that leaves a request unanswered and says nothing gets no
 more of them until it says something: it is asked to by a PING.
 """
 
 from libc.errno cimport EAGAIN, errno
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 from posix cimport unistd
 
 from gateway.context cimport Context
@@ -20,9 +23,13 @@ from gateway.h2_client cimport (
     CLIENT_ANSWER, CLIENT_DATA, CLIENT_ERROR, CLIENT_FAILED, CLIENT_GOAWAY, CLIENT_NONE, CLIENT_RESET, CLIENT_SETTINGS,
     CLIENT_WINDOW, H2Client,
 )
-from gateway.h2_frames cimport H2_NO_ERROR, H2_REFUSED_STREAM, free_bytes
+from gateway.h2_frames cimport (
+    FRAME_DATA, H2_NO_ERROR, H2_REFUSED_STREAM, H2_SETTINGS_TIMEOUT, frames_inside, free_bytes,
+)
+from gateway.h2_session cimport BLOCKS_SHARE, FRAMES_SHARE
 from gateway.h2_streams cimport (
-    END_RESET_BY_PEER, END_RESET_BY_US, STREAM_ANSWERED, STREAM_STALLED, StreamEnd, ring_add, streams_next,
+    END_RESET_BY_PEER, END_RESET_BY_US, STREAM_ANSWERED, STREAM_PARKED, StreamEnd, ring_add, ring_unpark,
+    streams_find, streams_next,
 )
 from gateway.parent_socket cimport INPUT_SIZE, ParentBuffers
 from gateway.sockets cimport (
@@ -57,6 +64,9 @@ cdef class ParentConnection(ParentSocket):
         self.context, self.home, self.buffers, self.fd = context, home, buffers, fd
         self.session = H2Client()
 
+    def __dealloc__(self):
+        free(self.rest)
+
     cdef bint start(self) noexcept:
         cdef Context context = self.context
         cdef uint16_t port
@@ -71,7 +81,8 @@ cdef class ParentConnection(ParentSocket):
             self.home = None
             self.drop()
             return False
-        context.loop.arm(self, context.dial_timeout)
+        self.began = context.loop.now
+        self.wait_for()
         self.write_later()
         return True
 
@@ -90,25 +101,39 @@ cdef class ParentConnection(ParentSocket):
             self.read()
 
     cdef void on_turn(self) noexcept:
-        if self.readable:
+        self.serve()
+
+    cdef void on_share(self) noexcept:
+        self.session.allow(FRAMES_SHARE, BLOCKS_SHARE, self.context.loop.now)
+        if self.rest is not NULL:
+            self.work_through()
+        if self.readable and not self.closed:
             self.readable = False
-            self.read()
+            self.read_on()
         if not self.closed:
             self.serve()
 
     cdef void read(self) noexcept:
+        if self.rest is NULL and not self.sharing:
+            self.session.allow(FRAMES_SHARE, BLOCKS_SHARE, self.context.loop.now)
+            self.read_on()
+        else:
+            self.readable = True
+
+    cdef void read_on(self) noexcept:
         cdef size_t total = 0
         cdef ssize_t got
         while not self.closed and not self.leaving:
+            if (self.rest is not NULL or total >= BUDGET or self.session.frames_left <= 0
+                    or self.session.blocks_left <= 0):
+                self.readable = True
+                self.context.loop.share(self)
+                return
             got = self.receive(self.buffers.input, INPUT_SIZE)
             if got > 0:
                 total += got
                 self.process(got)
                 if got < INPUT_SIZE and not self.hangup:
-                    return
-                if total >= BUDGET:
-                    self.readable = True
-                    self.write_later()
                     return
             elif got < 0 and errno == EAGAIN:
                 return
@@ -132,24 +157,49 @@ cdef class ParentConnection(ParentSocket):
                 self.drop()
 
     cdef void process(self, size_t length) noexcept:
-        """All frames in the input."""
-        cdef ClientNews news
-        cdef ClientEvent kind
         self.heard = self.context.loop.now
         if self.doubted:
             self.doubted = False
             if self.home is not None:
                 self.home.on_room(self)
         self.session.feed(self.buffers.input, length, self.context.loop.now)
+        self.work_through()
+
+    cdef void work_through(self) noexcept:
+        """All frames in the input, as far as the turn's share goes."""
+        cdef ClientNews news
+        cdef ClientEvent kind
         while not self.closed and not self.leaving:
             kind = self.session.next(&news)
             if kind == CLIENT_NONE:
                 break
             self.act(kind, &news)
+        self.keep_rest()
         if not self.closed:
             self.wait_for()
             if self.session.out.data is not NULL or self.session.streams.ring is not NULL:
                 self.write_later()
+
+    cdef void keep_rest(self) noexcept:
+        cdef H2Client session = self.session
+        cdef size_t size
+        if self.closed or self.leaving or not session.is_stopped():
+            self.free_rest()
+            return
+        self.context.loop.share(self)
+        if self.rest is not NULL:
+            return  # it lies there already
+        size = session.reader.end - session.reader.data
+        self.rest = <uint8_t *> malloc(size)
+        if self.rest is NULL:
+            self.drop()
+            return
+        memcpy(self.rest, session.reader.data, size)
+        session.keep(self.rest, size)
+
+    cdef void free_rest(self) noexcept:
+        free(self.rest)
+        self.rest = NULL
 
     cdef void act(self, ClientEvent kind, ClientNews *news) noexcept:
         cdef ParentStream stream = None
@@ -190,15 +240,10 @@ cdef class ParentConnection(ParentSocket):
             stream.answered(news.code, news.end)
 
     cdef void opened_window(self, H2Stream *stream) noexcept:
-        if stream is not NULL:
-            if stream.flags & STREAM_STALLED:
-                ring_add(&self.session.streams, stream)
-            return
-        stream = streams_next(&self.session.streams, NULL)
-        while stream is not NULL:
-            if stream.flags & STREAM_STALLED:
-                ring_add(&self.session.streams, stream)
-            stream = streams_next(&self.session.streams, stream)
+        if stream is NULL:
+            ring_unpark(&self.session.streams)
+        elif stream.flags & STREAM_PARKED:
+            ring_add(&self.session.streams, stream)
 
     cdef void end_stream(self, H2Stream *stream, uint32_t code, int side) noexcept:
         """By a reset that the parent sent, or that the session did."""
@@ -263,26 +308,79 @@ cdef class ParentConnection(ParentSocket):
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 
+    cdef uint64_t what_is_unfinished(self) noexcept:
+        cdef H2Client session = self.session
+        if session.block_stream:
+            return <uint64_t> 1 << 32 | session.block_stream
+        if self.rest is not NULL or not frames_inside(&session.reader) or (
+                session.reader.inside and session.reader.frame.type == FRAME_DATA
+                and streams_find(&session.streams, session.reader.frame.stream) is not NULL):
+            return 0
+        return <uint64_t> 2 << 32 | session.reader.count
+
+    cdef uint64_t due(self) noexcept:
+        """When the first of all that is awaited is late; 0: nothing is awaited. A greeting is awaited as long as a
+        dial, a stream for a minute."""
+        cdef Context context = self.context
+        cdef H2Client session = self.session
+        cdef uint64_t now = context.loop.now
+        cdef uint64_t at = UINT64_MAX
+        cdef uint64_t unfinished = self.what_is_unfinished()
+        if unfinished != self.unfinished:
+            self.unfinished, self.unfinished_since = unfinished, now
+        if unfinished:
+            at = self.unfinished_since + context.request_timeout
+        if not session.greeted:
+            return min(at, self.began + context.dial_timeout)
+        if session.unacknowledged:
+            at = min(at, self.began + context.request_timeout)
+        if session.streams.count:
+            self.idle_since = 0
+        else:
+            if self.idle_since == 0:
+                self.idle_since = now
+            at = min(at, self.idle_since + IDLE)
+        return 0 if at == UINT64_MAX else at
+
     cdef void wait_for(self) noexcept:
-        """Arms the timer: a greeting is awaited as long as a dial, a stream for a minute."""
-        cdef bint idle = self.session.greeted and self.session.streams.count == 0
-        if self.leaving or not self.session.greeted:
+        """Arms the timer for what is awaited now."""
+        cdef Context context = self.context
+        cdef uint64_t at
+        if self.leaving or self.closed:
             return
-        if idle and (self.retired or self.session.going):
+        if self.session.greeted and self.session.streams.count == 0 and (self.retired or self.session.going):
             self.leave()
-        elif idle and not self.idle:
-            self.context.loop.arm(self, IDLE)
-        elif not idle:
-            self.context.loop.disarm(self)
-        self.idle = idle
+            return
+        at = self.due()
+        if at == self.armed:
+            return
+        self.armed = at
+        if at == 0:
+            context.loop.disarm(self)
+        else:
+            context.loop.arm(self, at - min(at, context.loop.now))
 
     cdef void on_timer(self) noexcept:
+        cdef Context context = self.context
+        cdef uint64_t now = context.loop.now
+        cdef uint64_t before = now - min(now, context.request_timeout)
+        self.armed = 0
         if self.leaving:
             self.drop()
-            return
-        if not self.session.greeted:
+        elif not self.session.greeted and self.began + context.dial_timeout <= now:
             self.tell_gone(SL_OUTCOME_DIAL_TIMEOUT, "it did not say SETTINGS in time")
-        self.leave()
+            self.leave()
+        elif self.unfinished and self.unfinished_since <= before:
+            self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED, "it did not end a frame or a header block in time")
+            self.leave()
+        elif self.session.unacknowledged and self.began <= before:
+            self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED, "it did not acknowledge SETTINGS in time")
+            self.session.leave(H2_SETTINGS_TIMEOUT)
+            self.leave()
+        elif self.idle_since and self.idle_since + IDLE <= now:
+            self.leave()
+        else:
+            self.wait_for()
 
     cdef void retire(self) noexcept:
         self.retired = True
@@ -346,6 +444,7 @@ cdef class ParentConnection(ParentSocket):
         self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED,
                        None if self.proved else "it ended the connection before any answer")
         self.end_streams()
+        self.free_rest()
         unistd.close(self.fd)
         self.fd = -1
         free_bytes(&self.partial)

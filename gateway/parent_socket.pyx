@@ -82,7 +82,7 @@ cdef class ParentSocket(ParentCarrier):
                 return
             total += size
             if total >= BUDGET:
-                self.write_later()
+                self.context.loop.share(self)
                 return
 
     cdef size_t gather(self, size_t used) noexcept:

@@ -23,7 +23,7 @@ from gateway.h2_frames cimport (
     FLAG_END_STREAM, FRAME_DATA, FRAME_HEADER, H2_CANCEL, H2_INTERNAL_ERROR, free_bytes, put_bytes, sent_bytes,
     write_header,
 )
-from gateway.h2_streams cimport END_BOTH, STREAM_LOCAL_ENDED, STREAM_STALLED, ring_out
+from gateway.h2_streams cimport END_BOTH, STREAM_LOCAL_ENDED, STREAM_STALLED, ring_out, ring_park
 from gateway.sockets cimport (
     EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, SHUT_WR,
     SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, recv, send, shutdown,
@@ -363,6 +363,7 @@ cdef class ParentStream(Passage):
         cdef ssize_t got = recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
         ring_out(&session.streams, stream)
         if got > 0:
+            ring_park(&session.streams, stream)
             if not stream.flags & STREAM_STALLED:
                 stream.flags |= STREAM_STALLED
                 self.context.count(SL_COUNTER_HTTP2_STALLS)

@@ -13,7 +13,7 @@ from gateway.csrc cimport (
     SL_ALLOW, SL_AUDIT, SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW,
     SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DIRECTION_DOWN, SL_DIRECTION_UP, SL_FAMILY_BYTES,
     SL_FAMILY_DECISIONS, SL_FAMILY_TUNNELS, SL_FAMILY_TUNNELS_OPEN, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS,
-    SL_LOG_CLOSE, SL_LOG_DECISION, SL_LOG_INTERVAL, SL_LOG_REFUSED, SL_NO_RULE, SL_REVOKE_KILL, SL_RULE_SLOT_NONE,
+    SL_LOG_CLOSE, SL_LOG_DECISION, SL_LOG_INTERVAL, SL_LOG_REFUSED, SL_NO_RULE, SL_REASON_INTERNAL, SL_REVOKE_KILL, SL_RULE_SLOT_NONE,
     SL_RULE_SLOT_OTHER,
     SL_SEC_RULES, SL_TUNNEL_OPEN, SL_TUNNEL_WOULD_DENY, sl_image, sl_image_record, sl_list_line, sl_log_event,
     sl_log_line, sl_log_text, sl_outcome_text, sl_phase_text, sl_protocol_text, sl_reason_text, sl_refusal_reason,
@@ -202,7 +202,9 @@ cdef class Record:
             return
         self.fill(&line, SL_LOG_REFUSED, outcome)
         line.verdict = NULL
-        line.reason = sl_reason_text(sl_refusal_reason(outcome, tried is not None or detail not in NO_LOGIN))
+        # One that is noted already is more telling than the outcome: a drain, streams that are too many.
+        line.reason = sl_reason_text(self.decision.reason if self.decision.reason != SL_REASON_INTERNAL else
+                                     sl_refusal_reason(outcome, tried is not None or detail not in NO_LOGIN))
         line.is_refused = 1
         line.suppressed = suppressed
         line.detail = text_of(detail)

@@ -30,6 +30,12 @@ cdef class Request(InspectedTunnel):
     cdef void note(self, Codec codec, int kind) noexcept
     # From here on it is decided, resolved and dialed.
     cdef void open(self) noexcept
+    # Refused before it was decided, for a limit: with its line, its counter, the limit's scope and an sl_reason.
+    cdef void over_limit(self, int outcome, int scope, int reason) noexcept
+    # The drain's time is up, and it was not opened: with its line, its counter and its scope.
+    cdef void drained_away(self) noexcept
+    # Whether it may still be opened while the gateway drains.
+    cdef bint opens_late(self) noexcept
     # Ends an Opening that nobody waits for any more; with a line in the log.
     cdef void give_up(self) noexcept
 

@@ -11,7 +11,7 @@ from posix cimport unistd
 from gateway.context cimport Context, ListenerSpec
 from gateway.csrc cimport (
     SL_DENY, SL_FAMILY_TUNNELS, SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_GATEWAY_LIMIT,
-    SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_SOURCE_ADDRESS, SL_SCOPE_DRAINING,
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_DRAINING, SL_REASON_SOURCE_ADDRESS, SL_SCOPE_DRAINING,
 )
 from gateway.logins cimport LOGIN_WAITS
 from gateway.opening cimport LEG_EVENTS
@@ -56,15 +56,31 @@ cdef class Request(InspectedTunnel):
         record.generation = context.generation  # a new one may have come while credentials were verified
         self.state = OPENING
         context.loop.disarm(self)
-        if context.draining:
-            context.limited(SL_SCOPE_DRAINING)
-            record.write_refused(self.source, SL_OUTCOME_GATEWAY_LIMIT, None, None)
+        if context.draining and not self.opens_late():
+            self.over_limit(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_DRAINING, SL_REASON_DRAINING)
             self.answer(SL_OUTCOME_GATEWAY_LIMIT)
             return
         # Those who share a user's address do not pay for the user.
         record.source = self.source if record.user is None else context.limits.of_user(record.user)
         self.opening = Opening(context, self, record, spec.audit)
         self.opening.start()
+
+    cdef bint opens_late(self) noexcept:
+        return False
+
+    cdef void drained_away(self) noexcept:
+        if self.opening is not None:
+            self.opening.cancel()
+            self.opening = None
+        self.over_limit(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_DRAINING, SL_REASON_DRAINING)
+
+    cdef void over_limit(self, int outcome, int scope, int reason) noexcept:
+        cdef Context context = self.context
+        cdef Record record = self.record
+        context.limited(scope)
+        context.labelled(SL_FAMILY_TUNNELS, record.kind, outcome, 0, 0)[0] += 1
+        record.decision.reason = <uint8_t> reason
+        record.write_refused(self.source, outcome, None, None)
 
     cdef void on_opened(self, int fd) noexcept:
         """Connected: answer, then relay; early payload goes first."""
@@ -96,8 +112,10 @@ cdef class Request(InspectedTunnel):
         cdef str rule = None
         cdef str reason = None
         cdef Record record = self.record
+        if record is not None and record.decision.reason == SL_REASON_DRAINING:
+            reason = record.reason()
         # What was allowed and could not be connected has no reason to name but one: where it would have come from.
-        if record is not None and outcome != SL_OUTCOME_SOURCE_LIMIT and outcome != SL_OUTCOME_GATEWAY_LIMIT and (
+        elif record is not None and outcome != SL_OUTCOME_SOURCE_LIMIT and outcome != SL_OUTCOME_GATEWAY_LIMIT and (
                 record.decision.verdict == SL_DENY or record.decision.reason == SL_REASON_SOURCE_ADDRESS):
             rule, reason = record.rule, record.reason()
         self.refuse(outcome, rule, reason)

@@ -86,7 +86,6 @@ UNREAD: Final[dict[str, dict[str, Later]]] = {
     "addresses": {"nat64": Later("the operator's own NAT64 prefixes; they are refused", empty=True)},
     "limits": {
         "keepAlive": Later("the time of keepalive; it is fixed"),
-        "streamsPerConnection": Later("limits of HTTP/2 connections; they are fixed"),
     },
     "perSource": {
         name: Later("limits of a source; they are fixed") for name in ("requests", "lookups", "dials", "provisional")

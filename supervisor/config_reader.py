@@ -42,7 +42,7 @@ TOP: Final = (
 )
 LISTENER: Final = ("name", "address", "protocol", "auth", "innerName", "audit", "diagnostics")
 LIMITS: Final = (
-    *("tunnels", "tunnelsPerSource"),
+    *("tunnels", "tunnelsPerSource", "streamsPerConnection"),
     *("requestTimeout", "dialTimeout", "idleTimeout", "halfCloseTimeout", "keepAlive", "perSource"),
 )
 PER_SOURCE: Final = ("requests", "lookups", "dials", "provisional", "loginFailures")
@@ -315,6 +315,7 @@ class _Reader:
             tunnels=fields.read("tunnels", lambda n: n.integer(1, 10_000_000), 100_000),
             tunnels_set=fields.get("tunnels") is not None,
             tunnels_per_source=fields.read("tunnelsPerSource", lambda n: n.integer(1, 10_000_000), 10_000),
+            streams_per_connection=fields.read("streamsPerConnection", lambda n: n.integer(1, 1_000_000), 1000),
             request_timeout=fields.read("requestTimeout", Node.duration, 10.0),
             dial_timeout=fields.read("dialTimeout", Node.duration, 5.0),
             idle_timeout=fields.read("idleTimeout", Node.duration, 3600.0),

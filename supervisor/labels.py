@@ -41,7 +41,7 @@ PROTOCOLS: Final = ("unknown", "socks5", "socks4", "http", "http2tunnel", "hbone
 DIRECTIONS: Final = ("up", "down")
 SCOPES: Final = (
     *("other", "tunnels", "source_tunnels", "source_requests", "source_dns", "source_dials", "source_provisional"),
-    *("dns", "credentials", "descriptors", "draining", "source_logins", "ports", "memory"),
+    *("dns", "credentials", "descriptors", "draining", "source_logins", "ports", "memory", "streams"),
 )
 LOG_EVENTS: Final = ("decision", "open", "interval", "close", "refused")
 REJUDGED: Final = ("allowed", "killed", "draining", "kept")

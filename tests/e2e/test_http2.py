@@ -415,25 +415,6 @@ def test_a_drain_says_goodbye_and_lets_streams_end(world: World) -> None:
         assert gateway.ended() == 0
 
 
-def test_a_draining_gateway_tells_a_sidecar_503_and_no_goodbye_while_it_has_streams(world: World) -> None:
-    config = {"shutdown": {"drain": "20s"}}
-    with Gateway(EVERYWHERE, config) as gateway, PipySidecar(gateway.port) as sidecar:
-        stream = sidecar.connect(target(world.echo))
-        sidecar.wait(lambda: stream in sidecar.status, "an answer")
-        gateway.process_signal(signal.SIGTERM)
-        eventually(lambda: not gateway.serves(), "nobody new is taken")
-        late = sidecar.connect(target(world.echo))
-        sidecar.wait(lambda: late in sidecar.status, "an answer")
-        assert sidecar.status[late] == 503
-        sidecar.write(stream, b"\0still here")
-        sidecar.wait(lambda: sidecar.data[stream] == b"\0still here", "an echo")
-        sidecar.end(stream)
-        sidecar.wait(lambda: stream in sidecar.ended, "the end")
-        while sidecar.step() is not None:
-            pass
-        assert gateway.ended() == 0
-
-
 def test_what_is_left_when_the_drain_is_over_is_reset(world: World) -> None:
     with Gateway(EVERYWHERE) as gateway, FrameClient(gateway.port) as client:
         client.send("HEADERS", 4, 1, block(f":method CONNECT, :authority {target(world.echo)}"))

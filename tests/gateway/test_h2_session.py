@@ -151,8 +151,8 @@ def test_windows_of_the_largest_size() -> None:
     probe = begun(frame("SETTINGS", payload=bytes.fromhex("00047fffffff")))
     probe.receive(frame("WINDOW_UPDATE", 0, 0, (0x7FFFFFFF - 65535).to_bytes(4, "big")))
     assert sum(probe.send(1, bytes(16384)) for _ in range(1000)) == 16384 * 1000
-    probe.receive(frame("WINDOW_UPDATE", 0, 1, (16384 * 1000).to_bytes(4, "big")))
     probe.take_out()
+    probe.receive(frame("WINDOW_UPDATE", 0, 1, (16384 * 1000).to_bytes(4, "big")))
     assert [event[0] for event in probe.receive(frame("WINDOW_UPDATE", 0, 1, (1).to_bytes(4, "big")))] == ["error"]
 
 
@@ -191,20 +191,88 @@ def test_a_stream_that_is_not_taken_up_cannot_send_more_than_its_window() -> Non
     assert [event[0] for event in probe.receive(frame("DATA", 0, 1, bytes(16384)))] == ["error"]
 
 
-def test_little_is_buffered_for_a_connection_however_many_streams_there_are() -> None:
+ROOM, GROWTH, WORKER = 65535, 4 << 20, 256 << 20  # gateway/h2_outbound.pxd
+
+
+def crowded(streams: int = 1000) -> Probe:
+    """A session with so many streams."""
     probe = Probe()
     probe.receive(PREFACE + frame("SETTINGS"))
-    received = 0
-    for number in range(1, 2001, 2):
+    for number in range(1, 2 * streams, 2):
         probe.receive(frame("HEADERS", 4, number, CONNECT))
-        for _ in range(4):
-            events = probe.receive(frame("DATA", 0, number, bytes(16383)))
-            if events and events[0][0] == "failed":
-                assert events[0][1] == CODES.index("FLOW_CONTROL_ERROR")
-                assert received == probe.buffered and 3 << 20 < received <= 4 << 20
-                return
-            received += 16383
-    raise AssertionError("the connection's window never ended")
+    probe.take_out()
+    return probe
+
+
+def filled(probe: Probe, number: int, size: int = ROOM) -> int:
+    """DATA of so many bytes on a stream; what the connection's window has got back."""
+    for start in range(0, size, 16384):
+        events = probe.receive(frame("DATA", 0, number, bytes(min(16384, size - start))))
+        assert [event[0] for event in events] == ["data"]
+    return window_updates(probe).get(0, 0)
+
+
+def test_a_thousand_streams_that_stall_hold_up_themselves_alone() -> None:
+    probe = crowded()
+    window = 4 << 20
+    for number in range(1, 1999, 2):
+        window += filled(probe, number) - ROOM
+        assert window > 2 << 20, "the connection's window is returned on receipt"
+    assert probe.buffered == probe.of_worker == 999 * ROOM, "what waits is what the streams' windows let come"
+    for _ in range(100):
+        window += filled(probe, 1999, 1000) - 1000
+        probe.consume(1999, 1000)
+    assert window > 2 << 20
+
+
+def test_what_streams_may_grow_by_has_a_limit_for_all_of_them_together() -> None:
+    probe = crowded(200)
+    windows = dict.fromkeys(range(1, 401, 2), ROOM)
+    for number in [1] * 10 + list(windows) * 6:
+        size = windows[number]
+        filled(probe, number, size)
+        probe.consume(number, size)
+        windows[number] += window_updates(probe).get(number, 0) - size
+    assert max(windows.values()) == 1 << 20
+    assert 3 << 20 < sum(windows.values()) - 200 * ROOM <= GROWTH
+
+
+def test_a_stream_that_stalls_gives_its_growth_to_one_that_drains() -> None:
+    probe = crowded(20)
+    windows = dict.fromkeys(range(1, 41, 2), ROOM)
+
+    def drain(number: int, size: int | None = None) -> None:
+        filled(probe, number, windows[number])
+        probe.consume(number, size or windows[number])
+        size = windows[number]
+        windows[number] += window_updates(probe).get(number, 0) - size
+
+    for number in (1, 3, 5, 7):
+        for _ in range(10):
+            drain(number)
+    drain(9)
+    drain(9)
+    before = windows[9]
+    assert before < 1 << 20, "four streams have all the growth there is"
+    drain(9)
+    drain(1, 600_000)
+    drain(9)
+    assert windows[9] > before
+
+
+def test_the_worker_s_budget_is_no_connection_s_to_use_up() -> None:
+    probe = crowded(100)
+    probe.of_worker = WORKER - (16 << 20)
+    assert filled(probe, 1) == filled(probe, 3) == 0
+    returned = sum(filled(probe, number) for number in range(5, 121, 2))
+    assert returned == 0, "near the end of the budget the connection's window follows what is taken up"
+    assert not probe.is_over
+    probe.of_worker = WORKER
+    assert probe.is_over, "at its end a connection that holds much is not read"
+    probe.of_worker = 100 << 20
+    probe.consume(1, ROOM)
+    assert window_updates(probe)[0] > 3 << 20, "it has room again, and all that was kept back is returned"
+    assert not probe.is_over
 
 
 def test_padding_is_returned_though_nobody_takes_it_up() -> None:
@@ -245,7 +313,8 @@ def test_a_stream_above_the_limit_is_refused_and_the_connection_lives() -> None:
     for number in range(1, 2001, 2):
         assert probe.receive(frame("HEADERS", 4, number, CONNECT))[0][0] == "request"
     probe.take_out()
-    assert probe.receive(frame("HEADERS", 4, 2001, CONNECT)) == []
+    (refused,) = probe.receive(frame("HEADERS", 4, 2001, CONNECT))
+    assert refused == ("refused", REQUEST, "example.com", 443), "the owner has a line to write"
     assert [told(found) for found in frames(probe.take_out())] == ["RST_STREAM - 2001 REFUSED_STREAM"]
     probe.reset(1, 8)
     assert probe.receive(frame("HEADERS", 4, 2003, CONNECT))[0][0] == "request"
@@ -254,9 +323,86 @@ def test_a_stream_above_the_limit_is_refused_and_the_connection_lives() -> None:
 def test_after_goodbye_new_streams_are_refused_and_old_ones_go_on() -> None:
     probe = begun()
     probe.leave()
-    assert probe.receive(frame("HEADERS", 4, 3, CONNECT) + frame("DATA", 0, 1, b"x")) == [("data", 1, b"x", False)]
+    events = probe.receive(frame("HEADERS", 4, 3, CONNECT) + frame("DATA", 0, 1, b"x"))
+    assert events == [("refused", REQUEST, "example.com", 443), ("data", 1, b"x", False)]
     found = [told(one) for one in frames(probe.take_out())]
     assert found == ["GOAWAY - 0 last=1 NO_ERROR", "RST_STREAM - 3 REFUSED_STREAM"]
+
+
+def test_a_pipy_client_is_refused_no_stream_neither_for_their_number_nor_for_our_goodbye() -> None:
+    probe = Probe(streams=10)
+    pipy = block(":method CONNECT, :scheme http, :path example.com:443")
+    probe.receive(PREFACE + frame("SETTINGS"))
+    for number in range(1, 6001, 2):
+        assert probe.receive(frame("HEADERS", 4, number, pipy))[0][0] == "request"
+    probe.leave()
+    assert probe.receive(frame("HEADERS", 4, 6001, pipy))[0][0] == "request"
+
+
+def test_the_number_of_streams_is_announced() -> None:
+    (first, _) = frames(Probe(streams=7).take_out())
+    assert bytes.fromhex("000300000007") in first.payload
+
+
+# ---- shares of a turn ----
+
+
+def test_a_turn_s_share_of_header_blocks_stops_the_session_and_another_one_goes_on() -> None:
+    probe = begun()
+    probe.allow(10_000, 0)
+    flood = b"".join(frame("HEADERS", 4, number, CONNECT) for number in range(3, 403, 2))
+    assert probe.receive(flood) == []
+    assert probe.stopped
+    found = []
+    for _ in range(4):
+        assert probe.stopped
+        events = probe.allow(10_000, 64)
+        assert len(events) <= 64
+        found += events
+    assert [event[1] for event in found] == list(range(3, 403, 2))
+    assert not probe.stopped
+
+
+def test_data_passes_though_no_header_block_may() -> None:
+    probe = begun()
+    probe.allow(10_000, 0)
+    assert [event[0] for event in probe.receive(frame("DATA", 0, 1, b"x") * 3)] == ["data"] * 3
+    assert not probe.stopped
+
+
+def test_a_long_header_block_costs_as_much_as_many() -> None:
+    probe = begun()
+    probe.allow(10_000, 60)
+    long = CONNECT + b"\x00\x01x\x7f\x81\x7c" + b"a" * 16000
+    probe.receive(frame("HEADERS", 4, 3, long) + frame("HEADERS", 4, 5, CONNECT))
+    assert probe.stopped
+
+
+@pytest.mark.parametrize(
+    "one",
+    [frame("RST_STREAM", 0, 1, bytes(4)), frame("SETTINGS"), frame("PING", 0, 0, bytes(8)), frame("DATA", 0, 1, b"x")],
+)
+def test_frames_have_a_share_whatever_they_are(one: bytes) -> None:
+    probe = begun()
+    probe.allow(50, 30)
+    probe.receive(one * 60)
+    assert probe.stopped
+
+
+def test_a_share_stops_nothing_for_good_however_it_falls() -> None:
+    """What is reported is the same, whatever the shares are."""
+    flood = b"".join(
+        frame("HEADERS", 4, n, CONNECT) + frame("DATA", 0, n, b"ab") + frame("RST_STREAM", 0, n, bytes(4))
+        for n in range(3, 203, 2)
+    )
+    whole = begun().receive(flood)
+    for share in (1, 2, 3, 7):
+        probe = begun()
+        probe.allow(share, share)
+        events = probe.receive(flood)
+        while probe.stopped:
+            events += probe.allow(share, share)
+        assert events == whole
 
 
 def rapid_reset(number: int) -> bytes:
@@ -267,6 +413,26 @@ def bomb(number: int) -> bytes:
     """One field of 4,000 bytes in the table, then a hundred times by its number."""
     value = b"\x7f" + bytes([0xA1, 0x1E]) + b"a" * 4000
     return frame("HEADERS", 4, 2 * number + 3, b"\x82\x84\x86\x40\x01x" + value + b"\xbe" * 100)
+
+
+@pytest.mark.parametrize("form", [":authority", ":scheme http, :path"])
+def test_resets_behind_refusals_are_spent_as_others_are(form: str) -> None:
+    """A client that is refused first, and resets then, has given up no less."""
+    probe = Probe()
+    probe.receive(PREFACE + frame("SETTINGS"))
+    asks = block(f":method CONNECT, {form} example.com:443")
+    for number in range(1, 10_001, 2):
+        assert probe.receive(frame("HEADERS", 4, number, asks))[0][0] == "request"
+        probe.respond(number, [(b":status", b"403")], end=True)
+        if form != ":authority":
+            probe.finish(number)  # a sidecar's stream is forgotten at once
+        events = probe.receive(frame("RST_STREAM", 0, number, b"\0\0\0\x08"))
+        probe.take_out()
+        if events and events[0][0] == "failed":
+            assert H2_ABUSES[events[0][2]] == "rapid_reset"
+            assert 2000 < number < 3000
+            return
+    raise AssertionError("it could go on for ever")
 
 
 FLOODS: Final[dict[str, Callable[[int], bytes]]] = {
@@ -315,6 +481,21 @@ def test_an_honest_pace_is_no_flood(reason: str) -> None:
     probe = begun()
     for second in range(300):
         assert all(e[0] != "failed" for e in probe.receive(FLOODS[reason](second), now=second * 1000))
+        probe.take_out()
+
+
+@pytest.mark.parametrize("way", ["sent", "received"])
+def test_pings_beside_data_are_no_flood(way: str) -> None:
+    """One in 20 ms, as gRPC measures the path by, beside what is sent or received."""
+    probe = begun(frame("SETTINGS", payload=bytes.fromhex("00047fffffff")))
+    probe.receive(frame("WINDOW_UPDATE", 0, 0, b"\0\x0f\0\0"))
+    for number in range(5000):
+        if way == "sent":
+            probe.send(1, b"x")
+        else:
+            probe.receive(frame("DATA", 0, 1, b"x"))
+            probe.consume(1, 1)
+        assert probe.receive(frame("PING", 0, 0, bytes(8)), now=20 * number) == []
         probe.take_out()
 
 

@@ -70,6 +70,7 @@ KEYS: dict[str, Any] = {
     "dns.cacheEntries": 10000,
     "limits.tunnels": 100000,
     "limits.tunnelsPerSource": 10000,
+    "limits.streamsPerConnection": 1000,
     "limits.requestTimeout": "10s",
     "limits.dialTimeout": "5s",
     "limits.idleTimeout": "1h",
