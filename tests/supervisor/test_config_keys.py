@@ -105,7 +105,6 @@ KEYS |= {
     "gateway.denyMessage": "ask in #egress",
     "addresses.nat64": ["2001:db8:64::/96"],
     "limits.keepAlive": "60s",
-    "limits.streamsPerConnection": 1000,
     "limits.perSource.requests": 1000,
     "limits.perSource.lookups": 200,
     "limits.perSource.dials": 500,
