@@ -228,8 +228,8 @@ class RfcClient:
         return self.streams[number]
 
     def write(self, number: int, data: bytes, end: bool = False) -> None:
-        """Sends all of it, as windows allow; no more once the stream has ended."""
-        while (data or end) and not self.streams[number].over:
+        """Sends all of it, as windows allow; no more once the stream is reset. The far side's end is no end of ours."""
+        while (data or end) and self.streams[number].reset is None:
             room = min(self.connection.local_flow_control_window(number), self.connection.max_outbound_frame_size)
             if data and room <= 0:
                 self.step()

@@ -60,5 +60,5 @@ def test_the_verdicts_are_those_of_the_contract() -> None:
     assert labels.VERDICTS == ("deny", "allow", "audit")
     assert labels.PHASES[:3] == ("none", "name", "address")
     assert labels.REASONS[0] == labels.OUTCOMES[0] == "internal"
-    assert labels.OUTCOMES[-1] == "worker_lost"
+    assert labels.OUTCOMES[-1] == "dns_failed"
     assert [labels.word(("a",), number) for number in (0, 1, -1)] == ["a", "other", "other"]
