@@ -107,8 +107,8 @@ cdef class PlaceQueues(Handler):
         cdef uint32_t *place = entry.place(kind)
         cdef SourceQueue queue
         cdef bytes destination
-        if place[0] == 0:
-            return
+        if place is NULL or place[0] == 0:
+            return  # a dial to a parent holds none: it is for whatever request comes
         self.limits.leave(kind, place)
         if self.count == 0:
             return

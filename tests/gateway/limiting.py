@@ -12,6 +12,7 @@ def settings(tunnels: int = 100, per_source: int = 10, **by_kind: int) -> LimitS
     return LimitSettings(
         tunnels=tunnels,
         tunnels_per_source=per_source,
+        streams_per_connection=1000,
         per_source=limits,
         request_timeout=10.0,
         dial_timeout=5.0,
