@@ -79,7 +79,8 @@ cdef class LocalRoutes(Handler):
     cdef void read_range(self) noexcept:
         self.range_read = self.loop.now
         try:
-            with open(RANGE_FILE, encoding="ascii") as file:
+            # As bytes: a text file loads its codec, which a worker without privileges may not be able to read.
+            with open(RANGE_FILE, "rb", buffering=0) as file:
                 first, last = file.read(64).split()
             self.first_port, self.last_port = int(first), int(last)
         except (OSError, ValueError):

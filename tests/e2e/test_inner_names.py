@@ -227,8 +227,10 @@ def test_an_address_that_shows_no_name_is_denied_in_time(gateway: Gateway) -> No
     assert gateway.event(event="close", reason="inner_name_missing")["outcome"] == "denied"
 
 
-def test_a_source_holds_at_most_a_hundred_tunnels_without_a_name(gateway: Gateway) -> None:
-    with Origin(collect) as origin:
+def test_a_source_holds_at_most_a_hundred_tunnels_without_a_name(world: World) -> None:
+    """The next one waits for a place, for at most dialTimeout (CONTRACT.md section 1)."""
+    limits = {"dialTimeout": "300ms"}
+    with Origin(collect) as origin, Gateway(rules(world), settings(world, limits=limits)) as gateway:
         clients = [wire.connect(gateway.port) for _ in range(101)]
         try:
             answers = [wire.socks5(client, "127.0.0.1", origin.port) for client in clients]

@@ -104,7 +104,7 @@ def test_the_command_lists_and_kills(world: World) -> None:
         assert gateway.event(event="close")["outcome"] == "killed"
         done = gateway.sluice("tunnels", "--kill", listed[victim.getsockname()[1]])
         assert done.returncode == 1 and "is open" in done.stderr
-        done = gateway.sluice("tunnels", "--rule", "open")
+        done = gateway.sluice("tunnels", "--rule", "ClusterEgressPolicy/open")
         assert len(done.stdout.splitlines()) == 6 and done.stdout.startswith("ID ")
         assert gateway.sluice("tunnels", "--to", "a:b").returncode == 2
         done = gateway.sluice("tunnels", "--limit", "2", "--json")

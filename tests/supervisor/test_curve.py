@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,19 +191,26 @@ def test_endpoints_over_tcp() -> None:
         assert tcp_endpoint(text) is None
 
 
-def test_each_has_a_lock_and_a_bus_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("supervisor.machine.control_endpoint", lambda: f"ipc://{tmp_path}/sluice/control")
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """The paths of sockets have little room (CONTRACT.md section 3), and those of pytest's workers are long."""
+    with tempfile.TemporaryDirectory(prefix="sluice-") as folder:
+        yield Path(folder)
+
+
+def test_each_has_a_lock_and_a_bus_of_its_own(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.machine.control_endpoint", lambda: f"ipc://{short_folder}/sluice/control")
     first = ControlLock("tcp://127.0.0.1:9902")
     second = ControlLock("tcp://127.0.0.1:9904")
     assert (first.control, first.stats) == ("tcp://127.0.0.1:9902", "tcp://127.0.0.1:9903")
-    assert first.bus == f"ipc://{tmp_path}/sluice/tcp-127.0.0.1-9902.bus"
+    assert first.bus == f"ipc://{short_folder}/sluice/tcp-127.0.0.1-9902.bus"
     others = [ControlLock("tcp://127.0.0.2:9902"), ControlLock("tcp://[::1]:9902"), ControlLock("tcp://[::2]:9902")]
     assert len({first.bus, second.bus, *(other.bus for other in others)}) == 5
     with pytest.raises(StartError, match="another sluice"):
         ControlLock("tcp://127.0.0.1:9902")
     for lock in (*others, second, first):  # the one that made the folder removes it
         lock.release()
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_folder.iterdir()) == []
 
 
 def test_a_user_without_a_runtime_folder_has_no_place_for_the_bus(monkeypatch: pytest.MonkeyPatch) -> None:
