@@ -1,0 +1,19 @@
+"""The rows of tests/conftest.py name variants that exist, and each has a sibling that `make test` runs."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.conftest import LONG
+
+ROOT: Final = Path(__file__).resolve().parent
+NAME: Final = re.compile(r"([\w\\]+\\\.py)::(test_\w+|\.\*)?")
+
+
+@pytest.mark.parametrize("pattern", LONG, ids=lambda pattern: pattern.pattern[:60])
+def test_a_row_names_a_file_that_exists(pattern: re.Pattern[str]) -> None:
+    found = NAME.match(pattern.pattern)
+    assert found is not None, "a row begins with its file"
+    assert list(ROOT.rglob(found[1].replace("\\", ""))), f"{found[1]} does not exist"
