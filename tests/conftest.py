@@ -14,7 +14,7 @@ LONG: Final = tuple(
     for pattern in (
         r"test_reload_openings\.py::.*\[(http|pipy)",
         r"test_fair\.py::test_a_stream_behind_many_that_do_not_connect\[(rfc-(65|200|900)|pipy-(65|200|600))\]",
-        r"test_fair\.py::test_names_that_dns_does_not_answer\[(pipy-one name|pipy-names of one domain|rfc-names of many)",
+        r"test_fair\.py::test_names_that_dns_does_not_answer\[(pipy-one name|pipy-names of one|rfc-names of many)",
         r"test_fair\.py::test_a_stream_behind_many_destinations_that_do_not_connect\[pipy",
         r"test_dial_errors\.py::test_a_connection_to_itself.*\[(::1-SOCKS5|::ffff|198|127\.0\.0\.1-CONNECT)",
         r"test_own_addresses\.py::test_every_way.*\[(AnyIP over IPv6|IPv4-mapped|a rule for the port)",
