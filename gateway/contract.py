@@ -107,6 +107,23 @@ class DnsSettings(TypedDict):
     cache_entries: int
 
 
+LookupStatus = Literal["ok", "name_not_found", "dns_timeout", "dns_failed"]
+
+
+class LookupQuestion(TypedDict):
+    """What gateway.lookup is asked: a canonical name, and how."""
+
+    name: str
+    dns: DnsSettings
+
+
+class LookupAnswer(TypedDict):
+    """Its answer. name_not_found: also a single label that is not in /etc/hosts; dns_failed: SERVFAIL and the like."""
+
+    status: LookupStatus
+    addresses: list[str]  # at most 32; empty unless ok
+
+
 class UpstreamSettings(TypedDict):
     """One parent gateway. `addresses`: (IP text, port), in the order to try. Credentials: None = none are sent."""
 

@@ -15,6 +15,7 @@ cdef class PolicyImage(MappedImage):
         sl_decision *decision, sl_trail *trail,
     ) except -1
     cdef object rule_brief(self, uint32_t index)
+    cdef object attributes(self, const sl_decision *decision, uint32_t dialed_by, str inner)
     cdef object source_addresses(self, uint32_t index)
     cdef object resolve(self, sl_source *out, const sl_addr *peer, namespace, service_account, identity, user, workload)
     cdef object trail(self, const sl_trail *trail, str host, str inside, const sl_addr *addr)

@@ -169,7 +169,7 @@ cdef class PolicyImage(MappedImage):
         return rule.index, sl_list_line(&self.image, index, 0, text, len(text)) or None
 
     def identity_of(self, source_ip, user):
-        """(`namespace/serviceAccount` or None, `credentials`, `network` or None): what a peer's address and a verified
+        """(`namespace/serviceAccount` or None, `password`, `network` or `none`): what a peer's address and a verified
         user stand for, as access log lines say it. Either may be None. Raises ValueError for what is no address."""
         cdef sl_addr peer
         cdef const char *space = NULL
@@ -178,13 +178,13 @@ cdef class PolicyImage(MappedImage):
         self.need_open()
         if name:
             sl_source_user(&self.image, name, &space, &account)
-            origin = "credentials"
+            origin = "password"
         elif source_ip is None:
-            return None, None
+            return None, "none"
         else:
             parse_address(source_ip, &peer)
             if not sl_source_network(&self.image, &peer, &space, &account):
-                return None, None
+                return None, "none"
             origin = "network"
         if space is NULL or not space[0]:
             return None, origin
@@ -230,7 +230,7 @@ cdef class PolicyImage(MappedImage):
         memset(&trail, 0, sizeof(trail))
         if source_ip is not None:
             parse_address(source_ip, &peer)
-        who = self.resolve(&source, &peer, namespace, service_account, identity, user, workload)
+        who, origin = self.resolve(&source, &peer, namespace, service_account, identity, user, workload)
         status = sl_name_canonical(raw, len(raw), name, &length, &literal)
         if status == SL_NAME_ADDRESS:
             shown = address_text(&literal)
@@ -266,8 +266,10 @@ cdef class PolicyImage(MappedImage):
             "reason": sl_reason_text(decision.reason).decode("ascii"),
             "would_deny": bool(decision.would_deny),
             "source": who,
+            "identity_source": origin,
             "destination": {"host": shown, "port": port, "address": address_text(&literal)},
             "source_address": self.source_addresses(dialed_by) if decision.verdict != SL_DENY else None,
+            "attributes": self.attributes(&decision, dialed_by, inner if status == SL_NAME_OK else None),
             "trail": self.trail(&trail, shown, inside, &literal),
         }
 
@@ -327,6 +329,33 @@ cdef class PolicyImage(MappedImage):
         decision.verdict, decision.would_deny = (SL_AUDIT, 1) if audit else (SL_DENY, 0)
         return 0
 
+    cdef object attributes(self, const sl_decision *decision, uint32_t dialed_by, str inner):
+        """{name: {value, rule}} of what a decision brings along, as tunnels are opened by it; the rule is None for a
+        default. A denial has nothing but what its rule does to tunnels that are open. `inner` is the listener's
+        innerName where a name was asked for."""
+        cdef const sl_rule *rule = NULL
+        cdef const sl_rule *way = NULL
+        found = {}
+        if decision.rule != SL_NO_RULE:
+            rule = <const sl_rule *> sl_image_record(&self.image, SL_SEC_RULES, decision.rule)
+        brief = self.rule_brief(decision.rule)
+        if rule is not NULL and rule.on_revoke_set:
+            found["onRevoke"] = {"value": ON_REVOKE.get(rule.on_revoke, "kill"), "rule": brief}
+        if decision.verdict == SL_DENY:
+            return found
+        found.setdefault("onRevoke", {"value": "kill", "rule": None})
+        if inner is not None:
+            own = INNER[rule.inner] if rule is not NULL and rule.inner < len(INNER) else None
+            found["innerName"] = {"value": own or inner, "rule": brief if own else None}
+        if dialed_by != SL_NO_RULE:
+            way = <const sl_rule *> sl_image_record(&self.image, SL_SEC_RULES, dialed_by)
+        if way is not NULL and way.upstream:
+            found["upstream"] = {"value": decoded(sl_image_string(&self.image, way.upstream)),
+                                 "rule": self.rule_brief(dialed_by)}
+        if (listed := self.source_addresses(dialed_by)) is not None:
+            found["sourceAddress"] = {"value": listed, "rule": self.rule_brief(dialed_by)}
+        return found
+
     cdef object source_addresses(self, uint32_t index):
         """What connections of a rule come from; None where the system chooses."""
         cdef const sl_rule *rule = <const sl_rule *> sl_image_record(&self.image, SL_SEC_RULES, index)
@@ -337,7 +366,7 @@ cdef class PolicyImage(MappedImage):
     cdef object resolve(
         self, sl_source *out, const sl_addr *peer, namespace, service_account, identity, user, workload
     ):
-        """Resolves the source into *out; answers it as it is known then."""
+        """Resolves the source into *out; answers it as it is known then, and where its identity comes from."""
         cdef sl_source_key key
         cdef const char *space
         cdef const char *account
@@ -350,16 +379,17 @@ cdef class PolicyImage(MappedImage):
         key.namespace_, key.service_account, key.identity, key.user = first, second, third, fourth
         key.workload_namespace, key.workload_account = fifth, sixth
         space, account = key.namespace_, key.service_account
+        origin = "certificate" if third else "password" if fourth else "workload" if first or fifth else "none"
         if not first and not third:
             if fourth:
                 sl_source_user(&self.image, key.user, &space, &account)
             elif fifth:
                 space, account = key.workload_namespace, key.workload_account
-            else:
-                sl_source_network(&self.image, peer, &space, &account)
+            elif sl_source_network(&self.image, peer, &space, &account):
+                origin = "network"
         sl_source_resolve(&self.image, &key, out)
         return {"ip": address_text(peer), "namespace": or_none(space), "service_account": or_none(account),
-                "identity": or_none(key.identity), "user": or_none(key.user)}
+                "identity": or_none(key.identity), "user": or_none(key.user)}, origin
 
     cdef object trail(self, const sl_trail *trail, str host, str inside, const sl_addr *addr):
         """The steps as they were taken. Rules that match through several selectors appear once, as they won. `inside`

@@ -266,9 +266,11 @@ cdef class Record:
         cdef const sl_image *image = &self.generation.image.image
         if self.user is not None:
             sl_source_user(image, PyBytes_AS_STRING(self.user), &line.namespace_, &line.account)
-            line.identity_source = "credentials"
+            line.identity_source = "password"
         elif sl_source_network(image, &self.peer, &line.namespace_, &line.account):
             line.identity_source = "network"
+        else:
+            line.identity_source = "none"
         if line.namespace_ is not NULL and line.namespace_[0] == 0:
             line.namespace_ = NULL
 

@@ -171,6 +171,17 @@ class Config(msgspec.Struct, frozen=True):
             found += [(host.strip("[]"), int(port)), (host.strip("[]"), int(port) + 1)]
         return found
 
+    def dns_settings(self) -> DnsSettings:
+        """How names are asked."""
+        return DnsSettings(
+            servers=list(self.dns.servers),
+            timeout=self.dns.timeout,
+            min_ttl=self.dns.min_ttl,
+            max_ttl=self.dns.max_ttl,
+            negative_ttl=self.dns.negative_ttl,
+            cache_entries=self.dns.cache_entries,
+        )
+
     def settings(self, passwords: Mapping[str, bytes] | None = None) -> Settings:
         """What a generation carries to a worker beside the policy image. `passwords`: by upstream."""
         return Settings(
@@ -186,14 +197,7 @@ class Config(msgspec.Struct, frozen=True):
                 half_close_timeout=self.limits.half_close_timeout,
                 keep_alive=self.limits.keep_alive,
             ),
-            dns=DnsSettings(
-                servers=list(self.dns.servers),
-                timeout=self.dns.timeout,
-                min_ttl=self.dns.min_ttl,
-                max_ttl=self.dns.max_ttl,
-                negative_ttl=self.dns.negative_ttl,
-                cache_entries=self.dns.cache_entries,
-            ),
+            dns=self.dns_settings(),
             upstreams=[upstream.settings((passwords or {}).get(upstream.name)) for upstream in self.upstreams],
             deny_message=self.gateway.deny_message,
             pod_networks=list(self.gateway.pod_networks),

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
+from gateway.contract import LookupAnswer
 from gateway.policy import PolicyImage, canonical_name
 from supervisor.config import Inner, Listener
 from supervisor.node import Node
@@ -33,10 +34,11 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
     listener: str | None = None
     address: str | tuple[str, ...] | None = None  # IPs that the name resolved to
     sni: str | None = None  # the name shown inside the tunnel
+    resolve: bool = False  # ask DNS for the addresses of a name, where the gateway would
 
     def request(self) -> dict[str, object]:
         """For the control endpoint."""
-        return {name: value for name, value in msgspec.to_builtins(self).items() if value is not None}
+        return {name: value for name, value in msgspec.to_builtins(self).items() if value not in (None, False)}
 
 
 def read_question(request: Mapping[str, object]) -> Question:
@@ -46,6 +48,8 @@ def read_question(request: Mapping[str, object]) -> Question:
     except msgspec.ValidationError as wrong:
         raise QuestionError(str(wrong)) from None
     split_destination(question.to)
+    if question.resolve and question.address:
+        raise QuestionError("the addresses of a name are given, or asked of DNS: not both")
     split_workload(question.workload)
     if question.user is not None and not is_user_name(question.user):
         raise QuestionError(f"{quote(question.user)} is no user name")
@@ -95,7 +99,24 @@ def explain(image: PolicyImage, listeners: Sequence[Listener], question: Questio
 
     found = _over_addresses([ask(address) for address in addresses_of(question) or (None,)])
     needed = _needs_login(listeners, question)
-    return found | {"credentials": needed, "unknown": [*found["unknown"], *(["credentials"] if needed else [])]}
+    unknown = [*found["unknown"], *(["credentials"] if needed else [])]
+    return found | {"credentials": needed, "unknown": unknown} | ({"dns": None} if question.resolve else {})
+
+
+def name_to_resolve(question: Question, answer: Mapping[str, Any]) -> str | None:
+    """The name that the gateway would ask DNS for after this answer, where the question wants that; else None. A name
+    that is denied is never asked for (DECISIONS.md section 3), nor one that goes to a parent."""
+    return answer["destination"]["host"] if question.resolve and "address" in answer["unknown"] else None
+
+
+def with_addresses(
+    image: PolicyImage, listeners: Sequence[Listener], question: Question, by_name: dict[str, Any], found: LookupAnswer
+) -> dict[str, Any]:
+    """The answer once DNS has given one: each address is judged; without any the verdict stays the one by name."""
+    answer = by_name
+    if found["addresses"]:
+        answer = explain(image, listeners, msgspec.structs.replace(question, address=tuple(found["addresses"])))
+    return answer | {"dns": found["status"]}
 
 
 def addresses_of(question: Question) -> tuple[str, ...]:
@@ -132,13 +153,6 @@ def _needs_login(listeners: Sequence[Listener], question: Question) -> str | Non
     if question.user is not None or not asked or any(each.auth != "required" for each in asked):
         return None
     return asked[0].name
-
-
-def explain_request(
-    image: PolicyImage, listeners: Sequence[Listener], request: Mapping[str, object]
-) -> dict[str, Any]:
-    """Both steps, for the control endpoint; `request` without its `op`. Raises QuestionError."""
-    return explain(image, listeners, read_question(request))
 
 
 def split_destination(text: str) -> tuple[str, int]:

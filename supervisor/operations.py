@@ -13,7 +13,8 @@ import msgspec
 
 from supervisor import metrics
 from supervisor.control import Answer, NotFound, Operation, Refused
-from supervisor.explanation import QuestionError, explain_request
+from supervisor.explanation import QuestionError, explain, name_to_resolve, read_question, with_addresses
+from supervisor.lookup import LookupFailed
 from supervisor.tunnel_filter import FilterError, TunnelFilter, make_filter
 from supervisor.tunnels import MOST_ITEMS, NoSuchTunnel
 
@@ -177,10 +178,17 @@ class Operations:
         if current is None:
             raise Refused("no generation is in force yet")
         image = await self._service.generations.mapped(current)
+        listeners = current.config.listeners
         try:
-            return explain_request(image, current.config.listeners, request)
-        except QuestionError as wrong:
+            question = read_question(request)
+            answer = explain(image, listeners, question)
+            if (name := name_to_resolve(question, answer)) is not None:
+                found = await self._service.lookups.resolve(name, current.config.dns_settings())
+                # A reload may have come while DNS was asked: the answer stays that of one generation.
+                answer = with_addresses(image, listeners, question, answer, found)
+        except (QuestionError, LookupFailed) as wrong:
             raise Refused(str(wrong)) from None
+        return answer
 
 
 def _no_more(request: Mapping[str, object]) -> None:

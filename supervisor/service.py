@@ -25,6 +25,7 @@ from supervisor.errors import StartError, errno_text
 from supervisor.generation import Generations, Refused
 from supervisor.limits import raise_nofile
 from supervisor.log import Log
+from supervisor.lookup import Lookups
 from supervisor.observation import Observation, listed_tunnels
 from supervisor.operations import Operations
 from supervisor.process import Exit, Reaper, kill_group, spawn
@@ -73,6 +74,7 @@ class Service:
         self._worker_command = worker_command
         self._timing = timing
         self.compiler = Compiler(loop, reaper, compile_command)
+        self.lookups = Lookups(reaper)
         self.verifier = Verifier(loop, verify_password, self._unchecked)
         self.access_log = AccessLog(self._say_from_thread)
         self.generations = Generations(config_path, self.compiler, self.verifier, self.access_log, log)

@@ -68,7 +68,7 @@ class Viewer:
     def identity(self, tunnel: LiveTunnel) -> tuple[str | None, str | None]:
         """(`namespace/serviceAccount`, where it came from), each None when not known."""
         if self._image is None or tunnel.user_cut or (tunnel.user is not None and b"\0" in tunnel.user):
-            return None, "credentials" if tunnel.user is not None else None
+            return None, "password" if tunnel.user is not None else None
         found: tuple[str | None, str | None] = self._image.identity_of(tunnel.peer, tunnel.user)
         return found
 

@@ -34,7 +34,7 @@ LAYERS: Final = {
         *("parent_stream", "parent_socket", "parent_connection", "parent_pool"),
         *("sweep", "load", "rejudge"),
     ],
-    "worker": ["bus", "worker"],
+    "worker": ["bus", "worker", "lookup"],
 }
 # What codecs may not know of: descriptors, the clock, the system.
 FORBIDDEN_TO_CODECS: Final = {"socket", "os", "time", "select", "selectors", "asyncio", "posix", "libc"}

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -20,11 +20,20 @@ from supervisor.cli.common import (
 )
 from supervisor.cli.verdicts import describe
 from supervisor.config import find_config, load_config
-from supervisor.explanation import Question, QuestionError, read_question, split_workload
+from supervisor.explanation import (
+    Question,
+    QuestionError,
+    name_to_resolve,
+    read_question,
+    split_workload,
+    with_addresses,
+)
 from supervisor.explanation import explain as explain_question
+from supervisor.lookup import STARTING, LookupFailed, resolve_blocking
 from supervisor.problems import Problems, escape, quote
 from supervisor.users import load_users
 
+LIVE_PATIENCE: Final = 10.0  # seconds, and those of a look-up
 NOT_BUILT = ("method", "path")
 
 
@@ -36,6 +45,7 @@ NOT_BUILT = ("method", "path")
 @click.option("--source", metavar="IP", help="Its address: rules by CIDR, and the identity of identity.networks.")
 @click.option("--listener", metavar="NAME", help="The listener it came in by, for its audit mode and innerName.")
 @click.option("--address", metavar="IP", multiple=True, help="An address the name resolved to; may be repeated.")
+@click.option("--resolve", is_flag=True, help="Ask DNS for the name's addresses, as the gateway does, and judge each.")
 @click.option("--sni", metavar="NAME", help="The name shown inside: TLS SNI, or Host of plain HTTP.")
 @click.option("--method", metavar="M", help="Not built yet.")
 @click.option("--path", metavar="P", help="Not built yet.")
@@ -47,6 +57,7 @@ def explain(
     config: str | None,
     as_json: bool,
     live: bool,
+    resolve: bool,
     failing: bool,
     endpoint: str | None,
     address: tuple[str, ...],
@@ -63,11 +74,14 @@ def explain(
       sluice explain --from shop/cart --to api.stripe.com:443
       sluice explain --user build-bot --to '[2001:db8::1]:22'
       sluice explain --source 10.1.2.3 --to db.example.com:5432 --address 10.9.9.9
+      sluice explain --from shop/cart --to api.stripe.com:443 --resolve
       sluice explain --to 203.0.113.9:443 --sni api.example.com
       sluice explain --from shop/cart --to api.stripe.com:443 --live --json
 
-    A verdict by name alone says so: an address may still be refused. Several addresses are judged as the gateway does:
-    refused ones are dropped, and none left is a denial.
+    A verdict by name alone says so: an address may still be refused. --resolve asks the servers of dns.servers (with
+    --live the gateway asks), unless the name is denied already or goes to a parent. Several addresses are judged as the
+    gateway does: refused ones are dropped, and none left is a denial. Where DNS gives no address, the answer says why,
+    and the verdict stays the one by name.
 
     Exit codes: 0 whatever the verdict (with --fail: 1 for deny and for unknown), 1 no answer (the policy is wrong, no
     gateway answers), 2 bad arguments.
@@ -80,11 +94,15 @@ def explain(
     }
     if address:
         request["address"] = address if len(address) > 1 else address[0]
+    if resolve:
+        request["resolve"] = True
     try:
         question = read_question(request)
         answer = _live(config, endpoint, question) if live else _from_files(config, question)
     except QuestionError as wrong:
         fail(escape(str(wrong)), USAGE)
+    except LookupFailed as wrong:
+        fail(escape(str(wrong)))
     _warn_of_strangers(config, question)
     if as_json:
         print_json(answer)
@@ -119,13 +137,20 @@ def _from_files(config: str | None, question: Question) -> dict[str, Any]:
     if result.image is None or result.config is None:
         print_lines(result.problem_lines(), "error: ")
         sys.exit(PROBLEM)
+    listeners = result.config.listeners
     try:
-        return explain_question(PolicyImage.from_fd(result.image), result.config.listeners, question)
+        image = PolicyImage.from_fd(result.image)
+        answer = explain_question(image, listeners, question)
+        if (name := name_to_resolve(question, answer)) is None:
+            return answer
+        found = resolve_blocking(name, result.config.dns_settings())
+        return with_addresses(image, listeners, question, answer, found)
     finally:
         os.close(result.image)
 
 
 def _live(config: str | None, endpoint: str | None, question: Question) -> dict[str, Any]:
-    answer = ask(endpoint_of(config, endpoint), {"op": "explain", **question.request()})
+    patience = LIVE_PATIENCE + (STARTING if question.resolve else 0.0)
+    answer = ask(endpoint_of(config, endpoint), {"op": "explain", **question.request()}, patience)
     answer.pop("ok", None)
     return answer

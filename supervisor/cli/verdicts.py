@@ -32,6 +32,13 @@ TURNS: Final[dict[str, str]] = {
     "other_way": "ask by name: what allows it leads through a parent, an address is dialed from here",
 }
 
+# Why DNS gave no address, by what came instead.
+NO_ADDRESS: Final[dict[str, str]] = {
+    "name_not_found": "DNS knows no address of this name (or a single label is not in /etc/hosts)",
+    "dns_timeout": "no DNS server answered within dns.timeout",
+    "dns_failed": "the DNS servers failed (SERVFAIL, REFUSED or a malformed answer)",
+}
+
 
 def describe(answer: dict[str, Any]) -> list[str]:
     """The lines to print for an answer of `explain`; not escaped yet."""
@@ -40,16 +47,16 @@ def describe(answer: dict[str, Any]) -> list[str]:
     by = f" at {to['address']}" if to["address"] and to["address"] != to["host"] else ""
     lines = [f"{answer['verdict'].upper()}  {where}:{to['port']}{by}"]
     if "address" in answer.get("unknown", ()):
-        lines[0] = f"{answer['verdict'].upper()} by name  {where}:{to['port']}; addresses not judged: give --address"
+        why = NO_ADDRESS.get(answer.get("dns") or "", "give --address or --resolve")
+        lines[0] = f"{answer['verdict'].upper()} by name only  {where}:{to['port']}; addresses not judged: {why}"
     if listener := answer.get("credentials"):
         lines.append(f"  needs    credentials: listener {listener} has auth: required; give --user")
     lines.append(f"  source   {source_text(answer['source'])}")
     lines.append(f"  rule     {rule_text(answer['rule'], answer['list_line'])}")
     would = ", would be denied" if answer["would_deny"] else ""
     lines.append(f"  reason   {answer['reason']} ({answer['phase']} phase{would})")
-    if sources := answer.get("source_address"):
-        lines.append(f"  from     {', '.join(sources)}")
-    if len(judged := answer.get("addresses", ())) > 1:
+    lines.extend(attribute_lines(answer.get("attributes", {})))
+    if len(judged := answer.get("addresses", ())) > 1 or answer.get("dns"):
         lines.extend(f"  address  {each['address']}: {each['verdict']}, {each['reason']}" for each in judged)
     if answer["trail"]:
         lines.append("  trail")
@@ -59,6 +66,14 @@ def describe(answer: dict[str, Any]) -> list[str]:
         name = _name(rule) if rule else "the rule"
         lines.append(f"  to turn  {turn.format(host=to['host'], port=to['port'], rule=name)}")
     return lines
+
+
+def attribute_lines(attributes: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """What a rule sets, and which; defaults are left out."""
+    for name, found in attributes.items():
+        if (rule := found["rule"]) is not None:
+            value = ", ".join(found["value"]) if isinstance(found["value"], list) else found["value"]
+            yield f"  sets     {name}: {value}  by {_name(rule)}, item {rule['index']}"
 
 
 def source_text(source: dict[str, Any]) -> str:

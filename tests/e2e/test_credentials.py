@@ -32,7 +32,7 @@ def test_a_user_reaches_what_only_it_may(mesh: Gateway, world: World) -> None:
         assert wire.echoes(client)
     line = mesh.logged(0, local)
     assert line["source"]["user"] == "build-bot"
-    assert (line["source"]["identity"], line["source"]["identity_source"]) == ("shop/robot", "credentials")
+    assert (line["source"]["identity"], line["source"]["identity_source"]) == ("shop/robot", "password")
     with wire.connect(mesh.port) as client:
         assert wire.socks5(client, "team.test", port, "visitor", PASSWORD) == 2
     with wire.connect(mesh.port) as client:

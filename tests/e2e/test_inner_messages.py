@@ -286,7 +286,9 @@ def test_under_audit_what_is_too_long_is_reported_and_passes(world: World) -> No
             assert (line["verdict"], line["would_deny"], line["reason"]) == ("audit", True, "inner_too_long")
 
 
-@pytest.mark.parametrize(("inside", "reason"), [("other.test", None), ("stranger.test", "no_cidr_rule"), (None, "inner_name_missing")])
+@pytest.mark.parametrize(
+    ("inside", "reason"), [("other.test", None), ("stranger.test", "no_cidr_rule"), (None, "inner_name_missing")]
+)
 def test_h2c_lets_in_an_address_by_its_first_request(
     gateway: Gateway, world: World, inside: str | None, reason: str | None
 ) -> None:

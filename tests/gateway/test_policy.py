@@ -69,6 +69,11 @@ def test_an_allow_says_everything(image: Any) -> None:
         "source": {"ip": None, "namespace": "shop", "service_account": "cart", "identity": None, "user": None},
         "destination": {"host": "www.example.com", "port": 443, "address": None},
         "source_address": None,
+        "identity_source": "workload",
+        "attributes": {
+            "onRevoke": {"value": "drain", "rule": PAYMENTS},
+            "innerName": {"value": "audit", "rule": PAYMENTS},
+        },
         "trail": [
             {
                 "phase": "name",

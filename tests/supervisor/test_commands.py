@@ -177,7 +177,7 @@ def test_explain(folder: Path, arguments: list[str], verdict: str, reason: str, 
     assert set(answer) == {
         *("verdict", "rule", "phase", "reason", "would_deny", "source", "destination", "trail"),
         *("source_address", "list_line"),
-        *("addresses", "unknown", "credentials"),
+        *("addresses", "unknown", "credentials", "identity_source", "attributes"),
     }  # fmt: skip
 
 
@@ -205,7 +205,7 @@ def test_what_is_not_known_is_said(folder: Path) -> None:
     assert explained("--to", "x.test:1")["unknown"] == [], "no address turns a denial by name"
     assert explained("--to", "8.8.8.8:1")["unknown"] == []
     first = sluice("explain", *to).stdout.splitlines()[0]
-    assert first == "ALLOW by name  api.example.com:443; addresses not judged: give --address"
+    assert first == "ALLOW by name only  api.example.com:443; addresses not judged: give --address or --resolve"
     assert [sluice("explain", *to, *more, "--fail").exit_code for more in ((), ("--address", "8.8.8.8"))] == [1, 0]
     assert sluice("explain", "--to", "x.test:1", "--fail").exit_code == 1
 

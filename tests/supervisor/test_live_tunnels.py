@@ -93,7 +93,7 @@ def test_an_item_has_what_a_log_line_has(shared: Segment, worker: Writer) -> Non
             "ip": "192.0.2.1",
             "port": 1234,
             "identity": None,
-            "identity_source": "credentials",
+            "identity_source": "password",
             "user": "ci",
         },
         "destination": {"host": "api.example.com", "port": 443, "address": "198.51.100.7"},

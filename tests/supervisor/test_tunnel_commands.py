@@ -54,7 +54,7 @@ def test_a_table_of_tunnels(monkeypatch: pytest.MonkeyPatch, asked: list[dict[st
         "ip": "2001:db8::9",
         "port": 6000,
         "identity": "shop/robot",
-        "identity_source": "credentials",
+        "identity_source": "password",
         "user": "ci",
     }
     items = [item(), item(id="1-1b-77", source=source, rule=None, reason="passthrough", would_deny=True)]
