@@ -28,13 +28,13 @@ def waits_for_names(gateway: Gateway, number: int) -> None:
         for name in range(STREAMS):
             client.connect(f"n{name}.s{number}.test:443")
         # Answered in its turn: then all the others are under way.
-        assert client.refused("denied.example:443").status == 403
+        assert client.refused("denied.test:443").status == 403
 
 
 @pytest.mark.timeout(300)
 def test_more_names_than_a_worker_will_wait_for() -> None:
     """4,000 are asked for and 10,000 wait; one more meets the gateway's limit, and no server's silence."""
-    rules = [*OPEN, policy("names", [{"host": "*.test"}])]
+    rules = [*OPEN, policy("names", [{"host": "*.test"}]), policy("none", [{"host": "denied.test"}], "Deny")]
     with Silence() as names, Origin(echo) as origin:
         config = {
             "dns": {"servers": [names.address], "timeout": "60s"},

@@ -22,7 +22,7 @@ from tests.gateway.dns_server import (
     reply,
     wire_name,
 )
-from tests.gateway.resolving import FAILED, OK, TIMEOUT, Bench
+from tests.gateway.resolving import BROKEN, FAILED, OK, TIMEOUT, Bench
 
 GOOD: Final = "192.0.2.1"
 BAD: Final = "198.51.100.66"
@@ -101,7 +101,8 @@ def somebody_elses(query: Query) -> bytes:
     return reply(query, [Record("other.test", query.kind, "::1" if query.kind == AAAA else BAD)])
 
 
-BROKEN: Final[dict[str, Callable[[Query], bytes]]] = {
+# Nothing in these is an answer: what the name has stays unknown.
+UNREADABLE: Final[dict[str, Callable[[Query], bytes]]] = {
     "records that are not there": lambda query: with_records(query, 3, b""),
     "a record cut short": lambda query: with_records(query, 1, packed(Record(query.name, A, BAD))[:-2]),
     "a name that points at itself": lambda query: with_records(
@@ -113,19 +114,28 @@ BROKEN: Final[dict[str, Callable[[Query], bytes]]] = {
         query, [Record(query.name, CNAME, "b.test"), Record("b.test", CNAME, query.name)]
     ),
     "aliases without end": endless,
+    "a code that means nothing": lambda query: reply(query, [Record(query.name, A, BAD)], code=11),
+}
+
+# These say that the name has no address.
+WITHOUT_ADDRESS: Final[dict[str, Callable[[Query], bytes]]] = {
     "an alias and no address": lambda query: reply(query, [Record(query.name, CNAME, "b.test")]),
     "an address of somebody else": somebody_elses,
     "addresses of a wrong length": lambda query: with_records(
         query, 2, record_of_length(query, 5) + record_of_length(query, 0)
     ),
-    "a code that means nothing": lambda query: reply(query, [Record(query.name, A, BAD)], code=11),
 }
 
 
-@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("kind", UNREADABLE)
 def test_a_broken_answer_gives_no_address(kind: str) -> None:
-    make = BROKEN[kind]
-    with Scripted(make) as server, Bench(server.address) as bench:
+    with Scripted(UNREADABLE[kind]) as server, Bench(server.address) as bench:
+        assert bench.resolve("victim.test") == (BROKEN, [])
+
+
+@pytest.mark.parametrize("kind", WITHOUT_ADDRESS)
+def test_an_answer_without_an_address_says_that_there_is_none(kind: str) -> None:
+    with Scripted(WITHOUT_ADDRESS[kind]) as server, Bench(server.address) as bench:
         assert bench.resolve("victim.test") == (FAILED, [])
 
 
@@ -214,7 +224,7 @@ def test_a_tcp_answer_that_lies_about_its_length_is_no_answer() -> None:
 
     with Scripted(script) as server, Bench(server.address, timeout=1.0) as bench:
         status, found = bench.resolve("short.test")
-        assert status in (FAILED, TIMEOUT) and found == [], "whichever comes first: attempts or time run out"
+        assert status in (BROKEN, TIMEOUT) and found == [], "whichever comes first: attempts or time run out"
 
 
 def test_a_storm_of_replies() -> None:
@@ -283,7 +293,7 @@ def test_any_bytes_in_reply() -> None:
 
             mutant.make = mutated
             status, _ = bench.resolve("victim.test")
-            assert status in (OK, FAILED)
+            assert status in (OK, FAILED, BROKEN)
             mutant.make = good
             assert bench.resolve("next.test") == (OK, [GOOD])
 
