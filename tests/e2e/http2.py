@@ -91,6 +91,7 @@ class PipySidecar(FrameClient):
     def __init__(self, port: int) -> None:
         super().__init__(port, self.OPENING)
         self.last = -1
+        self.decoder = hpack.Decoder()  # another than ours
         self.status: dict[int, int] = {}
         self.data: dict[int, bytes] = defaultdict(bytes)
         self.open: set[int] = set()
@@ -124,6 +125,8 @@ class PipySidecar(FrameClient):
         if found is None:
             return None
         assert len(found.payload) <= 16384, "a frame larger than it takes"
+        # Every block changes the decoder's table, that of a closed stream too.
+        fields = dict(self.decoder.decode(found.payload, raw=True)) if found.kind == "HEADERS" else {}
         if found.kind == "GOAWAY":
             assert not self.open, "GOAWAY tears down every stream it has"
         elif found.kind == "SETTINGS":
@@ -132,7 +135,7 @@ class PipySidecar(FrameClient):
         elif found.stream and found.stream not in self.open:
             assert found.kind in ("RST_STREAM", "PRIORITY", "HEADERS"), f"{found.kind} on a closed stream"
         elif found.kind == "HEADERS":
-            self.status[found.stream] = _status(found.payload)
+            self.status[found.stream] = int(fields[b":status"])
             assert self.status[found.stream] >= 200, "1xx is a failure"
         elif found.kind == "DATA":
             self.data[found.stream] += found.payload
@@ -154,11 +157,6 @@ class PipySidecar(FrameClient):
 
     def wait_for_end(self, stream: int) -> None:
         self.wait(lambda: stream in self.ended, "the stream's end")
-
-
-def _status(block: bytes) -> int:
-    """:status of a block, by another decoder than ours: one for each block, as answers refer to none before them."""
-    return int(dict(hpack.Decoder().decode(block, raw=True))[b":status"])
 
 
 class Stream:

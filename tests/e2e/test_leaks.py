@@ -250,9 +250,7 @@ def load_origin() -> Iterator[int]:
     ],
     ids=["close", "reset", "half-close", "by name", "denied", "not found"],
 )  # fmt: skip
-def test_nothing_stays_of_100_000(
-    wide: Gateway, load_origin: int, via: str, options: list[str], works: bool
-) -> None:
+def test_nothing_stays_of_100_000(wide: Gateway, load_origin: int, via: str, options: list[str], works: bool) -> None:
     def crowd(count: int) -> None:
         # One source may have 50 look-ups in flight.
         command = [LOAD, "client", "open-close", "--count", str(count), "--at-once", "48", "--timeout", "600"]

@@ -378,9 +378,7 @@ def test_ipv6_and_dual_stack_listeners(world: World) -> None:
 
 def test_a_listener_may_speak_one_protocol_only(world: World) -> None:
     ports = {name: free_port() for name in ("auto", "socks5", "http")}
-    listeners = [
-        {"name": name, "protocol": name, "address": f"127.0.0.1:{port}"} for name, port in ports.items()
-    ]
+    listeners = [{"name": name, "protocol": name, "address": f"127.0.0.1:{port}"} for name, port in ports.items()]
     gateway = Gateway(OPEN, {"listeners": listeners})
     gateway.port = ports["auto"]
     with gateway:

@@ -3,13 +3,13 @@
 import pytest
 
 from tests.e2e import wire
-from tests.e2e.gateway import Gateway, policy
-from tests.e2e.http2 import RfcClient
+from tests.e2e.gateway import Gateway, eventually, policy
+from tests.e2e.http2 import PipySidecar
 from tests.e2e.names import NameServer
 from tests.e2e.origins import Origin, echo
 from tests.e2e.test_limits import OPEN, answer, limited, serves
 
-STREAMS = 950  # fewer than a connection may have
+STREAMS = 950  # of one connection
 
 
 class Silence(NameServer):
@@ -19,16 +19,18 @@ class Silence(NameServer):
         super().__init__({})
 
     def answer(self, question: bytes) -> None:
-        return None
+        super().answer(question)
 
 
 def waits_for_names(gateway: Gateway, number: int) -> None:
     """Asks for names that nobody knows, and goes away: the look-ups stay."""
-    with RfcClient(gateway.port) as client:
+    with PipySidecar(gateway.port) as client:
         for name in range(STREAMS):
             client.connect(f"n{name}.s{number}.test:443")
         # Answered in its turn: then all the others are under way.
-        assert client.refused("denied.test:443").status == 403
+        denied = client.connect("denied.test:443")
+        client.wait_for_end(denied)
+        assert client.status[denied] == 403
 
 
 @pytest.mark.timeout(300)
@@ -42,12 +44,16 @@ def test_more_names_than_a_worker_will_wait_for() -> None:
             "logs": {"access": "off"},
         }
         with Gateway(rules, config) as gateway:
-            asked = 0
+            for number in range(5):
+                waits_for_names(gateway, number)
+            eventually(lambda: len(set(names.asked)) >= 4000, "as many are asked for as may be")
+            asked = 5
             while "dns" not in limited(gateway):
                 assert asked < 25, "there is no end"
                 waits_for_names(gateway, asked)
                 asked += 1
             assert asked * STREAMS >= 14_000
+            assert len(set(names.asked)) == 4000
             before = limited(gateway)["dns"]
             got = answer(gateway, 443, host="late.test")
             assert (got.status, got.headers["retry-after"]) == (503, "1")

@@ -157,9 +157,7 @@ NONSENSE: Final = {
 def test_a_parent_that_answers_nonsense_is_a_refusal(world: World, kind: str) -> None:
     with contextlib.ExitStack() as stack:
         ports = {name: stack.enter_context(parent(saying(data))) for name, data in NONSENSE.items()}
-        upstreams = [
-            {"name": name, "type": kind, "addresses": [f"127.0.0.1:{port}"]} for name, port in ports.items()
-        ]
+        upstreams = [{"name": name, "type": kind, "addresses": [f"127.0.0.1:{port}"]} for name, port in ports.items()]
         rules = [policy(name, [{"host": f"{name}.test"}], upstream=name) for name in NONSENSE]
         near = stack.enter_context(Gateway(rules, {"upstreams": upstreams}))
         for name in NONSENSE:
