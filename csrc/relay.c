@@ -312,6 +312,33 @@ enum sl_pump_status sl_pump(struct sl_direction *direction, int from, int to, ui
     return status;
 }
 
+/* The bytes behind the pending ones, in one buffer with them. */
+int sl_direction_unpipe(struct sl_direction *direction)
+{
+    size_t before = direction->pending_to - direction->pending_from;
+    uint8_t *joined;
+
+    if (!direction->pipe || direction->failed || direction->pipe->held > PRELOAD_MAX - before ||
+        !(joined = malloc(before + direction->pipe->held)))
+        return 0;
+    if (before)
+        memcpy(joined, direction->pending + direction->pending_from, before);
+    free(direction->pending);
+    direction->pending = joined;
+    direction->pending_from = 0;
+    direction->pending_to = (uint32_t)before;
+    while (direction->pipe->held) {
+        ssize_t n = sl_pipe_read(direction->pipe, joined + direction->pending_to, direction->pipe->held);
+        if (n < 0) { /* it does not hold what it should: the next pump says so */
+            fail(direction, SL_PUMP_INTERNAL, errno);
+            break;
+        }
+        direction->pending_to += (uint32_t)n;
+    }
+    release_pipe(direction);
+    return !direction->failed;
+}
+
 void sl_direction_free(struct sl_direction *direction)
 {
     free(direction->pending);

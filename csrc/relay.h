@@ -13,7 +13,8 @@
  *            <-----------------------------------
  *              two calls in a row that ran dry with little
  *
- * A pipe is borrowed for one call, and kept only while bytes are left in it because the sink is full. */
+ * A pipe is borrowed for one call, and kept only while bytes are left in it because the sink is full; a sink that stays
+ * full has it copied out (sl_direction_unpipe). */
 #ifndef SLUICE_RELAY_H
 #define SLUICE_RELAY_H
 
@@ -76,6 +77,10 @@ int sl_direction_preload(struct sl_direction *direction, const uint8_t *data, si
  * end of file where there was none. Reset both sockets. */
 enum sl_pump_status sl_pump(struct sl_direction *direction, int from, int to, uint8_t *scratch, size_t scratch_size,
                             size_t budget);
+/* Gives the pipe of a direction back whose sink has taken nothing for long: what it holds becomes pending. Returns 1; 0
+ * without a pipe, without memory, or with more than 1 MiB waiting, with nothing changed; 0 for a pipe that cannot be
+ * read, which ends the direction: the next sl_pump() returns SL_PUMP_INTERNAL. */
+int sl_direction_unpipe(struct sl_direction *direction);
 /* Frees pending bytes and the pipe, whatever they hold. The direction may be reused after zeroing it. */
 void sl_direction_free(struct sl_direction *direction);
 

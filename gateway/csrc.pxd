@@ -469,6 +469,7 @@ cdef extern from "relay.h" nogil:
     int sl_direction_preload(sl_direction *direction, const uint8_t *data, size_t length)
     sl_pump_status sl_pump(sl_direction *direction, int source, int sink, uint8_t *scratch, size_t scratch_size,
                            size_t budget)
+    int sl_direction_unpipe(sl_direction *direction)
     void sl_direction_free(sl_direction *direction)
 
 cdef extern from "segment.h" nogil:

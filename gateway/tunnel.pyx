@@ -15,8 +15,8 @@ from gateway.csrc cimport (
     SL_COUNTER_TUNNELS_IDLED, SL_COUNTER_TUNNELS_OPEN, SL_COUNTER_TUNNELS_RESET, SL_COUNTER_TUNNELS_TOTAL,
     SL_LOG_CLOSE, SL_LOG_OPEN, SL_OUTCOME_CLOSED, SL_OUTCOME_HALF_CLOSE_TIMEOUT, SL_OUTCOME_IDLE_TIMEOUT,
     SL_OUTCOME_RESET, SL_OUTCOME_REVOKED, SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY, SL_PUMP_FULL, SL_PUMP_SINK_RESET,
-    SL_TUNNEL_HALF_CLOSED, SL_TUNNEL_OPEN, SL_TUNNEL_REVOKED, sl_direction_free, sl_direction_waits,
-    sl_pump, sl_tcp_silent,
+    SL_TUNNEL_HALF_CLOSED, SL_TUNNEL_OPEN, SL_TUNNEL_REVOKED, sl_direction_free, sl_direction_unpipe,
+    sl_direction_waits, sl_pump, sl_tcp_silent,
 )
 from gateway.loop cimport SCRATCH_SIZE
 from gateway.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, close_clean, keep_alive
@@ -181,6 +181,9 @@ cdef class Tunnel(Requester):
         if (self.client >= 0 and sl_tcp_silent(self.client, since, &self.silence[<int> CLIENT])
                 or sl_tcp_silent(self.upstream, since, &self.silence[<int> UPSTREAM])):
             self.end(SL_OUTCOME_RESET, True)
+        elif self.active + since <= self.context.loop.now:  # a reader that stalls needs no pipe: bulk that flows does
+            sl_direction_unpipe(&self.up)
+            sl_direction_unpipe(&self.down)
 
     cdef void end(self, int outcome, bint reset) noexcept:
         """Closes both legs, as resets when the bytes did not end by themselves."""

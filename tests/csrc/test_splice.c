@@ -61,6 +61,7 @@ static ssize_t hooked_recv(int fd, void *data, size_t size, int flags)
 #define sl_pipe_unfit hooked_unfit
 #define sl_pump hooked_pump
 #define sl_direction_free hooked_direction_free
+#define sl_direction_unpipe hooked_direction_unpipe
 #define sl_direction_preload hooked_direction_preload
 #include "../../csrc/pipe_pool.c"
 #include "../../csrc/relay.c"
@@ -415,6 +416,63 @@ TEST(a_pipe_that_holds_less_than_it_should_is_an_error)
     spliced_free(t);
 }
 
+/* Behind bytes that were pending before, before those the source still holds, and with the end behind all of them. */
+TEST(a_pipe_is_given_back_and_its_bytes_keep_their_place)
+{
+    for (enum kind kind = UNIX; kind <= TCP; kind++)
+        for (int twice = 0; twice < 2; twice++) {
+            struct tunnel *t = spliced_tunnel(kind);
+            until_piped(t);
+            uint32_t held = t->direction.pipe->held;
+            client_puts(t, BULK);
+            CHECK_EQ(sl_direction_unpipe(&t->direction), 1);
+            CHECK(!t->direction.pipe);
+            CHECK_EQ(t->direction.pending_to - t->direction.pending_from, held);
+            CHECK_EQ(counts.busy, 0);
+            CHECK_EQ(counts.idle, 1);
+            CHECK_EQ(sl_direction_unpipe(&t->direction), 0); /* a second time there is none */
+            if (twice) { /* pending bytes and a pipe at once: the pipe's go behind */
+                struct sl_pipe *pipe = sl_pipe_take(&pool);
+                until_readable(t->from);
+                REQUIRE(pipe && sl_pipe_fill(pipe, t->from, pipe->size) > 0);
+                t->direction.pipe = pipe;
+                CHECK_EQ(sl_direction_unpipe(&t->direction), 1);
+                CHECK_EQ(counts.busy, 0);
+            }
+            CHECK_EQ(pump(t, ALL), SL_PUMP_FULL);
+            until_dry(t);
+            CHECK(!sl_direction_waits(&t->direction));
+            shutdown(t->client, SHUT_WR);
+            finish(t);
+            spliced_free(t);
+        }
+}
+
+TEST(a_pipe_that_cannot_be_given_back_stays)
+{
+    struct tunnel *t = spliced_tunnel(UNIX);
+    until_piped(t);
+    struct sl_pipe *pipe = t->direction.pipe;
+    uint8_t *before = calloc(1, PRELOAD_MAX);
+    if (!before || !sl_direction_preload(&t->direction, before, PRELOAD_MAX - pipe->held + 1)) abort();
+    free(before);
+    CHECK_EQ(sl_direction_unpipe(&t->direction), 0); /* more than 1 MiB would wait */
+    CHECK(t->direction.pipe == pipe);
+    CHECK_EQ(counts.busy, 1);
+    spliced_free(t);
+}
+
+TEST(a_pipe_that_cannot_be_read_ends_the_direction)
+{
+    struct tunnel *t = spliced_tunnel(TCP);
+    until_piped(t);
+    t->direction.pipe->held++; /* one more than there is */
+    CHECK_EQ(sl_direction_unpipe(&t->direction), 0);
+    CHECK_EQ(counts.busy, 0);
+    for (int i = 0; i < 2; i++) CHECK_EQ(pump(t, ALL), SL_PUMP_INTERNAL);
+    spliced_free(t);
+}
+
 TEST(a_budget_holds_for_splices_too)
 {
     struct tunnel *t = spliced_tunnel(UNIX);
@@ -455,6 +513,9 @@ int main(void)
     RUN(urgent_data_do_not_stop_bulk);
     RUN(blocking_sockets_are_not_spliced);
     RUN(a_pipe_that_holds_less_than_it_should_is_an_error);
+    RUN(a_pipe_is_given_back_and_its_bytes_keep_their_place);
+    RUN(a_pipe_that_cannot_be_given_back_stays);
+    RUN(a_pipe_that_cannot_be_read_ends_the_direction);
     RUN(a_budget_holds_for_splices_too);
     return CHECK_REPORT();
 }

@@ -137,6 +137,28 @@ def test_a_reset_of_the_origin_in_bulk_is_a_reset(gateway: Gateway) -> None:
     assert line["outcome"] == "reset" and line["bytes_down"] <= 8 * MIB
 
 
+@pytest.mark.parametrize("opening", wire.OPENINGS.values(), ids=list(wire.OPENINGS))
+@pytest.mark.parametrize("ends", [False, True], ids=["reads on", "resets"])
+def test_a_reader_that_stays_stalled_has_no_pipe(opening: Opening, ends: bool) -> None:
+    """Twice per keepAlive the worker looks; what the pipe held waits in memory and keeps its place."""
+    origin = Origin(endless if ends else flooding)
+    with Gateway([ALL], {"limits": {"keepAlive": "1s"}}) as own, origin, wire.connect(own.port) as client:
+        opening(client, LOCAL, origin.port)
+        data = bytearray(wire.exactly(client, CHUNK))
+        eventually(lambda: own.counter("splices_begun_total") > 0, "bulk")
+        eventually(lambda: own.counter("busy_pipes_open") == 0, "the pipe of a stalled reader is given back")
+        if ends:
+            reset(client)
+            assert isinstance(origin.wait()[0], ConnectionError)
+        else:
+            client.shutdown(socket.SHUT_WR)
+            data += wire.to_the_end(client)
+            assert same(bytes(data), CONTENT)
+            assert origin.wait() == [hashlib.sha256(b"").hexdigest()]
+        eventually(lambda: own.counter("tunnels_open") == 0, "the tunnel has ended")
+        assert own.counter("busy_pipes_open") == own.counter("internal_errors_total") == 0
+
+
 def test_a_reset_of_the_client_while_a_pipe_holds_bytes(gateway: Gateway) -> None:
     with Origin(endless) as origin:
         client = wire.connect(gateway.port)

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -269,3 +270,15 @@ def test_an_empty_socks5_password_is_refused_where_one_is_required(world: World)
     with gateway_with(world, users(known=hashed(PASSWORD)), auth="required") as gateway:
         assert socks_login(gateway, "known", "") == 1
         assert http_login(gateway, world, "known", "") == 407
+
+
+def test_passwords_under_check_do_not_hold_up_the_end(world: World) -> None:
+    """More checks wait than the end may take; none of them has an answer to give any more."""
+    drain = {"shutdown": {"drain": "1s"}}
+    with gateway_with(world, users(ann=dear("right", 15)), drain) as gateway, contextlib.ExitStack() as stack:
+        for number in range(40):
+            client = stack.enter_context(wire.connect(gateway.port, source=f"127.0.9.{1 + number}"))
+            client.sendall(b"\x05\x01\x02" + wire.socks5_login("ann", f"guess {number}"))
+            assert wire.exactly(client, 2) == b"\x05\x02"
+        assert gateway.stop(signal.SIGTERM) == 0
+        assert not gateway.workers()
