@@ -326,7 +326,9 @@ cdef class Resolver(Handler):
 
     cdef void wait(self, bytes name, Waiter waiter, uint64_t source) noexcept:
         cdef Query query = self.open.get(name)
-        if self.waiting >= MAX_WAITING or (query is None and self.queued >= MAX_QUEUED):
+        # Of the names that wait, a source may have as many as there is room for others: none fills the queue of all.
+        if self.waiting >= MAX_WAITING or (
+                query is None and self.queued + len(self.queue.get(source, ())) >= MAX_QUEUED):
             self.overflows += 1
             waiter.on_resolved(RESOLVE_FULL, NULL, 0)
             return

@@ -35,7 +35,7 @@ def waits_for_names(gateway: Gateway, number: int) -> None:
 
 @pytest.mark.timeout(300)
 def test_more_names_than_a_worker_will_wait_for() -> None:
-    """4,000 are asked for and 10,000 wait; one more meets the gateway's limit, and no server's silence."""
+    """4,000 are asked for and 5,000 of a source wait; one more meets the gateway's limit, and no server's silence."""
     rules = [*OPEN, policy("names", [{"host": "*.test"}]), policy("none", [{"host": "denied.test"}], "Deny")]
     with Silence() as names, Origin(echo) as origin:
         config = {
@@ -52,7 +52,7 @@ def test_more_names_than_a_worker_will_wait_for() -> None:
                 assert asked < 25, "there is no end"
                 waits_for_names(gateway, asked)
                 asked += 1
-            assert asked * STREAMS >= 14_000
+            assert asked * STREAMS >= 9000
             assert len(set(names.asked)) == 4000
             before = limited(gateway)["dns"]
             got = answer(gateway, 443, host="late.test")

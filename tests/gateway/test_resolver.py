@@ -380,6 +380,19 @@ def test_sources_take_turns_in_being_asked_for() -> None:
         assert bench.answers(dead) == [(OK, ["192.0.2.1"])] * 3000
 
 
+def test_no_source_fills_the_queue_of_all() -> None:
+    """One that asks for more names than are waited for meets the limit alone."""
+    script = Wakes()
+    with Scripted(script) as server, Bench(server.address, timeout=10.0) as bench:
+        dead = bench.ask_many([f"n{number}.test" for number in range(12_000)], source=1)
+        refused = sum(one.answer == (FULL, []) for one in dead)
+        assert 0 < refused == bench.resolver.overflows
+        good = bench.ask_many([f"good{number}.test" for number in range(1000)], source=2)
+        assert bench.answers(good) == [(OK, ["192.0.2.1"])] * 1000
+        script.awake.set()
+        assert bench.answers(dead).count((OK, ["192.0.2.1"])) == 12_000 - refused
+
+
 def test_the_source_port_changes() -> None:
     with Scripted(lambda query: addresses(query, "192.0.2.1")) as server, Bench(server.address) as bench:
         asked = bench.ask_many([f"n{number}.test" for number in range(900)])
