@@ -24,6 +24,7 @@ from supervisor.compilation import NICE, OUT_OF_MEMORY, Report, send_result
 from supervisor.config import Config, load_config
 from supervisor.policy.compiler import Built, build_image
 from supervisor.policy.loader import load_policy
+from supervisor.policy.strangers import warn_of_strangers, warn_of_void_passthrough
 from supervisor.problems import Place, Problems, quote
 from supervisor.rule_slots import RuleSlots
 from supervisor.upstreams import read_passwords
@@ -55,6 +56,9 @@ def compile_config(
         passwords = read_passwords(config.upstreams, problems)
         policy = load_policy(config.policy.paths, config.policy.places, problems)
         built = build_image(config, users, policy, problems, serving, slots)
+        if built:
+            warn_of_strangers(config, users, policy.rules, problems)
+            warn_of_void_passthrough(config, policy.rules, problems)
         if built and not built.counts["rules"] and not config.policy.passthrough:
             hint = "name manifests in policy.paths" if not config.policy.paths else ""
             problems.warning(Place(config.path), "there is no policy: every request will be denied", hint)

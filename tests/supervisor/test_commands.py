@@ -82,7 +82,10 @@ def test_check_counts_what_is_sound(folder: Path) -> None:
     assert done.exit_code == 0
     assert done.stdout == f"{folder}/sluice.yaml: sound (1 file, 3 resources, 4 rules, 3 names, 1 cidr)\n"
     place = f"{folder}/policy.yaml:20:49"
-    assert done.stderr.startswith(f"warning: {place}: ClusterEgressPolicy bots selects the user `bot`")
+    strangers, bots, *more = done.stderr.splitlines()
+    assert strangers.startswith(f"warning: {folder}/policy.yaml:14:8: no item of identity.networks and no user")
+    assert bots.startswith(f"warning: {place}: ClusterEgressPolicy bots selects the user `bot`")
+    assert all(line.startswith("warning: ") for line in more)
 
 
 def test_check_names_every_mistake_and_ends_with_1(folder: Path) -> None:

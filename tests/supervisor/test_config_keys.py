@@ -5,6 +5,7 @@ is. What is refused is refused at its place.
 """
 
 import re
+import textwrap
 from pathlib import Path
 from typing import Any, Final
 
@@ -149,6 +150,45 @@ def test_a_key_works_or_is_refused_as_not_built(tmp_path: Path, path: str) -> No
         assert bool(found) != built, found
     refused = re.compile(r"sluice\.yaml:\d+:\d+: `" + re.escape(path.replace("[]", "")) + r"[\w.]*` is not built yet")
     assert all(refused.match(line) for line in found), found
+
+
+EXAMPLE: Final = Path(__file__).parents[2] / "deploy/sluice.yaml"
+
+
+def keys_of(value: Any, path: str = "") -> set[str]:
+    """Every key below, as KEYS writes them."""
+    if isinstance(value, list):
+        return set().union(*(keys_of(item, f"{path}[]") for item in value))
+    if not isinstance(value, dict):
+        return set()
+    inner = [keys_of(item, f"{path}.{name}".lstrip(".")) for name, item in value.items()]
+    return set().union({f"{path}.{name}".lstrip(".") for name in value}, *inner)
+
+
+def uncommented(text: str) -> set[str]:
+    """Keys of what stands behind comment marks: of each block that is YAML without them."""
+    found: set[str] = set()
+    block: list[str] = []
+    for line in [*text.splitlines(), ""]:
+        if re.match(r" *# {1,6}[-{ ]*[a-zA-Z0-9]+:", line):
+            block.append(line.replace("# ", "", 1))
+        else:
+            found |= keys_of(yaml.safe_load(textwrap.dedent("\n".join(block)) or "{}"))
+            block = []
+    return found
+
+
+def test_the_example_has_every_key() -> None:
+    """With its default where it is built, else behind a comment mark."""
+    text = EXAMPLE.read_text(encoding="utf-8")
+    written, marked = keys_of(yaml.safe_load(text)), uncommented(text)
+    later = {path for path in KEYS if any(each == path or each.startswith(f"{path}.") for each in LATER)}
+    assert later <= marked | written and set(LATER) <= marked
+    assert not written & set(LATER), "check would refuse them"
+    assert {path for path in KEYS if path not in later | written} == {
+        "limits.tunnels", "upstreams[].user", "upstreams[].passwordFile"
+    }  # fmt: skip
+    assert {"upstreams[].user", "upstreams[].passwordFile"} <= marked
 
 
 @pytest.mark.parametrize(("path", "value", "works"), WORDS)

@@ -1,0 +1,80 @@
+"""Warnings of `check` for sources that nothing stands for, and for a passthrough that reaches nobody.
+
+None of it is an error: policies for workloads that come later are normal. Each is a fact about this configuration.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from supervisor.config import Config
+from supervisor.policy.model import Rule, Selector
+from supervisor.problems import Place, Problems, quote
+from supervisor.users import User
+from supervisor.words import workload_of
+
+MOST: Final = 20  # warnings; the rest is counted
+WAYS: Final = "map it in identity.networks, or give it to a user, once it is there"
+
+
+class _Known:
+    """Who the configuration knows: `spaces` and `accounts` are those of networks and users."""
+
+    def __init__(self, config: Config, users: Sequence[User]) -> None:
+        self.users = {user.name: user.namespace for user in users}
+        pairs = [(network.namespace, network.service_account) for network in config.identity.networks]
+        pairs += [(user.namespace, user.service_account) for user in users if user.namespace]
+        self.spaces = {namespace for namespace, _ in pairs}
+        self.accounts = set(pairs)
+
+
+def warn_of_strangers(config: Config, users: Sequence[User], rules: Sequence[Rule], problems: Problems) -> None:
+    """One warning for each resource and source, at the resource's first item; at most MOST."""
+    known = _Known(config, users)
+    seen: set[tuple[str, str, str, Selector]] = set()
+    told = left_out = 0
+    for rule in rules:
+        for selector in rule.selectors:
+            key = (rule.kind, rule.namespace, rule.name, selector)
+            if key in seen:
+                continue
+            seen.add(key)
+            for text, hint in _facts(known, rule, selector):
+                if told < MOST:
+                    told += 1
+                    problems.warning(rule.place, text, hint)
+                else:
+                    left_out += 1
+    if left_out:
+        words = f"{left_out} more sources of policies that nothing stands for are not listed"
+        problems.warning(Place(config.path), words, WAYS)
+
+
+def warn_of_void_passthrough(config: Config, rules: Iterable[Rule], problems: Problems) -> None:
+    """Passthrough is for sources that no allow selects (DECISIONS.md section 4): a mesh-wide allow selects them all."""
+    if not config.policy.passthrough:
+        return
+    for rule in rules:
+        if rule.tier == "allow" and Selector() in rule.selectors:
+            words = "this allow selects every source: policy.passthrough: true has no effect beside it"
+            problems.warning(rule.place, words, "give it a `from`, or set policy.passthrough: false")
+            return
+
+
+def _facts(known: _Known, rule: Rule, selector: Selector) -> Iterator[tuple[str, str]]:
+    """What is to be said of one source: (text, hint)."""
+    space = selector.namespace
+    if selector.user:
+        # A user that does not exist is the compiler's to tell.
+        if space and known.users.get(selector.user, space) != space:
+            words = f"the user {quote(selector.user)} is not of the namespace {quote(space)}: this item never matches"
+            yield words, f"give the user that namespace, or write kind: Cluster{rule.kind}"
+    elif selector.identity:
+        if space and workload_of(selector.identity)[0] != space:
+            words = f"{quote(selector.identity)} is not of the namespace {quote(space)}: this item never matches"
+            yield words, f"write kind: Cluster{rule.kind}, or an identity of that namespace"
+    elif selector.service_account:
+        if (space, selector.service_account) not in known.accounts:
+            workload = quote(f"{space}/{selector.service_account}")
+            yield f"no item of identity.networks and no user stands for {workload}", WAYS
+    elif space and space not in known.spaces:
+        yield f"no item of identity.networks and no user stands for the namespace {quote(space)}", WAYS
