@@ -18,7 +18,7 @@ SIDE_BY_SIDE := -n $(shell expr $(JOBS) + 1) --dist loadfile
 BUILD_PACKAGES := gcc make pkg-config libssl-dev libnghttp2-dev libc-ares-dev python3-dev python3-venv
 # For the lines that the demo prints.
 RUN_PACKAGES := curl
-TEST_PACKAGES := curl dnsmasq-base jq netcat-openbsd nodejs procps
+TEST_PACKAGES := curl dnsmasq-base iproute2 jq netcat-openbsd nodejs procps
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 COUNT_PACKAGES := strace valgrind
 
