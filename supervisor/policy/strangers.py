@@ -32,7 +32,11 @@ def warn_of_strangers(config: Config, users: Sequence[User], rules: Sequence[Rul
     known = _Known(config, users)
     seen: set[tuple[str, str, str, Selector]] = set()
     told = left_out = 0
+    last: tuple[Selector, ...] | None = None
     for rule in rules:
+        if rule.selectors is last:
+            continue  # the next item of the same resource: there may be a million
+        last = rule.selectors
         for selector in rule.selectors:
             key = (rule.kind, rule.namespace, rule.name, selector)
             if key in seen:
