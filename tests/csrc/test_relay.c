@@ -52,6 +52,7 @@ static void *hooked_malloc(size_t size)
 #define sl_pump hooked_pump
 #define sl_direction_free hooked_direction_free
 #define sl_direction_preload hooked_direction_preload
+#define sl_direction_unpipe hooked_direction_unpipe
 #include "../../csrc/relay.c"
 #undef recv
 #undef send
