@@ -164,6 +164,7 @@ def test_a_killed_worker_s_tunnels_are_accounted_for(world: World) -> None:
             assert value(after, "tunnels_total", outcome="worker_lost") == len(lost)
             assert value(after, "worker_restarts_total") == 1
             assert {item["id"] for item in page(gateway)["items"]} == {item["id"] for item in items} - lost
+        eventually(lambda: not page(gateway)["items"], "the tunnels that were left have ended")
         with tunnels(gateway, 10, "127.0.0.1", world.echo.port):
             ids = {item["id"] for item in page(gateway)["items"]}
             assert not ids & {item["id"] for item in items}, "ids are never used again"
