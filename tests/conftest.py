@@ -1,7 +1,7 @@
-"""Which variants of a test are left to `make test-full`, so that `make test` stays within six minutes on two cores.
+"""Which tests are left to `make test-full`, so that `make test` stays near six minutes on two cores.
 
-Each row names variants that cost much and say what a sibling in `make test` says: the same claim over a further
-protocol, address or number.
+Most rows name variants: the same claim over a further protocol, address or number, whose sibling stays in `make test`.
+Rows without a bracket are whole tests that cost many seconds.
 """
 
 import re
@@ -12,19 +12,17 @@ import pytest
 LONG: Final = tuple(
     re.compile(pattern)
     for pattern in (
-        r"test_reload_openings\.py::.*\[(http|pipy)",
+        r"test_reload_openings\.py::.*\[(http|pipy|socks5)",
         r"test_fair\.py::test_a_stream_behind_many_that_do_not_connect\[(rfc-(65|200|900)|pipy-(65|200|600))\]",
         r"test_fair\.py::test_names_that_dns_does_not_answer\[(pipy-one name|pipy-names of one|rfc-names of many)",
         r"test_fair\.py::test_a_stream_behind_many_destinations_that_do_not_connect\[pipy",
         r"test_dial_errors\.py::test_a_connection_to_itself.*\[(::1-SOCKS5|::ffff|198|127\.0\.0\.1-CONNECT)",
-        r"test_own_addresses\.py::test_every_way.*\[(AnyIP over IPv6|IPv4-mapped|a rule for the port)",
+        r"test_own_addresses\.py::test_every_way.*\[(AnyIP over IPv6|IPv4-mapped|IPv6\]|a rule)",
         r"test_signals_at_start\.py::.*\[(supervisor\.(cli|service|supervisor)|zmq)\]",
         r"test_silent_peers\.py::test_(an_origin_that_pauses|an_http2_client_that_pauses|keep_alive_takes_effect)",
         r"test_inner_messages\.py::test_five_seconds.*\[(other timeouts|the same policy)",
         r"test_logins\.py::test_guesses_of_a_few_sources",
         r"test_logins\.py::test_a_reload_keeps_what_was_right",
-        r"test_reload_openings\.py::.*\[socks5",
-        r"test_own_addresses\.py::test_every_way.*\[(IPv6|a rule)\]",
         r"test_silent_peers\.py::test_a_peer_that_is_gone_while_(idle|bytes_are_on_their_way_is_found\[client)",
         r"test_http2_limits\.py::test_a_(flood_of_denied_requests_and_resets_is_cut\[pipy|new_connection_of_the_same)",
         r"test_fair\.py::test_two_hundred_streams_at_once",

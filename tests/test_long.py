@@ -1,4 +1,4 @@
-"""The rows of tests/conftest.py name variants that exist, and each has a sibling that `make test` runs."""
+"""Each row of tests/conftest.py begins with a file that exists: a test that moves takes its row along."""
 
 import re
 from pathlib import Path
