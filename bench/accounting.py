@@ -1,4 +1,4 @@
-"""What a process tree costs: CPU time to the microsecond, and memory of all its processes.
+"""The cost of a process tree: CPU time to the microsecond, and memory of all its processes.
 
 CPU is counted by a control group of the tree's own (cgroup v2, `cpu.stat`), which also holds what processes and threads
 spent that are gone. Where none can be made, the ticks of proc(5) are summed: coarse, 10 ms as a rule, but whole.
@@ -97,7 +97,7 @@ class Account:
         return before_exec
 
     def cpu(self) -> float:
-        """Seconds of CPU time so far, all processes and threads, those that ended too."""
+        """Seconds of CPU time so far, all processes and threads, ended ones included."""
         if self._group is None:
             return sum(map(_ticks, self.processes())) / TICK
         return int((self._group / "cpu.stat").read_text().split()[1]) / 1e6
@@ -109,7 +109,7 @@ class Account:
         return _session(self.session)
 
     def memory(self) -> Memory:
-        """What the live processes hold now."""
+        """Memory and descriptors of the live processes."""
         rss = pss = 0
         for pid in self.processes():
             with contextlib.suppress(OSError):

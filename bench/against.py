@@ -1,4 +1,4 @@
-"""What a unit of work costs this build and an earlier one, in figures that repeat: user instructions and system calls.
+"""The cost of a unit of work in this build and an earlier one, in figures that repeat: instructions and system calls.
 
     python -m bench.against COMMIT [--loads LOAD,...] [--rounds N]
 
@@ -155,7 +155,7 @@ def instructions(root: Path, loads: dict[str, Counted], origin: int) -> dict[str
     found = {}
     with Tree(root, traced=True) as tree:
         worker = str(tree.worker())
-        for load in loads.values():  # what is made once (code paths, caches, buffers) is no unit's
+        for load in loads.values():  # what is made once (code paths, caches, buffers) is left out
             warm = Counted(tuple("200" if word == "2000" else word for word in load.arguments), load.field)
             run_load(warm, tree, origin)
         _control("--instr=on", worker)

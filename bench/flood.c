@@ -18,32 +18,40 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MOST = 200, BATCH = 1 << 16, UNIT_MOST = 1 << 15, SECONDS_MOST = 60, HUFFMAN_BYTES = 16000, BAD = 2 };
+enum {
+    CONNECTIONS_MOST = 200,
+    BATCH = 1 << 16,
+    UNIT_MOST = 1 << 15,
+    SECONDS_MOST = 60,
+    HUFFMAN_BYTES = 16000,
+    BAD = 2
+};
 
 static const char *const KINDS[] = {"denied-reset", "denied", "reset", "zero-window", "huffman", "ping", "tiny-data"};
 enum { DENIED_RESET, DENIED, RESET, ZERO_WINDOW, HUFFMAN, PING, TINY_DATA, KIND_COUNT };
 
 typedef struct {
-    int fd;           /* -1: to be connected */
-    uint32_t stream;  /* the next one */
-    size_t from, to;  /* of `bytes`, not sent yet */
+    int fd;          /* -1: to be connected */
+    uint32_t stream; /* the next one */
+    size_t from, to; /* of `bytes`, not sent yet */
     uint8_t bytes[BATCH + UNIT_MOST];
 } client;
 
 static size_t put_frame(uint8_t *at, uint8_t type, uint8_t flags, uint32_t stream, const void *payload, size_t size)
 {
-    const uint8_t head[9] = {(uint8_t)(size >> 16), (uint8_t)(size >> 8), (uint8_t)size, type, flags,
-                             (uint8_t)(stream >> 24), (uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream};
+    const uint8_t head[9] = {
+        (uint8_t)(size >> 16),   (uint8_t)(size >> 8),    (uint8_t)size,          type,           flags,
+        (uint8_t)(stream >> 24), (uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream};
     memcpy(at, head, sizeof head);
-    if (size)
-        memcpy(at + sizeof head, payload, size);
+    if (size) memcpy(at + sizeof head, payload, size);
     return sizeof head + size;
 }
 
 /* :method CONNECT and :authority, literals; `target` of less than 127 bytes. */
 static size_t put_request(uint8_t *at, const char *target, int huffman)
 {
-    static const uint8_t method[] = "\x02\x07" "CONNECT";
+    static const uint8_t method[] = "\x02\x07"
+                                    "CONNECT";
     static const uint8_t many_a[] = {0x18, 0xc6, 0x31, 0x8c, 0x63}; /* "aaaaaaaa" */
     const size_t length = strlen(target);
     size_t used = sizeof method - 1, rest = HUFFMAN_BYTES - 127, i;
@@ -52,15 +60,12 @@ static size_t put_request(uint8_t *at, const char *target, int huffman)
     at[used++] = (uint8_t)length;
     memcpy(at + used, target, length);
     used += length;
-    if (!huffman)
-        return used;
+    if (!huffman) return used;
     memcpy(at + used, "\0\1x\xff", 4);
     used += 4;
-    for (; rest >= 128; rest >>= 7)
-        at[used++] = (uint8_t)(rest | 128);
+    for (; rest >= 128; rest >>= 7) at[used++] = (uint8_t)(rest | 128);
     at[used++] = (uint8_t)rest;
-    for (i = 0; i < HUFFMAN_BYTES; i++)
-        at[used++] = many_a[i % sizeof many_a];
+    for (i = 0; i < HUFFMAN_BYTES; i++) at[used++] = many_a[i % sizeof many_a];
     return used;
 }
 
@@ -90,8 +95,7 @@ static void put_unit(client *one, int kind, const char *allowed)
 static int begin(client *one, const struct sockaddr_in *proxy)
 {
     one->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (one->fd < 0 || connect(one->fd, (const struct sockaddr *)proxy, sizeof *proxy) < 0)
-        return 0;
+    if (one->fd < 0 || connect(one->fd, (const struct sockaddr *)proxy, sizeof *proxy) < 0) return 0;
     fcntl(one->fd, F_SETFL, O_NONBLOCK);
     one->stream = 1;
     one->from = 0;
@@ -110,8 +114,7 @@ static int step(client *one, int kind, const char *allowed, uint64_t *units)
     do {
         done = recv(one->fd, dropped, sizeof dropped, MSG_DONTWAIT);
     } while (done > 0);
-    if (done == 0 || errno != EAGAIN)
-        return 0;
+    if (done == 0 || errno != EAGAIN) return 0;
     if (one->from == one->to) {
         one->from = one->to = 0;
         while (one->to < BATCH) {
@@ -120,8 +123,7 @@ static int step(client *one, int kind, const char *allowed, uint64_t *units)
         }
     }
     done = send(one->fd, one->bytes + one->from, one->to - one->from, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (done < 0)
-        return errno == EAGAIN;
+    if (done < 0) return errno == EAGAIN;
     one->from += (size_t)done;
     return 1;
 }
@@ -143,11 +145,11 @@ int main(int argc, char **argv)
     long count = 1;
     double seconds = 3, end;
     int kind = 0, i;
-    while (argc > 1 && kind < KIND_COUNT && strcmp(argv[1], KINDS[kind]) != 0)
-        kind++;
+    while (argc > 1 && kind < KIND_COUNT && strcmp(argv[1], KINDS[kind]) != 0) kind++;
     for (i = 2; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--proxy") == 0)
-            proxy.sin_port = htons((uint16_t)strtoul(strchr(argv[i + 1], ':') ? strchr(argv[i + 1], ':') + 1 : "0", NULL, 10));
+            proxy.sin_port =
+                htons((uint16_t)strtoul(strchr(argv[i + 1], ':') ? strchr(argv[i + 1], ':') + 1 : "0", NULL, 10));
         else if (strcmp(argv[i], "--origin") == 0)
             allowed = argv[i + 1];
         else if (strcmp(argv[i], "--connections") == 0)
@@ -157,17 +159,16 @@ int main(int argc, char **argv)
     }
     if (argc < 2 || kind == KIND_COUNT || !proxy.sin_port || count < 1 || count > CONNECTIONS_MOST ||
         !(seconds > 0 && seconds <= SECONDS_MOST) || strlen(allowed) > 100) {
-        fprintf(stderr, "flood: KIND (denied-reset denied reset zero-window huffman ping tiny-data) --proxy 127.0.0.1:PORT\n"
-                        "       [--origin ADDRESS:PORT] [--connections 1..200] [--seconds 0..60]\n");
+        fprintf(stderr,
+                "flood: KIND (denied-reset denied reset zero-window huffman ping tiny-data) --proxy 127.0.0.1:PORT\n"
+                "       [--origin ADDRESS:PORT] [--connections 1..200] [--seconds 0..60]\n");
         return BAD;
     }
-    for (i = 0; i < count; i++)
-        clients[i].fd = -1;
+    for (i = 0; i < count; i++) clients[i].fd = -1;
     for (end = now() + seconds; now() < end;) {
         for (i = 0; i < count; i++) {
             if (clients[i].fd < 0) {
-                if (!begin(&clients[i], &proxy))
-                    return 1;
+                if (!begin(&clients[i], &proxy)) return 1;
                 connections++;
             }
             if (!step(&clients[i], kind, allowed, &units)) {

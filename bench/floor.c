@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "load.h"
+#include "load_common.h"
 
 enum { HEAD_MOST = 512, EVENTS_MOST = 256 };
 enum step { METHODS, REQUEST, DIALING, OPEN };
@@ -23,14 +23,14 @@ enum { CLIENT = 0, ORIGIN = 1 };
 
 struct tunnel {
     int fd[2];
-    uint8_t step;          /* enum step */
-    uint8_t http;          /* asked by CONNECT */
-    uint8_t over;          /* in the list of those to free when the batch is over */
-    uint8_t queued;        /* in the list of those that want another turn */
-    uint8_t early;         /* the client sent something before it was answered */
-    uint16_t have;         /* bytes of the head */
-    uint8_t *head;         /* until it is open */
-    struct flow flow[2];   /* by the side they come from */
+    uint8_t step;        /* enum step */
+    uint8_t http;        /* asked by CONNECT */
+    uint8_t over;        /* in the list of those to free when the batch is over */
+    uint8_t queued;      /* in the list of those that want another turn */
+    uint8_t early;       /* the client sent something before it was answered */
+    uint16_t have;       /* bytes of the head */
+    uint8_t *head;       /* until it is open */
+    struct flow flow[2]; /* by the side they come from */
     struct tunnel *next_over, *next_ready;
 };
 
@@ -51,8 +51,7 @@ static void stop(int signal)
 
 static void end(struct floor *floor, struct tunnel *t, int reset)
 {
-    if (t->over)
-        return;
+    if (t->over) return;
     t->over = 1;
     for (int side = 0; side < 2; side++) {
         flow_free(&t->flow[side], &floor->pool);
@@ -80,8 +79,7 @@ static void carry(struct floor *floor, struct tunnel *t, int side)
     int other = !side;
 
     switch (flow_carry(flow, t->fd[side], t->fd[other], floor->scratch, &floor->pool)) {
-    case CARRIED_BLOCKED:
-        return;
+    case CARRIED_BLOCKED: return;
     case CARRIED_MORE:
         if (!t->queued) {
             t->queued = 1;
@@ -95,8 +93,7 @@ static void carry(struct floor *floor, struct tunnel *t, int side)
         else if (shutdown(t->fd[other], SHUT_WR) < 0)
             end(floor, t, 1);
         return;
-    default:
-        end(floor, t, 1);
+    default: end(floor, t, 1);
     }
 }
 
@@ -122,8 +119,7 @@ static void read_socks(struct floor *floor, struct tunnel *t)
 {
     if (t->step == METHODS) {
         size_t length = t->have < 2 ? 2 : 2u + t->head[1];
-        if (t->have < length)
-            return;
+        if (t->have < length) return;
         t->have = (uint16_t)(t->have - length);
         memmove(t->head, t->head + length, t->have);
         t->step = REQUEST;
@@ -132,8 +128,7 @@ static void read_socks(struct floor *floor, struct tunnel *t)
             return;
         }
     }
-    if (t->have < 10)
-        return;
+    if (t->have < 10) return;
     if (memcmp(t->head, "\5\1\0\1", 4) != 0 || t->have > 10) {
         end(floor, t, 1);
         return;
@@ -152,8 +147,7 @@ static void read_connect(struct floor *floor, struct tunnel *t)
 
     t->head[t->have] = 0;
     if (t->have < 4 || memcmp(t->head + t->have - 4, "\r\n\r\n", 4) != 0) {
-        if (t->have == HEAD_MOST - 1)
-            end(floor, t, 1);
+        if (t->have == HEAD_MOST - 1) end(floor, t, 1);
         return;
     }
     t->http = 1;
@@ -172,8 +166,7 @@ static void read_head(struct floor *floor, struct tunnel *t)
 {
     ssize_t n = recv(t->fd[CLIENT], t->head + t->have, (size_t)(HEAD_MOST - 1 - t->have), 0);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n <= 0) {
         end(floor, t, 1);
         return;
@@ -189,21 +182,21 @@ static void dialed(struct floor *floor, struct tunnel *t, uint32_t events)
 {
     static const char answer[] = "\5\0\0\1\0\0\0\0\0\0", head[] = "HTTP/1.1 200 OK\r\n\r\n";
 
-    if (events & (EPOLLERR | EPOLLHUP) || !(t->http ? say(t, head, sizeof head - 1) : say(t, answer, sizeof answer - 1))) {
+    if (events & (EPOLLERR | EPOLLHUP) ||
+        !(t->http ? say(t, head, sizeof head - 1) : say(t, answer, sizeof answer - 1))) {
         end(floor, t, 1);
         return;
     }
     free(t->head);
     t->head = NULL;
     t->step = OPEN;
-    if (t->early)
-        carry(floor, t, CLIENT);
+    if (t->early) carry(floor, t, CLIENT);
 }
 
 static void accept_all(struct floor *floor)
 {
-    for (int i = 0, fd; i < EVENTS_MOST && (fd = accept4(floor->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;
-         i++) {
+    for (int i = 0, fd;
+         i < EVENTS_MOST && (fd = accept4(floor->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0; i++) {
         struct tunnel *t = calloc(1, sizeof *t);
         if (!t || !(t->head = malloc(HEAD_MOST))) {
             free(t);
@@ -214,18 +207,15 @@ static void accept_all(struct floor *floor)
         t->fd[ORIGIN] = -1;
         flow_init(&t->flow[0]);
         flow_init(&t->flow[1]);
-        if (!watch_side(floor, t, CLIENT))
-            end(floor, t, 1);
+        if (!watch_side(floor, t, CLIENT)) end(floor, t, 1);
     }
 }
 
 static void handle(struct floor *floor, struct tunnel *t, int side, uint32_t events)
 {
-    if (t->over)
-        return;
+    if (t->over) return;
     if (t->step < DIALING) {
-        if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-            read_head(floor, t);
+        if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) read_head(floor, t);
         return;
     }
     t->flow[side].hangup |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
@@ -233,12 +223,9 @@ static void handle(struct floor *floor, struct tunnel *t, int side, uint32_t eve
         dialed(floor, t, events);
     else if (t->step == DIALING)
         t->early = 1;
-    if (t->over || t->step != OPEN)
-        return;
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) && !t->flow[side].ended)
-        carry(floor, t, side);
-    if (events & EPOLLOUT && !t->over && (t->flow[!side].held || t->flow[!side].piped))
-        carry(floor, t, !side);
+    if (t->over || t->step != OPEN) return;
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) && !t->flow[side].ended) carry(floor, t, side);
+    if (events & EPOLLOUT && !t->over && (t->flow[!side].held || t->flow[!side].piped)) carry(floor, t, !side);
 }
 
 static void finish_turn(struct floor *floor)
@@ -251,8 +238,7 @@ static void finish_turn(struct floor *floor)
         ready = t->next_ready;
         t->queued = 0;
         for (int side = 0; side < 2 && !t->over; side++)
-            if (!t->flow[side].ended)
-                carry(floor, t, side);
+            if (!t->flow[side].ended) carry(floor, t, side);
     }
     for (struct tunnel *t = floor->ready, **link = &floor->ready; t; t = t->next_ready) /* none that is over stays */
         if (t->over)
@@ -272,8 +258,7 @@ static int listen_on(const char *text)
     socklen_t length;
     const int on = 1;
 
-    if (!read_loopback(text, &address, &length))
-        return -1;
+    if (!read_loopback(text, &address, &length)) return -1;
     int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || /* which what is accepted inherits */
@@ -297,8 +282,7 @@ int main(int argc, char **argv)
     signal(SIGTERM, stop);
     signal(SIGINT, stop);
     floor->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (floor->epoll < 0 || epoll_ctl(floor->epoll, EPOLL_CTL_ADD, floor->listener, &listening) < 0)
-        return 1;
+    if (floor->epoll < 0 || epoll_ctl(floor->epoll, EPOLL_CTL_ADD, floor->listener, &listening) < 0) return 1;
     while (!stopped) {
         int count = epoll_wait(floor->epoll, events, EVENTS_MOST, floor->ready ? 0 : -1);
         for (int i = 0; i < count; i++) {

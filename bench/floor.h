@@ -6,8 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { COPY_SIZE = 65536, PIPE_SIZE = 262144, POOL_MOST = 64, TURN_MOST = 1 << 20,
-       QUIET_BELOW = 16384 /* bytes a turn: then bulk is over */ };
+enum {
+    COPY_SIZE = 65536,
+    PIPE_SIZE = 262144,
+    POOL_MOST = 64,
+    TURN_MOST = 1 << 20,
+    QUIET_BELOW = 16384 /* bytes a turn: then bulk is over */
+};
 
 /* Pipes that are empty and wait for bulk. */
 struct pool {
@@ -16,12 +21,12 @@ struct pool {
 };
 
 struct flow {
-    uint8_t *held;        /* bytes the sink did not take yet, malloc'd; NULL when none */
-    uint32_t from, to;    /* of them: the first, and one past the last */
-    int pipe[2];          /* while bulk; {-1, -1} otherwise */
-    uint32_t piped;       /* bytes in the pipe */
-    uint8_t hangup;       /* an end or an error was reported: read on until it shows */
-    uint8_t ended;        /* the source's end was read */
+    uint8_t *held;     /* bytes the sink did not take yet, malloc'd; NULL when none */
+    uint32_t from, to; /* of them: the first, and one past the last */
+    int pipe[2];       /* while bulk; {-1, -1} otherwise */
+    uint32_t piped;    /* bytes in the pipe */
+    uint8_t hangup;    /* an end or an error was reported: read on until it shows */
+    uint8_t ended;     /* the source's end was read */
 };
 
 enum carried { CARRIED_BROKEN = 0, CARRIED_BLOCKED, CARRIED_END, CARRIED_MORE };

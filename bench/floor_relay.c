@@ -23,14 +23,13 @@ static int take_pipe(struct flow *flow, struct pool *pool)
         flow->pipe[0] = flow->pipe[1] = -1;
         return 0;
     }
-    (void)fcntl(flow->pipe[1], F_SETPIPE_SZ, PIPE_SIZE); /* a smaller one works too */
+    (void)fcntl(flow->pipe[1], F_SETPIPE_SZ, PIPE_SIZE); /* a smaller one works as well */
     return 1;
 }
 
 static void give_pipe(struct flow *flow, struct pool *pool)
 {
-    if (flow->pipe[0] < 0)
-        return;
+    if (flow->pipe[0] < 0) return;
     if (flow->piped == 0 && pool->count < POOL_MOST) {
         memcpy(pool->pipes[pool->count++], flow->pipe, sizeof flow->pipe);
     } else {
@@ -50,8 +49,7 @@ static enum carried put_held(struct flow *flow, int sink)
 {
     while (flow->held) {
         ssize_t n = send(sink, flow->held + flow->from, flow->to - flow->from, MSG_NOSIGNAL);
-        if (n < 0)
-            return would_block() ? CARRIED_BLOCKED : CARRIED_BROKEN;
+        if (n < 0) return would_block() ? CARRIED_BLOCKED : CARRIED_BROKEN;
         flow->from += (uint32_t)n;
         if (flow->from == flow->to) {
             free(flow->held);
@@ -66,8 +64,7 @@ static enum carried put_piped(struct flow *flow, int sink)
 {
     while (flow->piped) {
         ssize_t n = splice(flow->pipe[0], NULL, sink, NULL, flow->piped, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-        if (n <= 0)
-            return n < 0 && would_block() ? CARRIED_BLOCKED : CARRIED_BROKEN;
+        if (n <= 0) return n < 0 && would_block() ? CARRIED_BLOCKED : CARRIED_BROKEN;
         flow->piped -= (uint32_t)n;
     }
     return CARRIED_MORE;
@@ -77,28 +74,23 @@ static enum carried put_piped(struct flow *flow, int sink)
 static enum carried copy(struct flow *flow, int source, int sink, uint8_t *scratch, struct pool *pool, size_t *turn)
 {
     ssize_t n = recv(source, scratch, COPY_SIZE, MSG_DONTWAIT);
-    if (n < 0)
-        return would_block() ? CARRIED_BLOCKED : CARRIED_BROKEN;
+    if (n < 0) return would_block() ? CARRIED_BLOCKED : CARRIED_BROKEN;
     if (n == 0) {
         flow->ended = 1;
         return CARRIED_END;
     }
     *turn += (size_t)n;
     ssize_t put = send(sink, scratch, (size_t)n, MSG_NOSIGNAL);
-    if (put < 0 && !would_block())
-        return CARRIED_BROKEN;
+    if (put < 0 && !would_block()) return CARRIED_BROKEN;
     size_t taken = put < 0 ? 0 : (size_t)put;
     if (taken < (size_t)n) {
         flow->to = (uint32_t)((size_t)n - taken);
         flow->from = 0;
-        if (!(flow->held = malloc(flow->to)))
-            return CARRIED_BROKEN;
+        if (!(flow->held = malloc(flow->to))) return CARRIED_BROKEN;
         memcpy(flow->held, scratch + taken, flow->to);
     }
-    if (n == COPY_SIZE)
-        take_pipe(flow, pool);
-    if (flow->held)
-        return put_held(flow, sink);
+    if (n == COPY_SIZE) take_pipe(flow, pool);
+    if (flow->held) return put_held(flow, sink);
     /* A short read was all there was: what follows makes a new edge, but for an end that came with it (epoll(7)). */
     return n < COPY_SIZE && !flow->hangup ? CARRIED_BLOCKED : CARRIED_MORE;
 }
@@ -107,11 +99,9 @@ static enum carried copy(struct flow *flow, int source, int sink, uint8_t *scrat
 static enum carried splice_on(struct flow *flow, int source, int sink, struct pool *pool, size_t *turn)
 {
     ssize_t n = splice(source, NULL, flow->pipe[1], NULL, PIPE_SIZE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-    if (n < 0 && !would_block())
-        return CARRIED_BROKEN;
+    if (n < 0 && !would_block()) return CARRIED_BROKEN;
     if (n < 0) { /* the pipe is empty, as nothing is read before that */
-        if (*turn < QUIET_BELOW)
-            give_pipe(flow, pool);
+        if (*turn < QUIET_BELOW) give_pipe(flow, pool);
         return CARRIED_BLOCKED;
     }
     if (n == 0) {
@@ -128,11 +118,9 @@ enum carried flow_carry(struct flow *flow, int source, int sink, uint8_t *scratc
     size_t turn = 0;
     enum carried how = put_held(flow, sink);
 
-    if (how == CARRIED_MORE)
-        how = put_piped(flow, sink);
+    if (how == CARRIED_MORE) how = put_piped(flow, sink);
     while (how == CARRIED_MORE && !flow->ended) {
-        if (turn >= TURN_MOST)
-            return CARRIED_MORE;
+        if (turn >= TURN_MOST) return CARRIED_MORE;
         how = flow->pipe[0] < 0 ? copy(flow, source, sink, scratch, pool, &turn)
                                 : splice_on(flow, source, sink, pool, &turn);
     }

@@ -3,7 +3,9 @@
  *   load origin [--listen 127.0.0.1:0] [--seconds 120]
  *   load client MODE --origin 127.0.0.1:PORT [--via socks5|connect|http2|direct --proxy 127.0.0.1:PORT] [options]
  */
-#include "load.h"
+#include "load_common.h"
+#include "load_options.h"
+#include "load_origin.h"
 
 #include <getopt.h>
 #include <math.h>
@@ -11,8 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BAD_ARGUMENTS = 2, COUNT_MOST = 1000000, AT_ONCE_MOST = 60000, SIZE_MOST = 1 << 20, SPARE_FILES = 32,
-       SOURCES_MOST = 60000, CONNECTIONS_MOST = 1000, FRAME_MOST = 16777215, WINDOW_MOST = 0x7fffffff };
+enum {
+    BAD_ARGUMENTS = 2,
+    COUNT_MOST = 1000000,
+    AT_ONCE_MOST = 60000,
+    SIZE_MOST = 1 << 20,
+    SPARE_FILES = 32,
+    SOURCES_MOST = 60000,
+    CONNECTIONS_MOST = 1000,
+    FRAME_MOST = 16777215,
+    WINDOW_MOST = 0x7fffffff
+};
 
 static const char USAGE[] =
     "load origin [--listen 127.0.0.1:0] [--seconds 120]\n"
@@ -51,8 +62,7 @@ static int read_double(const char *text, double most, double *out)
 static int read_count(const char *text, uint64_t least, uint64_t most, uint64_t *out)
 {
     char *end;
-    if (*text < '0' || *text > '9')
-        return 0;
+    if (*text < '0' || *text > '9') return 0;
     *out = strtoull(text, &end, 10);
     return !*end && *out >= least && *out <= most;
 }
@@ -61,8 +71,7 @@ static int read_count(const char *text, uint64_t least, uint64_t most, uint64_t 
 static int read_word(const char *text, const char *const *words, int count)
 {
     for (int i = 0; i < count; i++)
-        if (strcmp(text, words[i]) == 0)
-            return i;
+        if (strcmp(text, words[i]) == 0) return i;
     return -1;
 }
 
@@ -72,8 +81,7 @@ static int is_reserved(const char *name)
     static const char *const tops[] = {"localhost", "test", "example", "invalid"};
     const char *dot = strrchr(name, '.');
 
-    if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") != strlen(name))
-        return 0;
+    if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") != strlen(name)) return 0;
     return dot ? read_word(dot + 1, tops, 4) >= 0 : strcmp(name, "localhost") == 0;
 }
 
@@ -89,8 +97,7 @@ static int origin_main(int argc, char **argv)
             return complain("--listen wants a loopback address and port", optarg);
         if (option == 's' && !read_double(optarg, 3600, &options.seconds))
             return complain("--seconds wants a number up to 3600", optarg);
-        if (option == '?')
-            return BAD_ARGUMENTS;
+        if (option == '?') return BAD_ARGUMENTS;
     }
     return optind == argc ? run_origin(&options) : complain("too many arguments", argv[optind]);
 }
@@ -106,12 +113,10 @@ static int client_option(int option, const char *text, struct client_options *ou
 
     switch (option) {
     case 'o':
-        if (read_loopback(text, &out->origin, &out->origin_length))
-            return 0;
+        if (read_loopback(text, &out->origin, &out->origin_length)) return 0;
         return complain("--origin wants a loopback address and port", text);
     case 'p':
-        if (read_loopback(text, &out->proxy, &out->proxy_length))
-            return 0;
+        if (read_loopback(text, &out->proxy, &out->proxy_length)) return 0;
         return complain("--proxy wants a loopback address and port", text);
     case 'v':
         out->via = (enum via)(word = read_word(text, VIAS, 4));
@@ -133,10 +138,8 @@ static int client_option(int option, const char *text, struct client_options *ou
         return out->size ? 0 : complain("--size wants 1 to 1048576", text);
     case 'b':
         return read_count(text, 0, 1ull << 40, &out->bytes) ? 0 : complain("--bytes wants a number up to 2^40", text);
-    case 's':
-        return read_double(text, 600, &out->seconds) ? 0 : complain("--seconds wants a number up to 600", text);
-    case 'r':
-        return read_double(text, 1000000, &out->rate) ? 0 : complain("--rate wants a number up to 1000000", text);
+    case 's': return read_double(text, 600, &out->seconds) ? 0 : complain("--seconds wants a number up to 600", text);
+    case 'r': return read_double(text, 1000000, &out->rate) ? 0 : complain("--rate wants a number up to 1000000", text);
     case 'f':
         out->sources = read_count(text, 1, SOURCES_MOST, &count) ? (unsigned)count : 0;
         return out->sources ? 0 : complain("--sources wants 1 to 60000", text);
@@ -147,33 +150,28 @@ static int client_option(int option, const char *text, struct client_options *ou
         out->stalled = read_count(text, 0, AT_ONCE_MOST, &count) ? (size_t)count : SIZE_MAX;
         return out->stalled != SIZE_MAX ? 0 : complain("--stalled wants 0 to 60000", text);
     case 'w':
-        return read_count(text, 16384, WINDOW_MOST, &out->window) ? 0 : complain("--window wants 16384 to 2147483647", text);
+        return read_count(text, 16384, WINDOW_MOST, &out->window)
+                   ? 0
+                   : complain("--window wants 16384 to 2147483647", text);
     case 'x':
         return read_count(text, 16384, FRAME_MOST, &out->frame) ? 0 : complain("--frame wants 16384 to 16777215", text);
-    case 'h':
-        return read_double(text, 600, &out->hold) ? 0 : complain("--hold wants a number up to 600", text);
-    case 't':
-        return read_double(text, 3600, &out->timeout) ? 0 : complain("--timeout wants a number up to 3600", text);
-    default:
-        return BAD_ARGUMENTS;
+    case 'h': return read_double(text, 600, &out->hold) ? 0 : complain("--hold wants a number up to 600", text);
+    case 't': return read_double(text, 3600, &out->timeout) ? 0 : complain("--timeout wants a number up to 3600", text);
+    default: return BAD_ARGUMENTS;
     }
 }
 
-/* What only the options together can say. */
+/* Values that follow from the options together. */
 static int check_client(struct client_options *options)
 {
     size_t files = raise_files();
 
-    if (!options->origin_length)
-        return complain("--origin is needed", NULL);
-    if (options->via != DIRECT && !options->proxy_length)
-        return complain("--proxy is needed", NULL);
-    if (options->via == DIRECT && options->ask)
-        return complain("--ask needs a proxy", options->ask);
+    if (!options->origin_length) return complain("--origin is needed", NULL);
+    if (options->via != DIRECT && !options->proxy_length) return complain("--proxy is needed", NULL);
+    if (options->via == DIRECT && options->ask) return complain("--ask needs a proxy", options->ask);
     if (options->sources && (options->via == DIRECT ? options->origin : options->proxy).ss_family != AF_INET)
         return complain("--sources goes with", "IPv4");
-    if (options->hold > 0 && options->mode != OPEN_CLOSE)
-        return complain("--hold goes with", "open-close");
+    if (options->hold > 0 && options->mode != OPEN_CLOSE) return complain("--hold goes with", "open-close");
     if (options->rate > 0 && options->mode != OPEN_CLOSE && options->mode != PING_PONG)
         return complain("--rate goes with", "open-close and pingpong");
     if (options->via != HTTP2 && (options->connections > 1 || options->stalled))
@@ -181,8 +179,7 @@ static int check_client(struct client_options *options)
     if (options->stalled && (options->mode != BULK_DOWN || options->stalled >= options->count))
         return complain("--stalled goes with bulk-down, and", "more tunnels than that");
     if (options->mode != OPEN_CLOSE) {
-        if (options->count > AT_ONCE_MOST)
-            return complain("--count", "at most 60000 tunnels can be open at once");
+        if (options->count > AT_ONCE_MOST) return complain("--count", "at most 60000 tunnels can be open at once");
         options->at_once = options->count;
     }
     if (options->at_once + SPARE_FILES > files)
@@ -194,37 +191,36 @@ static int client_main(int argc, char **argv)
 {
     static const char *const modes[] = {"open-close", "pingpong", "bulk-down", "bulk-up", "idle"};
     static const struct option known[] = {
-        {"origin", 1, NULL, 'o'}, {"proxy", 1, NULL, 'p'},   {"via", 1, NULL, 'v'},   {"end", 1, NULL, 'e'},
-        {"ask", 1, NULL, 'a'},    {"count", 1, NULL, 'n'},   {"at-once", 1, NULL, 'c'}, {"size", 1, NULL, 'z'},
-        {"bytes", 1, NULL, 'b'},  {"seconds", 1, NULL, 's'}, {"timeout", 1, NULL, 't'},
-        {"connections", 1, NULL, 'm'}, {"stalled", 1, NULL, 'd'}, {"window", 1, NULL, 'w'},
-        {"frame", 1, NULL, 'x'},   {"rate", 1, NULL, 'r'},   {"hold", 1, NULL, 'h'},    {"sources", 1, NULL, 'f'},
-        {NULL, 0, NULL, 0},
+        {"origin", 1, NULL, 'o'},  {"proxy", 1, NULL, 'p'},   {"via", 1, NULL, 'v'},     {"end", 1, NULL, 'e'},
+        {"ask", 1, NULL, 'a'},     {"count", 1, NULL, 'n'},   {"at-once", 1, NULL, 'c'}, {"size", 1, NULL, 'z'},
+        {"bytes", 1, NULL, 'b'},   {"seconds", 1, NULL, 's'}, {"timeout", 1, NULL, 't'}, {"connections", 1, NULL, 'm'},
+        {"stalled", 1, NULL, 'd'}, {"window", 1, NULL, 'w'},  {"frame", 1, NULL, 'x'},   {"rate", 1, NULL, 'r'},
+        {"hold", 1, NULL, 'h'},    {"sources", 1, NULL, 'f'}, {NULL, 0, NULL, 0},
     };
-    struct client_options options = {.count = 1, .at_once = 64, .size = 64, .seconds = 5, .timeout = 60, .connections = 1,
-                                     .window = 4 << 20, .frame = 16384};
+    struct client_options options = {.count = 1,
+                                     .at_once = 64,
+                                     .size = 64,
+                                     .seconds = 5,
+                                     .timeout = 60,
+                                     .connections = 1,
+                                     .window = 4 << 20,
+                                     .frame = 16384};
     int option, bad, mode;
 
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)
-        if ((bad = client_option(option, optarg, &options)))
-            return bad;
+        if ((bad = client_option(option, optarg, &options))) return bad;
     mode = optind + 1 == argc ? read_word(argv[optind], modes, 5) : -1;
-    if (mode < 0)
-        return complain("one mode is needed: open-close, pingpong, bulk-down, bulk-up or idle", argv[optind]);
+    if (mode < 0) return complain("one mode is needed: open-close, pingpong, bulk-down, bulk-up or idle", argv[optind]);
     options.mode = (enum mode)mode;
-    if ((bad = check_client(&options)))
-        return bad;
+    if ((bad = check_client(&options))) return bad;
     return run_client(&options, modes[mode], VIAS[options.via]);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "origin") == 0)
-        return origin_main(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "client") == 0)
-        return client_main(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "--help") == 0)
-        return fputs(USAGE, stdout) < 0;
+    if (argc > 1 && strcmp(argv[1], "origin") == 0) return origin_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "client") == 0) return client_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "--help") == 0) return fputs(USAGE, stdout) < 0;
     fputs(USAGE, stderr);
     return BAD_ARGUMENTS;
 }

@@ -65,14 +65,12 @@ void tunnel_open(struct client *c, struct tunnel *t)
     histogram_add(&c->open_times, now_ns() - t->started);
     if (c->options->mode != IDLE) /* which counts as being opened until its first echo is back */
         tunnel_settled(c, t);
-    if (c->options->mode == OPEN_CLOSE || c->options->mode == IDLE)
-        tunnel_start(c, t);
+    if (c->options->mode == OPEN_CLOSE || c->options->mode == IDLE) tunnel_start(c, t);
 }
 
 static int say(struct client *c, struct tunnel *t, const void *data, size_t length)
 {
-    if (send(t->fd, data, length, MSG_NOSIGNAL) == (ssize_t)length)
-        return 1;
+    if (send(t->fd, data, length, MSG_NOSIGNAL) == (ssize_t)length) return 1;
     tunnel_fail(c, t, ERROR_RESET);
     return 0;
 }
@@ -103,8 +101,7 @@ static void shake_hands(struct client *c, struct tunnel *t)
     while (t->state == HANDSHAKE && t->readable) {
         ssize_t n = recv(t->fd, t->answer + t->have, ANSWER_MOST - t->have, 0);
         if (n < 0) {
-            if (errno != EAGAIN && errno != EINTR)
-                tunnel_fail(c, t, ERROR_RESET);
+            if (errno != EAGAIN && errno != EINTR) tunnel_fail(c, t, ERROR_RESET);
             return;
         }
         t->have += (size_t)n;
@@ -118,15 +115,11 @@ static void shake_hands(struct client *c, struct tunnel *t)
             t->have = 0;
             tunnel_open(c, t);
             break;
-        case HANDSHAKE_REFUSED:
-            tunnel_fail(c, t, ERROR_REFUSED);
-            break;
+        case HANDSHAKE_REFUSED: tunnel_fail(c, t, ERROR_REFUSED); break;
         case HANDSHAKE_MORE:
-            if (n == 0 || t->have == ANSWER_MOST)
-                tunnel_fail(c, t, n == 0 ? ERROR_END : ERROR_PROTOCOL);
+            if (n == 0 || t->have == ANSWER_MOST) tunnel_fail(c, t, n == 0 ? ERROR_END : ERROR_PROTOCOL);
             break;
-        default:
-            tunnel_fail(c, t, ERROR_PROTOCOL);
+        default: tunnel_fail(c, t, ERROR_PROTOCOL);
         }
     }
 }
@@ -136,8 +129,7 @@ int client_source(const struct client *c, int fd, uint64_t number)
     struct sockaddr_in from = {.sin_family = AF_INET};
     const int on = 1;
 
-    if (!c->options->sources)
-        return 1;
+    if (!c->options->sources) return 1;
     from.sin_addr.s_addr = htonl(0x7f010001u + (uint32_t)(number % c->options->sources));
     return setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == 0 &&
            bind(fd, (const struct sockaddr *)&from, sizeof from) == 0;
@@ -160,7 +152,8 @@ static void begin(struct client *c, struct tunnel *t, uint64_t due)
         return;
     }
     t->fd = socket(peer->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (t->fd < 0 || setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || !client_source(c, t->fd, c->began) ||
+    if (t->fd < 0 || setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+        !client_source(c, t->fd, c->began) ||
         (connect(t->fd, (const struct sockaddr *)peer, length) < 0 && errno != EINPROGRESS) ||
         !watch(c->epoll, t->fd, t))
         tunnel_fail(c, t, ERROR_CONNECT);
@@ -170,10 +163,8 @@ static void begin(struct client *c, struct tunnel *t, uint64_t due)
 
 static void turn(struct client *c, struct tunnel *t)
 {
-    if (t->state == CONNECTING)
-        connected(c, t);
-    if (t->state == HANDSHAKE)
-        shake_hands(c, t);
+    if (t->state == CONNECTING) connected(c, t);
+    if (t->state == HANDSHAKE) shake_hands(c, t);
     if (t->state >= READY && tunnel_carry(c, t)) {
         t->queued = 1;
         t->next = NULL;
@@ -204,12 +195,10 @@ static void run_ready(struct client *c)
 
 static void handle(struct client *c, struct tunnel *t, uint32_t events)
 {
-    if (t->state == FREE)
-        return;
+    if (t->state == FREE) return;
     t->hangup |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     t->readable |= t->hangup || events & EPOLLIN;
-    if (!t->queued)
-        turn(c, t);
+    if (!t->queued) turn(c, t);
 }
 
 /* Opens tunnels while there are some to open and free slots for them. */
@@ -220,8 +209,7 @@ static void open_more(struct client *c)
     while (c->spare && c->began < c->options->count && c->opening < most) {
         uint64_t due = pace_begin_due(c);
         struct tunnel *t = c->spare;
-        if (due > now_ns())
-            break;
+        if (due > now_ns()) break;
         c->spare = t->next;
         begin(c, t, due);
     }
@@ -238,8 +226,7 @@ static void start_all(struct client *c)
     for (size_t i = 0; i < c->slots && c->options->mode != IDLE && c->options->rate <= 0; i++)
         if (c->tunnels[i].state == READY) {
             tunnel_start(c, &c->tunnels[i]);
-            if (c->tunnels[i].state != FREE && !c->tunnels[i].queued)
-                turn(c, &c->tunnels[i]);
+            if (c->tunnels[i].state != FREE && !c->tunnels[i].queued) turn(c, &c->tunnels[i]);
         }
 }
 
@@ -250,8 +237,7 @@ static void stop_all(struct client *c)
     c->phase = WIND_DOWN;
     c->measured_to = now_ns();
     for (size_t i = 0; i < c->slots; i++)
-        if (c->tunnels[i].state == READY || c->tunnels[i].state == RUNNING)
-            tunnel_stop(c, &c->tunnels[i]);
+        if (c->tunnels[i].state == READY || c->tunnels[i].state == RUNNING) tunnel_stop(c, &c->tunnels[i]);
 }
 
 static int over(const struct client *c)
@@ -293,11 +279,9 @@ static void loop(struct client *c)
     while (!over(c) && now_ns() < c->deadline) {
         open_more(c);
         int wait = steer(c);
-        if (over(c))
-            break;
+        if (over(c)) break;
         set_alarm(c);
-        if (c->due && h2_flush(c))
-            wait = 0;
+        if (c->due && h2_flush(c)) wait = 0;
         int count = epoll_wait(c->epoll, events, BATCH, wait);
         for (int i = 0; i < count; i++) {
             uintptr_t owner = (uintptr_t)events[i].data.ptr;
@@ -310,11 +294,9 @@ static void loop(struct client *c)
         run_ready(c);
         pace_turn(c);
     }
-    if (c->phase == MEASURE)
-        c->measured_to = now_ns();
+    if (c->phase == MEASURE) c->measured_to = now_ns();
     for (size_t i = 0; i < c->slots; i++)
-        if (c->tunnels[i].state != FREE)
-            tunnel_fail(c, &c->tunnels[i], ERROR_TIMEOUT);
+        if (c->tunnels[i].state != FREE) tunnel_fail(c, &c->tunnels[i], ERROR_TIMEOUT);
     c->errors[ERROR_TIMEOUT] += c->options->count - c->began;
 }
 
@@ -344,8 +326,7 @@ int run_client(const struct client_options *options, const char *mode, const cha
     uint64_t from = now_ns();
     int failed = 0;
 
-    if (!c)
-        return 1;
+    if (!c) return 1;
     c->options = options;
     c->ready_end = &c->ready;
     c->slots = options->at_once < options->count ? options->at_once : options->count;
@@ -368,8 +349,7 @@ int run_client(const struct client_options *options, const char *mode, const cha
         pattern_fill(&c->pattern);
         loop(c);
         report(c, mode, via, c->measured_from ? c->measured_from : from, c->measured_to ? c->measured_to : now_ns());
-        for (unsigned i = 0; i < ERROR_COUNT; i++)
-            failed |= c->errors[i] != 0;
+        for (unsigned i = 0; i < ERROR_COUNT; i++) failed |= c->errors[i] != 0;
     }
     h2_close(c);
     free(c->tunnels);

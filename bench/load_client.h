@@ -8,19 +8,21 @@
 #ifndef SLUICE_LOAD_CLIENT_H
 #define SLUICE_LOAD_CLIENT_H
 
-#include "load.h"
+#include "load_common.h"
+#include "load_handshake.h"
+#include "load_options.h"
 
 enum state { FREE = 0, CONNECTING, HANDSHAKE, READY, RUNNING, ENDING };
 enum phase { RAMP, MEASURE, WIND_DOWN };
 
-#define ERRORS(X) \
-    X(CONNECT, "connect")   /* the connection to the proxy (or origin) failed */  \
+#define ERRORS(X)                                                                    \
+    X(CONNECT, "connect")   /* the connection to the proxy (or origin) failed */     \
     X(OPENING, "opening")   /* it ended, or was reset, before the tunnel was open */ \
-    X(REFUSED, "refused")   /* the proxy refused the tunnel */                    \
-    X(PROTOCOL, "protocol") /* an answer that is none */                          \
-    X(RESET, "reset")       /* a reset, or a failed read or write */              \
-    X(END, "end")           /* an end where none was due */                       \
-    X(CONTENT, "content")   /* a wrong byte, or more or fewer than were due */    \
+    X(REFUSED, "refused")   /* the proxy refused the tunnel */                       \
+    X(PROTOCOL, "protocol") /* not an answer */                                      \
+    X(RESET, "reset")       /* a reset, or a failed read or write */                 \
+    X(END, "end")           /* an end where none was due */                          \
+    X(CONTENT, "content")   /* a wrong byte, or more or fewer than were due */       \
     X(TIMEOUT, "timeout")   /* unfinished when the time was up */
 
 #define ENUM_ERROR(name, text) ERROR_##name,
@@ -28,13 +30,13 @@ enum error { ERRORS(ENUM_ERROR) ERROR_COUNT };
 
 struct tunnel {
     int fd;
-    uint8_t state;    /* enum state */
-    uint8_t opening;  /* counted in client.opening */
-    uint8_t queued;   /* on the ready list: its turn was over before it was done */
-    uint8_t readable; /* not known to be dry */
-    uint8_t hangup;   /* an end or an error was reported: read on until it shows */
-    uint8_t asked;    /* the proxy was asked for the origin */
-    uint8_t held;     /* was held open as long as was asked for */
+    uint8_t state;                 /* enum state */
+    uint8_t opening;               /* counted in client.opening */
+    uint8_t queued;                /* on the ready list: its turn was over before it was done */
+    uint8_t readable;              /* not known to be dry */
+    uint8_t hangup;                /* an end or an error was reported: read on until it shows */
+    uint8_t asked;                 /* the proxy was asked for the origin */
+    uint8_t held;                  /* was held open as long as was asked for */
     uint8_t header[SOURCE_HEADER]; /* what it says to the origin first */
     size_t header_length, header_sent;
     uint32_t seed;
@@ -43,34 +45,34 @@ struct tunnel {
     size_t have;                /* bytes of the proxy's answers, or of the sink's report */
     uint64_t held_until;        /* in the queue of those that are held open; 0 = not there */
     struct tunnel *held_before, *held_after;
-    uint8_t *answer;            /* the proxy's answers, while the handshake lasts */
+    uint8_t *answer; /* the proxy's answers, while the handshake lasts */
     uint8_t report[REPORT];
-    struct tunnel *next;        /* in the ready list or the free list */
+    struct tunnel *next; /* in the ready list or the free list */
 
-    struct carrier *carrier;    /* HTTP/2: the connection of its stream; `fd` is -1 then */
-    uint32_t stream, owed;      /* id; bytes received and not granted again */
-    int64_t window;             /* bytes the stream may send */
+    struct carrier *carrier;             /* HTTP/2: the connection of its stream, and `fd` is -1 */
+    uint32_t stream, owed;               /* id; bytes received and not granted again */
+    int64_t window;                      /* bytes the stream may send */
     uint8_t near_ended, far_ended, gone; /* directions that have ended; reset by the proxy */
-    uint8_t stalled;            /* grants nothing: the proxy has to stop */
+    uint8_t stalled;                     /* grants nothing: the proxy has to stop */
     struct tunnel *sender_before, *sender_after;
 };
 
 struct client {
     const struct client_options *options;
-    struct carrier *carriers, *due;     /* HTTP/2 connections; those to be served in this turn */
-    int epoll, alarm;                   /* alarm: a timerfd, for what goes by the clock */
+    struct carrier *carriers, *due; /* HTTP/2 connections; those to be served in this turn */
+    int epoll, alarm;               /* alarm: a timerfd, for what goes by the clock */
     enum phase phase;
     struct handshake handshake;
     struct tunnel *tunnels, *spare, *ready, **ready_end;
-    size_t slots, active, opening;      /* tunnels; of them not free; of those not yet ready */
-    uint64_t began, opened, completed;  /* tunnels */
-    uint64_t round_trips, up, down;     /* echoes and payload bytes in the measured phase; not those of stalled tunnels */
-    uint64_t stalled;                   /* payload bytes that came to stalled ones, in all */
+    size_t slots, active, opening;     /* tunnels; of them not free; of those not yet ready */
+    uint64_t began, opened, completed; /* tunnels */
+    uint64_t round_trips, up, down; /* echoes and payload bytes in the measured phase; not those of stalled tunnels */
+    uint64_t stalled;               /* payload bytes that came to stalled ones, in all */
     uint64_t errors[ERROR_COUNT];
-    int code;                           /* of the last refusal */
-    uint32_t seed;                      /* of the next tunnel */
+    int code;      /* of the last refusal */
+    uint32_t seed; /* of the next tunnel */
     uint64_t from, deadline, measured_from, measured_to;
-    uint64_t paced, missed;             /* messages by the clock; those whose tunnel was still busy */
+    uint64_t paced, missed; /* messages by the clock; those whose tunnel was still busy */
     struct tunnel *held_first, *held_last;
     struct histogram open_times, trips;
     struct pattern pattern;

@@ -1,5 +1,5 @@
-/* The shared parts of load.h: pattern, histogram, addresses, sockets. */
-#include "load.h"
+/* The parts of load_common.h: pattern, histogram, addresses, sockets. */
+#include "load_common.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,8 +21,7 @@ void pattern_fill(struct pattern *pattern)
         state ^= state << 17;
         pattern->bytes[i] = (uint8_t)(state >> 32);
     }
-    for (size_t i = PERIOD; i < sizeof pattern->bytes; i++)
-        pattern->bytes[i] = pattern->bytes[i - PERIOD];
+    for (size_t i = PERIOD; i < sizeof pattern->bytes; i++) pattern->bytes[i] = pattern->bytes[i - PERIOD];
 }
 
 const uint8_t *pattern_at(const struct pattern *pattern, uint32_t seed, uint64_t offset)
@@ -35,11 +34,9 @@ static size_t slot_of(uint64_t value)
 {
     unsigned octave;
 
-    if (value < STEPS)
-        return (size_t)value;
+    if (value < STEPS) return (size_t)value;
     octave = 63u - (unsigned)__builtin_clzll(value) - 5u; /* 1 for 64 to 127 */
-    if (octave >= OCTAVES)
-        return OCTAVES * STEPS - 1;
+    if (octave >= OCTAVES) return OCTAVES * STEPS - 1;
     return octave * STEPS + (size_t)(value >> (octave - 1)) % STEPS;
 }
 
@@ -47,8 +44,7 @@ void histogram_add(struct histogram *histogram, uint64_t nanoseconds)
 {
     histogram->count++;
     histogram->slots[slot_of(nanoseconds)]++;
-    if (nanoseconds > histogram->most)
-        histogram->most = nanoseconds;
+    if (nanoseconds > histogram->most) histogram->most = nanoseconds;
 }
 
 double histogram_quantile(const struct histogram *histogram, double share)
@@ -60,8 +56,7 @@ double histogram_quantile(const struct histogram *histogram, double share)
         size_t octave = i / STEPS;
         uint64_t last = octave ? ((i % STEPS + STEPS + 1) << (octave - 1)) - 1 : i;
         seen += histogram->slots[i];
-        if (seen > 0 && seen >= wanted)
-            return (double)(last < histogram->most ? last : histogram->most) / 1000;
+        if (seen > 0 && seen >= wanted) return (double)(last < histogram->most ? last : histogram->most) / 1000;
     }
     return 0;
 }
@@ -81,11 +76,9 @@ int read_loopback(const char *text, struct sockaddr_storage *address, socklen_t 
     char host[64], *end;
     unsigned long port;
 
-    if (!colon || colon[1] < '0' || colon[1] > '9' || (size_t)(colon - text) >= sizeof host)
-        return 0;
+    if (!colon || colon[1] < '0' || colon[1] > '9' || (size_t)(colon - text) >= sizeof host) return 0;
     port = strtoul(colon + 1, &end, 10);
-    if (*end || port > 65535)
-        return 0;
+    if (*end || port > 65535) return 0;
     memcpy(host, text, (size_t)(colon - text));
     host[colon - text] = 0;
     memset(address, 0, sizeof *address);
@@ -111,15 +104,13 @@ uint64_t now_ns(void)
 
 void write_number(uint8_t *out, size_t width, uint64_t value)
 {
-    for (size_t i = 0; i < width; i++)
-        out[i] = (uint8_t)(value >> 8 * (width - 1 - i));
+    for (size_t i = 0; i < width; i++) out[i] = (uint8_t)(value >> 8 * (width - 1 - i));
 }
 
 uint64_t read_number(const uint8_t *in, size_t width)
 {
     uint64_t value = 0;
-    for (size_t i = 0; i < width; i++)
-        value = value << 8 | in[i];
+    for (size_t i = 0; i < width; i++) value = value << 8 | in[i];
     return value;
 }
 
@@ -140,8 +131,7 @@ size_t raise_files(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return 1024;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 1024;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     getrlimit(RLIMIT_NOFILE, &limit);

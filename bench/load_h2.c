@@ -8,15 +8,21 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { CONNECTION_WINDOW = 0x7fffffff, GRANT_AT = 16 << 20, AHEAD = 128, /* of the most that one turn may bring */
-       TABLE_LEAST = 64, SETTING_WINDOW = 4, SETTING_FRAME = 5, SETTING_PUSH = 2 };
+enum {
+    CONNECTION_WINDOW = 0x7fffffff,
+    GRANT_AT = 16 << 20,
+    AHEAD = 128, /* of the most that one turn may bring */
+    TABLE_LEAST = 64,
+    SETTING_WINDOW = 4,
+    SETTING_FRAME = 5,
+    SETTING_PUSH = 2
+};
 
 static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 void h2_due(struct client *c, struct carrier *k)
 {
-    if (k->due || k->broken)
-        return;
+    if (k->due || k->broken) return;
     k->due = 1;
     k->next_due = c->due;
     c->due = k;
@@ -36,12 +42,10 @@ static struct tunnel *tunnel_of(struct carrier *k, uint32_t stream)
 /* The end of a connection is the end of all that it carries. */
 static void break_carrier(struct client *c, struct carrier *k, enum error error)
 {
-    if (k->broken)
-        return;
+    if (k->broken) return;
     k->broken = 1;
     for (uint32_t i = 0; i <= k->mask; i++)
-        if (k->streams[i])
-            tunnel_fail(c, k->streams[i], k->connected ? error : ERROR_CONNECT);
+        if (k->streams[i]) tunnel_fail(c, k->streams[i], k->connected ? error : ERROR_CONNECT);
     close_reset(k->fd);
     k->fd = -1;
 }
@@ -57,8 +61,7 @@ static void greet(struct client *c, struct carrier *k)
     size_t preface = sizeof PREFACE - 1, length = sizeof settings / sizeof *settings * 6;
     uint8_t *out = h2_small(c, k, preface + H2_HEAD + length);
 
-    if (!out)
-        return;
+    if (!out) return;
     memcpy(out, PREFACE, preface);
     h2_write_head(out + preface, length, H2_SETTINGS, 0, 0);
     out += preface + H2_HEAD;
@@ -75,10 +78,12 @@ static int open_carrier(struct client *c, struct carrier *k, size_t number)
     size_t table = TABLE_LEAST;
     const int on = 1;
 
-    while (table < 2 * (c->slots / o->connections + 1))
-        table *= 2;
-    *k = (struct carrier){.mask = (uint32_t)table - 1, .next_stream = 1, .window = H2_FRESH_WINDOW,
-                          .initial_window = H2_FRESH_WINDOW, .max_frame = H2_FRAME};
+    while (table < 2 * (c->slots / o->connections + 1)) table *= 2;
+    *k = (struct carrier){.mask = (uint32_t)table - 1,
+                          .next_stream = 1,
+                          .window = H2_FRESH_WINDOW,
+                          .initial_window = H2_FRESH_WINDOW,
+                          .max_frame = H2_FRAME};
     k->fd = socket(o->proxy.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (k->fd < 0 || setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
         !client_source(c, k->fd, number) ||
@@ -95,8 +100,7 @@ int h2_set_up(struct client *c)
 {
     c->carriers = calloc(c->options->connections, sizeof *c->carriers);
     for (size_t i = 0; c->carriers && i < c->options->connections; i++)
-        if (!open_carrier(c, &c->carriers[i], i))
-            return 0;
+        if (!open_carrier(c, &c->carriers[i], i)) return 0;
     return c->carriers != NULL;
 }
 
@@ -104,10 +108,8 @@ void h2_close(struct client *c)
 {
     for (size_t i = 0; c->carriers && i < c->options->connections; i++) {
         struct carrier *k = &c->carriers[i];
-        if (!k->broken && k->inflater && k->deflater)
-            h2_write(c, k);
-        if (k->fd >= 0)
-            close(k->fd);
+        if (!k->broken && k->inflater && k->deflater) h2_write(c, k);
+        if (k->fd >= 0) close(k->fd);
         nghttp2_hd_inflate_del(k->inflater);
         nghttp2_hd_deflate_del(k->deflater);
         free(k->streams);
@@ -152,8 +154,7 @@ void h2_release(struct client *c, struct tunnel *t, int reset)
 
     h2_unlink(k, t);
     *place_of(k, t->stream) = NULL;
-    if (k->broken || t->gone)
-        return;
+    if (k->broken || t->gone) return;
     if (reset && !(t->near_ended && t->far_ended))
         h2_say(c, k, H2_RST_STREAM, t->stream, H2_CANCEL);
     else if (!t->near_ended)
@@ -169,8 +170,7 @@ static int read_block(struct carrier *k, const uint8_t *data, size_t length, int
         nghttp2_nv field;
         int flags = 0;
         ssize_t used = nghttp2_hd_inflate_hd2(k->inflater, &field, &flags, data, length, 1);
-        if (used < 0)
-            return 0;
+        if (used < 0) return 0;
         data += used;
         length -= (size_t)used;
         if (flags & NGHTTP2_HD_INFLATE_EMIT && field.namelen == 7 && memcmp(field.name, ":status", 7) == 0) {
@@ -178,10 +178,8 @@ static int read_block(struct carrier *k, const uint8_t *data, size_t length, int
             for (size_t i = 0; i < 3 && field.valuelen == 3 && field.value[i] >= '0' && field.value[i] <= '9'; i++)
                 *status = *status * 10 + (field.value[i] - '0');
         }
-        if (flags & NGHTTP2_HD_INFLATE_FINAL)
-            return nghttp2_hd_inflate_end_headers(k->inflater) == 0;
-        if (!(flags & NGHTTP2_HD_INFLATE_EMIT) && length == 0)
-            return 0;
+        if (flags & NGHTTP2_HD_INFLATE_FINAL) return nghttp2_hd_inflate_end_headers(k->inflater) == 0;
+        if (!(flags & NGHTTP2_HD_INFLATE_EMIT) && length == 0) return 0;
     }
 }
 
@@ -193,8 +191,7 @@ static int headers_came(struct client *c, struct carrier *k, struct tunnel *t)
     if (!(k->flags & H2_END_HEADERS) || k->flags & H2_PADDED || k->block_have < skip ||
         !read_block(k, k->block + skip, k->block_have - skip, &status))
         return 0;
-    if (!t || status / 100 == 1)
-        return 1;
+    if (!t || status / 100 == 1) return 1;
     if (t->state != HANDSHAKE || status < 200 || status > 599) {
         tunnel_fail(c, t, ERROR_PROTOCOL);
     } else if (status > 299) {
@@ -207,18 +204,13 @@ static int headers_came(struct client *c, struct carrier *k, struct tunnel *t)
 
 static int settings_came(struct client *c, struct carrier *k)
 {
-    if (k->flags & H2_ACK)
-        return k->block_have == 0;
-    if (k->block_have % 6)
-        return 0;
+    if (k->flags & H2_ACK) return k->block_have == 0;
+    if (k->block_have % 6) return 0;
     for (const uint8_t *at = k->block; at < k->block + k->block_have; at += 6) {
         uint32_t value = (uint32_t)read_number(at + 2, 4);
-        if (at[0])
-            continue;
-        if (at[1] == SETTING_FRAME)
-            k->max_frame = value < H2_FRAME ? H2_FRAME : value > CHUNK ? CHUNK : value;
-        if (at[1] != SETTING_WINDOW)
-            continue;
+        if (at[0]) continue;
+        if (at[1] == SETTING_FRAME) k->max_frame = value < H2_FRAME ? H2_FRAME : value > CHUNK ? CHUNK : value;
+        if (at[1] != SETTING_WINDOW) continue;
         int64_t more = (int64_t)value - k->initial_window;
         k->initial_window = value;
         for (uint32_t i = 0; i <= k->mask; i++)
@@ -228,17 +220,14 @@ static int settings_came(struct client *c, struct carrier *k)
             }
     }
     uint8_t *out = h2_small(c, k, H2_HEAD);
-    if (out)
-        h2_write_head(out, 0, H2_SETTINGS, H2_ACK, 0);
+    if (out) h2_write_head(out, 0, H2_SETTINGS, H2_ACK, 0);
     return 1;
 }
 
 static int ping_came(struct client *c, struct carrier *k)
 {
-    if (k->block_have != 8)
-        return 0;
-    if (k->flags & H2_ACK)
-        return 1;
+    if (k->block_have != 8) return 0;
+    if (k->flags & H2_ACK) return 1;
     uint8_t *out = h2_small(c, k, H2_HEAD + 8);
     if (out) {
         h2_write_head(out, 8, H2_PING, H2_ACK, 0);
@@ -249,8 +238,7 @@ static int ping_came(struct client *c, struct carrier *k)
 
 static int window_came(struct client *c, struct carrier *k, struct tunnel *t)
 {
-    if (k->block_have != 4)
-        return 0;
+    if (k->block_have != 4) return 0;
     uint32_t more = (uint32_t)read_number(k->block, 4) & 0x7fffffff;
     if (k->stream == 0) {
         k->window += more;
@@ -293,31 +281,21 @@ static int frame_came(struct client *c, struct carrier *k)
     int good = 1;
 
     switch (k->type) {
-    case H2_DATA:
-        break;
-    case H2_HEADERS:
-        good = headers_came(c, k, t);
-        break;
+    case H2_DATA: break;
+    case H2_HEADERS: good = headers_came(c, k, t); break;
     case H2_RST_STREAM:
         if (t) {
             t->gone = 1;
             tunnel_fail(c, t, ERROR_RESET);
         }
         return k->block_have == 4;
-    case H2_SETTINGS:
-        return settings_came(c, k);
-    case H2_PING:
-        return ping_came(c, k);
-    case H2_GOAWAY:
-        k->going = 1;
-        return 1;
-    case H2_WINDOW_UPDATE:
-        return window_came(c, k, t);
+    case H2_SETTINGS: return settings_came(c, k);
+    case H2_PING: return ping_came(c, k);
+    case H2_GOAWAY: k->going = 1; return 1;
+    case H2_WINDOW_UPDATE: return window_came(c, k, t);
     case H2_PUSH_PROMISE:
-    case H2_CONTINUATION:
-        return 0;
-    default: /* to be ignored: RFC 9113 section 4.1 */
-        return 1;
+    case H2_CONTINUATION: return 0;
+    default: /* to be ignored: RFC 9113 section 4.1 */ return 1;
     }
     if (good && k->flags & H2_END_STREAM && k->stream && (t = tunnel_of(k, k->stream))) {
         t->far_ended = 1;
@@ -333,12 +311,11 @@ static int frame_begins(const struct client *c, struct carrier *k)
     k->flags = k->head[4];
     k->stream = (uint32_t)read_number(k->head + 5, 4) & 0x7fffffff;
     k->block_have = 0;
-    if (k->type == H2_DATA && (k->flags & H2_PADDED || k->stream == 0))
-        return 0;
+    if (k->type == H2_DATA && (k->flags & H2_PADDED || k->stream == 0)) return 0;
     return k->left <= c->options->frame;
 }
 
-/* Returns 0 when what came is no HTTP/2, or none that this client takes. */
+/* Returns 0 when what came is not HTTP/2, or none that this client takes. */
 static int take(struct client *c, struct carrier *k, const uint8_t *data, size_t length)
 {
     while (length && !k->broken) {
@@ -347,8 +324,7 @@ static int take(struct client *c, struct carrier *k, const uint8_t *data, size_t
             part = H2_HEAD - k->head_have < length ? H2_HEAD - k->head_have : length;
             memcpy(k->head + k->head_have, data, part);
             k->head_have += part;
-            if (k->head_have == H2_HEAD && !frame_begins(c, k))
-                return 0;
+            if (k->head_have == H2_HEAD && !frame_begins(c, k)) return 0;
         } else {
             part = k->left < length ? k->left : length;
             if (k->type == H2_DATA)
@@ -363,8 +339,7 @@ static int take(struct client *c, struct carrier *k, const uint8_t *data, size_t
         length -= part;
         if (k->head_have == H2_HEAD && k->left == 0) {
             k->head_have = 0;
-            if (!frame_came(c, k))
-                return 0;
+            if (!frame_came(c, k)) return 0;
         }
     }
     return 1;
@@ -374,12 +349,10 @@ static int take(struct client *c, struct carrier *k, const uint8_t *data, size_t
 
 void h2_event(struct client *c, struct carrier *k, uint32_t events)
 {
-    if (k->broken)
-        return;
+    if (k->broken) return;
     k->hangup |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     k->readable |= k->hangup || events & EPOLLIN;
-    if (events & EPOLLOUT)
-        k->full = 0;
+    if (events & EPOLLOUT) k->full = 0;
     h2_due(c, k);
 }
 
@@ -398,19 +371,16 @@ static void read_carrier(struct client *c, struct carrier *k)
             return;
         }
         k->connected = 1;
-        if ((size_t)n < sizeof c->scratch && !k->hangup)
-            k->readable = 0;
+        if ((size_t)n < sizeof c->scratch && !k->hangup) k->readable = 0;
         turn += (size_t)n;
-        if (!take(c, k, c->scratch, (size_t)n))
-            break_carrier(c, k, ERROR_PROTOCOL);
+        if (!take(c, k, c->scratch, (size_t)n)) break_carrier(c, k, ERROR_PROTOCOL);
     }
 }
 
 void h2_read(struct client *c)
 {
     for (struct carrier *k = c->due; k; k = k->next_due) /* what becomes due meanwhile stands before */
-        if (!k->broken)
-            read_carrier(c, k);
+        if (!k->broken) read_carrier(c, k);
 }
 
 int h2_flush(struct client *c)
@@ -422,8 +392,7 @@ int h2_flush(struct client *c)
     while (k) {
         struct carrier *next = k->next_due;
         k->due = 0;
-        if (!k->broken && !h2_write(c, k))
-            k->readable = k->hangup = 1; /* reading tells what it was */
+        if (!k->broken && !h2_write(c, k)) k->readable = k->hangup = 1; /* reading tells what it was */
         if (!k->broken && k->readable) {
             h2_due(c, k);
             more = 1;

@@ -3,7 +3,7 @@
  *   load_h2.c       opens connections and streams, reads frames, hands DATA to the tunnels where it lies
  *   load_h2_out.c   writes: small frames by copying, bulk as headers and payload gathered in one call
  *
- * What it does not take, as none of the proxies sends it: padding, CONTINUATION, pushes. Each is a protocol error. */
+ * It does not take, as none of the proxies sends them: padding, CONTINUATION, pushes. Each is a protocol error. */
 #ifndef SLUICE_LOAD_H2_H
 #define SLUICE_LOAD_H2_H
 
@@ -11,11 +11,26 @@
 
 #include "load_client.h"
 
-enum { H2_HEAD = 9, H2_FRAME = 16384, H2_WINDOW = 4 << 20, H2_FRESH_WINDOW = 65535, H2_QUEUE = 64,
-       H2_SMALL = 4096, /* payload up to this is copied behind its header */
-       H2_BURST = 1 << 20 /* bytes of bulk that are prepared at once */ };
-enum h2_type { H2_DATA = 0, H2_HEADERS = 1, H2_RST_STREAM = 3, H2_SETTINGS = 4, H2_PUSH_PROMISE = 5, H2_PING = 6,
-               H2_GOAWAY = 7, H2_WINDOW_UPDATE = 8, H2_CONTINUATION = 9 };
+enum {
+    H2_HEAD = 9,
+    H2_FRAME = 16384,
+    H2_WINDOW = 4 << 20,
+    H2_FRESH_WINDOW = 65535,
+    H2_QUEUE = 64,
+    H2_SMALL = 4096,   /* payload up to this is copied behind its header */
+    H2_BURST = 1 << 20 /* bytes of bulk that are prepared at once */
+};
+enum h2_type {
+    H2_DATA = 0,
+    H2_HEADERS = 1,
+    H2_RST_STREAM = 3,
+    H2_SETTINGS = 4,
+    H2_PUSH_PROMISE = 5,
+    H2_PING = 6,
+    H2_GOAWAY = 7,
+    H2_WINDOW_UPDATE = 8,
+    H2_CONTINUATION = 9
+};
 enum { H2_END_STREAM = 1, H2_ACK = 1, H2_END_HEADERS = 4, H2_PADDED = 8, H2_PRIORITY = 32, H2_CANCEL = 8 };
 
 /* A DATA frame on its way out: its payload is a stretch of the pattern, which stays where it is. */
@@ -23,7 +38,7 @@ struct h2_frame {
     uint8_t head[H2_HEAD];
     const uint8_t *payload;
     uint32_t length; /* of the payload */
-    uint32_t sent;   /* bytes, those of the head too */
+    uint32_t sent;   /* bytes, those of the head included */
 };
 
 struct carrier {
@@ -33,27 +48,27 @@ struct carrier {
     uint8_t readable, hangup, full;   /* full: the socket took no more */
     struct carrier *next_due;
 
-    struct tunnel **streams;          /* by half the stream's id, modulo the table's size */
+    struct tunnel **streams; /* by half the stream's id, modulo the table's size */
     uint32_t mask, next_stream;
 
-    uint8_t head[H2_HEAD];            /* of the frame that is being read */
+    uint8_t head[H2_HEAD]; /* of the frame that is being read */
     size_t head_have;
-    uint32_t left, stream;            /* bytes of its payload that are to come */
+    uint32_t left, stream; /* bytes of its payload that are to come */
     uint8_t type, flags;
-    uint8_t *block;                   /* its payload, but for DATA */
+    uint8_t *block; /* its payload, but for DATA */
     size_t block_have;
-    uint32_t owed;                    /* bytes read and not granted again */
+    uint32_t owed; /* bytes read and not granted again */
     nghttp2_hd_inflater *inflater;
     nghttp2_hd_deflater *deflater;
 
-    int64_t window;                   /* what the peer takes on the whole connection */
-    int64_t initial_window;           /* and on a new stream */
-    uint32_t max_frame;               /* payload of one frame towards the peer */
-    struct h2_frame queue[H2_QUEUE];  /* goes out first, then `small`; filled when both are empty */
+    int64_t window;                  /* what the peer takes on the whole connection */
+    int64_t initial_window;          /* and on a new stream */
+    uint32_t max_frame;              /* payload of one frame towards the peer */
+    struct h2_frame queue[H2_QUEUE]; /* goes out first, then `small`; filled when both are empty */
     unsigned queued, first;
-    uint8_t *small;                   /* whole frames */
+    uint8_t *small; /* whole frames */
     size_t small_length, small_sent, small_room;
-    struct tunnel *senders;           /* a ring of those with bulk to send; the next one's turn */
+    struct tunnel *senders; /* a ring of those with bulk to send; the next one's turn */
 };
 
 /* Connects all. Returns 1, or 0 without memory or descriptors. */

@@ -11,8 +11,7 @@ enum { SMALL_FIRST = 65536, SMALL_KEPT = 1 << 20 };
 
 uint8_t *h2_small(struct client *c, struct carrier *k, size_t length)
 {
-    if (k->broken)
-        return NULL;
+    if (k->broken) return NULL;
     if (k->small_room - k->small_length < length) {
         size_t room = k->small_room ? 2 * k->small_room : SMALL_FIRST;
         uint8_t *more = realloc(k->small, room > k->small_length + length ? room : room + length);
@@ -40,8 +39,7 @@ void h2_say(struct client *c, struct carrier *k, enum h2_type type, uint32_t str
 {
     uint8_t *out = h2_small(c, k, H2_HEAD + 4);
 
-    if (!out)
-        return;
+    if (!out) return;
     h2_write_head(out, 4, type, 0, stream);
     write_number(out + H2_HEAD, 4, number);
 }
@@ -50,8 +48,7 @@ void h2_say(struct client *c, struct carrier *k, enum h2_type type, uint32_t str
 
 static void link_sender(struct carrier *k, struct tunnel *t)
 {
-    if (t->sender_after)
-        return;
+    if (t->sender_after) return;
     if (!k->senders) {
         t->sender_before = t->sender_after = k->senders = t;
         return;
@@ -63,15 +60,13 @@ static void link_sender(struct carrier *k, struct tunnel *t)
 
 void h2_unlink(struct carrier *k, struct tunnel *t)
 {
-    if (!t->sender_after)
-        return;
+    if (!t->sender_after) return;
     if (t->sender_after == t)
         k->senders = NULL;
     else {
         t->sender_before->sender_after = t->sender_after;
         t->sender_after->sender_before = t->sender_before;
-        if (k->senders == t)
-            k->senders = t->sender_after;
+        if (k->senders == t) k->senders = t->sender_after;
     }
     t->sender_before = t->sender_after = NULL;
 }
@@ -90,8 +85,7 @@ static void account(struct client *c, struct carrier *k, struct tunnel *t, size_
     t->header_sent += header;
     t->window -= (int64_t)(payload + header);
     k->window -= (int64_t)(payload + header);
-    if (c->phase == MEASURE)
-        c->up += payload;
+    if (c->phase == MEASURE) c->up += payload;
 }
 
 /* A frame by copying: what the tunnel says first, and payload behind it. Returns 0 when the windows are too small. */
@@ -101,12 +95,10 @@ static int put_small(struct client *c, struct carrier *k, struct tunnel *t)
     uint64_t left = t->target - t->sent, most = allowed(k, t);
     uint8_t *out;
 
-    if (most < header || most == 0)
-        return 0;
+    if (most < header || most == 0) return 0;
     most = most - header < H2_SMALL ? most - header : H2_SMALL;
     left = left < most ? left : most;
-    if (!(out = h2_small(c, k, H2_HEAD + header + (size_t)left)))
-        return 0;
+    if (!(out = h2_small(c, k, H2_HEAD + header + (size_t)left))) return 0;
     h2_write_head(out, header + (size_t)left, H2_DATA, 0, t->stream);
     memcpy(out + H2_HEAD, t->header + t->header_sent, header);
     memcpy(out + H2_HEAD + header, pattern_at(&c->pattern, t->seed, t->sent), (size_t)left);
@@ -123,10 +115,10 @@ int h2_put_out(struct client *c, struct tunnel *t)
 {
     struct carrier *k = t->carrier;
 
-    if (!t->sender_after && (t->header_sent < t->header_length || (t->sent < t->target && t->target - t->sent <= H2_SMALL)))
+    if (!t->sender_after &&
+        (t->header_sent < t->header_length || (t->sent < t->target && t->target - t->sent <= H2_SMALL)))
         put_small(c, k, t);
-    if (all_put(t))
-        return 1;
+    if (all_put(t)) return 1;
     link_sender(k, t);
     h2_due(c, k);
     return 0;
@@ -145,8 +137,7 @@ void h2_half_close(struct client *c, struct tunnel *t)
     uint8_t *out = h2_small(c, t->carrier, H2_HEAD);
 
     h2_unlink(t->carrier, t);
-    if (out)
-        h2_write_head(out, 0, H2_DATA, H2_END_STREAM, t->stream);
+    if (out) h2_write_head(out, 0, H2_DATA, H2_END_STREAM, t->stream);
     t->near_ended = 1;
 }
 
@@ -162,8 +153,7 @@ static void fill(struct client *c, struct carrier *k)
 
         k->senders = t->sender_after;
         if (t->header_sent < t->header_length) {
-            if (put_small(c, k, t))
-                return;
+            if (put_small(c, k, t)) return;
             h2_unlink(k, t); /* until its window opens */
             continue;
         }
@@ -193,8 +183,7 @@ static int gather(struct carrier *k, struct iovec *parts)
 
     for (unsigned i = k->first; i < k->queued; i++) {
         struct h2_frame *frame = &k->queue[i];
-        if (frame->sent < H2_HEAD)
-            parts[count++] = (struct iovec){frame->head + frame->sent, H2_HEAD - frame->sent};
+        if (frame->sent < H2_HEAD) parts[count++] = (struct iovec){frame->head + frame->sent, H2_HEAD - frame->sent};
         size_t skip = frame->sent < H2_HEAD ? 0 : frame->sent - H2_HEAD;
         parts[count++] = (struct iovec){(void *)(uintptr_t)(frame->payload + skip), frame->length - skip};
     }
@@ -232,14 +221,11 @@ int h2_write(struct client *c, struct carrier *k)
     struct iovec parts[2 * H2_QUEUE + 1];
 
     while (!k->full) {
-        if (k->queued == 0 && k->small_length == 0)
-            fill(c, k);
+        if (k->queued == 0 && k->small_length == 0) fill(c, k);
         struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)gather(k, parts)};
-        if (message.msg_iovlen == 0)
-            return 1;
+        if (message.msg_iovlen == 0) return 1;
         ssize_t n = sendmsg(k->fd, &message, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN && errno != EINTR)
-            return 0;
+        if (n < 0 && errno != EAGAIN && errno != EINTR) return 0;
         if (n < 0)
             k->full = 1;
         else

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "load.h"
+#include "load_common.h"
+#include "load_handshake.h"
 
 static uint16_t port_of(const struct sockaddr_storage *address)
 {
@@ -64,15 +65,11 @@ int handshake_prepare(struct handshake *handshake, enum via via, const struct so
 {
     handshake->via = via;
     handshake->request_length = 0;
-    if (ask && (strlen(ask) == 0 || strlen(ask) > 220))
-        return 0;
-    if (via == SOCKS5)
-        handshake->request_length = prepare_socks5(handshake->request, origin, ask);
+    if (ask && (strlen(ask) == 0 || strlen(ask) > 220)) return 0;
+    if (via == SOCKS5) handshake->request_length = prepare_socks5(handshake->request, origin, ask);
     char *text = (char *)handshake->request;
-    if (via == CONNECT)
-        handshake->request_length = prepare_connect(text, sizeof handshake->request, origin, ask);
-    if (via == HTTP2)
-        handshake->request_length = prepare_authority(text, sizeof handshake->request, origin, ask);
+    if (via == CONNECT) handshake->request_length = prepare_connect(text, sizeof handshake->request, origin, ask);
+    if (via == HTTP2) handshake->request_length = prepare_authority(text, sizeof handshake->request, origin, ask);
     return 1;
 }
 
@@ -80,28 +77,21 @@ static enum handshake_status read_socks5(int asked, const uint8_t *data, size_t 
 {
     size_t whole;
 
-    if (length < 2)
-        return HANDSHAKE_MORE;
+    if (length < 2) return HANDSHAKE_MORE;
     if (data[0] != 5 || data[1] == 0xff) {
         *code = data[1];
         return data[0] == 5 ? HANDSHAKE_REFUSED : HANDSHAKE_BROKEN;
     }
-    if (data[1] != 0)
-        return HANDSHAKE_BROKEN; /* a method that was not offered */
-    if (!asked)
-        return length == 2 ? HANDSHAKE_ASK : HANDSHAKE_BROKEN;
+    if (data[1] != 0) return HANDSHAKE_BROKEN; /* a method that was not offered */
+    if (!asked) return length == 2 ? HANDSHAKE_ASK : HANDSHAKE_BROKEN;
     data += 2;
     length -= 2;
-    if (length < 5)
-        return HANDSHAKE_MORE;
+    if (length < 5) return HANDSHAKE_MORE;
     whole = data[3] == 1 ? 10 : data[3] == 4 ? 22 : data[3] == 3 ? 7u + data[4] : 0;
-    if (data[0] != 5 || data[2] != 0 || whole == 0)
-        return HANDSHAKE_BROKEN;
+    if (data[0] != 5 || data[2] != 0 || whole == 0) return HANDSHAKE_BROKEN;
     *code = data[1];
-    if (data[1] != 0)
-        return HANDSHAKE_REFUSED;
-    if (length < whole)
-        return HANDSHAKE_MORE;
+    if (data[1] != 0) return HANDSHAKE_REFUSED;
+    if (length < whole) return HANDSHAKE_MORE;
     return length == whole ? HANDSHAKE_OPEN : HANDSHAKE_BROKEN; /* the origin speaks when spoken to */
 }
 
@@ -109,18 +99,14 @@ static enum handshake_status read_connect(const uint8_t *data, size_t length, in
 {
     const uint8_t *end = memmem(data, length, "\r\n\r\n", 4);
 
-    if (!end)
-        return HANDSHAKE_MORE;
-    if (length < 13 || memcmp(data, "HTTP/1.", 7) != 0 || data[8] != ' ')
-        return HANDSHAKE_BROKEN;
+    if (!end) return HANDSHAKE_MORE;
+    if (length < 13 || memcmp(data, "HTTP/1.", 7) != 0 || data[8] != ' ') return HANDSHAKE_BROKEN;
     *code = 0;
     for (size_t i = 9; i < 12; i++) {
-        if (data[i] < '0' || data[i] > '9')
-            return HANDSHAKE_BROKEN;
+        if (data[i] < '0' || data[i] > '9') return HANDSHAKE_BROKEN;
         *code = *code * 10 + (data[i] - '0');
     }
-    if (*code / 100 != 2)
-        return HANDSHAKE_REFUSED;
+    if (*code / 100 != 2) return HANDSHAKE_REFUSED;
     return end + 4 == data + length ? HANDSHAKE_OPEN : HANDSHAKE_BROKEN;
 }
 

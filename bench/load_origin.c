@@ -1,5 +1,7 @@
 /* The origin of the load generator: echoes, swallows or sends a known pattern, as a connection's first byte says. */
-#include "load.h"
+#include "load_origin.h"
+
+#include "load_common.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -11,7 +13,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "relay.h"
+#include "relay/relay.h"
 
 struct session {
     int fd;
@@ -20,12 +22,12 @@ struct session {
     uint8_t ended;  /* the client's end was read, or its hang-up reported */
     uint8_t queued; /* stopped by its budget: on the ready list */
     uint8_t header[SOURCE_HEADER];
-    size_t held;    /* bytes of the header */
-    uint8_t head;   /* of a CONNECT head: 1 and how many bytes of its end were seen; 0 = none */
+    size_t held;  /* bytes of the header */
+    uint8_t head; /* of a CONNECT head: 1 and how many bytes of its end were seen; 0 = none */
     uint32_t seed;
     uint64_t limit, offset;
     struct sl_direction echo;
-    struct session *next;   /* in the ready list */
+    struct session *next;          /* in the ready list */
     struct session *after, **link; /* in the list of all */
 };
 
@@ -63,11 +65,9 @@ static enum outcome source(struct origin *o, struct session *s)
 
     while (s->limit == 0 || s->offset < s->limit) {
         size_t most = s->limit && s->limit - s->offset < CHUNK ? (size_t)(s->limit - s->offset) : CHUNK;
-        if (turn >= TURN)
-            return AGAIN;
+        if (turn >= TURN) return AGAIN;
         ssize_t n = send(s->fd, pattern_at(&o->pattern, s->seed, s->offset), most, MSG_NOSIGNAL);
-        if (n < 0)
-            return errno == EAGAIN || errno == EINTR ? GO_ON : RESET;
+        if (n < 0) return errno == EAGAIN || errno == EINTR ? GO_ON : RESET;
         s->offset += (uint64_t)n;
         o->bytes_out += (uint64_t)n;
         turn += (size_t)n;
@@ -78,22 +78,19 @@ static enum outcome source(struct origin *o, struct session *s)
 static enum outcome echo(struct origin *o, struct session *s)
 {
     uint64_t before = s->echo.bytes;
+    struct sl_leg leg = sl_plain_leg(s->fd);
     enum sl_pump_status status;
 
-    s->echo.hangup = s->ended;
-    status = sl_pump(&s->echo, s->fd, s->fd, o->scratch, sizeof o->scratch, TURN);
+    s->echo.hangup = s->ended & 1u;
+    status = sl_pump(&s->echo, &leg, &leg, o->scratch, sizeof o->scratch, TURN);
     o->bytes_in += s->echo.bytes - before;
     o->bytes_out += s->echo.bytes - before;
     switch (status) {
     case SL_PUMP_DRY:
-    case SL_PUMP_FULL:
-        return GO_ON;
-    case SL_PUMP_BUDGET:
-        return AGAIN;
-    case SL_PUMP_DONE:
-        return CLOSE;
-    default:
-        return RESET;
+    case SL_PUMP_FULL: return GO_ON;
+    case SL_PUMP_BUDGET: return AGAIN;
+    case SL_PUMP_DONE: return CLOSE;
+    default: return RESET;
     }
 }
 
@@ -108,8 +105,7 @@ static size_t read_connect_head(struct session *s, const uint8_t *data, size_t l
         uint8_t byte = data[used++];
         s->head = byte == (uint8_t)end[s->head - 1] ? (uint8_t)(s->head + 1) : byte == '\r' ? 2 : 1;
     }
-    if (s->head < sizeof end)
-        return used;
+    if (s->head < sizeof end) return used;
     s->head = 0;
     return send(s->fd, answer, sizeof answer - 1, MSG_NOSIGNAL) == sizeof answer - 1 ? used : length + 1;
 }
@@ -123,8 +119,7 @@ static size_t read_header(struct session *s, const uint8_t *data, size_t length)
         s->header[s->held++] = data[used++];
         whole = s->header[0] == 's' ? SINK_HEADER : s->header[0] == 'g' ? SOURCE_HEADER : 1;
     }
-    if (s->held < whole)
-        return used;
+    if (s->held < whole) return used;
     s->mode = s->header[0];
     s->seed = whole > 1 ? (uint32_t)read_number(s->header + 1, 4) : 0;
     s->limit = whole == SOURCE_HEADER ? read_number(s->header + SINK_HEADER, 8) : 0;
@@ -136,30 +131,18 @@ static enum outcome begin(struct origin *o, struct session *s, const uint8_t *da
 {
     size_t used = 0;
 
-    if (s->held == 0 && s->head == 0 && length && data[0] == 'C')
-        s->head = 1;
-    if (s->head)
-        used = read_connect_head(s, data, length);
-    if (used > length)
-        return RESET;
+    if (s->held == 0 && s->head == 0 && length && data[0] == 'C') s->head = 1;
+    if (s->head) used = read_connect_head(s, data, length);
+    if (used > length) return RESET;
     used += read_header(s, data + used, length - used);
     data += used;
     length -= used;
     switch (s->mode) {
-    case 0:
-        return GO_ON;
-    case 'e':
-        o->echoes++;
-        return sl_direction_preload(&s->echo, data, length) ? echo(o, s) : RESET;
-    case 's':
-        o->sinks++;
-        return length ? sink(o, s, data, length) : GO_ON;
-    case 'g':
-        o->sources++;
-        return source(o, s);
-    default:
-        o->protocol++;
-        return RESET;
+    case 0: return GO_ON;
+    case 'e': o->echoes++; return sl_direction_preload(&s->echo, data, length) ? echo(o, s) : RESET;
+    case 's': o->sinks++; return length ? sink(o, s, data, length) : GO_ON;
+    case 'g': o->sources++; return source(o, s);
+    default: o->protocol++; return RESET;
     }
 }
 
@@ -169,16 +152,12 @@ static enum outcome serve(struct origin *o, struct session *s)
     size_t turn = 0;
     enum outcome outcome = GO_ON;
 
-    if (s->mode == 'e')
-        return echo(o, s);
-    if (s->mode == 'g')
-        return s->ended && s->limit == 0 ? RESET : source(o, s);
+    if (s->mode == 'e') return echo(o, s);
+    if (s->mode == 'g') return s->ended && s->limit == 0 ? RESET : source(o, s);
     while (outcome == GO_ON && s->mode != 'e' && s->mode != 'g') {
-        if (turn >= TURN)
-            return AGAIN;
+        if (turn >= TURN) return AGAIN;
         ssize_t n = recv(s->fd, o->scratch, sizeof o->scratch, 0);
-        if (n < 0)
-            return errno == EAGAIN || errno == EINTR ? GO_ON : RESET;
+        if (n < 0) return errno == EAGAIN || errno == EINTR ? GO_ON : RESET;
         turn += (size_t)n;
         if (s->mode == 's')
             outcome = sink(o, s, o->scratch, (size_t)n);
@@ -197,8 +176,7 @@ static void end(struct origin *o, struct session *s, enum outcome outcome)
         close(s->fd);
     sl_direction_free(&s->echo);
     *s->link = s->after;
-    if (s->after)
-        s->after->link = s->link;
+    if (s->after) s->after->link = s->link;
     o->open--;
     free(s);
 }
@@ -238,8 +216,7 @@ static void accept_all(struct origin *o)
         s->fd = fd;
         s->after = o->all;
         s->link = &o->all;
-        if (s->after)
-            s->after->link = &s->after;
+        if (s->after) s->after->link = &s->after;
         o->all = s;
         o->open++;
     }
@@ -266,22 +243,19 @@ static void loop(struct origin *o, uint64_t until)
 
     for (;;) {
         uint64_t now = now_ns();
-        if (now >= until)
-            return;
+        if (now >= until) return;
         int wait = o->ready ? 0 : (int)((until - now) / 1000000) + 1;
         int count = epoll_wait(o->epoll, events, BATCH, wait);
         for (int i = 0; i < count; i++) {
             struct session *s = events[i].data.ptr;
-            if (events[i].data.ptr == &o->signals)
-                return;
+            if (events[i].data.ptr == &o->signals) return;
             if (events[i].data.ptr == &o->listener) {
                 accept_all(o);
                 continue;
             }
             s->ended |= (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
             /* Room alone matters only to those that wait for it. */
-            if (!s->queued && (events[i].events != EPOLLOUT || s->mode == 'g' || s->echo.pending))
-                turn(o, s);
+            if (!s->queued && (events[i].events != EPOLLOUT || s->mode == 'g' || s->echo.pending)) turn(o, s);
         }
         run_ready(o);
     }
@@ -339,8 +313,7 @@ int run_origin(const struct origin_options *options)
            (unsigned long long)o->bytes_out, (unsigned long long)o->resets, (unsigned long long)o->protocol,
            (unsigned long long)o->bad);
     int broken = o->bad || o->protocol;
-    while (o->all)
-        end(o, o->all, RESET);
+    while (o->all) end(o, o->all, RESET);
     free(o);
     return broken;
 }

@@ -4,8 +4,7 @@
 
 uint64_t pace_begin_due(const struct client *c)
 {
-    if (c->options->mode != OPEN_CLOSE || c->options->rate <= 0)
-        return 0;
+    if (c->options->mode != OPEN_CLOSE || c->options->rate <= 0) return 0;
     return c->from + (uint64_t)((double)c->began / c->options->rate * (double)SECOND);
 }
 
@@ -42,8 +41,7 @@ void pace_hold(struct client *c, struct tunnel *t)
 
 void pace_release(struct client *c, struct tunnel *t)
 {
-    if (!t->held_until)
-        return;
+    if (!t->held_until) return;
     *(t->held_before ? &t->held_before->held_after : &c->held_first) = t->held_after;
     *(t->held_after ? &t->held_after->held_before : &c->held_last) = t->held_before;
     t->held_until = 0;
@@ -65,16 +63,14 @@ void pace_turn(struct client *c)
     uint64_t now = now_ns();
 
     go_on(c, now);
-    if (c->options->mode == PING_PONG && c->options->rate > 0 && c->phase == MEASURE)
-        send_messages(c, now);
+    if (c->options->mode == PING_PONG && c->options->rate > 0 && c->phase == MEASURE) send_messages(c, now);
 }
 
 uint64_t pace_next(const struct client *c)
 {
     uint64_t next = UINT64_MAX;
 
-    if (c->held_first)
-        next = c->held_first->held_until;
+    if (c->held_first) next = c->held_first->held_until;
     if (c->options->mode == PING_PONG && c->options->rate > 0 && c->phase == MEASURE && message_due(c) < next)
         next = message_due(c);
     if (pace_begin_due(c) && c->spare && c->began < c->options->count && pace_begin_due(c) < next)

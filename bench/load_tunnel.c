@@ -17,8 +17,7 @@ static enum put put_out(struct client *c, struct tunnel *t)
 {
     size_t turn = 0;
 
-    if (t->carrier)
-        return h2_put_out(c, t) ? PUT_ALL : PUT_BLOCKED;
+    if (t->carrier) return h2_put_out(c, t) ? PUT_ALL : PUT_BLOCKED;
     while (t->header_sent < t->header_length || t->sent < t->target) {
         uint64_t left = t->target - t->sent;
         struct iovec parts[2] = {
@@ -30,8 +29,7 @@ static enum put put_out(struct client *c, struct tunnel *t)
         if (turn >= TURN && !is_echo(c)) /* a message is bounded */
             return PUT_TURN_OVER;
         ssize_t n = sendmsg(t->fd, &message, MSG_NOSIGNAL);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return PUT_BLOCKED;
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) return PUT_BLOCKED;
         if (n < 0) {
             tunnel_fail(c, t, ERROR_RESET);
             return PUT_FAILED;
@@ -40,8 +38,7 @@ static enum put put_out(struct client *c, struct tunnel *t)
         t->header_sent += of_header;
         t->sent += (size_t)n - of_header;
         turn += (size_t)n;
-        if (c->phase == MEASURE)
-            c->up += (size_t)n - of_header;
+        if (c->phase == MEASURE) c->up += (size_t)n - of_header;
     }
     return PUT_ALL;
 }
@@ -83,8 +80,7 @@ static void round_trip(struct client *c, struct tunnel *t)
     histogram_add(&c->trips, now_ns() - t->sent_at);
     c->round_trips += c->phase == MEASURE;
     if (c->options->mode == PING_PONG && c->phase == MEASURE) {
-        if (c->options->rate <= 0)
-            tunnel_message(c, t, now_ns());
+        if (c->options->rate <= 0) tunnel_message(c, t, now_ns());
     } else if (c->options->mode == OPEN_CLOSE && c->options->hold > 0 && !t->held)
         pace_hold(c, t);
     else if (c->options->mode == IDLE && c->phase == RAMP) {
@@ -103,17 +99,14 @@ void tunnel_start(struct client *c, struct tunnel *t)
     t->header_length = o->mode == BULK_UP ? SINK_HEADER : o->mode == BULK_DOWN ? SOURCE_HEADER : 1;
     write_number(t->header + 1, 4, t->seed);
     write_number(t->header + SINK_HEADER, 8, o->bytes);
-    if (o->mode == BULK_UP)
-        t->target = o->bytes ? o->bytes : UINT64_MAX;
-    if (is_echo(c))
-        tunnel_message(c, t, now_ns());
+    if (o->mode == BULK_UP) t->target = o->bytes ? o->bytes : UINT64_MAX;
+    if (is_echo(c)) tunnel_message(c, t, now_ns());
 }
 
 /* The sink has all we sent: its report must say so. */
 static void check_report(struct client *c, struct tunnel *t)
 {
-    if (t->have < sizeof t->report)
-        return;
+    if (t->have < sizeof t->report) return;
     if (t->report[0] == 'k' && read_number(t->report + 1, 8) == t->sent)
         tunnel_complete(c, t, 0);
     else
@@ -125,8 +118,7 @@ static void read_report(struct client *c, struct tunnel *t)
     ssize_t n = recv(t->fd, t->report + t->have, sizeof t->report - t->have, 0);
 
     if (n < 0) {
-        if (errno != EAGAIN && errno != EINTR)
-            tunnel_fail(c, t, ERROR_RESET);
+        if (errno != EAGAIN && errno != EINTR) tunnel_fail(c, t, ERROR_RESET);
         return;
     }
     t->have += (size_t)n;
@@ -185,8 +177,7 @@ void tunnel_received(struct client *c, struct tunnel *t, const uint8_t *data, si
     }
     t->got += length;
     *(t->stalled ? &c->stalled : &c->down) += t->stalled || c->phase == MEASURE ? length : 0;
-    if (is_echo(c) && t->state == RUNNING && t->got == t->target)
-        round_trip(c, t);
+    if (is_echo(c) && t->state == RUNNING && t->got == t->target) round_trip(c, t);
 }
 
 /* Reads what came and checks it. Returns 1 when its turn is over, 0 when the source is dry or the tunnel has ended. */
@@ -195,11 +186,9 @@ static int take_in(struct client *c, struct tunnel *t)
     size_t turn = 0;
 
     while (t->state != FREE && t->readable) {
-        if (turn >= TURN)
-            return 1;
+        if (turn >= TURN) return 1;
         ssize_t n = recv(t->fd, c->scratch, sizeof c->scratch, 0);
-        if (is_dry(c, t, n))
-            return 0;
+        if (is_dry(c, t, n)) return 0;
         turn += (size_t)n;
         tunnel_received(c, t, c->scratch, (size_t)n);
     }
@@ -210,23 +199,19 @@ static int carry_up(struct client *c, struct tunnel *t)
 {
     enum put put = put_out(c, t);
 
-    if (put == PUT_FAILED)
-        return 0;
+    if (put == PUT_FAILED) return 0;
     if (t->state == RUNNING && t->hangup) { /* the other side gave up before we ended */
         tunnel_fail(c, t, ERROR_END);
         return 0;
     }
-    if (put == PUT_ALL && t->state == RUNNING)
-        half_close(c, t);
-    if (t->state == ENDING && !t->carrier)
-        read_report(c, t);
+    if (put == PUT_ALL && t->state == RUNNING) half_close(c, t);
+    if (t->state == ENDING && !t->carrier) read_report(c, t);
     return put == PUT_TURN_OVER;
 }
 
 int tunnel_carry(struct client *c, struct tunnel *t)
 {
-    if (c->options->mode == BULK_UP)
-        return carry_up(c, t);
+    if (c->options->mode == BULK_UP) return carry_up(c, t);
     return put_out(c, t) != PUT_FAILED && take_in(c, t);
 }
 

@@ -111,7 +111,7 @@ def start(arguments: tuple[str, ...], target: tuple[str, ...], where: frozenset[
 
 
 def finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """What it says at the end. Raises Spoilt."""
+    """Its report at the end. Raises Spoilt."""
     out, err = process.communicate()
     if not out:
         raise Spoilt(err.strip())
@@ -153,7 +153,7 @@ def _changed(arguments: tuple[str, ...], option: str, value: float) -> tuple[str
 
 
 def _measure_stalled(load: Load, target: tuple[str, ...], peer: Peer, where: frozenset[int]) -> Figures:
-    """What the others carry beside readers that stall, and without those, in turns. Raises Spoilt."""
+    """Throughput of the others beside readers that stall, and without those, in turns. Raises Spoilt."""
     words = ("--count", "--stalled", "--window")
     count, stalled, window = (int(load.arguments[load.arguments.index(word) + 1]) for word in words)
     seconds = float(load.arguments[load.arguments.index("--seconds") + 1])

@@ -35,7 +35,7 @@ IFF_UP: Final = 1
 
 
 def versions() -> dict[str, str]:
-    """What the figures depend on."""
+    """Versions and settings that the figures depend on."""
     describe = ["git", "describe", "--always", "--dirty"]
     commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
     model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -101,7 +101,7 @@ def cores() -> Cores:
 
 
 def confined(where: frozenset[int], *others: Callable[[], None]) -> Callable[[], None]:
-    """What a child does before exec: goes to its cores, may open as many files as the machine lets it, and the rest."""
+    """A child's steps before exec: goes to its cores, may open as many files as the machine lets it, and the rest."""
 
     def before_exec() -> None:
         os.sched_setaffinity(0, where)

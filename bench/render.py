@@ -1,4 +1,5 @@
-"""Writes the README's tables between their markers from a kept run of bench.run, losses included.
+"""Writes tables between markers from a kept run of bench.run, losses included: all of them into docs/performance.md,
+and six rows into README.md.
 
 python -m bench.render [FILE]        default: the newest bench/results/peers-*.json
 """
@@ -17,6 +18,7 @@ BEGIN: Final = "<!-- figures: begin -->"
 END: Final = "<!-- figures: end -->"
 KIB: Final = 1024.0
 MIB: Final = 1024.0 * 1024
+MICROSOCKS: Final = "microsocks/socks5"
 WAYS: Final = {"socks5": "SOCKS5", "connect": "CONNECT", "http2": "HTTP/2"}
 Record = dict[str, Any]
 
@@ -56,8 +58,19 @@ HTTP2_COLUMNS: Final = (
 )
 
 
+# The README's rows: the load's words, the figure, the way, and the column of `limits()` that it is held to.
+HEADLINES: Final = (
+    ("bulk download over CONNECT, CPU s per GB", COLUMNS[0], "connect"),
+    ("tunnel opened and closed over SOCKS5, CPU µs", COLUMNS[2], "socks5"),
+    ("round trip on 64 CONNECT tunnels, CPU µs", COLUMNS[3], "connect"),
+    ("p99 of these round trips, ms", COLUMNS[4], "connect"),
+    ("idle CONNECT tunnel, KiB of RSS", COLUMNS[6], "connect"),
+    ("bulk download over HTTP/2, CPU s per GB", HTTP2_COLUMNS[0], "http2"),
+)
+
+
 class Limit(NamedTuple):
-    """What is asked of us: of one load and way, against another's figure (or an absolute limit)."""
+    """A limit that the project sets itself: of one load and way, against another's figure (or an absolute limit)."""
 
     text: str
     load: str
@@ -73,15 +86,15 @@ def limits() -> list[Limit]:
     found = []
     for way in ("socks5", "connect"):
         for load in ("bulk-down", "bulk-up"):
-            found.append(Limit(f"{load}, {way}: CPU by Envoy's", load, "cpu_us", way, "envoy/connect", 0.38))
+            found.append(Limit(f"{load}, {way}: CPU relative to Envoy", load, "cpu_us", way, "envoy/connect", 0.38))
     for way in ("socks5", "connect"):
         found += [
-            Limit(f"open and close, {way}: CPU by Envoy's", "tunnels", "cpu_us", way, "envoy/connect", 0.36),
-            Limit(f"open and close, {way}: CPU by microsocks'", "tunnels", "cpu_us", way, "microsocks/socks5", 0.8),
-            Limit(f"64 tunnels, {way}: CPU by Envoy's", "pingpong-64", "cpu_us", way, "envoy/connect", 0.53),
-            Limit(f"64 tunnels, {way}: p99 by Envoy's", "pingpong-64", "p99_us", way, "envoy/connect", 1),
-            Limit(f"64 tunnels, {way}: p99 by microsocks'", "pingpong-64", "p99_us", way, "microsocks/socks5", 1),
-            Limit(f"one tunnel, {way}: p50 by the floor's", "pingpong-1", "p50_us", way, f"floor/{way}", 1.1),
+            Limit(f"open and close, {way}: CPU relative to Envoy", "tunnels", "cpu_us", way, "envoy/connect", 0.36),
+            Limit(f"open and close, {way}: CPU relative to microsocks", "tunnels", "cpu_us", way, MICROSOCKS, 0.8),
+            Limit(f"64 tunnels, {way}: CPU relative to Envoy", "pingpong-64", "cpu_us", way, "envoy/connect", 0.53),
+            Limit(f"64 tunnels, {way}: p99 relative to Envoy", "pingpong-64", "p99_us", way, "envoy/connect", 1),
+            Limit(f"64 tunnels, {way}: p99 relative to microsocks", "pingpong-64", "p99_us", way, MICROSOCKS, 1),
+            Limit(f"one tunnel, {way}: p50 relative to the floor", "pingpong-1", "p50_us", way, f"floor/{way}", 1.1),
             Limit(f"idle tunnel, {way}: bytes of RSS", "idle", "rss_each", way, None, 1536),
             Limit(f"idle tunnel, {way}: descriptors", "idle", "files_each", way, None, 2),
         ]
@@ -93,7 +106,7 @@ def http2_limits() -> list[Limit]:
 
     def by_envoy(text: str, load: str, bound: float, key: str = "cpu_us") -> Limit:
         what = "p99" if key == "p99_us" else "CPU"
-        return Limit(f"{text}, HTTP/2: {what} by Envoy's", load, key, "http2", "envoy/http2", bound)
+        return Limit(f"{text}, HTTP/2: {what} relative to Envoy", load, key, "http2", "envoy/http2", bound)
 
     return [
         by_envoy("bulk-down", "h2-bulk-down", 0.42),
@@ -172,6 +185,20 @@ def judged(record: Record) -> list[list[str]]:
         bound = f"at {'least' if limit.least else 'most'} {_short(limit.bound)}"
         rows.append([limit.text, bound, _short(value), "yes" if met else "**no**"])
     return rows
+
+
+def headlines(record: Record) -> list[str]:
+    """Six rows for the README: Sluice, Envoy and the floor, and the limit with whether it is met."""
+    met = {row[0]: (row[1], row[3]) for row in judged(record)}
+    rows = []
+    for words, column, way in HEADLINES:
+        others = ["envoy/http2" if way == "http2" else "envoy/connect", f"floor/{way}"]
+        found = [cost(record, name, column).partition(" ")[0] for name in (f"sluice/{way}", *others)]
+        limit = next(each for each in limits() if (each.load, each.key, each.way) == (column.load, column.key, way))
+        bound, holds = met.get(limit.text, ("-", "-"))
+        unit = " " + limit.text.partition(": ")[2].partition(" ")[2] if limit.against else " bytes"
+        rows.append([words, *found, bound + unit, holds])
+    return table(["", "Sluice", "Envoy", "minimal C relay", "limit", "met"], rows)
 
 
 def _short(value: float) -> str:
@@ -263,7 +290,7 @@ def written(text: str, lines: list[str]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench.render", description="Writes the README's tables from a kept run.")
+    parser = argparse.ArgumentParser(prog="bench.render", description="Writes the tables of a kept run into the docs.")
     parser.add_argument("file", nargs="?", type=Path, help="default: the newest bench/results/peers-*.json")
     options = parser.parse_args()
     kept = sorted(RESULTS.glob("peers-*.json"))
@@ -271,8 +298,8 @@ def main() -> int:
         print("bench.render: no run is kept; `make bench` makes one", file=sys.stderr)
         return 1
     record = json.loads((options.file or kept[-1]).read_text())
-    readme = ROOT / "README.md"
-    readme.write_text(written(readme.read_text(), tables(record)))
+    for document, lines in ((ROOT / "docs/performance.md", tables(record)), (ROOT / "README.md", headlines(record))):
+        document.write_text(written(document.read_text(), lines))
     return 0
 
 

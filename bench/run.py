@@ -75,7 +75,7 @@ class Bench:
             yield
 
     def round(self) -> Round:
-        """Every load through everybody, in random order."""
+        """Every load through every peer, in random order."""
         runs = [
             (name, load, contestant)
             for name, load in self.wanted.items()
@@ -119,7 +119,7 @@ def choice(known: list[str]) -> Any:
         names = text.split(",")
         for name in names:
             if name not in known:
-                raise argparse.ArgumentTypeError(f"`{name}` is none of {', '.join(known)}")
+                raise argparse.ArgumentTypeError(f"`{name}` is not one of {',  '.join(known)}")
         return names
 
     return read

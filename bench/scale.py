@@ -38,7 +38,7 @@ class Column(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """What grows: its values, what is measured at one of them, and the columns of its table."""
+    """A quantity that grows: its values, the measure at one of them, and the columns of its table."""
 
     head: str
     values: tuple[int, ...]
@@ -59,7 +59,7 @@ class Scale:
         return measure(self.opening, peer.target("socks5"), peer, self.where.load)
 
     def round_trips(self, peer: Sluice, count: int, *paced: str) -> Row:
-        """What a round trip costs once all tunnels are open: their set-up and their end are left out."""
+        """The cost of a round trip once all tunnels are open: their set-up and their end are left out."""
         lasting = ("--seconds", f"{self.seconds + 2:g}", "--timeout", "120")
         arguments = ("pingpong", "--count", str(count), *paced, *lasting)
         with peer.watched():
@@ -125,7 +125,7 @@ def by_names(scale: Scale, count: int) -> Row:
 
 
 def by_workers(scale: Scale, count: int) -> Row:
-    """What units cost on so many workers, load and origin on the same cores."""
+    """The cost of units on so many workers, load and origin on the same cores."""
     with Sluice(scale.origin, scale.where.proxy | scale.where.load, workers=count) as peer:
         memory = peer.account.memory()
         scale.open_close(peer)
@@ -220,7 +220,7 @@ def read_arguments() -> argparse.Namespace:
     options = parser.parse_args()
     options.only = options.only.split(",")
     if unknown := [name for name in options.only if name not in AXES]:
-        parser.error(f"`{unknown[0]}` is none of {', '.join(AXES)}")
+        parser.error(f"`{unknown[0]}` is not one of {',  '.join(AXES)}")
     return options
 
 

@@ -22,22 +22,23 @@ from typing import Any, Final, NamedTuple
 from bench.machine import RESULTS, keep, versions
 from bench.operate.reload import ALLOW, Alternating, reloading
 from bench.operate.scene import Load, Watch, ask, begin, origin, table
-from tests.e2e.gateway import Gateway, eventually, open_files, resident
+from tests.support.eventually import eventually
+from tests.support.run_gateway import Gateway, open_files, resident
 
-PIPES_MOST: Final = 32  # of a worker's pool: csrc/pipe_pool.h
+PIPES_MOST: Final = 32  # of a worker's pool: csrc/relay/pipe_pool.h
 KILL_EVERY: Final = 3
 LEAST: Final = KILL_EVERY + 3  # counts, for growth to be judged
 RULES: Final = 1_000
 MIB: Final = 1 << 20
-# What a tunnel may see of its worker's death; anything else is never right.
+# Ways in which a tunnel may end with its worker; no other is right.
 BY_A_KILL: Final = frozenset({"reset", "end", "opening"})
-# Growth that is none: the allocator's, on what is counted at rest.
+# Growth that does not count: the allocator's, on what is counted at rest.
 GROWTH_SHARE: Final = 0.03
 GROWTH_BYTES: Final = 1 * MIB
 
 
 class Rest(NamedTuple):
-    """What is held while nothing runs: bytes of RSS, descriptors, pipes in the worker's pool, processes."""
+    """Resources held while nothing runs: bytes of RSS, descriptors, pipes in the worker's pool, processes."""
 
     supervisor_rss: int
     worker_rss: int  # of the one that is never killed
@@ -48,7 +49,7 @@ class Rest(NamedTuple):
 
 
 def processes(gateway: Gateway) -> int:
-    """How many processes the session has, zombies too."""
+    """The number of processes of the session, zombies included."""
     count = 0
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -160,7 +161,7 @@ def slowly(prepare: Alternating) -> Any:
 
 
 def grown(rests: list[Rest]) -> dict[str, str]:
-    """What the last third holds more than the first, where that is too much.
+    """Growth from the first third to the last, where that is too much.
 
     What comes before and with the first kill is warm-up: ways are gone for the first time. At least LEAST of them.
     """

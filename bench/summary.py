@@ -10,7 +10,7 @@ YARDSTICKS: Final = (
 )  # fmt: skip
 Runs = list[dict[str, Any]]
 DECIMALS: Final = {"cpu_share": 2, "kept": 3, "rate_alone": 2}
-# What each load is judged by, and how it is printed.
+# The figures of each load, and how they are printed.
 MEMORY: Final = ("rss_each", "pss_each", "rss_empty", "rss_full", "files_each", "cpu_share")
 COLUMNS: Final = {
     "idle": MEMORY,
@@ -64,7 +64,7 @@ def summary(rounds: Runs) -> dict[str, Any]:
 
 
 def yardsticks(name: str) -> tuple[str, str, str]:
-    """What a contestant is put beside: Envoy, the floor asked in the same way, microsocks."""
+    """The peers that a contestant is compared with: Envoy, the floor asked in the same way, microsocks."""
     way = name.partition("/")[2]
     if way == "http2":
         return "envoy/http2", "floor/http2", "microsocks/socks5"
@@ -78,7 +78,7 @@ def show(result: dict[str, Any]) -> None:
         main = columns[0]
         width = 13
         head = "".join(f"{column:>{width}}" for column in columns)
-        print(f"\n{load:<20}{head}{'spread':>{width}}{'by Envoy':>{width}}{'by floor':>{width}}{'by microsocks':>15}")
+        print(f"\n{load:<20}{head}{'spread':>{width}}{'x Envoy':>{width}}{'x floor':>{width}}{'x microsocks':>15}")
         good = {name: row for name, row in rows.items() if "figures" in row}
         for name, row in sorted(good.items(), key=lambda item: float(item[1]["figures"][main]["median"])):
             figures = row["figures"]

@@ -43,7 +43,7 @@ def project() -> dict[str, list[str]]:
 
 
 def report(names: Iterable[str], *options: str) -> list[dict[str, Any]]:
-    """What pip would install for `names`."""
+    """Packages that pip would install for `names`."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--only-binary"]
     command += [":all:", "--report", "-", *options, *names]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

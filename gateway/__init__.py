@@ -1,1 +1,1 @@
-"""The data plane, run by worker processes. Cython decides what bytes mean and who owns what; C (csrc/) moves them."""
+"""The data plane, run by worker processes. Cython decides what bytes mean and their owner; C (csrc/) moves them."""

@@ -1,68 +1,126 @@
-"""What the supervisor and the workers share: message names and shapes, inherited descriptors, settings.
+"""The contract of supervisor and workers: message names and shapes, inherited descriptors, settings.
 
-It is data and constants only. `csrc/contract.h` says the same to C; tests/gateway/test_contract.py holds the two
-together.
+It is data and constants only. What C knows as well comes from C, through gateway/tables.
 
 Two paths join a worker to its supervisor (DESIGN.md sections 1 to 3):
 
 * the *channel*, a SOCK_SEQPACKET socketpair inherited as descriptor 3. Supervisor to worker only: one packet for each
-  generation, msgpack ``{"generation": N}`` with the image's memfd attached (SCM_RIGHTS). Its end of file tells the
-  worker that the supervisor is gone: drain and exit.
+  generation, msgpack ``{"generation": N}`` with the image's memfd attached (SCM_RIGHTS), and ``{"sockets": [[number,
+  slot], ...]}`` with listening sockets that were opened after the start, at most CHANNEL_FILES at once. Its end of file
+  tells the worker that the supervisor is gone: drain and exit.
 * the *bus*, ZeroMQ over ipc: the supervisor binds a ROUTER at ``argv --bus``, each worker connects a DEALER whose
   routing id is ``worker-<slot>-<pid>``. Every message is one msgpack map with a key ``op``.
 
-Worker process: ``python -m gateway.worker --slot S --slots N --listeners L --bus ENDPOINT`` with the descriptors below.
+A generation comes to all workers at once (DECISIONS.md section 5): LOAD to each; LOADED from each; one store to the
+word of FD_ACTIVE, which each loop reads at the beginning of each turn; ACTIVE from each. Or UNLOAD, where one could not
+load it. A new worker gets LOAD for its HELLO; it serves once it has loaded the number that the word holds.
+
+Listeners change with a generation. The sockets of one have a number that is never another's. New ones come on the
+channel before the store that makes their generation active; those of a listener that is gone are accepted from until
+CLOSE.
+
+Worker process: ``python -m gateway.worker --slot S --slots N --listeners NUMBER,... --bus ENDPOINT [--shared]`` with
+the descriptors below; shared are sockets that another gateway has as well.
 """
 
 from typing import Final, Literal, TypedDict
 
+from gateway import tables
+
 VERSION: Final = 1
 
-FD_CHANNEL: Final = 3
-FD_SEGMENT: Final = 4
-FD_LIMITS: Final = 5  # the table of csrc/limit_table.h, of all workers
-FD_LISTENERS: Final = 6
+# Inherited descriptors, in the order of csrc/base/contract.h. FD_LIMITS is the table of csrc/shared/limit_table.h;
+# FD_ACTIVE holds one u64, the number of the active generation, which workers can only read. FD_LOG is an eventfd that
+# says: access log lines wait in the segment (csrc/shared/pending_log.h).
+FD_CHANNEL: Final[int] = tables.FD_CHANNEL
+FD_SEGMENT: Final[int] = tables.FD_SEGMENT
+FD_LIMITS: Final[int] = tables.FD_LIMITS
+FD_ACTIVE: Final[int] = tables.FD_ACTIVE
+FD_LOG: Final[int] = tables.FD_LOG
+FD_LISTENERS: Final[int] = tables.FD_LISTENERS
+
+CHANNEL_FILES: Final = 200  # descriptors in a packet; the kernel takes 253
 
 DUMPABLE: Final = "SLUICE_DUMPABLE"  # in the environment, not empty: workers can be looked into, by /proc and debuggers
 
 
 def listener_fd(slot: int, listener: int, listeners: int) -> int:
-    """The inherited descriptor of listener `listener` for worker slot `slot`, of `listeners` in all."""
+    """The inherited descriptor of listener `listener` (of --listeners) for worker slot `slot`, of `listeners` in
+    all."""
     return FD_LISTENERS + slot * listeners + listener
 
 
 # Bus, worker to supervisor.
 HELLO: Final = "hello"  # {op, slot, pid}: sent once connected; the supervisor answers LOAD
-LOADED: Final = "loaded"  # {op, slot, generation, ok, error: str|None}
+LOADED: Final = "loaded"  # {op, slot, generation, ok, error: str|None}: everything that can fail has been done
+ACTIVE: Final = "active"  # {op, slot, generation}: it decides here, and live tunnels have been judged again
 VERIFY: Final = "verify"  # {op, slot, id: int, source: int, user: bytes, password: bytes}
 REJECTED: Final = "rejected"  # {op, slot, source: int}: a login failed by what the worker remembers
-LOG: Final = "log"  # {op, slot, level: tunnel|decision|interval, count: int, text: bytes}: access log lines
-FULL: Final = "full"  # {op, slot, full: bool}: descriptors run short and nobody is accepted, or that is over
+FULL: Final = "full"  # {op, slot, full: bool}: descriptors run short and no client is accepted, or that is over
+CLOSED: Final = "closed"  # {op, slot, sockets: [number, ...]}: their queues were empty, and it has them no longer
 DRAINED: Final = "drained"  # {op, slot}: no tunnel is left, the worker exits with 0
 PARENT: Final = "parent"  # {op, slot, name, ok, text}: a connection to that upstream failed, or works again
-ANSWER: Final = "answer"  # {op, id, ...}: to a QUERY
 
 # Bus, supervisor to worker.
 LOAD: Final = "load"  # {op, generation, settings: Settings}: the image has been sent on the channel before
+ACTIVATE: Final = "activate"  # {op, generation}: it is active as FD_ACTIVE says; an idle loop turns
+UNLOAD: Final = "unload"  # {op, generation}: it does not become active after all
 VERIFIED: Final = "verified"  # {op, id, result: WRONG .. LIMITED, credential: int}: of the hash that was fitted, or 0
 UNCHECKED: Final = "unchecked"  # {op, source, seconds: float}: its logins fail too often, none is checked for so long
-ADOPT: Final = "adopt"  # {op, slot}: accept from that slot's sockets too, it has no worker, or a full one
+ADOPT: Final = "adopt"  # {op, slot}: accept from that slot's sockets as well: it has no worker, or a full one
 RELEASE: Final = "release"  # {op, slot}: its worker accepts again
+CLOSE: Final = "close"  # {op, sockets: [number, ...]}: accept what is queued there for any slot, and close them; CLOSED
 DRAIN: Final = "drain"  # {op, seconds: float}: stop accepting, end when the tunnels have, kill them after `seconds`
+LEAVE: Final = (
+    "leave"  # {op}: stop accepting and close the sockets, whose queues another gateway empties; DRAIN follows
+)
 STOP: Final = "stop"  # {op}: end now
 KILL: Final = "kill"  # {op, sequence}: reset that tunnel of this worker
-QUERY: Final = "query"  # {op, id, what: "explain", ...}: answered by ANSWER with the same id
 
 
-# How a login went; gateway/context.pxd has the same numbers.
-WRONG: Final = 0
-RIGHT: Final = 1
-BUSY: Final = 2  # nothing was verified: the gateway has no room
-LIMITED: Final = 3  # nothing was verified: the source has too many logins waiting, or too many that failed
+# Levels of access log lines, in the order in which they are dropped; pending lines of a segment lie in the same order.
+LOG_LEVELS: Final = ("interval", "decision", "tunnel")
+
+# How a login went: sl_login of csrc/base/contract.h.
+WRONG: Final[int] = tables.LOGINS.index("wrong")
+RIGHT: Final[int] = tables.LOGINS.index("right")
+BUSY: Final[int] = tables.LOGINS.index("busy")
+LIMITED: Final[int] = tables.LOGINS.index("limited")
+
+
+class TlsPairSettings(TypedDict):
+    """A certificate and the intermediate ones behind it, and its key: PEM texts."""
+
+    chain: bytes
+    key: bytes
+
+
+class TrustDomainSettings(TypedDict):
+    """A trust domain, its CAs as PEM text, and the namespace that Linkerd itself runs in there."""
+
+    name: str
+    linkerd: str | None
+    ca: bytes
+
+
+class TlsSettings(TypedDict):
+    """TLS of a listener, checked by the supervisor. The first certificate is shown where no other has the name. Without
+    a client CA those of all trust domains sign the certificates of clients. `scope`, 32 bytes: a digest of these and
+    of the listener's name; sessions of another scope are not resumed."""
+
+    certificates: list[TlsPairSettings]
+    client_ca: bytes | None
+    client_certificate: Literal["off", "optional", "required"]
+    crl: bytes | None
+    min_version: Literal["1.2", "1.3"]
+    trust_domains: list[TrustDomainSettings]
+    role: Literal["CN", "OU"] | None
+    scope: bytes
 
 
 class ListenerSettings(TypedDict):
-    """One listener, as a worker needs it. The order is that of the inherited descriptors."""
+    """One listener, as a worker needs it. Its place in the list is that of its name for as long as the gateway lives:
+    one that was removed stays there for its live tunnels."""
 
     name: str
     address: str  # as bound, "127.0.0.1:1080"
@@ -71,10 +129,13 @@ class ListenerSettings(TypedDict):
     audit: bool
     inner: Literal["enforce", "audit", "off"]
     diagnostics: bool  # HTTP/2: GET and POST of / are answered
+    tls: TlsSettings | None  # None: cleartext
+    sockets: int | None  # the number of its sockets; None: it was removed
+    leaving: list[int]  # numbers of sockets that were its own before, until CLOSE
 
 
 class SourceLimitSettings(TypedDict):
-    """What one source may have under way at once."""
+    """Places of one source at once."""
 
     requests: int
     lookups: int
@@ -89,6 +150,7 @@ class LimitSettings(TypedDict):
     tunnels_per_source: int
     per_source: SourceLimitSettings
     streams_per_connection: int
+    handshakes: int
     request_timeout: float
     dial_timeout: float
     idle_timeout: float
@@ -111,7 +173,7 @@ LookupStatus = Literal["ok", "name_not_found", "dns_timeout", "dns_failed"]
 
 
 class LookupQuestion(TypedDict):
-    """What gateway.lookup is asked: a canonical name, and how."""
+    """A question for gateway.dns.lookup: a canonical name, and how to ask."""
 
     name: str
     dns: DnsSettings
@@ -134,6 +196,13 @@ class UpstreamSettings(TypedDict):
     password: bytes | None
 
 
+class TicketSettings(TypedDict):
+    """The secret that keys of session tickets come from (csrc/tls/tls_ticket.h): 32 bytes, of a period of Unix time."""
+
+    period: int
+    secret: bytes
+
+
 class Settings(TypedDict):
     """Everything but policy that a generation carries to a worker."""
 
@@ -141,6 +210,9 @@ class Settings(TypedDict):
     limits: LimitSettings
     dns: DnsSettings
     upstreams: list[UpstreamSettings]
+    tickets: TicketSettings
+    proxy_protocol_from: list[str]  # CIDRs of peers that have to send a PROXY header
+    identity_max_age: float  # seconds that a tunnel outlives its client's certificate, since it was verified
     deny_message: str | None  # gateway.denyMessage: printable ASCII, the last line of a refusal's body
     pod_networks: list[str]  # CIDRs in which every address is a source of its own
     access_log: bool

@@ -1,1 +1,1 @@
-"""The Python half of Sluice: what is allowed, and who runs. Of `gateway` it imports the contract and the look-up."""
+"""The Python half of Sluice: policy, and the processes. Of `gateway` it imports the contract and the look-up."""

@@ -1,32 +1,31 @@
-"""What is seen of the running gateway: its numbers, its live tunnels, and the HTTP endpoints that show them.
+"""Observation of the running gateway: its numbers, its live tunnels, and the HTTP endpoints that show them.
 
-It reads the service and changes nothing; what operators may change goes through operations.py.
+It reads running.py's parts and changes nothing; what operators may change goes through operations.py.
 """
 
 import asyncio
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aiohttp import web
 
-from supervisor import metrics
-from supervisor.admin import Parts, Site, admin_site, metrics_site
-from supervisor.config import Config
-from supervisor.host_port import join
-from supervisor.http_server import HttpServer
-from supervisor.log import Log
-from supervisor.segment import TUNNELS_MAX
-from supervisor.slot import Slot
-from supervisor.sockets import open_alone
-from supervisor.tunnel_view import Viewer
-from supervisor.tunnels import Tunnels
-
-if TYPE_CHECKING:
-    from supervisor.operations import Operations
-    from supervisor.service import Service
+from supervisor.admin import metrics
+from supervisor.admin.admin import Parts, Site, admin_site, metrics_site
+from supervisor.admin.http_server import HttpServer
+from supervisor.config.config import Config
+from supervisor.control.control import Operation
+from supervisor.host.sockets import open_alone
+from supervisor.logs.log import Log
+from supervisor.running import Running
+from supervisor.segment.segment import TUNNELS_MAX
+from supervisor.source.host_port import join
+from supervisor.tunnels.lines import Lines
+from supervisor.tunnels.live import Tunnels
+from supervisor.tunnels.view import Viewer
 
 __all__ = ["Observation", "listed_tunnels"]
 
@@ -49,33 +48,35 @@ class _Endpoint:
 
 
 class Observation:
-    """Made with the service; open() and serve() as it starts, close() before what it reads is gone."""
+    """Made with the gateway's parts; open() and serve() as it starts, close() before what it reads is gone."""
 
-    def __init__(self, service: "Service", loop: asyncio.AbstractEventLoop, log: Log) -> None:
-        self._service = service
+    def __init__(self, running: Running, loop: asyncio.AbstractEventLoop, log: Log) -> None:
+        self._running = running
         self._loop = loop
         self._log = log
         self._keys = metrics.Keys()
         self._endpoints: list[_Endpoint] = []
         self._rendering: asyncio.Task[bytes] | None = None
-        self.tunnels = Tunnels(self._slots, self.viewer, self._send, service.access_log)
+        self.lines = Lines(loop, lambda: running.slots, running.access_log)
+        self.tunnels = Tunnels(lambda: running.slots, self.viewer, self._send, running.access_log, self.lines.last_of)
 
     # Numbers and tunnels.
 
     def snapshot(self, version: str) -> metrics.Snapshot:
         """All measured values, now."""
-        service, slots = self._service, self._slots()
-        current = service.generations.current
+        running, slots = self._running, self._running.slots
+        current = running.generations.current
         return metrics.snapshot(
             (slot.segment for slot in slots),
             self._keys,
-            service.generations.rule_slots,
-            log_dropped=service.access_log.dropped_by_event(),
+            running.generations.rule_slots,
+            log_dropped=running.access_log.dropped_by_event(),
             generations={str(slot.number): slot.generation for slot in slots},
             rules=current.counts.get("rules", 0) if current is not None else 0,
-            reloads=service.generations.reloads,
+            reloads=running.generations.reloads,
             restarts=sum(slot.restarts for slot in slots),
             version=version,
+            expiries=[(each.use, each.name, each.until - time.time()) for each in current.expiries] if current else (),
             files=["/proc/self/fd", *(slot.files for slot in slots if slot.files is not None)],
         )
 
@@ -88,47 +89,50 @@ class Observation:
 
     def not_ready(self) -> str:
         """Why no new request can be served; "" when it can."""
-        service = self._service
-        if service.draining:
+        running = self._running
+        if running.draining:
             return "draining"
-        return "" if service.pool is not None and service.pool.ready() else "no worker serves"
+        return "" if running.pool is not None and running.pool.ready() else "no worker serves"
 
     async def viewer(self) -> Viewer:
-        """The view of the generation in force."""
-        generations = self._service.generations
+        """The view of the active generation."""
+        generations = self._running.generations
         current = generations.current
         if current is None:
             return Viewer(0, [], generations.rule_slots)
         image = await generations.mapped(current)
-        listeners = [listener.name for listener in current.config.listeners]
+        listeners = [listener["name"] for listener in current.settings["listeners"]]  # removed ones have tunnels, too
         return Viewer(current.number, listeners, generations.rule_slots, image)
 
-    def _slots(self) -> Sequence[Slot]:
-        return self._service.pool.slots if self._service.pool is not None else []
-
     def _send(self, slot: int, message: Mapping[str, object]) -> bool:
-        return self._service.bus is not None and self._service.bus.send(slot, message)
+        return self._running.bus is not None and self._running.bus.send(slot, message)
 
     # HTTP.
 
-    def open(self, config: Config) -> None:
-        """Takes the addresses. Raises StartError."""
-        self._endpoints.append(_Endpoint("admin", open_alone("admin.address", config.admin.host, config.admin.port)))
+    def open(self, config: Config, given: Sequence[socket.socket] = ()) -> None:
+        """Takes the addresses, or sockets of theirs that are `given`. Raises StartError."""
+        admin = open_alone("admin.address", config.admin.host, config.admin.port, given)
+        self._endpoints.append(_Endpoint("admin", admin))
         if config.metrics is not None:
-            self._endpoints.append(_Endpoint("metrics", open_alone("metrics.address", *config.metrics)))
+            self._endpoints.append(_Endpoint("metrics", open_alone("metrics.address", *config.metrics, given)))
 
-    def serve(self, config: Config, operations: "Operations") -> None:
-        """Answers from now on."""
+    def sockets(self) -> list[tuple[str, str, int]]:
+        """Name, address and descriptor of each."""
+        found = [(endpoint.name, endpoint.listener) for endpoint in self._endpoints]
+        return [(name, join(*listener.getsockname()[:2]), listener.fileno()) for name, listener in found]
+
+    def serve(self, config: Config, operations: Mapping[str, Operation], version: str) -> None:
+        """Answers from now on, what is asked for by `operations`."""
 
         async def text() -> bytes:
-            return await self.text(operations.version)
+            return await self.text(version)
 
         def extend(request: web.BaseRequest, seconds: float) -> None:
             for endpoint in self._endpoints:
                 if endpoint.name == "admin" and endpoint.server is not None:
                     endpoint.server.extend(request, seconds)
 
-        parts = Parts(operations.table(), text, self.not_ready, extend)
+        parts = Parts(operations, text, self.not_ready, extend)
         loopback = ip_address(config.admin.host).is_loopback
         sites: dict[str, Site] = {
             "admin": admin_site(parts, config.admin.token, loopback, self._log),
@@ -149,5 +153,6 @@ class Observation:
             if endpoint.server is not None:
                 await endpoint.server.close(patience)
             endpoint.listener.close()
+        self._endpoints = []
         if self._rendering is not None:
             await asyncio.wait({self._rendering})

@@ -15,14 +15,16 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from supervisor.errors import StartError
-from supervisor.log import Log
-from supervisor.log_writer import LogWriter
-from supervisor.process import Reaper, keep_descriptors_to_ourselves
-from supervisor.reload import COMPILE_COMMAND
+from supervisor.generation.compiler import COMPILE_COMMAND
+from supervisor.host.errors import StartError
+from supervisor.host.inherited import Inherited, inherited_sockets
+from supervisor.host.notify import Notifier
+from supervisor.host.process import Reaper, keep_descriptors_to_ourselves
+from supervisor.logs.log import Log
+from supervisor.logs.log_writer import LogWriter
 from supervisor.service import Companion, Service
-from supervisor.slot import Timing
-from supervisor.workers import WORKER_COMMAND
+from supervisor.workers.pool import WORKER_COMMAND
+from supervisor.workers.slot import Timing
 
 __all__ = ["Companion", "Options", "run"]
 
@@ -32,28 +34,31 @@ CHILDREN = 5.0  # seconds for killed children to be reaped
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a start may vary. `companions` live and die with the gateway; `on_ready` is called once it serves."""
+    """Options of a start. `companions` live and die with the gateway; `on_ready` is called once it serves,
+    with the pids of the workers."""
 
     worker_command: Sequence[str] = WORKER_COMMAND
     compile_command: Sequence[str] = COMPILE_COMMAND
     timing: Timing | None = None
     companions: Sequence[Companion] = ()
-    on_ready: Callable[[], None] | None = None
+    on_ready: Callable[[Sequence[int]], None] | None = None
     log_format: str = "auto"  # auto | plain | json
+    takeover: bool = False  # from the gateway that runs with the same endpoint
 
 
 def run(config_path: str, options: Options | None = None) -> int:
-    """Runs the gateway of the sluice.yaml at `config_path` until it is told to end; returns the exit code."""
+    """Runs the gateway of the sluice.yaml at `config_path` until a signal ends it; returns the exit code."""
     options = options or Options()
     keep_descriptors_to_ourselves()
+    notifier = Notifier()
     try:
-        return asyncio.run(_run(config_path, options))
+        return asyncio.run(_run(config_path, options, notifier, inherited_sockets()))
     except StartError as error:
         print(f"sluice: {error}", file=sys.stderr)
         return 1
 
 
-async def _run(config_path: str, options: Options) -> int:
+async def _run(config_path: str, options: Options, notifier: Notifier, inherited: Inherited) -> int:
     loop = asyncio.get_running_loop()
     writer = LogWriter("stderr")
     plain = options.log_format == "plain" or (options.log_format == "auto" and os.isatty(2))
@@ -61,10 +66,11 @@ async def _run(config_path: str, options: Options) -> int:
     loop.set_exception_handler(lambda _, what: log.error("internal_error", str(what["message"]), **_what(what)))
     reaper = Reaper(loop)
     reaper.start()
-    service = Service(loop, reaper, log, config_path, options.worker_command, options.compile_command, options.timing)
+    commands = options.worker_command, options.compile_command
+    service = Service(loop, reaper, log, config_path, *commands, options.timing, notifier)
     signals = _Signals(loop, service)
     try:
-        await _serve(service, signals, options)
+        await _serve(service, signals, options, notifier, inherited)
     finally:
         await service.close(CHILDREN)
         signals.remove()
@@ -83,20 +89,39 @@ def _what(context: Mapping[str, object]) -> dict[str, object]:
     return {"error": repr(error), "at": ", ".join(f"{frame.filename}:{frame.lineno}" for frame in place)}
 
 
-async def _serve(service: Service, signals: "_Signals", options: Options) -> None:
-    starting = asyncio.ensure_future(service.start(options.companions))
+async def _serve(
+    service: Service,
+    signals: "_Signals",
+    options: Options,
+    notifier: Notifier,
+    inherited: Inherited,
+) -> None:
+    starting = asyncio.ensure_future(service.start(options.companions, options.takeover, inherited))
     ending = asyncio.ensure_future(signals.end.wait())
     await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await starting
+        if service.serves():  # workers do before it is known: their clients get the time of a drain
+            await _drain(service, signals)
         return
     starting.result()
     if options.on_ready is not None:
-        options.on_ready()
+        options.on_ready(service.workers())
     signals.ready()
-    await ending
+    notifier.send("READY=1", "STATUS=the gateway serves")
+    handed_over = asyncio.ensure_future(service.handed_over.wait())
+    await asyncio.wait({ending, handed_over}, return_when=asyncio.FIRST_COMPLETED)
+    if service.successor:
+        notifier.send(f"MAINPID={service.successor}")
+    else:
+        notifier.send("STOPPING=1", "STATUS=the gateway drains")
+    await _drain(service, signals)
+
+
+async def _drain(service: Service, signals: "_Signals") -> None:
+    """Until the last tunnel has ended, or it is to end now."""
     if not signals.now.is_set():
         stopped = asyncio.ensure_future(service.drain_and_wait())
         now = asyncio.ensure_future(signals.now.wait())

@@ -21,7 +21,7 @@ def normal(requirement: str) -> str:
 
 
 def part(name: str) -> str:
-    """What the image's build takes of the lock."""
+    """The part of the lock that the image's build takes."""
     command = [sys.executable, str(ROOT / "deploy" / "requirements.py"), "--part", name]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

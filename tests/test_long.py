@@ -6,10 +6,19 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import LONG
+from tests.conftest import FIRST, LONG
 
 ROOT: Final = Path(__file__).resolve().parent
 NAME: Final = re.compile(r"([\w\\]+\\\.py)::(test_\w+|\.\*)?")
+
+
+@pytest.mark.parametrize("test", FIRST)
+def test_a_test_that_is_thinned_exists(test: str) -> None:
+    file, _, name = test.partition("::")
+    found = re.compile(
+        rf"def {name}\(|\.{name},$", re.MULTILINE
+    )  # its own, or another module's that runs there as well
+    assert any(found.search(path.read_text()) for path in ROOT.rglob(file)), f"{test} does not exist"
 
 
 @pytest.mark.parametrize("pattern", LONG, ids=lambda pattern: pattern.pattern[:60])

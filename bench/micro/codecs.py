@@ -1,4 +1,4 @@
-"""What it costs to read a request and to write its answer: each codec on a request as clients send it.
+"""The cost of reading a request and of writing its answer: each codec on a request as clients send it.
 
     python -m bench.micro.codecs [--requests 200000]
 
@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from gateway.http1 import Http1Codec
-from gateway.socks import Socks4Codec, Socks5Codec
+from tests.support.proto_probe import Http1Codec, Socks4Codec, Socks5Codec
 from tests.vectors.loader import outcomes
 from tests.vectors.play import REQUEST, Codec
 

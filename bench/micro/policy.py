@@ -19,8 +19,9 @@ from typing import Any, Final
 
 import supervisor.policy.builder as builder
 from bench.machine import RESULTS, keep, versions
-from gateway.policy import PolicyImage
-from tests.e2e.gateway import sluice
+from gateway.policy.image import PolicyImage
+from tests.support.lookup_probe import time_lookups
+from tests.support.run_gateway import sluice
 
 __all__ = ["compile_file", "measure"]
 
@@ -52,8 +53,8 @@ def build(names: list[str]) -> tuple[int, float]:
     began = time.perf_counter()
     image = builder.ImageBuilder()
     rule = image.rule("ClusterEgressPolicy", "", "partners", 0, "partners.yaml", 1, builder.TIER_ALLOW)
-    everybody = image.selector(builder.PRINCIPAL_MESH, "", "", None, True)
-    item = image.attach(rule, builder.TIER_ALLOW, image.portset([(443, 443)]), 0, [everybody])
+    all_sources = image.selector(builder.PRINCIPAL_MESH, "", "", None, True)
+    item = image.attach(rule, builder.TIER_ALLOW, image.portset([(443, 443)]), 0, [all_sources])
     image.host_list(item, data)
     descriptor = image.finish_memfd()
     return descriptor, time.perf_counter() - began
@@ -114,7 +115,7 @@ def measure(count: int) -> dict[str, Any]:
     table = dict.fromkeys(names, 1)
     decided, got = [], []
     for _ in range(ROUNDS):  # in turns
-        spent, allowed = image.time_lookups(raw, 443)
+        spent, allowed = time_lookups(image, raw, 443)
         if allowed != hits:
             raise SystemExit(f"{allowed} of {hits} names are allowed")
         decided.append(spent * 1e9 / len(raw))

@@ -1,4 +1,4 @@
-"""What one turn of a worker's loop costs and carries, measured in a running gateway under round trips.
+"""The cost and the load of one turn of a worker's loop, measured in a running gateway under round trips.
 
     python -m bench.micro.turn [--seconds 2]
 

@@ -1,4 +1,4 @@
-"""What the access log costs: CPU by tunnel with it and without it, in turns, at a given pace.
+"""The cost of the access log: CPU per tunnel with it and without it, in turns, at a given pace.
 
     python -m bench.operate.access_log [--rounds 5] [--rate 3000] [--seconds 5]
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.accounting import cpu_seconds
 from bench.operate.scene import Load, ask, begin, keep, options, origin, percent, table
-from tests.e2e.gateway import Gateway, policy
+from tests.support.run_gateway import Gateway, policy
 
 ALLOW = policy("open", [{"cidr": "127.0.0.0/8"}])
 

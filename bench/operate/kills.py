@@ -3,7 +3,7 @@
     python -m bench.operate.kills [--seconds 60] [--rate 500] [--hold 1] [--workers 2]
 
 Tunnels are begun by the clock and held open for a while. Lost may be only what was in the hands of a worker when it was
-killed: open tunnels, each with a `worker_lost` close line, and requests that it had accepted. Nobody is refused, nobody
+killed: open tunnels, each with a `worker_lost` close line, and requests that it had accepted. No client is refused or
 waits long, and no counter ever goes down.
 """
 
@@ -14,7 +14,8 @@ import time
 from typing import Any
 
 from bench.operate.scene import Load, Watch, ask, begin, close_lines, keep, options, origin, table
-from tests.e2e.gateway import Gateway, eventually, policy
+from tests.support.eventually import eventually
+from tests.support.run_gateway import Gateway, policy
 
 ALLOW = policy("open", [{"cidr": "127.0.0.0/8"}])
 

@@ -1,10 +1,11 @@
 """Reloads under traffic: does any of it notice, and how long does a worker look away?
 
-    python -m bench.operate.reload [--reloads 100] [--rules 10000] [--names 1000000] [--rounds 5]
+    python -m bench.operate.reload [--reloads 100] [--rules 10000] [--names 1000000] [--files 10000] [--rounds 5]
 
-Three parts: reloads that alternate two policies, one after the other as fast as each is acknowledged, under new tunnels
-and live ones whose every byte is checked; the 99th percentile of a round trip with and without reloads, in turns; and
-the longest turn of a worker's loop while it loads and judges by a policy of a million names.
+Four parts: reloads that alternate two policies, one after the other as fast as each is acknowledged, under new tunnels
+and live ones whose every byte is checked; the 99th percentile of a round trip with and without reloads, in turns; the
+longest turn of a worker's loop while it loads and judges by a policy of a million names; and how long a change of one
+file among many takes until it is active.
 """
 
 import argparse
@@ -21,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.operate.scene import Load, ask, begin, keep, options, origin, table
-from supervisor.compilation import NICE
-from supervisor.segment import COUNTERS
-from tests.e2e.gateway import Gateway, policy
+from supervisor.generation.compilation import NICE
+from supervisor.segment.segment import COUNTERS
+from tests.support.run_gateway import Gateway, policy
 
 HEAD = "apiVersion: sluice.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {name: %s}\nspec:\n  to:\n"
 OPEN = HEAD % "open" + "    - {cidr: 127.0.0.0/8}\n  action: Allow\n"
 ALLOW = policy("open", [{"cidr": "127.0.0.0/8"}])
 TURN = "worker_turn_longest_seconds"
-TURN_AT = 64 + 8 * COUNTERS.index("turn_longest_us")  # csrc/segment.h
+TURN_AT = 64 + 8 * COUNTERS.index("turn_longest_us")  # csrc/shared/segment.h
 
 
 def rules_text(name: str, count: int) -> str:
@@ -146,8 +147,8 @@ def round_trips(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
                     pass
                 found[name].append(trips.result["round_trip_us"]["p99"])
 
-    def ratios(name: str) -> list[float]:
-        return [round(one / still, 3) for one, still in zip(found[name], found["without"], strict=True)]
+    def ratios(name: str, to: str = "without") -> list[float]:
+        return [round(one / other, 3) for one, other in zip(found[name], found[to], strict=True)]
 
     return {
         "rounds": len(found["without"]),
@@ -155,6 +156,8 @@ def round_trips(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
         "ratio": statistics.median(ratios("with")),
         "ratios": ratios("with"),
         "ratio_beside_a_busy_process": statistics.median(ratios("beside_a_busy_process")),
+        "ratio_to_a_busy_process": statistics.median(ratios("with", "beside_a_busy_process")),
+        "ratios_to_a_busy_process": ratios("with", "beside_a_busy_process"),
     }
 
 
@@ -179,7 +182,7 @@ def longest_turn(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
                 begun = time.monotonic()
                 ask(gateway, "reload")
                 took.append(time.monotonic() - begun)
-                time.sleep(1.2)  # the old image goes, and workers tell their longest turn once a second
+                time.sleep(1.2)  # the old image goes, and workers report their longest turn once a second
                 stats = ask(gateway, "stats")
                 longest.append(round(1000 * stats["counters"][TURN], 2))
     return {
@@ -190,6 +193,38 @@ def longest_turn(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
         "longest_turn_ms": max(longest),
         "longest_turns_ms": longest,
         "live_wrong": load.errors,
+    }
+
+
+def one_of_many(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Part four: one file of many changes again and again. All were written long before the first change."""
+    with Gateway([ALLOW], {"workers": arguments.workers}) as gateway:
+        folder = gateway.folder / "policies"
+        folder.mkdir()
+        gateway.config["policy"]["paths"] = ["policies"]
+        gateway.write_config()
+        for number in range(int(arguments.files)):
+            rule = f"    - {{host: h{number}.example.com, ports: [443]}}\n  action: Allow\n"
+            (folder / f"p{number}.yaml").write_text(HEAD % f"p{number}" + rule)
+        begun = time.monotonic()
+        ask(gateway, "reload")
+        first = time.monotonic() - begun
+        time.sleep(3)  # from here on the files are known by their stat alone
+        ask(gateway, "reload")
+        took = []
+        for number in range(int(arguments.rounds)):
+            rule = f"    - {{host: changed{number}.example.com}}\n  action: Allow\n"
+            (folder / f"p{number}.yaml").write_text(HEAD % f"p{number}" + rule)
+            begun = time.monotonic()
+            ask(gateway, "reload")
+            took.append(round(time.monotonic() - begun, 3))
+        held = ask(gateway, "stats")["supervisor"]
+    return {
+        "files": int(arguments.files),
+        "seconds_all_new": round(first, 2),
+        "seconds_one_changed": statistics.median(took),
+        "seconds": took,
+        "remembered_bytes": held["compile_bytes"],
     }
 
 
@@ -208,7 +243,14 @@ def forget_longest_turn(gateway: Gateway) -> None:
 
 def main() -> None:
     arguments = options(
-        "Reloads under traffic.", reloads=100, rules=10_000, names=1_000_000, rounds=5, seconds=5.0, workers=2
+        "Reloads under traffic.",
+        reloads=100,
+        rules=10_000,
+        names=1_000_000,
+        files=10_000,
+        rounds=5,
+        seconds=5.0,
+        workers=2,
     )
     begin()
     with origin() as port:
@@ -218,7 +260,9 @@ def main() -> None:
         table("round trips", trips)
         turn = longest_turn(port, arguments)
         table("a policy of many names", turn)
-    keep("reload", arguments, {"traffic": traffic, "round_trips": trips, "many_names": turn})
+        many = one_of_many(arguments)
+        table("one file of many", many)
+    keep("reload", arguments, {"traffic": traffic, "round_trips": trips, "many_names": turn, "many_files": many})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the measures share: a gateway under load of known content, and figures that are kept.
+"""Common parts of the measures: a gateway under load of known content, and figures that are kept.
 
 Loads run beside each other and are judged at the end: each is a `load client` process whose last line says how many
 tunnels went wrong, in which way.
@@ -16,8 +16,8 @@ from typing import Any, Final, Self
 
 from bench import machine
 from bench.machine import LOAD, build, private_network
-from supervisor.control_client import ControlClient, ControlError
-from tests.e2e.gateway import Gateway
+from supervisor.control.client import ControlClient, ControlError
+from tests.support.run_gateway import Gateway
 
 __all__ = ["LOAD", "Load", "Watch", "ask", "begin", "close_lines", "keep", "options", "origin", "percent", "table"]
 

@@ -13,8 +13,9 @@ import time
 from typing import Any
 
 from bench.operate.scene import Load, begin, keep, options, origin, table
-from tests.e2e import wire
-from tests.e2e.gateway import Gateway, eventually, policy
+from tests.support import wire
+from tests.support.eventually import eventually
+from tests.support.run_gateway import Gateway, policy
 
 ALLOW = policy("open", [{"cidr": "127.0.0.0/8"}])
 

@@ -1,4 +1,4 @@
-"""What all peers have in common: a folder, a port, a process tree with an account, a version and a command line."""
+"""The common parts of all peers: a folder, a port, a process tree with an account, a version and a command line."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from typing import ClassVar, Final, Self
 
 from bench.accounting import Account
 from bench.machine import ROOT, confined
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 UNPACKED: Final = ROOT / "build/peers"
 PATIENCE: Final = 60.0
@@ -70,7 +70,7 @@ class Peer(ABC):
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Around each measure: what an operator's tools do to it meanwhile. Nothing, as a rule."""
+        """Around each measure: what an operator's tools do to it at that time. Nothing, as a rule."""
         yield
 
     def __enter__(self) -> Self:

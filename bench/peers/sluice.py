@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from bench.machine import confined, versions
 from bench.peers.base import Peer
-from tests.e2e.gateway import SLUICE, Gateway, policy
+from tests.support.run_gateway import SLUICE, Gateway, policy
 
 HOSTS: Final = 10_000
 

@@ -1,20 +1,25 @@
-"""The command `sluice`: a table of commands, each imported when it is asked for. What they do is their own matter."""
+"""The command `sluice`: a table of commands, each imported when it is used."""
 
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
-from typing import Final
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import click
 
-from supervisor.problems import did_you_mean
+from supervisor.source.escape import escape
+from supervisor.source.problems import did_you_mean
 
 # name -> (module, function, line of `sluice --help`): the line stands here so that help imports no command.
 COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "run": ("supervisor.cli.run", "run", "Run the gateway."),
     "check": ("supervisor.cli.check", "check", "Check the configuration and the policy, without running anything."),
-    "explain": ("supervisor.cli.explain", "explain", "Say who may reach what, and by which rule."),
+    "explain": ("supervisor.cli.explain", "explain", "Print which source may reach what, and by which rule."),
+    "policy": ("supervisor.cli.policy", "policy", "List the rules, each with the line that says so."),
     "user": ("supervisor.cli.user", "user", "Add, list and remove users of the users file."),
+    "pki": ("supervisor.cli.pki", "pki", "Make a throw-away CA and certificates, to try mTLS out."),
     "reload": ("supervisor.cli.reload", "reload", "Make a running gateway read its files again."),
     "drain": ("supervisor.cli.drain", "drain", "Make a running gateway stop accepting."),
     "stats": ("supervisor.cli.stats", "stats", "Show the counters of a running gateway."),
@@ -24,6 +29,20 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
 
 class _Lazy(click.Group):
     """A group whose commands are imported when they are used."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Runs a command. With `--json` mistakes in the arguments are answered in JSON as well."""
+        given = list(sys.argv[1:] if args is None else args)
+        if "--json" not in given or not extra.get("standalone_mode", True):
+            return super().main(args, *rest, **extra)
+        try:
+            status = super().main(args, *rest, **extra | {"standalone_mode": False})
+        except click.ClickException as wrong:
+            click.echo(json.dumps({"ok": False, "error": escape(wrong.format_message())}, indent=2))
+            status = wrong.exit_code
+        except click.Abort:
+            status = 1
+        sys.exit(status if isinstance(status, int) else 0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -70,6 +89,7 @@ def main() -> None:
       sluice check                          is the configuration sound?
       sluice explain --to api.example.com:443    what would happen?
       sluice run                            run the gateway
+      sluice policy                         which rules are there?
       sluice reload                         after a change of the files
 
     Exit codes: 0 all is well, 1 a problem was found, 2 bad arguments or no configuration.

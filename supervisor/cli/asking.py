@@ -6,17 +6,18 @@ from typing import NamedTuple
 
 import click
 
-from supervisor.cli.common import PROBLEM, Command, fail, need_config, print_lines
-from supervisor.config import DEFAULT_PATHS, find_config, load_config
-from supervisor.config_reader import read_control
-from supervisor.control_client import ControlClient, ControlError
-from supervisor.curve import keys_folder
-from supervisor.endpoint import ENDPOINT_UNSET
-from supervisor.problems import Problems, escape, render
+from supervisor.cli.common import PROBLEM, Command, fail, fail_with, need_config
+from supervisor.config.config import DEFAULT_PATHS, find_config
+from supervisor.config.reader import load_config, read_control
+from supervisor.control.client import ControlClient, ControlError
+from supervisor.control.curve import keys_folder
+from supervisor.host.endpoint import ENDPOINT_UNSET
+from supervisor.source.escape import escape
+from supervisor.source.problems import Problems
 
 
 class Target(NamedTuple):
-    """Whom to ask. `keys`: the folder for an endpoint over tcp://."""
+    """The gateway to ask. `keys`: the folder for an endpoint over tcp://."""
 
     endpoint: str
     keys: Path
@@ -44,16 +45,16 @@ def endpoint_of(config: str | None, endpoint: str | None = None) -> Target:
     except Problems as wrong:
         control = read_control(path)
         if not control:
-            print_lines(render(wrong.errors, wrong.errors_left_out), "error: ")
+            words = f"{escape(path)} does not say which gateway is to be asked"
             hint = "mend the file, or name the gateway with --endpoint"
-            fail(f"{escape(path)} does not say which gateway is to be asked", PROBLEM, hint)
+            fail_with(words, wrong.errors, wrong.errors_left_out, hint)
     if not control:
         fail(f"{escape(path)}: {ENDPOINT_UNSET}", PROBLEM, "set it, or name the gateway with --endpoint")
     return Target(control, keys_folder(path))
 
 
 def ask(target: Target, request: Mapping[str, object], timeout: float = 10.0) -> dict[str, object]:
-    """The gateway's answer; ends with 1 when there is none or it says no."""
+    """The gateway's answer; ends with 1 when none comes or it is a refusal."""
     try:
         with ControlClient(target.endpoint, timeout, target.keys) as client:
             return client.call(request)

@@ -2,22 +2,57 @@
 
 import os
 import sys
+from typing import Final, NamedTuple
 
 import click
 import msgspec
 
-from supervisor.cli.common import PROBLEM, common_options, compile_or_exit, need_config, print_json, problem_objects
-from supervisor.compilation import CompileResult
-from supervisor.curve import keys_folder, load_server
-from supervisor.endpoint import ENDPOINT_UNSET
-from supervisor.errors import StartError
-from supervisor.problems import Problem, escape
+from supervisor.cli.common import (
+    PROBLEM,
+    USAGE,
+    common_options,
+    compile_or_exit,
+    fail,
+    need_config,
+    print_json,
+    problem_objects,
+    warn_of_neighbour,
+)
+from supervisor.config.config import DEFAULT_PATHS, find_config
+from supervisor.config.effective import as_yaml, effective
+from supervisor.control.curve import keys_folder, load_server
+from supervisor.generation.compilation import CompileResult
+from supervisor.host.endpoint import ENDPOINT_UNSET
+from supervisor.host.errors import StartError
+from supervisor.source.escape import escape
+from supervisor.source.problems import Invalid, Problem, Problems
+from supervisor.source.yaml_source import load_documents
+
+NAMES: Final = ("sluice.yaml", "sluice.yml", "sluice.json")
+
+
+class Asked(NamedTuple):
+    """Files to check: a sluice.yaml, "" = every default, and manifests in place of its policy.paths."""
+
+    path: str
+    manifests: list[str]
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return " ".join(map(escape, self.manifests or [self.path]))
 
 
 @click.command()
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("--print", "printing", is_flag=True, help="Print the configuration in effect, defaults written out.")
 @common_options
-def check(config: str | None, as_json: bool) -> None:
+def check(config: str | None, as_json: bool, files: tuple[str, ...], printing: bool) -> None:
     """Check the configuration, the users and every policy file, without running anything.
+
+    A FILE is a sluice.yaml (or the folder it lies in), a manifest, or a folder of manifests. Manifests are read in
+    place of policy.paths, with the users, networks and parents of the sluice.yaml that is named or found; where there
+    is none, with every default.
 
     Problems are printed as file:line:column with what was expected, and what to write instead where that is known.
     Warnings do not fail the check.
@@ -25,41 +60,81 @@ def check(config: str | None, as_json: bool) -> None:
     \b
     Examples:
       sluice check                      the ./sluice.yaml, else /etc/sluice/sluice.yaml
-      sluice check -c staging.yaml      another one
+      sluice check staging.yaml         another one; so does -c staging.yaml
+      sluice check policies/shop.yaml   manifests that are not in use yet
+      sluice check --print              what is in effect, with every default
       sluice check --json | jq .errors  for programs
 
-    Exit codes: 0 sound (also with warnings), 1 errors were found, 2 no configuration found.
+    Exit codes: 0 sound (also with warnings), 1 errors were found, 2 bad arguments or no configuration found.
     """
-    path = need_config(config)
-    result = _with_keys(path, compile_or_exit(path))
+    warn_of_neighbour()
+    asked = _sort(config, files)
+    result = _with_keys(asked, compile_or_exit(asked.path or os.path.abspath(DEFAULT_PATHS[0]), asked.manifests))
     if result.image is not None:
         os.close(result.image)
     if as_json:
-        print_json(_report(path, result))
+        print_json(_report(asked, result, printing))
     else:
-        _print(path, result)
+        _print(asked, result, printing)
     sys.exit(0 if result.ok else PROBLEM)
 
 
-def _with_keys(path: str, result: CompileResult) -> CompileResult:
+def _sort(config: str | None, files: tuple[str, ...]) -> Asked:
+    """Tells a sluice.yaml from manifests. Ends with 2 for two of the former."""
+    manifests = []
+    for file in files:
+        name = file
+        if not os.path.lexists(name):
+            fail(f"{escape(name)} does not exist", USAGE, "name a sluice.yaml, a manifest or a folder of manifests")
+        inside = os.path.join(name, NAMES[0])
+        if os.path.isdir(name) and os.path.isfile(inside):
+            name = inside  # the folder of a gateway
+        if os.path.isdir(name) or not _is_config(name):
+            manifests.append(os.path.abspath(name))
+        elif config is not None:
+            words = f"{escape(config)} and {escape(name)} are both a configuration"
+            fail(words, USAGE, "name one; manifests have apiVersion and kind")
+        else:
+            config = name
+    if not manifests or config is not None:
+        return Asked(need_config(config), manifests)
+    return Asked(find_config(None) or "", manifests)
+
+
+def _is_config(name: str) -> bool:
+    """Whether a file is a sluice.yaml: by its name, else by what it holds. One that cannot be read is a manifest."""
+    if os.path.basename(name) in NAMES:
+        return True
+    try:
+        documents = load_documents(name, Problems())
+    except Invalid:
+        return False
+    keys = [set(document.value) for document in documents if isinstance(document.value, dict)]
+    return bool(keys) and not any(found & {"apiVersion", "kind", "items"} for found in keys)
+
+
+def _with_keys(asked: Asked, result: CompileResult) -> CompileResult:
     """A warning where a control endpoint could not be served by this user, or over tcp: its keys may lie elsewhere."""
-    if result.config is not None and not result.config.control:
-        unset = Problem(path, 0, 0, ENDPOINT_UNSET)
+    if result.config is None or asked.manifests:
+        return result
+    if not result.config.control:
+        unset = Problem(asked.path, 0, 0, ENDPOINT_UNSET)
         return msgspec.structs.replace(result, warnings=(*result.warnings, unset))
-    if result.config is None or not result.config.control.startswith("tcp://"):
+    if not result.config.control.startswith("tcp://"):
         return result
     try:
-        load_server(keys_folder(path))
+        load_server(keys_folder(asked.path))
     except StartError as wrong:
-        missing = Problem(path, 0, 0, wrong.text, wrong.suggestion)
+        missing = Problem(asked.path, 0, 0, wrong.text, wrong.suggestion)
         return msgspec.structs.replace(result, warnings=(*result.warnings, missing))
     return result
 
 
-def _report(path: str, result: CompileResult) -> dict[str, object]:
-    return {
+def _report(asked: Asked, result: CompileResult, printing: bool) -> dict[str, object]:
+    found: dict[str, object] = {
         "ok": result.ok,
-        "config": escape(path),
+        "config": escape(asked.path) or None,
+        "manifests": list(map(escape, asked.manifests)),
         "errors": problem_objects(result.problems),
         "errors_left_out": result.problems_left_out,
         "warnings": problem_objects(result.warnings),
@@ -67,19 +142,25 @@ def _report(path: str, result: CompileResult) -> dict[str, object]:
         "counts": result.counts,
         "seconds": round(result.seconds, 3),
     }
+    if printing:
+        found["configuration"] = effective(result.config) if result.config is not None else None
+    return found
 
 
-def _print(path: str, result: CompileResult) -> None:
+def _print(asked: Asked, result: CompileResult, printing: bool) -> None:
     for line in result.warning_lines():
         click.echo(f"warning: {line}", err=True)
     for line in result.problem_lines():
         click.echo(f"error: {line}", err=True)
     if not result.ok:
         count = len(result.problems) + result.problems_left_out
-        click.echo(f"{escape(path)}: {_count(count, 'error')}", err=True)
+        click.echo(f"{asked.name}: {_count(count, 'error')}", err=True)
         return
     counts = ", ".join(_count(number, name.removesuffix("s")) for name, number in result.counts.items() if number)
-    click.echo(f"{escape(path)}: sound" + (f" ({counts})" if counts else ""))
+    if printing and result.config is not None:
+        click.echo(as_yaml(result.config), nl=False)
+        return
+    click.echo(f"{asked.name}: sound" + (f" ({counts})" if counts else ""))
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,18 +1,21 @@
-"""What the commands share: options, finding and compiling the configuration, saying what is wrong."""
+"""Common parts of the commands: options, finding and compiling the configuration, reporting problems."""
 
+import importlib.metadata
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from supervisor.compilation import CompileCrashed, CompileResult, compile_blocking
-from supervisor.config import DEFAULT_PATHS, find_config
-from supervisor.problems import Problem, escape
+from supervisor.config.config import DEFAULT_PATHS, find_config
+from supervisor.generation.compilation import CompileCrashed, CompileResult, compile_blocking
+from supervisor.source.escape import escape
+from supervisor.source.problems import Problem, render
 
 PROBLEM = 1  # exit codes of CONTRACT.md section 2
 USAGE = 2
+NEIGHBOUR = "supervisor"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,18 +45,51 @@ def need_config(path: str | None) -> str:
     return found
 
 
-def compile_or_exit(path: str) -> CompileResult:
-    """The compiled configuration, refused or not; ends with 1 when compiling crashed."""
+def compile_or_exit(path: str, manifests: Sequence[str] = ()) -> CompileResult:
+    """The compiled configuration, refused or not; ends with 1 when compiling crashed. `manifests` take the place of
+    policy.paths."""
     try:
-        return compile_blocking(path)
+        return compile_blocking(path, manifests)
     except CompileCrashed as wrong:
         fail(str(wrong), PROBLEM)
 
 
+def warn_of_neighbour() -> None:
+    """The process manager `supervisor` has the import name of Sluice's Python half: in one environment their files lie
+    in one folder, and each overwrites the other's."""
+    try:
+        found = importlib.metadata.distribution(NEIGHBOUR)
+    except importlib.metadata.PackageNotFoundError:
+        return
+    words = f"the process manager {NEIGHBOUR} {escape(found.version)} is installed in this environment"
+    click.echo(f"warning: {words}, with files of the same names: give Sluice an environment of its own", err=True)
+
+
 def fail(text: str, status: int = PROBLEM, hint: str = "") -> NoReturn:
-    """Says why on stderr, and ends. `text` is escaped already where it repeats input."""
-    click.echo(f"sluice: {text}" + (f"\n  {hint}" if hint else ""), err=True)
+    """Says why and ends: on stderr, or where the command was given --json in JSON on stdout. `text` is escaped already
+    where it repeats input."""
+    if in_json():
+        print_json({"ok": False, "error": text} | ({"hint": hint} if hint else {}))
+    else:
+        click.echo(f"sluice: {text}" + (f"\n  {hint}" if hint else ""), err=True)
     sys.exit(status)
+
+
+def fail_with(text: str, problems: Iterable[Problem], left_out: int = 0, hint: str = "") -> NoReturn:
+    """The same for problems in files, each with its place; `text` says what they prevent."""
+    problems = list(problems)
+    if in_json():
+        found = {"errors": problem_objects(problems), "errors_left_out": left_out}
+        print_json({"ok": False, "error": text, **found} | ({"hint": hint} if hint else {}))
+        sys.exit(PROBLEM)
+    print_lines(render(problems, left_out), "error: ")
+    fail(text, PROBLEM, hint)
+
+
+def in_json() -> bool:
+    """Whether the command that runs was given --json."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.params.get("as_json"))
 
 
 def print_lines(lines: Iterable[str], prefix: str = "") -> None:

@@ -12,7 +12,7 @@ from supervisor.cli.common import common_options, print_json
 def drain(config: str | None, as_json: bool, endpoint: str | None) -> None:
     """Make a running gateway stop accepting. Open tunnels go on until they end, for `shutdown.drain` at most.
 
-    The process stays up and answers `sluice stats`; end it with SIGTERM. There is no way back but a restart.
+    The process stays up and answers `sluice stats`; end it with SIGTERM. Only a restart accepts tunnels again.
 
     \b
     Example:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from gateway.policy import PolicyImage
+from gateway.policy.image import PolicyImage
 from supervisor.cli.asking import ask, endpoint_of, endpoint_option
 from supervisor.cli.common import (
     PROBLEM,
@@ -14,13 +14,16 @@ from supervisor.cli.common import (
     common_options,
     compile_or_exit,
     fail,
+    fail_with,
     need_config,
     print_json,
-    print_lines,
 )
 from supervisor.cli.verdicts import describe
-from supervisor.config import find_config, load_config
-from supervisor.explanation import (
+from supervisor.config.config import find_config
+from supervisor.config.reader import load_config
+from supervisor.host.lookup import STARTING, LookupFailed, resolve_blocking
+from supervisor.identity.users import load_users
+from supervisor.policy.explanation import (
     Question,
     QuestionError,
     name_to_resolve,
@@ -28,10 +31,9 @@ from supervisor.explanation import (
     split_workload,
     with_addresses,
 )
-from supervisor.explanation import explain as explain_question
-from supervisor.lookup import STARTING, LookupFailed, resolve_blocking
-from supervisor.problems import Problems, escape, quote
-from supervisor.users import load_users
+from supervisor.policy.explanation import explain as explain_question
+from supervisor.source.escape import escape
+from supervisor.source.problems import Problems, quote
 
 LIVE_PATIENCE: Final = 10.0  # seconds, and those of a look-up
 NOT_BUILT = ("method", "path")
@@ -63,7 +65,7 @@ def explain(
     address: tuple[str, ...],
     **given: str | None,
 ) -> None:
-    """Say whether a source may reach a destination, by which rule, and what else had a say.
+    """Print whether a source may reach a destination, by which rule, and which other rules took part.
 
     Sources combine: with --user and --source both the user's rules and those for the address count. The policy comes
     from the files, as `run` would load them, or with --live from the gateway that runs: the answer has the same form.
@@ -113,7 +115,7 @@ def explain(
 
 
 def _warn_of_strangers(path: str | None, question: Question) -> None:
-    """A user or workload that nobody has is most likely a slip: its answer is that of a stranger."""
+    """A user or workload that no source can be is most likely a slip: its answer is that of a stranger."""
     found = find_config(path)
     if found is None:
         return  # --live needs none
@@ -127,24 +129,27 @@ def _warn_of_strangers(path: str | None, question: Question) -> None:
     namespace, account = split_workload(question.workload)
     spoken_for = [(network.namespace, network.service_account) for network in known.networks]
     spoken_for += [(user.namespace, user.service_account) for user in users]
-    if namespace and not any(space == namespace and account in ("", sa) for space, sa in spoken_for):
+    if (
+        namespace
+        and not known.trust.domains
+        and not any(space == namespace and account in ("", sa) for space, sa in spoken_for)
+    ):
         words = f"nothing stands for {escape(quote(question.workload or ''))}"
         click.echo(f"warning: {words}: no item of identity.networks and no user has it", err=True)
 
 
 def _from_files(config: str | None, question: Question) -> dict[str, Any]:
-    result = compile_or_exit(need_config(config))
+    path = need_config(config)
+    result = compile_or_exit(path)
     if result.image is None or result.config is None:
-        print_lines(result.problem_lines(), "error: ")
-        sys.exit(PROBLEM)
-    listeners = result.config.listeners
+        fail_with(f"{escape(path)} cannot be used", result.problems, result.problems_left_out)
     try:
         image = PolicyImage.from_fd(result.image)
-        answer = explain_question(image, listeners, question)
+        answer = explain_question(image, result.config, question)
         if (name := name_to_resolve(question, answer)) is None:
             return answer
         found = resolve_blocking(name, result.config.dns_settings())
-        return with_addresses(image, listeners, question, answer, found)
+        return with_addresses(image, result.config, question, answer, found)
     finally:
         os.close(result.image)
 

@@ -4,7 +4,7 @@ import click
 
 from supervisor.cli.asking import ask, endpoint_of, endpoint_option
 from supervisor.cli.common import common_options, print_json
-from supervisor.problems import escape
+from supervisor.source.escape import escape
 
 PATIENCE = 180.0  # seconds: a compile may take 60, and another may be under way
 
@@ -13,7 +13,7 @@ PATIENCE = 180.0  # seconds: a compile may take 60, and another may be under way
 @endpoint_option
 @common_options
 def reload(config: str | None, as_json: bool, endpoint: str | None) -> None:
-    """Make a running gateway read sluice.yaml and every file it names again: all of it, or nothing.
+    """Make a running gateway read sluice.yaml and every file it names again: everything, or nothing.
 
     Returns once every worker decides by the new policy. When a file is wrong nothing changes, and the problems are
     printed as `sluice check` prints them. `kill -HUP` does the same without waiting.
@@ -23,7 +23,7 @@ def reload(config: str | None, as_json: bool, endpoint: str | None) -> None:
       sluice reload                     the gateway of ./sluice.yaml, else /etc/sluice/sluice.yaml
       sluice check && sluice reload     look first
 
-    Exit codes: 0 in force (also where some keys need a restart), 1 refused or no gateway answers, 2 no configuration.
+    Exit codes: 0 active (also where some keys need a restart), 1 refused or no gateway answers, 2 no configuration.
     """
     answer = ask(endpoint_of(config, endpoint), {"op": "reload"}, PATIENCE)
     if as_json:
@@ -31,7 +31,9 @@ def reload(config: str | None, as_json: bool, endpoint: str | None) -> None:
         return
     for warning in _texts(answer.get("warnings")):
         click.echo(f"warning: {escape(warning)}", err=True)
-    click.echo(f"generation {answer.get('generation')} is in force")
+    click.echo(f"generation {answer.get('generation')} is active")
+    for line in _texts(answer.get("listeners")):
+        click.echo(f"listener {escape(line)}")
     if keys := _texts(answer.get("restart_needed")):
         click.echo(f"restart needed for: {', '.join(map(escape, keys))}")
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from supervisor.cli.asking import Target, ask, endpoint_of, endpoint_option
 from supervisor.cli.common import common_options, print_json
 from supervisor.cli.tables import aligned
-from supervisor.problems import escape
+from supervisor.source.escape import escape
 
 INTERVAL = 1.0  # seconds
 COLUMNS = ("slot", "pid", "state", "generation", "restarts")

@@ -8,8 +8,8 @@ import click
 from supervisor.cli.asking import Target, ask, endpoint_of, endpoint_option
 from supervisor.cli.common import PROBLEM, USAGE, common_options, fail, print_json
 from supervisor.cli.tables import aligned
-from supervisor.problems import escape
-from supervisor.tunnel_filter import FilterError, TunnelFilter, make_filter
+from supervisor.source.escape import escape
+from supervisor.tunnels.filter import FilterError, TunnelFilter, make_filter
 
 PAGE = 1000
 PATIENCE = 30.0  # seconds: a gateway may have a hundred thousand tunnels to look through
@@ -109,7 +109,7 @@ def _row(item: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _state(item: dict[str, Any]) -> str:
-    """What policy denies now, and lets live, is said to be kept (`onRevoke: keep`)."""
+    """A tunnel that policy denies now, and lets live, is shown as kept (`onRevoke: keep`)."""
     return "kept" if item["verdict"] == "deny" and item["state"] != "revoked" else str(item["state"])
 
 

@@ -1,4 +1,4 @@
-"""`sluice user add | list | remove`: edits the users file. It verifies nobody, and prints no hash and no password."""
+"""`sluice user add | list | remove`: edits the users file. It verifies nothing, and prints no hash and no password."""
 
 import contextlib
 import fcntl
@@ -12,12 +12,14 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from supervisor.cli.common import PROBLEM, USAGE, fail, json_option, print_json, print_lines
-from supervisor.config import DEFAULT_PATHS, find_config, load_config
-from supervisor.node import Node
-from supervisor.problems import Invalid, Problems, escape, quote, render
-from supervisor.users import LONGEST_PASSWORD, User, hash_password, is_password, load_users
-from supervisor.words import is_user_name, namespace_name, object_name
+from supervisor.cli.common import PROBLEM, USAGE, fail, fail_with, json_option, print_json
+from supervisor.config.config import DEFAULT_PATHS, find_config
+from supervisor.config.reader import load_config
+from supervisor.identity.users import LONGEST_PASSWORD, User, hash_password, is_password, load_users
+from supervisor.source.escape import escape
+from supervisor.source.node import Node
+from supervisor.source.problems import Invalid, Problems, quote
+from supervisor.source.words import is_user_name, namespace_name, object_name
 
 ACL: Final = "system.posix_acl_access"
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -39,7 +41,7 @@ def user() -> None:
       printf %s "$SECRET" | sluice user add ci      reads it from a pipe
       sluice user list
       sluice user remove build-bot
-      sluice reload                                 puts the change in force
+      sluice reload                                 makes the change take effect
 
     The file holds scrypt hashes, never passwords. Comments in it are not kept.
     """
@@ -131,8 +133,8 @@ def _users_path(file: str | None, config: str | None) -> str:
     try:
         users = load_config(found).identity.users
     except Problems as wrong:
-        print_lines(render(wrong.errors, wrong.errors_left_out), "error: ")
-        fail("identity.users is unknown as long as the configuration is wrong", PROBLEM, "name the file with --file")
+        words = "identity.users is unknown as long as the configuration is wrong"
+        fail_with(words, wrong.errors, wrong.errors_left_out, "name the file with --file")
     if users is None and (config is not None or found != os.path.abspath(DEFAULT_PATHS[0])):
         fail(f"{escape(found)} sets no identity.users", PROBLEM, "set it, or name the file with --file")
     return users or os.path.abspath("users.yaml")
@@ -171,8 +173,7 @@ def _load(path: str, must_exist: bool = False) -> tuple[User, ...]:
     problems = Problems()
     users = load_users(path, problems)
     if problems.errors:
-        print_lines(render(problems.errors, problems.errors_left_out), "error: ")
-        fail(f"{escape(path)} is wrong, and stays as it is")
+        fail_with(f"{escape(path)} is wrong, and stays as it is", problems.errors, problems.errors_left_out)
     return users
 
 

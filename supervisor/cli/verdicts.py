@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from supervisor.rule_slots import label_of
+from supervisor.segment.rule_slots import label_of
 
-# What would turn a decision, by its reason. {host}, {port} and {rule} are filled in.
+# Advice that would turn a decision, by its reason. {host}, {port} and {rule} are filled in.
 _GUARD: Final = "only addresses.allow in sluice.yaml lifts this; no rule does"
 TURNS: Final[dict[str, str]] = {
     "internal": "this is a failure of Sluice itself: please report it",
@@ -29,6 +29,9 @@ TURNS: Final[dict[str, str]] = {
     "address_embedded_ipv4": "addresses.allow in sluice.yaml, or a cidr rule inside that block, lifts this",
     "inner_name_missing": "ask by name, or allow the address by a cidr rule: the name inside the tunnel decides else",
     "inner_name_mismatch": "ask for the name that is shown inside, or set innerName for its rule or listener",
+    "inner_protocol_mismatch": "the rule's `inner` demands another protocol than the one inside",
+    "inner_protocol_missing": "the rule's `inner` demands a protocol that the client speaks first",
+    "inner_ech": "switch Encrypted ClientHello off in the client, or set `ech: allow` for the rule",
     "other_way": "ask by name: what allows it leads through a parent, an address is dialed from here",
 }
 
@@ -69,7 +72,7 @@ def describe(answer: dict[str, Any]) -> list[str]:
 
 
 def attribute_lines(attributes: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """What a rule sets, and which; defaults are left out."""
+    """The attributes, each with its rule; defaults are left out."""
     for name, found in attributes.items():
         if (rule := found["rule"]) is not None:
             value = ", ".join(found["value"]) if isinstance(found["value"], list) else found["value"]
@@ -77,7 +80,7 @@ def attribute_lines(attributes: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def source_text(source: dict[str, Any]) -> str:
-    """Who asked, in the order of precedence."""
+    """The source, in the order of precedence."""
     parts = []
     if source["identity"]:
         parts.append(source["identity"])
@@ -87,7 +90,7 @@ def source_text(source: dict[str, Any]) -> str:
         parts.append(f"user {source['user']}")
     if source["ip"]:
         parts.append(source["ip"])
-    return ", ".join(parts) or "anybody"
+    return ", ".join(parts) or "any source"
 
 
 def rule_text(rule: dict[str, Any] | None, list_line: int | None = None) -> str:

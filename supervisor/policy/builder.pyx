@@ -1,4 +1,4 @@
-"""The policy image as the compiler writes it: a thin face of csrc/builder.h. It knows layouts, not policy.
+"""The policy image as the compiler writes it: a thin face of csrc/build/builder.h. It knows layouts, not policy.
 
 Names, prefixes and lists are judged by the same C functions that judge requests. Texts are str, host patterns and
 lists bytes, CIDRs str in their canonical form. Ids are ints that only mean something to the builder that gave them.
@@ -11,22 +11,26 @@ import unicodedata
 
 import idna
 
+from gateway.tables import ECHS, INNER_MODES, INNER_PROTOCOLS, REVOKES
+
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_FillInfo
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from gateway.csrc cimport (
-    SL_IMAGE_AUDIT, SL_IMAGE_HAS_POLICY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_IMAGE_PASSTHROUGH, SL_IMAGE_STARTING,
-    SL_INNER_AUDIT,
-    SL_INNER_ENFORCE, SL_INNER_OFF, SL_INNER_UNSET, SL_NAME_NON_ASCII, SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH,
-    SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY, SL_PRINCIPAL_NAMESPACE_USER,
-    SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, SL_REVOKE_DRAIN, SL_REVOKE_KEEP, SL_REVOKE_KILL,
-    SL_TIER_ALLOW, SL_TIER_AUDIT, SL_TIER_DENY, SL_TIER_HARD_DENY, sl_image, sl_image_status,
-    sl_image_status_text, sl_image_validate, sl_name_status, sl_name_status_text, sl_port_range, sl_prefix,
-    sl_prefix_parse, sl_rule,
+from gateway.c.addr cimport sl_prefix, sl_prefix_parse
+from gateway.c.contract cimport (
+    SL_ECH_UNSET, SL_INNER_PROTOCOL_UNSET, SL_INNER_UNSET, SL_REVOKE_KILL, SL_TIER_ALLOW, SL_TIER_AUDIT, SL_TIER_DENY,
+    SL_TIER_HARD_DENY,
 )
+from gateway.c.image cimport (
+    SL_IMAGE_AUDIT, SL_IMAGE_HAS_POLICY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_IMAGE_PASSTHROUGH, SL_IMAGE_STARTING,
+    SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY,
+    SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, sl_image, sl_image_status,
+    sl_image_status_text, sl_image_validate, sl_port_range, sl_rule,
+)
+from gateway.c.name cimport SL_NAME_NON_ASCII, sl_name_status, sl_name_status_text
 
-cdef extern from "builder.h" nogil:
+cdef extern from "build/builder.h" nogil:
     struct sl_builder:
         pass
     enum sl_build_status:
@@ -86,8 +90,10 @@ IMAGE_STARTING = SL_IMAGE_STARTING
 
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
-cdef dict ON_REVOKE = {None: SL_REVOKE_KILL, "kill": SL_REVOKE_KILL, "drain": SL_REVOKE_DRAIN, "keep": SL_REVOKE_KEEP}
-cdef dict INNER = {None: SL_INNER_UNSET, "enforce": SL_INNER_ENFORCE, "audit": SL_INNER_AUDIT, "off": SL_INNER_OFF}
+cdef dict ON_REVOKE = {None: SL_REVOKE_KILL} | {way: number for number, way in enumerate(REVOKES)}
+cdef dict INNER = {None: SL_INNER_UNSET} | {mode: number for number, mode in enumerate(INNER_MODES)}
+cdef dict PROTOCOL = {None: SL_INNER_PROTOCOL_UNSET} | {word: number for number, word in enumerate(INNER_PROTOCOLS)}
+cdef dict ECH = {None: SL_ECH_UNSET} | {word: number for number, word in enumerate(ECHS)}
 
 
 class BuildError(Exception):
@@ -95,7 +101,7 @@ class BuildError(Exception):
 
 
 class NameProblem(ValueError):
-    """A host pattern that is none. `rule`: what it broke, without the name; `line`: of a list, from 1, else 0."""
+    """A text that is not a host pattern. `rule`: what it broke, without the name; `line`: of a list, from 1, else 0."""
 
     def __init__(self, rule: str, line: int = 0):
         super().__init__(f"line {line}: {rule}" if line else rule)
@@ -157,7 +163,7 @@ cdef class ImageData:
 cdef class ImageBuilder:
     """Takes rules, selectors and destinations; finish() or finish_memfd() lays the image out.
 
-    Every method raises BuildError when the image grows too large or memory ends; the builder is of no use then.
+    Every method raises BuildError when the image grows too large or memory ends; the builder cannot be used after that.
     """
     cdef sl_builder *builder
 
@@ -176,8 +182,10 @@ cdef class ImageBuilder:
         return offset
 
     def rule(self, str kind, str namespace, str name, uint32_t index, str file, uint32_t line, int tier, *,
-             on_revoke=None, inner=None, str upstream=None, str attributes=None, uint16_t slot=0):
-        """Adds a rule for decisions to name; answers its id. `on_revoke`, `inner`: as in manifests, None = not said."""
+             on_revoke=None, inner=None, protocol=None, ech=None, str upstream=None, str attributes=None,
+             uint16_t slot=0):
+        """Adds a rule for decisions to name; answers its id. `on_revoke`, `inner` (innerName), `protocol` (that of
+        `inner`), `ech`: as in manifests, None = not said."""
         cdef sl_rule rule
         cdef uint32_t number = 0
         rule.kind = self.text(kind)
@@ -193,6 +201,8 @@ cdef class ImageBuilder:
         rule.on_revoke = <uint8_t> <int> ON_REVOKE[on_revoke]
         rule.on_revoke_set = on_revoke is not None
         rule.inner = <uint8_t> <int> INNER[inner]
+        rule.protocol = <uint8_t> <int> PROTOCOL[protocol]
+        rule.ech = <uint8_t> <int> ECH[ech]
         check(sl_builder_rule(self.builder, &rule, &number), "a rule")
         return number
 
@@ -261,7 +271,7 @@ cdef class ImageBuilder:
         check_name(status, why, 0)
 
     def cidr(self, uint32_t attachment, str text):
-        """An address block. Raises ValueError for one that is none."""
+        """An address block. Raises ValueError for a text that is not one."""
         cdef sl_prefix prefix
         parse_prefix(text, &prefix)
         check(sl_builder_cidr(self.builder, attachment, &prefix), "an address block")

@@ -8,14 +8,15 @@ from typing import Any, Final
 import msgspec
 
 import supervisor.policy.builder as image
-from supervisor import machine
-from supervisor.config import Config
-from supervisor.policy.host_lists import read_list
+from gateway.tables import GUARD_BLOCKS
+from supervisor.config.config import Config
+from supervisor.host import machine
+from supervisor.identity.users import User, credential_of
 from supervisor.policy.loader import Policy
-from supervisor.policy.model import Rule, Selector, Text
-from supervisor.problems import Invalid, Place, Problems, did_you_mean, quote
-from supervisor.rule_slots import RuleSlots, label_of
-from supervisor.users import User, credential_of
+from supervisor.policy.resources.host_lists import likeness, read_list
+from supervisor.policy.resources.model import Rule, Selector, Text
+from supervisor.segment.rule_slots import RuleSlots, label_of
+from supervisor.source.problems import Invalid, Place, Problems, did_you_mean, quote
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 TIERS: Final = {
@@ -26,11 +27,7 @@ TIERS: Final = {
 }
 # Refused whatever rules say (DECISIONS.md section 3): a CIDR rule that allows them is a mistake.
 NEVER_LIFTED: Final = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        *("0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "168.63.129.16/32", "100.100.100.200/32"),
-        *("::/128", "::1/128", "fe80::/10", "ff00::/8", "fd00:ec2::254/128"),
-    )
+    ipaddress.ip_network(block) for block, reason, liftable, _ in GUARD_BLOCKS if reason and not liftable
 )
 
 
@@ -79,7 +76,7 @@ class _Compiler:
         self.policy = policy
         self.problems = problems
         self.selectors: dict[tuple[Selector, bool], int] = {}
-        self.unknown: set[str] = set()  # users that rules select and nobody has
+        self.unknown: set[str] = set()  # users that rules select and users.yaml does not have
         self.strange: set[str] = set()  # source addresses that are not this machine's
         self.local: list[Network] | None = None
         self.allowed: tuple[Network, ...] = ()
@@ -101,6 +98,8 @@ class _Compiler:
             TIERS[rule.tier],
             on_revoke=rule.on_revoke,
             inner=rule.inner,
+            protocol=rule.protocol,
+            ech=rule.ech,
             upstream=self.upstream(rule),
             attributes=self.attributes(rule),
             slot=self.slots.assign(label_of(rule.kind, rule.namespace, rule.name)),
@@ -126,15 +125,16 @@ class _Compiler:
                 self.problems.error(rule.upstream.place, words, hint)
             return None
         return rule.upstream.value
+
     def attributes(self, rule: Rule) -> str | None:
-        """What workers must know beyond the decision, as JSON."""
+        """A rule's attributes for workers, as JSON."""
         if not rule.source_addresses or rule.tier in ("deny", "hard_deny"):
             return None  # what a denied request does where audit mode lets it pass is not the denying rule's to say
         for text in rule.source_addresses:
             # It may come later, and the policy may be checked elsewhere: dialing fails as long as it is missing.
             if text not in self.strange and not self.is_ours(text):
                 self.strange.add(text)
-                words = f"{text} is no address of this machine: connections from it fail"
+                words = f"{text} is not an address of this machine: connections from it fail"
                 self.problems.warning(rule.place, words, "`ip address` lists the machine's addresses")
         return json.dumps({"sourceAddress": rule.source_addresses}, separators=(",", ":"))
 
@@ -190,7 +190,9 @@ class _Compiler:
         try:
             names = self.builder.host_list(attachment, data)
         except image.NameProblem as wrong:
-            self.problems.error(Place(path.value, wrong.line, 1), f"not a host name: {wrong.rule}")
+            column, kind, hint = likeness(data, wrong.line)
+            words = f"expected a host name, found {kind}" if kind else "not a host name"
+            self.problems.error(Place(path.value, wrong.line, column), f"{words}: {wrong.rule}", hint)
             return
         if not names:
             self.problems.warning(Place(path.value), "the list holds no name: the rule matches nothing")

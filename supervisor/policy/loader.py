@@ -1,24 +1,25 @@
 """From policy paths to rules: finds files, reads documents, hands resources to dialects. It compiles nothing."""
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 
-from supervisor.node import Node
 from supervisor.policy.dialects import egress_policy
-from supervisor.policy.host_lists import list_roots
-from supervisor.policy.manifest import Manifest, manifests_of
-from supervisor.policy.model import Rule
-from supervisor.problems import Invalid, Place, Problems, did_you_mean, quote
-from supervisor.yaml_source import load_documents
+from supervisor.policy.remembered import FileContent, Named, Reading, Remembered, lists_of
+from supervisor.policy.resources.host_lists import inside, list_roots
+from supervisor.policy.resources.manifest import Manifest, manifests_of
+from supervisor.policy.resources.model import Rule
+from supervisor.source.problems import Invalid, Place, Problems, did_you_mean, quote
+from supervisor.source.yaml_source import parse_documents
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 MOST_FILES: Final = 100_000
 MOST_FOLDERS: Final = 64  # deep
 
-# Kinds of dialects that are to come: reading them as nothing would be a hole in somebody's policy.
+# Kinds of dialects that are to come: reading them as nothing would be a hole in a policy.
 NOT_YET: Final[dict[str, tuple[str, ...]]] = {
     "policy.flomesh.io": ("EgressGateway", "Egress", "UpstreamTrafficSetting"),
     "policy.openservicemesh.io": ("EgressGateway", "Egress", "UpstreamTrafficSetting"),
@@ -36,7 +37,7 @@ NOT_YET: Final[dict[str, tuple[str, ...]]] = {
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What was loaded: rules in no particular order, and how many files and resources they came from.
+    """The loaded policy: rules in no particular order, and how many files and resources they came from.
 
     `roots` are the real folders that host lists may lie in.
     """
@@ -47,9 +48,12 @@ class Policy(msgspec.Struct, frozen=True):
     roots: tuple[str, ...] = ()
 
 
-def load_policy(paths: tuple[str, ...], places: tuple[Place, ...], problems: Problems) -> Policy:
-    """All rules of the absolute `paths`; `places` says where each is named. What is wrong goes to `problems`."""
-    loader = _Loader(paths, problems)
+def load_policy(
+    paths: tuple[str, ...], places: tuple[Place, ...], problems: Problems, reading: Reading | None = None
+) -> Policy:
+    """All rules of the absolute `paths`; `places` says where each is named. What is wrong goes to `problems`.
+    `reading` may know files that were read before; the result is the same without it."""
+    loader = _Loader(paths, problems, reading if reading is not None else Reading(Remembered()))
     for path, place in zip(paths, places, strict=True):
         try:
             loader.path(path, place)
@@ -61,8 +65,9 @@ def load_policy(paths: tuple[str, ...], places: tuple[Place, ...], problems: Pro
 class _Loader:
     """Collects rules; each file and each folder is read once, by whatever name it is reached."""
 
-    def __init__(self, paths: tuple[str, ...], problems: Problems) -> None:
+    def __init__(self, paths: tuple[str, ...], problems: Problems, reading: Reading) -> None:
         self.problems = problems
+        self.reading = reading
         self.rules: list[Rule] = []
         self.resources = 0
         self.files: set[tuple[int, int]] = set()
@@ -73,24 +78,24 @@ class _Loader:
     def path(self, path: str, place: Place) -> None:
         """One entry of policy.paths: a file, whatever its suffix, or a folder."""
         try:
-            is_folder = os.path.isdir(path)
             found = os.stat(path)
         except (OSError, ValueError) as wrong:
             reason = getattr(wrong, "strerror", None) or "not a file name"
             raise Invalid(place, f"policy path {quote(path)}: {reason}") from None
-        if not is_folder:
-            self.file(path)
+        if not stat.S_ISDIR(found.st_mode):
+            self.file(path, found)
             return
         before = len(self.files)
-        for name in self.walk(path, found, 0):
+        for name, one in self.walk(path, found, 0):
             if len(self.files) >= MOST_FILES:
                 raise Invalid(place, f"more than {MOST_FILES} policy files")
-            self.file(name)
+            self.file(name, one)
         if len(self.files) == before:
             self.problems.warning(place, f"no policy file in {quote(path)}", "*.yaml, *.yml and *.json are read")
 
-    def walk(self, folder: str, found: os.stat_result, depth: int) -> Iterator[str]:
-        """Paths of the manifests below a folder, sorted; dot entries skipped, symlinks followed, no folder twice."""
+    def walk(self, folder: str, found: os.stat_result, depth: int) -> Iterator[tuple[str, os.stat_result | None]]:
+        """Manifests below a folder, sorted, each with its stat (None: it has none); dot entries skipped, symlinks
+        followed, no folder twice."""
         if (found.st_dev, found.st_ino) in self.folders:
             return
         self.folders.add((found.st_dev, found.st_ino))
@@ -100,39 +105,95 @@ class _Loader:
             self.problems.error(Place(folder), f"cannot be read: {wrong.strerror}")
             return
         for name in names:
-            path = os.path.join(folder, name)
             if name.startswith("."):
                 continue
-            if not os.path.isdir(path):
+            path = os.path.join(folder, name)
+            try:
+                one = os.stat(path)
+            except (OSError, ValueError):
+                one = None
+            if one is None or not stat.S_ISDIR(one.st_mode):
                 if name.endswith(SUFFIXES):
-                    yield path
+                    yield path, one
             elif depth >= MOST_FOLDERS:
                 self.problems.error(Place(path), f"folders are nested deeper than {MOST_FOLDERS}")
             else:
-                yield from self.walk(path, os.stat(path), depth + 1)
+                yield from self.walk(path, one, depth + 1)
 
-    def file(self, path: str) -> None:
-        """All documents of one file."""
-        try:
-            found = os.stat(path)
+    def file(self, path: str, found: os.stat_result | None) -> None:
+        """All that one file gives, from memory where it has not changed."""
+        if found is not None:
             if (found.st_dev, found.st_ino) in self.files:
                 return
             self.files.add((found.st_dev, found.st_ino))
-        except OSError:
-            pass  # load_documents says what is wrong
         try:
-            documents = [node for node in load_documents(path, self.problems) if not node.is_null]
-            if not documents:
-                raise Invalid(Place(path), "the file holds no resource", "remove it, if that is meant")
+            content = self.reading.content(path, found, lambda data: read(data, path, self.roots), self.holds)
         except Invalid as wrong:
             self.problems.add(wrong.problem)
             return
-        for document in documents:
-            try:
-                for manifest in manifests_of(document, self.problems):
-                    self.resource(manifest)
-            except Invalid as wrong:
-                self.problems.add(wrong.problem)
+        content.tell(self.problems)
+        self.resources += content.resources
+        self.rules.extend(content.rules)
+        for named in content.named:
+            self.unique(named)
+
+    def holds(self, content: FileContent) -> bool:
+        """Whether host lists still lie where they may: a link to one may have been turned, and the policy paths may be
+        others."""
+        return all(inside(os.path.realpath(path), self.roots) for path in content.lists)
+
+    def unique(self, named: Named) -> None:
+        """No two resources share kind, namespace and name."""
+        key = (named.kind, named.namespace, named.name)
+        name = f"{named.namespace}/{named.name}" if named.namespace else named.name
+        if key in self.named:
+            where = f"it is first defined at {self.named[key]}"
+            self.problems.error(named.place, f"duplicate {named.kind} {name}", where)
+        else:
+            self.named[key] = named.place
+
+
+def read(data: bytes, path: str, roots: tuple[str, ...]) -> FileContent:
+    """All documents of one file, from its bytes. `roots`: real folders that host lists may lie in."""
+    file = _File(roots)
+    try:
+        documents = [node for node in parse_documents(data, path, file.problems) if not node.is_null]
+        if not documents:
+            raise Invalid(Place(path), "the file holds no resource", "remove it, if that is meant")
+    except Invalid as wrong:
+        file.problems.add(wrong.problem)
+        documents = []
+    for document in documents:
+        try:
+            for manifest in manifests_of(document, file.problems):
+                file.resource(manifest)
+        except Invalid as wrong:
+            file.problems.add(wrong.problem)
+    return file.content()
+
+
+class _File:
+    """Collects the rules of one file."""
+
+    def __init__(self, roots: tuple[str, ...]) -> None:
+        self.roots = roots
+        self.problems = Problems()
+        self.rules: list[Rule] = []
+        self.named: list[Named] = []
+        self.resources = 0
+
+    def content(self) -> FileContent:
+        problems = self.problems
+        return FileContent(
+            rules=tuple(self.rules),
+            named=tuple(self.named),
+            resources=self.resources,
+            lists=lists_of(self.rules),
+            errors=tuple(problems.errors),
+            errors_left_out=problems.errors_left_out,
+            warnings=tuple(problems.warnings),
+            warnings_left_out=problems.warnings_left_out,
+        )
 
     def resource(self, manifest: Manifest) -> None:
         """One resource; its rules are kept."""
@@ -146,11 +207,12 @@ class _Loader:
             return
         self.resources += 1
         if rules:
-            self.unique(manifest.node, rules[0])
+            first = rules[0]
+            self.named.append(Named(first.kind, first.namespace, first.name, manifest.node.place))
             self.rules.extend(rules)
 
     def reader(self, manifest: Manifest) -> "Reader | None":
-        """What reads this kind; None for a kind that is no policy. Raises Invalid for one that is not supported yet."""
+        """The reader of this kind; None for a kind that is not a policy. Raises Invalid for one that is to come."""
         kind = manifest.node.mapping()["kind"][1]
         version = manifest.node.mapping()["apiVersion"][1]
         if manifest.group == egress_policy.GROUP:
@@ -169,16 +231,6 @@ class _Loader:
             raise kind.invalid(f"{manifest.group} {manifest.kind} is not supported yet", "write an EgressPolicy")
         self.problems.warning(kind.place, f"{quote(manifest.kind)} is ignored: not a policy kind")
         return None
-
-    def unique(self, node: Node, rule: Rule) -> None:
-        """No two resources share kind, namespace and name."""
-        key = (rule.kind, rule.namespace, rule.name)
-        name = f"{rule.namespace}/{rule.name}" if rule.namespace else rule.name
-        if key in self.named:
-            where = f"it is first defined at {self.named[key]}"
-            self.problems.error(node.place, f"duplicate {rule.kind} {name}", where)
-        else:
-            self.named[key] = node.place
 
 
 Reader = Callable[[Manifest, tuple[str, ...], Problems], list[Rule]]

@@ -1,4 +1,4 @@
-"""Warnings of `check` for sources that nothing stands for, and for a passthrough that reaches nobody.
+"""Warnings of `check` for sources that nothing stands for, and for a passthrough that reaches no source.
 
 None of it is an error: policies for workloads that come later are normal. Each is a fact about this configuration.
 """
@@ -6,18 +6,18 @@ None of it is an error: policies for workloads that come later are normal. Each 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from supervisor.config import Config
-from supervisor.policy.model import Rule, Selector
-from supervisor.problems import Place, Problems, quote
-from supervisor.users import User
-from supervisor.words import workload_of
+from supervisor.config.config import Config
+from supervisor.identity.users import User
+from supervisor.policy.resources.model import Rule, Selector
+from supervisor.source.problems import Place, Problems, quote
+from supervisor.source.words import trust_domain_of, workload_of
 
 MOST: Final = 20  # warnings; the rest is counted
 WAYS: Final = "map it in identity.networks, or give it to a user, once it is there"
 
 
 class _Known:
-    """Who the configuration knows: `spaces` and `accounts` are those of networks and users."""
+    """The sources that the configuration knows: `spaces` and `accounts` are those of networks and users."""
 
     def __init__(self, config: Config, users: Sequence[User]) -> None:
         self.users = {user.name: user.namespace for user in users}
@@ -25,6 +25,7 @@ class _Known:
         pairs += [(user.namespace, user.service_account) for user in users if user.namespace]
         self.spaces = {namespace for namespace, _ in pairs}
         self.accounts = set(pairs)
+        self.domains = {domain.name for domain in config.identity.trust.domains}
 
 
 def warn_of_strangers(config: Config, users: Sequence[User], rules: Sequence[Rule], problems: Problems) -> None:
@@ -65,7 +66,7 @@ def warn_of_void_passthrough(config: Config, rules: Iterable[Rule], problems: Pr
 
 
 def _facts(known: _Known, rule: Rule, selector: Selector) -> Iterator[tuple[str, str]]:
-    """What is to be said of one source: (text, hint)."""
+    """The warning about one source: (text, hint)."""
     space = selector.namespace
     if selector.user:
         # A user that does not exist is the compiler's to tell.
@@ -76,6 +77,11 @@ def _facts(known: _Known, rule: Rule, selector: Selector) -> Iterator[tuple[str,
         if space and workload_of(selector.identity)[0] != space:
             words = f"{quote(selector.identity)} is not of the namespace {quote(space)}: this item never matches"
             yield words, f"write kind: Cluster{rule.kind}, or an identity of that namespace"
+        elif trust_domain_of(selector.identity) not in known.domains:
+            words = f"no trust domain has the identity {quote(selector.identity)}: this item matches no source"
+            yield words, "identity.trustDomains in sluice.yaml names them"
+    elif known.domains:
+        return  # certificates may name every namespace and service account
     elif selector.service_account:
         if (space, selector.service_account) not in known.accounts:
             workload = quote(f"{space}/{selector.service_account}")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bench import generator
+from tests.support import generator
 
 
 @pytest.fixture(scope="session")

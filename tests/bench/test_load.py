@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.bench.generator import run, started
+from tests.support.generator import run, started
 
 MODES: Final[dict[str, list[str]]] = {
     "open-close": ["open-close", "--count", "300", "--at-once", "20"],
@@ -176,7 +176,7 @@ LIES: Final[dict[str, tuple[list[str], dict[str, Any], str]]] = {
     "a report that is reset": (UP, {"down": at(0, lambda data, i: None)}, "reset"),
     "no report": (UP, {"down": at(0, lambda data, i: b"")}, "end"),
     "a refusal": (ECHO, {"answer": b"HTTP/1.1 403 Forbidden\r\n\r\n"}, "refused"),
-    "an answer that is none": (ECHO, {"answer": b"220 ready\r\n\r\n"}, "protocol"),
+    "not an answer": (ECHO, {"answer": b"220 ready\r\n\r\n"}, "protocol"),
     "bytes behind the answer": (ECHO, {"answer": b"HTTP/1.1 200 OK\r\n\r\nx"}, "protocol"),
     "a reset before the answer": (ECHO, {"answer": RESET}, "opening"),
     "an end before the answer": (ECHO, {"answer": HALF}, "opening"),
@@ -187,7 +187,7 @@ LIES: Final[dict[str, tuple[list[str], dict[str, Any], str]]] = {
 @pytest.mark.parametrize("lie", LIES)
 def test_every_lie_is_seen(load: str, lie: str) -> None:
     arguments, spoiled, error = LIES[lie]
-    # What is spoilt on the way up the origin sees, and says so in its report.
+    # Bytes spoilt on the way up are seen by the origin, and stand in its report.
     with started(load, wrong=1 if "up" in spoiled else 0) as origin, proxy(**spoiled) as address:
         code, result = run(load, *arguments, "--via", "connect", "--proxy", address, "--origin", f"127.0.0.1:{origin}")
     assert code == 1

@@ -1,4 +1,4 @@
-"""The load generator over HTTP/2: every mode through an honest proxy, every lie seen, and frames that are none."""
+"""The load generator over HTTP/2: every mode through an honest proxy, every lie seen, and bytes that are not frames."""
 
 import contextlib
 import socket
@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.bench.generator import Result, run, started
-from tests.bench.h2_proxy import proxy
 from tests.bench.test_load import DOWN, ECHO, UP, at, double, flip, lose
+from tests.support.generator import Result, run, started
+from tests.support.h2_proxy import proxy
 from tests.vectors.http2 import PREFACE, frame
 
 SMALL: Final = ["--window", "20000"]  # so that tunnels wait for windows and the windows for tunnels
@@ -105,7 +105,7 @@ def assert_one(code: int, result: Result, error: str) -> None:
 
 @contextlib.contextmanager
 def script(answer: bytes) -> Iterator[str]:
-    """A server that says one thing once the client's request is there, and then waits for it to leave."""
+    """A server that sends one thing once the client's request is there, and waits for it to leave."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -136,14 +136,14 @@ SCRIPTS: Final[dict[str, tuple[bytes, str]]] = {
     "padded DATA": (OK + frame("DATA", 8, 1, b"\0x"), "protocol"),
     "a frame too large": (OK + frame("DATA", 0, 1, bytes(16385)), "protocol"),
     "a header block in parts": (frame("HEADERS", 0, 1, b"\x88"), "protocol"),
-    "a header block that is none": (frame("HEADERS", 4, 1, b"\xff\xff\xff\xff\xff"), "protocol"),
+    "an invalid header block": (frame("HEADERS", 4, 1, b"\xff\xff\xff\xff\xff"), "protocol"),
     "an empty header block": (frame("HEADERS", 4, 1, b""), "protocol"),
     "an answer without a status": (frame("HEADERS", 4, 1, b"\x84"), "protocol"),
     "two answers": (OK + OK, "protocol"),
     "a short RST_STREAM": (frame("RST_STREAM", 0, 9, b"\0"), "protocol"),
     "a window opened by nothing": (frame("WINDOW_UPDATE", 0, 0, bytes(4)), "protocol"),
     "settings cut short": (frame("SETTINGS", 0, 0, b"\0\4\0"), "protocol"),
-    "payload that nobody asked for": (OK + frame("DATA", 0, 1, b"x" * 16000), "content"),
+    "payload that was not asked for": (OK + frame("DATA", 0, 1, b"x" * 16000), "content"),
     "an interim answer, then a refusal": (
         frame("HEADERS", 4, 1, b"\x08\x03103") + frame("HEADERS", 5, 1, b"\x08\x03502"), "refused",
     ),

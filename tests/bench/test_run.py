@@ -11,6 +11,7 @@ import pytest
 
 from bench import render
 from bench.accounting import Account
+from bench.machine import RESULTS
 from bench.peers import PEERS
 from bench.peers.base import Absent
 from bench.summary import summary
@@ -28,7 +29,7 @@ def here(name: str) -> bool:
 
 
 def run(folder: Path, *arguments: str) -> dict[str, Any]:
-    """What one run of the benchmark keeps."""
+    """The record that one run of the benchmark keeps."""
     command = [sys.executable, "-m", "bench.run", "--keep", str(folder), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr
@@ -92,13 +93,13 @@ def record_of(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 def test_the_tables_show_losses() -> None:
     lines = render.tables(record_of(ROUNDS))
-    assert any("open and close, socks5: CPU by Envoy's | at most 0.36 | 0.40 | **no**" in line for line in lines)
+    assert any("open and close, socks5: CPU relative to Envoy | at most 0.36 | 0.40 | **no**" in line for line in lines)
     assert any("fails (reset: 1)" in line for line in lines)
     better = copy.deepcopy(ROUNDS)
     for done in better:
         done["tunnels"]["sluice/socks5"]["cpu_us"] /= 2
     lines = render.tables(record_of(better))
-    assert any("open and close, socks5: CPU by Envoy's | at most 0.36 | 0.20 | yes" in line for line in lines)
+    assert any("open and close, socks5: CPU relative to Envoy | at most 0.36 | 0.20 | yes" in line for line in lines)
 
 
 HTTP2_ROUNDS: Final[list[dict[str, Any]]] = [
@@ -111,7 +112,7 @@ HTTP2_ROUNDS: Final[list[dict[str, Any]]] = [
 
 def test_http2_has_tables_and_limits_of_its_own() -> None:
     lines = render.tables(record_of(HTTP2_ROUNDS))
-    assert any("open and close, HTTP/2: CPU by Envoy's | at most 0.40 | 0.50 | **no**" in line for line in lines)
+    assert any("open and close, HTTP/2: CPU relative to Envoy | at most 0.40 | 0.50 | **no**" in line for line in lines)
     assert any("beside a stalled reader: share kept | at least 0.95 | 0.94 | **no**" in line for line in lines)
     (row,) = (line for line in lines if line.startswith("| nghttpx") and "fails (reset: 1)" in line)
     assert row.count("|") == len(render.HTTP2_COLUMNS) + 2
@@ -119,8 +120,21 @@ def test_http2_has_tables_and_limits_of_its_own() -> None:
     better[0]["h2-tunnels"]["sluice/http2"]["cpu_us"] = 40.0
     better[0]["h2-stalled"]["sluice/http2"]["kept"] = 0.95
     lines = render.tables(record_of(better))
-    assert any("open and close, HTTP/2: CPU by Envoy's | at most 0.40 | 0.40 | yes" in line for line in lines)
+    assert any("open and close, HTTP/2: CPU relative to Envoy | at most 0.40 | 0.40 | yes" in line for line in lines)
     assert any("beside a stalled reader: share kept | at least 0.95 | 0.95 | yes" in line for line in lines)
+
+
+def test_the_headlines_show_a_limit_that_is_missed() -> None:
+    row = "tunnel opened and closed over SOCKS5, CPU µs | 60 | 180 | - | at most 0.36 relative to Envoy | **no**"
+    assert any(row in line for line in render.headlines(record_of(ROUNDS)))
+    assert len(render.headlines(record_of(ROUNDS))) == 2 + len(render.HEADLINES)
+
+
+def test_the_documents_show_the_newest_run() -> None:
+    record = json.loads(max(RESULTS.glob("peers-*.json")).read_text())
+    for document, lines in (("docs/performance.md", render.tables), ("README.md", render.headlines)):
+        text = (ROOT / document).read_text()
+        assert text == render.written(text, lines(record)), f"{document}: run `python -m bench.render`"
 
 
 def test_only_what_is_between_the_markers_changes() -> None:

@@ -25,48 +25,48 @@ static unsigned check_failures;             /* checks of the test that runs */
         }                                                   \
     } while (0)
 
-#define CHECK(condition)                             \
-    do {                                             \
+#define CHECK(condition)                                \
+    do {                                                \
         if (!(condition)) CHECK_FAIL("%s", #condition); \
     } while (0)
 
 /* A check with a word on which row of a table it was. */
-#define CHECK_AT(condition, what)                                         \
-    do {                                                                  \
+#define CHECK_AT(condition, what)                                  \
+    do {                                                           \
         if (!(condition)) CHECK_FAIL("%s (%s)", #condition, what); \
     } while (0)
 
-#define REQUIRE(condition)               \
-    do {                                 \
-        if (!(condition)) {              \
+#define REQUIRE(condition)                \
+    do {                                  \
+        if (!(condition)) {               \
             CHECK_FAIL("%s", #condition); \
-            return;                      \
-        }                                \
+            return;                       \
+        }                                 \
     } while (0)
 
 /* Integers of any kind, compared as long long. */
-#define CHECK_EQ(got, want)                                                                       \
-    do {                                                                                          \
-        long long got_ = (long long)(got), want_ = (long long)(want);                             \
+#define CHECK_EQ(got, want)                                                                    \
+    do {                                                                                       \
+        long long got_ = (long long)(got), want_ = (long long)(want);                          \
         if (got_ != want_) CHECK_FAIL("%s is %lld, want %s = %lld", #got, got_, #want, want_); \
     } while (0)
 
-#define CHECK_STR(got, want)                                                                 \
-    do {                                                                                     \
-        const char *got_ = (got), *want_ = (want);                                           \
+#define CHECK_STR(got, want)                                                                      \
+    do {                                                                                          \
+        const char *got_ = (got), *want_ = (want);                                                \
         if (strcmp(got_, want_) != 0) CHECK_FAIL("%s is \"%s\", want \"%s\"", #got, got_, want_); \
     } while (0)
 
-#define RUN(name)                                    \
-    do {                                             \
-        check_failures = 0;                          \
-        name();                                      \
-        if (check_failures) {                        \
-            check_failed++;                          \
-            fprintf(stderr, "FAILED %s\n", #name);   \
-        } else {                                     \
-            check_passed++;                          \
-        }                                            \
+#define RUN(name)                                  \
+    do {                                           \
+        check_failures = 0;                        \
+        name();                                    \
+        if (check_failures) {                      \
+            check_failed++;                        \
+            fprintf(stderr, "FAILED %s\n", #name); \
+        } else {                                   \
+            check_passed++;                        \
+        }                                          \
     } while (0)
 
 static inline int check_report(const char *file)

@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 
-#include "builder.h"
+#include "build/builder.h"
 #include "check.h"
-#include "decide.h"
+#include "policy/decide.h"
 
 struct fixture {
     struct sl_builder *b;
@@ -138,8 +138,10 @@ static inline uint32_t rule_for(struct fixture *f, const char *name, uint8_t tie
                                 const char *ports)
 {
     uint32_t attachment = item(f, name, tier, ports);
-    if (strchr(destination, '/')) cidr(f, attachment, destination);
-    else host(f, attachment, destination);
+    if (strchr(destination, '/'))
+        cidr(f, attachment, destination);
+    else
+        host(f, attachment, destination);
     return attachment;
 }
 
@@ -158,30 +160,47 @@ struct ask { /* one question; NULL and 0 are "none" */
     uint16_t port;
     const char *namespace_, *service_account, *identity, *user, *ip;
     const char *workload_namespace, *workload_account;
-    const char *inner; /* the name shown inside what was asked for by address */
+    const char *inner; /* the name shown inside */
+    uint8_t shows, inner_mode;
+    const char *way; /* the parent of a tunnel that is dialed */
+    int dialed;
     int audit;
     int local; /* the kernel routes the address to this machine */
 };
 
-/* The final decision, as a gateway takes it: a name first, then one address of it; a literal when only `address` is
- * set. */
+static inline int fixture_is_local(void *asked, const struct sl_addr *addr, uint16_t port, const struct sl_decision *by)
+{
+    (void)addr, (void)port, (void)by;
+    return *(const int *)asked;
+}
+
+/* The final decision: a name first, then one of its addresses; a literal when only `address` is set. */
 static inline struct sl_decision ask_image(const struct sl_image *image, struct ask q, struct sl_trail *trail)
 {
-    struct sl_source_key key = {fixture_addr(q.ip), q.namespace_, q.service_account, q.identity, q.user,
-                                q.workload_namespace, q.workload_account};
     struct sl_source source;
-    struct sl_decision named, out;
     struct sl_addr address = fixture_addr(q.address);
-    sl_source_resolve(image, &key, &source);
-    if (q.host) {
-        sl_decide_name(image, &source, q.host, strlen(q.host), q.port, q.audit, &named, trail);
-        if (!q.address) return named;
-    }
-    sl_decide_address(image, &source, q.host ? &named : NULL, &address, q.port, q.local, q.audit, &out, trail);
-    if (q.inner && !q.host) {
-        struct sl_decision by_address = out;
-        sl_decide_inner(image, &source, &by_address, q.inner, strlen(q.inner), q.port, q.audit, &out, trail);
-    }
+    struct sl_question question = {
+        .who = {fixture_addr(q.ip), q.namespace_, q.service_account, q.identity, q.user, q.workload_namespace,
+                q.workload_account},
+        .source = &source,
+        .host = q.host,
+        .host_length = q.host ? strlen(q.host) : 0,
+        .address = q.address ? &address : NULL,
+        .port = q.port,
+        .audit = (uint8_t)q.audit,
+        .inner_mode = q.inner_mode,
+        .shows = q.shows   ? q.shows
+                 : q.inner ? SL_SHOWS_TLS
+                           : SL_SHOWS_UNKNOWN,
+        .inner = q.inner,
+        .inner_length = q.inner ? strlen(q.inner) : 0,
+        .dialed = (uint8_t)q.dialed,
+        .way = q.way,
+        .is_local = fixture_is_local,
+        .asked = &q.local,
+    };
+    struct sl_decision out;
+    sl_judge(image, &question, q.inner || q.shows ? SL_PHASE_INNER : SL_PHASE_ADDRESS, NULL, &out, trail);
     return out;
 }
 

@@ -4,7 +4,7 @@
 #define SLUICE_RELAY_TUNNEL_H
 
 #include "check.h"
-#include "relay.h"
+#include "relay/relay.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,9 +84,16 @@ static inline void tunnel_free(struct tunnel *t)
     free(t);
 }
 
+/* One call on plain legs, with a buffer of `size`. */
+static inline enum sl_pump_status pump_by(struct tunnel *t, size_t size, size_t budget)
+{
+    struct sl_leg from = sl_plain_leg(t->from), to = sl_plain_leg(t->to);
+    return sl_pump(&t->direction, &from, &to, t->scratch, size, budget);
+}
+
 static inline enum sl_pump_status pump(struct tunnel *t, size_t budget)
 {
-    return sl_pump(&t->direction, t->from, t->to, t->scratch, SCRATCH, budget);
+    return pump_by(t, SCRATCH, budget);
 }
 
 /* Bytes sent on loopback are there at once for AF_UNIX and a moment later for TCP. */
@@ -151,7 +158,7 @@ static inline void set_linger_0(int fd)
     CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
 }
 
-/* Pumps until the sink is full; what the server took stands still meanwhile. */
+/* Pumps until the sink is full; what the server took stands still. */
 static inline void fill(struct tunnel *t)
 {
     enum sl_pump_status status;

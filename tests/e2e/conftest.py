@@ -10,16 +10,16 @@ from typing import Final, NamedTuple
 import pytest
 import yaml
 
-from tests.e2e.gateway import Gateway, Mapping, policy
-from tests.e2e.names import NameServer
-from tests.e2e.origins import Origin, collect, echo, http_origin
-from tests.ports import free_port
+from tests.support.names import NameServer
+from tests.support.origins import Origin, collect, echo, http_origin
+from tests.support.ports import free_port
+from tests.support.run_gateway import Gateway, Mapping, policy
 
 PASSWORD: Final = "correct horse: battery"
 
 
 class World(NamedTuple):
-    """The outside: origins on 127.0.0.1 and ::1. `team` echoes too, and no rule opens its port to everybody."""
+    """The outside: origins on 127.0.0.1 and ::1. `team` echoes as well, and no rule opens its port to every source."""
 
     http: int
     http6: int
@@ -75,7 +75,7 @@ def world() -> Iterator[World]:
 
 
 def sample_policy(world: World) -> list[Mapping]:
-    """What the shared gateway allows: each rule is one that a test asks for by name."""
+    """The rules of the shared gateway: each rule is one that a test asks for by name."""
     # Every host rule names its ports: where one does not, a destination asked by address could still be let in by the
     # name inside (DECISIONS.md section 3), and port 9 would not be denied at once.
     ports = [world.http, world.http6, world.echo.port, world.echo6.port, world.collect.port, world.refused, world.full]
@@ -110,14 +110,19 @@ def sample_users() -> Mapping:
     }
 
 
-@pytest.fixture(scope="session")
-def mesh(world: World) -> Iterator[Gateway]:
-    """A gateway with two workers, shared by every test that leaves it as it found it."""
+def sample_gateway(world: World, workers: int = 1) -> Gateway:
+    """With the sample policy and users."""
     config = {
-        "workers": 2,
+        "workers": workers,
         "identity": {"users": "users.yaml"},
         "dns": {"servers": [world.names.address], "timeout": "1s"},
         "limits": {"dialTimeout": "1s"},
     }
-    with Gateway(sample_policy(world), config, files={"users.yaml": yaml.safe_dump(sample_users())}) as gateway:
+    return Gateway(sample_policy(world), config, files={"users.yaml": yaml.safe_dump(sample_users())})
+
+
+@pytest.fixture(scope="session")
+def mesh(world: World) -> Iterator[Gateway]:
+    """A gateway with two workers, shared by every test that leaves it as it found it."""
+    with sample_gateway(world, workers=2) as gateway:
         yield gateway

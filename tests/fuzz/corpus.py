@@ -1,7 +1,7 @@
 """Kept inputs of the fuzzers: one file for each, one input a line, in hexadecimal, the shortest first.
 
-    python tests/fuzz/corpus.py pack FOLDER FILE      files become lines: at most 700 inputs of at most 1 KiB
-    python tests/fuzz/corpus.py unpack FILE FOLDER    lines become files
+python tests/fuzz/corpus.py pack FOLDER FILE      files become lines: at most 700 inputs of at most 1 KiB
+python tests/fuzz/corpus.py unpack FILE FOLDER    lines become files
 """
 
 import hashlib

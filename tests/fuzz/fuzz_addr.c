@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "addr.h"
-#include "contract.h"
+#include "bytes/addr.h"
+#include "base/contract.h"
 
 static void require(int condition)
 {

@@ -18,9 +18,7 @@ from typing import Final, NamedTuple
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from gateway.http1 import Http1Codec
-from gateway.sniff import classify
-from gateway.socks import Socks4Codec, Socks5Codec
+from tests.support.proto_probe import Http1Codec, Socks4Codec, Socks5Codec, classify
 from tests.vectors import play
 from tests.vectors.loader import load, outcomes
 
@@ -39,7 +37,7 @@ PARTS: Final = [
 
 
 class Memory(NamedTuple):
-    """What is allocated now: Python's blocks, and bytes of the C library's heap (0 where it does not tell)."""
+    """Memory allocated now: Python's blocks, and bytes of the C library's heap (0 where it does not tell)."""
 
     blocks: int
     bytes: int

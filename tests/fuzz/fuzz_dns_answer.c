@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dns_answer.h"
+#include "bytes/dns_answer.h"
 
 static void require(int condition)
 {

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "builder.h"
-#include "decide.h"
-#include "image.h"
+#include "build/builder.h"
+#include "policy/decide.h"
+#include "policy/image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -17,8 +17,8 @@ from typing import Any, Final
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from gateway.h2_frames import read_frames
-from gateway.h2_probe import Probe
+from tests.support.h2_server_probe import Probe
+from tests.support.proto_probe import read_frames
 from tests.vectors import play
 from tests.vectors.http2 import PREFACE, TYPES, block, frame, frames, load
 

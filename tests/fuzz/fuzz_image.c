@@ -1,11 +1,11 @@
 /* Any bytes as edits of a policy image: four bytes of place and four of value, again and again, then a sealed checksum.
- * Opening, validating and asking it must read nothing outside and end; what validate() passes, open() passes too. */
+ * Opening, validating and asking it must read nothing outside and end; open() passes what validate() passes. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "builder.h"
-#include "decide.h"
-#include "image.h"
+#include "build/builder.h"
+#include "policy/decide.h"
+#include "policy/image.h"
 
 static void require(int condition)
 {

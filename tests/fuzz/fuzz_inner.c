@@ -2,7 +2,7 @@
  * never changes; a name is canonical; what may be dropped changes no answer. The first byte says what the rest is: raw
  * bytes, a ClientHello's body, the body from the extensions on, the inside of its server_name, what follows "Host: " in a
  * request, frames of HTTP/2, or a header block in one. */
-#include "inner.h"
+#include "bytes/inner.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +29,10 @@ static size_t wrap(const uint8_t *head, size_t head_length, const uint8_t *rest,
             memcpy(out + at, header, 5);
             at += 5;
         }
-        if (i < 4) out[at++] = (uint8_t)(i == 0 ? 1 : body >> 8 * (3 - i));
-        else out[at++] = i - 4 < head_length ? head[i - 4] : rest[i - 4 - head_length];
+        if (i < 4)
+            out[at++] = (uint8_t)(i == 0 ? 1 : body >> 8 * (3 - i));
+        else
+            out[at++] = i - 4 < head_length ? head[i - 4] : rest[i - 4 - head_length];
     }
     return at;
 }
@@ -64,18 +66,12 @@ static size_t lay_out(const uint8_t *data, size_t size, uint8_t *out)
     size_t length = size - 2, cut = data[1] + 1u;
     uint8_t head[sizeof FIELDS + 8];
 
-    if (data[0] >= 250)
-        return lay_out_http2(rest, length, data[0] & 1, out);
+    if (data[0] >= 250) return lay_out_http2(rest, length, data[0] & 1, out);
     memcpy(head, FIELDS, sizeof FIELDS);
     switch (data[0] % 5) {
-    case 0:
-        memcpy(out, rest, length);
-        return length;
-    case 1:
-        return wrap(NULL, 0, rest, length, cut, out);
-    case 2:
-        put_16(head + sizeof FIELDS, length);
-        return wrap(head, sizeof FIELDS + 2, rest, length, cut, out);
+    case 0: memcpy(out, rest, length); return length;
+    case 1: return wrap(NULL, 0, rest, length, cut, out);
+    case 2: put_16(head + sizeof FIELDS, length); return wrap(head, sizeof FIELDS + 2, rest, length, cut, out);
     case 3: /* extensions, server_name, its length, its list */
         put_16(head + sizeof FIELDS, length + 6);
         put_16(head + sizeof FIELDS + 2, 0);

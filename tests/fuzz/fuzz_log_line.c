@@ -1,7 +1,7 @@
 /* Fuzzes access log lines with hostile texts. The laws: whatever was asked for, the line is one line of printable ASCII
  * with its quotes in pairs; it never grows past its room, and given less room it is written whole or not at all.
  * Input: one byte for each of four texts says how long it is, two say the room; the texts follow. */
-#include "log_line.h"
+#include "bytes/log_line.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sl_log_clock clock = {0};
     struct sl_log_text texts[TEXTS];
 
-    if (size < HEAD)
-        return 0;
+    if (size < HEAD) return 0;
     const char *at = (const char *)data + HEAD;
     size_t left = size - HEAD;
     for (size_t i = 0; i < TEXTS; i++) {
@@ -56,10 +55,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         left -= length;
     }
     struct sl_log_line line = {
-        .unix_ms = left, .event = "close", .id_prefix = "0-1-", .sequence = size, .generation = left, .protocol = "http",
-        .listener = {"mesh", 4}, .peer = &nowhere, .address = &nowhere, .user = texts[0], .name = texts[1],
-        .inner = texts[2], .verdict = "deny", .rule = {"a rule", 6}, .phase = "inner", .reason = "rule_deny",
-        .outcome = "denied", .carried = size & 1, .dns_ms = (int32_t)size - 8, .dial_ms = -1,
+        .unix_ms = left,
+        .event = "close",
+        .id_prefix = "0-1-",
+        .sequence = size,
+        .generation = left,
+        .protocol = "http",
+        .listener = {"mesh", 4},
+        .peer = &nowhere,
+        .address = &nowhere,
+        .user = texts[0],
+        .name = texts[1],
+        .inner = texts[2],
+        .verdict = "deny",
+        .rule = {"a rule", 6},
+        .phase = "inner",
+        .reason = "rule_deny",
+        .outcome = "denied",
+        .carried = size & 1,
+        .dns_ms = (int32_t)size - 8,
+        .dial_ms = -1,
     };
     size_t length = sl_log_line_write(whole, sizeof whole, &clock, &line);
     require(length > 0 && length <= sizeof whole);
@@ -69,7 +84,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(part, 0x55, sizeof part);
     size_t got = sl_log_line_write(part, room, &clock, &line);
     require(got == (length <= room ? length : 0) && (got == 0 || memcmp(part, whole, got) == 0));
-    for (size_t i = room; i < sizeof part; i++)
-        require(part[i] == 0x55);
+    for (size_t i = room; i < sizeof part; i++) require(part[i] == 0x55);
     return 0;
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "name.h"
+#include "bytes/name.h"
 
 static void require(int condition)
 {

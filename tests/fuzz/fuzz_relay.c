@@ -1,7 +1,7 @@
 /* Fuzzes the relay over two connections, AF_UNIX or TCP, with or without pipes: the input is a script of writes, pumps,
  * reads, failures and ends, and the model is a counter on each side of a known stream. Bytes must come out in order, all
  * of them, and the end only after; after a reset, no end. No pipe stays lent and none comes back with bytes in it. */
-#include "relay.h"
+#include "relay/relay.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,11 +19,11 @@ struct run {
     int client, from, to, server;
     struct sl_direction direction;
     uint64_t put, got;
-    int ended;      /* the client has shut its side down */
+    int ended; /* the client has shut its side down */
     int tcp;
-    int broken;     /* somebody has gone, by a reset where it is TCP */
-    int no_end;     /* what was cut off must not look whole */
-    int over;       /* the relay has said so */
+    int broken; /* one end has gone, by a reset where it is TCP */
+    int no_end; /* what was cut off must not look whole */
+    int over;   /* the relay has said so */
 };
 
 static struct sl_pipe_counts counts;
@@ -37,7 +37,7 @@ static void require(int condition)
     if (!condition) abort();
 }
 
-/* What inputs share: the stream, the pool, a listener whose sockets have small buffers. */
+/* Common parts of the inputs: the stream, the pool, a listener whose sockets have small buffers. */
 static void set_up(void)
 {
     socklen_t length = sizeof address;
@@ -90,7 +90,8 @@ static ssize_t read_some(struct run *r, size_t length)
 static enum sl_pump_status pump(struct run *r, size_t size, size_t budget)
 {
     uint64_t before = r->direction.bytes;
-    enum sl_pump_status status = sl_pump(&r->direction, r->from, r->to, scratch, size, budget);
+    struct sl_leg from = sl_plain_leg(r->from), to = sl_plain_leg(r->to);
+    enum sl_pump_status status = sl_pump(&r->direction, &from, &to, scratch, size, budget);
     const struct sl_direction *d = &r->direction;
     require(d->bytes >= before && d->bytes <= r->put);
     require((d->pending != NULL) == (d->pending_from < d->pending_to));
@@ -119,11 +120,16 @@ static void reset(struct run *r, int *fd)
 static void step(struct run *r, uint8_t what, size_t amount)
 {
     switch (what % 16) {
-    case 0: case 1: case 2: write_some(r, amount); break;
+    case 0:
+    case 1:
+    case 2: write_some(r, amount); break;
     case 3: write_some(r, ROOM); break;
-    case 4: case 5: pump(r, amount > sizeof scratch ? sizeof scratch : amount, (size_t)(what >> 4) * 20000); break;
-    case 6: case 7: pump(r, sizeof scratch, SIZE_MAX); break;
-    case 8: case 9: read_some(r, amount); break;
+    case 4:
+    case 5: pump(r, amount > sizeof scratch ? sizeof scratch : amount, (size_t)(what >> 4) * 20000); break;
+    case 6:
+    case 7: pump(r, sizeof scratch, SIZE_MAX); break;
+    case 8:
+    case 9: read_some(r, amount); break;
     case 10: read_some(r, ROOM); break;
     case 11: r->direction.hangup ^= 1; break;
     case 12: pool.most = what >> 4 & 3; break;
@@ -144,11 +150,9 @@ static void finish(struct run *r)
     if (!r->ended) require(shutdown(r->client, SHUT_WR) == 0);
     do {
         status = pump(r, sizeof scratch, SIZE_MAX);
-        while (read_some(r, ROOM) > 0)
-            ;
+        while (read_some(r, ROOM) > 0);
     } while (status != SL_PUMP_DONE);
-    while ((n = read_some(r, ROOM)) > 0 || (n < 0 && errno == EAGAIN))
-        ;
+    while ((n = read_some(r, ROOM)) > 0 || (n < 0 && errno == EAGAIN));
     require(n == 0 && r->got == r->put);
     require(pump(r, 1, 0) == SL_PUMP_DONE);
 }

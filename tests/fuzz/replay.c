@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { INPUT_MOST = 65536, LINE_MOST = 2 * INPUT_MOST + 2 };
 
-/* Returns 1, or 0 for what is no hexadecimal digit. */
+/* Returns 1, or 0 for what is not a hexadecimal digit. */
 static int digit(char c, uint8_t *out)
 {
     static const char digits[] = "0123456789abcdef";
@@ -19,7 +19,7 @@ static int digit(char c, uint8_t *out)
     return at != NULL;
 }
 
-/* Returns 1, or 0 when the line is no input or the fuzzer says so. */
+/* Returns 1, or 0 when the line is not an input or the fuzzer says so. */
 static int replay(const char *line)
 {
     size_t size = strcspn(line, "\n") / 2;
@@ -30,8 +30,7 @@ static int replay(const char *line)
         good = digit(line[2 * i], &high) && digit(line[2 * i + 1], &low);
         data[i] = (uint8_t)(high << 4 | low);
     }
-    if (good)
-        good = LLVMFuzzerTestOneInput(data, size) == 0;
+    if (good) good = LLVMFuzzerTestOneInput(data, size) == 0;
     free(data);
     return good;
 }

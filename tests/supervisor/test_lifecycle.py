@@ -1,4 +1,4 @@
-"""The supervisor as a process: how it starts, refuses to start, and ends. Nothing may be left behind by any of it."""
+"""The supervisor as a process: how it starts, refuses to start, and ends. Nothing may be left behind."""
 
 import os
 import resource
@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.supervisor.harness import Greeted, Running, alive, eventually
+from tests.support.eventually import eventually
+from tests.support.harness import Greeted, Running, alive
 
 
 def refusal(gateway: Running) -> str:
-    """What a gateway that cannot start says; it ends by itself with 1 and leaves nothing."""
+    """The error of a gateway that cannot start; it ends by itself with 1 and leaves nothing."""
     gateway.launch()
     try:
         assert gateway.wait() == 1, gateway.errors()
@@ -38,7 +39,8 @@ def test_it_says_how_to_reach_it_once_it_serves() -> None:
         run = gateway.folder / "run"
         assert stat.S_IMODE(run.stat().st_mode) == 0o700
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in run.iterdir()}
-        assert modes == {"control.bus": 0o600, "control": 0o600, "control.pub": 0o600, "control.lock": 0o600}
+        names = ("control", "control.bus", "control.lock", "control.pub", "control.takeover")
+        assert modes == dict.fromkeys(names, 0o600)
 
 
 def test_a_port_that_a_stranger_holds() -> None:
@@ -89,12 +91,12 @@ def test_two_gateways_whose_control_endpoints_lie_in_one_folder() -> None:
         os.kill(first.all_ready()[0]["pid"], signal.SIGKILL)
         eventually(lambda: first.workers()[0]["restarts"] == 1 and first.all_ready(), "its bus still takes a worker")
         left = {path.name for path in folder.iterdir()}
-        assert left == {"control", "control.bus", "control.lock", "control.pub"}
+        assert left == {"control", "control.bus", "control.lock", "control.pub", "control.takeover"}
 
 
 def test_a_refused_configuration_prints_every_problem() -> None:
     gateway = Running()
-    gateway.path.write_text("workers: many\nlimits: {tunnel: 3}\n")
+    gateway.config_file.write_text("workers: many\nlimits: {tunnel: 3}\n")
     text = refusal(gateway)
     assert "sluice.yaml:1:10" in text and "sluice.yaml:2:10" in text
 
@@ -137,7 +139,7 @@ def test_sigterm_drains_then_ends() -> None:
         with Greeted(gateway.port) as client:
             gateway.signal(signal.SIGTERM)
             eventually(lambda: gateway.events("draining"), "it drains")
-            eventually(lambda: refused(gateway.port), "nobody is let in")
+            eventually(lambda: refused(gateway.port), "no client is let in")
             assert client.ask("still here") == "still here"
             assert gateway.ask("stats")["draining"] is True
         assert gateway.wait() == 0
@@ -193,9 +195,9 @@ def test_drain_by_control_leaves_the_process_up() -> None:
     with Running() as gateway:
         with Greeted(gateway.port) as client:
             assert gateway.ask("drain")["seconds"] == 30.0
-            eventually(lambda: refused(gateway.port), "nobody is let in")
+            eventually(lambda: refused(gateway.port), "no client is let in")
             assert client.ask("still here") == "still here"
-            assert gateway.ask("drain")["ok"] is True, "asked again it is no error"
+            assert gateway.ask("drain")["ok"] is True, "asked again it is not an error"
         eventually(lambda: {worker["state"] for worker in gateway.workers()} == {"stopped"}, "all have drained")
         assert gateway.ask("ping")["ok"] is True
         assert {worker["restarts"] for worker in gateway.workers()} == {0}
@@ -283,7 +285,7 @@ def test_orphans_are_reaped_where_it_is_pid_1() -> None:
         with Greeted(gateway.port) as client:
             orphan = int(client.ask("orphan"))
         eventually(lambda: not alive(orphan), "the orphan has ended")
-        eventually(lambda: not Path(f"/proc/{orphan}").exists(), "and is no zombie")
+        eventually(lambda: not Path(f"/proc/{orphan}").exists(), "and is not a zombie")
         assert gateway.ask("stats")["supervisor"]["orphans_reaped"] == 1
         (worker,) = gateway.all_ready()
         assert worker["restarts"] == 0
@@ -297,7 +299,7 @@ def become_subreaper() -> None:
 
 
 def test_a_blocked_stderr_does_not_stop_it() -> None:
-    """Its own log goes to a pipe that nobody reads: it serves, answers and ends all the same."""
+    """Its own log goes to a pipe without a reader: it serves, answers and ends all the same."""
     reader, writer = os.pipe()
     gateway = Running()
     try:

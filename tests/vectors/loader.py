@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from gateway.tables import OUTCOMES
+
 FOLDER: Final = Path(__file__).parent
 AUTH: Final = {"off": 0, "optional": 1, "required": 2}
 TOKEN: Final = re.compile(r'(?:(?P<hex>(?:[0-9a-f]{2})+)|"(?P<text>(?:[^"\\]|\\.)*)")(?:\*(?P<times>\d+))?(?=\s|$)\s*')
@@ -143,7 +145,5 @@ def names() -> list[NameVector]:
 
 
 def outcomes() -> dict[str, int]:
-    """Text and number of each outcome, as csrc/contract.h lists them."""
-    header = (FOLDER.parents[1] / "csrc/contract.h").read_text()
-    block = header[header.index("#define SL_OUTCOMES(X)") :].split("\n\n")[0]
-    return {text: number for number, text in enumerate(re.findall(r'X\(\w+, "(\w+)"\)', block))}
+    """Text and number of each outcome."""
+    return {text: number for number, text in enumerate(OUTCOMES)}

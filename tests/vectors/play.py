@@ -1,4 +1,4 @@
-"""Plays bytes against a codec as a connection would, in any pieces, and says what came of it."""
+"""Plays bytes against a codec as a connection would, in any pieces, and returns the result."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ OUTCOME_TEXTS: Final = {number: text for text, number in outcomes().items()}
 
 
 class Codec(Protocol):
-    """What a codec shows to Python."""
+    """A codec as Python sees it."""
 
     status: int
     outcome: int
@@ -36,11 +36,11 @@ class Codec(Protocol):
 
 @dataclass
 class Played:
-    """What a codec made of its bytes."""
+    """A codec's result for its bytes."""
 
     end: str
     out: bytes
-    rest: bytes  # what it left, payload when a request came of it
+    rest: bytes  # what it left, payload when a request was made
     credentials: tuple[bytes | None, bytes | None] | None
 
 
@@ -54,7 +54,7 @@ def play(codec: Codec, pieces: Iterable[bytes], accepted: bool) -> Played:
         while rest and status == MORE:
             status, used, sent = codec.receive(rest)
             assert 0 <= used <= len(rest)
-            assert used == len(rest) or status in (CREDENTIALS, REQUEST), "bytes are left, and nobody will feed them"
+            assert used == len(rest) or status in (CREDENTIALS, REQUEST), "bytes are left, and no call will feed them"
             out += sent
             rest = rest[used:]
             if status == CREDENTIALS:

@@ -1,1 +1,1 @@
-"""Policy dialects: each module reads the manifests of one, and answers rules of `supervisor.policy.model`."""
+"""Policy dialects: each module reads the manifests of one, and answers rules of `supervisor.policy.resources.model`."""

@@ -8,13 +8,24 @@ import ipaddress
 import os
 from typing import Final
 
-from supervisor.node import Fields, Node, each
-from supervisor.policy.host_lists import inside, outside
-from supervisor.policy.hosts import host_pattern, read_excepts
-from supervisor.policy.manifest import TOP, Manifest, Metadata, read_metadata
-from supervisor.policy.model import Destination, Inner, OnRevoke, Range, Rule, Selector, Text, Tier
-from supervisor.problems import Invalid, Problems, did_you_mean, quote
-from supervisor.words import identity_uri, namespace_name, object_name, user_name
+from supervisor.policy.resources.host_lists import inside, outside
+from supervisor.policy.resources.hosts import host_pattern, read_excepts
+from supervisor.policy.resources.manifest import TOP, Manifest, Metadata, read_metadata
+from supervisor.policy.resources.model import (
+    Destination,
+    Ech,
+    Inner,
+    InnerProtocol,
+    OnRevoke,
+    Range,
+    Rule,
+    Selector,
+    Text,
+    Tier,
+)
+from supervisor.source.node import Fields, Node, each
+from supervisor.source.problems import Invalid, Problems, did_you_mean, quote
+from supervisor.source.words import identity_uri, namespace_name, object_name, user_name
 
 GROUP: Final = "sluice.dev"
 VERSION: Final = "v1alpha1"
@@ -22,7 +33,10 @@ NAMESPACED: Final = "EgressPolicy"
 CLUSTER: Final = "ClusterEgressPolicy"
 KINDS: Final = (NAMESPACED, CLUSTER)
 
-SPEC: Final = ("from", "to", "action", "hard", "onRevoke", "upstream", "sourceAddress", "tls", "innerName")
+SPEC: Final = (
+    *("from", "to", "action", "hard", "onRevoke", "upstream", "sourceAddress", "tls"),
+    *("innerName", "inner", "ech"),
+)
 FROM: Final = ("namespace", "serviceAccount", "identity", "user", "cidr")
 TO: Final = ("host", "cidr", "hostsFrom", "ports", "except")
 NOT_BUILT: Final = {
@@ -31,6 +45,9 @@ NOT_BUILT: Final = {
 ACTIONS: Final[dict[str, Tier]] = {"Allow": "allow", "Deny": "deny", "Audit": "audit"}
 ON_REVOKE: Final[tuple[OnRevoke, ...]] = ("kill", "drain", "keep")
 INNERS: Final[tuple[Inner, ...]] = ("enforce", "audit", "off")
+INNER: Final = ("protocol",)
+PROTOCOLS: Final[tuple[InnerProtocol, ...]] = ("tls", "http", "ssh", "any")
+ECHS: Final[tuple[Ech, ...]] = ("allow", "deny")
 
 
 def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> list[Rule]:
@@ -68,8 +85,11 @@ class _Resource:
         tier = self.tier(fields)
         on_revoke = fields.read("onRevoke", lambda node: node.choice(*ON_REVOKE), None)
         inner = fields.read("innerName", lambda node: node.choice(*INNERS), None)
-        if inner and tier in ("deny", "hard_deny") and (node := fields.get("innerName")):
-            self.problems.warning(node.place, "innerName has no effect on a rule that denies")
+        protocol = fields.read("inner", self.protocol, None)
+        ech = fields.read("ech", lambda node: node.choice(*ECHS), None)
+        for name in ("innerName", "inner", "ech") if tier in ("deny", "hard_deny") else ():
+            if node := fields.get(name):
+                self.problems.warning(node.place, f"{name} has no effect on a rule that denies")
         upstream = fields.read("upstream", lambda node: Text(node.string(), node.place), None)
         if upstream and tier in ("deny", "hard_deny"):
             self.problems.warning(upstream.place, "upstream has no effect on a rule that denies")
@@ -96,6 +116,8 @@ class _Resource:
                     created=self.metadata.created,
                     on_revoke=on_revoke,
                     inner=inner,
+                    protocol=protocol,
+                    ech=ech,
                     upstream=upstream,
                     source_addresses=sources,
                 )
@@ -115,6 +137,11 @@ class _Resource:
             self.problems.error(node.place, f"an {NAMESPACED} cannot be hard", f"write a {CLUSTER}")
         return "hard_deny"
 
+    def protocol(self, node: Node) -> InnerProtocol:
+        """`inner`: what has to run inside."""
+        fields = node.fields(INNER, self.problems)
+        return fields.need("protocol", lambda word: word.choice(*PROTOCOLS), "any", f"one of {', '.join(PROTOCOLS)}")
+
     def source_addresses(self, node: Node) -> tuple[str, ...]:
         """A pool of addresses to dial from, each of them once."""
         found: dict[str, Node] = {}
@@ -127,7 +154,7 @@ class _Resource:
     # from
 
     def selectors(self, fields: Fields) -> tuple[Selector, ...]:
-        """Who is selected; without `from` every workload of the namespace, or of the mesh."""
+        """The selected sources; without `from` every workload of the namespace, or of the mesh."""
         node = fields.get("from")
         if node is None:
             return (Selector(namespace=self.namespace),)
@@ -142,7 +169,7 @@ class _Resource:
                 where = f"it is first listed in line {found[selector].line}"
                 self.problems.error(item.place, "duplicate item in `from`", where)
             found.setdefault(selector, item)
-        # None is left where all were wrong: then no image comes of it, and `to` can still be judged.
+        # None is left where all were wrong: no image is made, and `to` can still be judged.
         return tuple(found) or (Selector(namespace=self.namespace),)
 
     def selector(self, item: Node) -> Selector:
@@ -168,11 +195,8 @@ class _Resource:
             raise item.invalid("at most one of serviceAccount, identity and user", "write several items")
         if selector.service_account and not selector.namespace:
             if self.kind == NAMESPACED:
-                return Selector()  # its namespace is missing: reported, and no image comes of it
+                return Selector()  # its namespace is missing: reported, and no image is made
             raise item.invalid("a serviceAccount needs its namespace here", "add namespace: to the item")
-        if selector.identity:
-            # Nothing presents a certificate before tls listeners are built.
-            self.problems.warning(item.place, "no source can present an identity yet: this item matches nobody")
         return selector
 
     # to
@@ -291,7 +315,7 @@ def _port_item(node: Node) -> tuple[Node, Range]:
             return node, (port, port)
         if dash and _is_number(low) and _is_number(high):
             if not 1 <= int(low) <= int(high) <= 65535:
-                raise node.invalid(f"{quote(node.value)} is no port range", "the lower port first, 1 to 65535")
+                raise node.invalid(f"{quote(node.value)} is not a port range", "the lower port first, 1 to 65535")
             return node, (int(low), int(high))
         if _is_number(node.value):
             raise node.unexpected(expected, f"remove the quotes: {node.value}")

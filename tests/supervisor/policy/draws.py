@@ -41,6 +41,8 @@ NETWORKS: Final = [("10.1.0.0/16", "shop", "cart"), ("10.1.5.0/24", "pay", ""), 
 GUARD_ALLOW: Final = ["10.0.0.0/8", "127.0.0.0/8", "64:ff9b::/96", "::ffff:0:0/96"]
 NAT64: Final = ["2600:64::/96", "64:ff9b::/96"]
 INNERS: Final = ("enforce", "audit", "off")
+SHOWS: Final = ("none", *("malformed",) * 3, *("too long",) * 2, *("late",) * 4, "tls", "http", "ssh")
+PROTOCOLS: Final = ("tls", "tls", "http", "ssh", "any")
 GUARD_DENY: Final = ["8.8.4.0/24", "10.0.0.0/24", "2600:1::/32"]
 # gateway.serviceAddresses at every port, 0; what the kernel has here at the port of a listener.
 OWN: Final = [("8.9.0.1/32", 0), ("10.1.2.3/32", 0), ("127.0.0.0/8", 8080), ("::1/128", 8080)]
@@ -54,7 +56,7 @@ def draw_world(random: Random) -> World:
     count = random.choice((0, 2, 4, 6)) if random.random() < 0.2 else random.randint(7, 16)
     passthrough = random.random() < 0.3
     # Behind a default that allows, denies are what there is to see: any allow that selects a source ends it.
-    weights = (0, 2, 5) if passthrough and random.random() < 0.6 else (3, 5, 1)
+    weights = (0, 4, 5) if passthrough and random.random() < 0.6 else (3, 5, 1)
     return World(
         manifests=[draw_manifest(random, number, lists, weights) for number in range(count)],
         lists=lists,
@@ -85,12 +87,18 @@ def draw_manifest(random: Random, number: int, lists: dict[str, str], weights: t
         metadata["creationTimestamp"] = random.choice(TIMES)
     action = random.choices(("Allow", "Audit", "Deny"), weights)[0]
     spec: dict[str, Any] = {"action": action, "to": draw_distinct(random, lambda: draw_to(random, lists), {}, 6)}
-    if action == "Deny" and not namespace and random.random() < 0.5:
+    if action == "Deny" and not namespace and random.random() < 0.65:
         spec["hard"] = True
     if action != "Deny" and random.random() < 0.15:
         spec["upstream"] = UPSTREAM
     if random.random() < 0.2:
         spec["innerName"] = random.choice(INNERS)
+    if random.random() < 0.22:
+        spec["inner"] = {"protocol": random.choice(PROTOCOLS)}
+    if random.random() < 0.2:
+        spec["ech"] = random.choice(("allow", "deny", "deny"))
+    if random.random() < 0.25:
+        spec["onRevoke"] = random.choice(("kill", "drain", "keep"))
     if random.random() < 0.3:
         spec["sourceAddress"] = random.sample(DIALED_FROM, random.randint(1, 2))
     if random.random() < 0.5:
@@ -163,7 +171,7 @@ def draw_from(random: Random, namespace: str) -> dict[str, str]:
 
 def draw_question(random: Random) -> Question:
     """A source with up to three identities, a name, a name with an address, or an address; often what shows inside."""
-    source: dict[str, str] = {}
+    source: dict[str, Any] = {}
     kind = random.random()
     if kind < 0.45:
         source = {"namespace": random.choice(NAMESPACES), "account": random.choice((*ACCOUNTS, ""))}
@@ -186,6 +194,16 @@ def draw_question(random: Random) -> Question:
         port=random.choice(PORTS),
         address=address if target > 0.65 else "",
         audit=random.random() < 0.15,
-        sni=random.choice(NAMES) if random.random() < (0.75 if host == address else 0.2) else "",
+        inner=random.choice(INNERS) if random.random() < 0.2 else "enforce",
+        **draw_inside(random, 0.85 if host == address else 0.22),
         **source,
     )
+
+
+def draw_inside(random: Random, share: float) -> dict[str, Any]:
+    """Bytes inside: a name, something without one, or nothing yet."""
+    if random.random() >= share:
+        return {}
+    if random.random() < 0.78:
+        return {"sni": random.choice(NAMES), "ech": random.random() < 0.35}
+    return {"shows": random.choice(SHOWS)}

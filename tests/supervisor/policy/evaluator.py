@@ -6,9 +6,10 @@ named, it is the first of: own address, addresses.deny, hard deny, guard.
 
 import ipaddress
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from tests.supervisor.policy.address_guard import EMBEDDING, GUARD
 from tests.supervisor.policy.matching import (
     EXACT,
     Address,
@@ -24,38 +25,17 @@ from tests.supervisor.policy.matching import (
     port_class,
 )
 
+NAMELESS: Final = ("none", "late", "tls", "http", "ssh")  # of what shows: no name will come, and nothing is broken
 STRENGTH: Final = ("hard_deny", "deny", "allow", "audit")  # strongest first
 
-# The address guard (DECISIONS.md section 3), as far as the drawn addresses go. False: no rule ever lifts it.
-GUARD: Final[tuple[tuple[str, str, bool], ...]] = (
-    ("0.0.0.0/32", "address_unspecified", False),
-    ("127.0.0.0/8", "address_loopback", False),
-    ("169.254.169.254/32", "address_metadata", False),
-    ("100.100.100.200/32", "address_metadata", False),
-    ("168.63.129.16/32", "address_metadata", False),
-    ("169.254.0.0/16", "address_link_local", False),
-    ("224.0.0.0/4", "address_multicast", False),
-    ("10.0.0.0/8", "address_special_purpose", True),
-    ("100.64.0.0/10", "address_special_purpose", True),
-    ("172.16.0.0/12", "address_special_purpose", True),
-    ("192.168.0.0/16", "address_special_purpose", True),
-    ("203.0.113.0/24", "address_special_purpose", True),
-    ("::/128", "address_unspecified", False),
-    ("::1/128", "address_loopback", False),
-    ("fd00:ec2::254/128", "address_metadata", False),
-    ("fe80::/10", "address_link_local", False),
-    ("ff00::/8", "address_multicast", False),
-    ("fc00::/7", "address_special_purpose", True),
-    ("2001:db8::/32", "address_special_purpose", True),
-    ("::ffff:0:0/96", "address_embedded_ipv4", True),
-    ("64:ff9b::/96", "address_embedded_ipv4", True),
-)
-EMBEDDING: Final = tuple(ipaddress.ip_network(text) for text in ("::ffff:0:0/96", "64:ff9b::/96"))
+Rule = tuple[str, str, str, int]  # (kind, namespace, name, index)
+Attribute = tuple[str, object, Rule | None]  # None: a default
+Phase = tuple[Any, str]  # how deep an item matches, and what: a name, or the text of an address
 
 
 @dataclass(frozen=True)
 class Question:
-    """Who asks for what; `host` is a name or an address."""
+    """A question; `host` is a name or an address."""
 
     host: str
     port: int
@@ -66,19 +46,23 @@ class Question:
     source: str = ""
     address: str = ""
     audit: bool = False  # the listener's
+    inner: str = "enforce"  # the listener's innerName
     sni: str = ""  # the name shown inside
+    shows: str = ""  # instead of a name: none, malformed, too long, late, or the protocol of what has none
+    ech: bool = False  # an encrypted ClientHello
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What `explain` must say. `rule` is (kind, namespace, name, index)."""
+    """The answer that `explain` must give."""
 
     verdict: str
     phase: str
     reason: str
-    rule: tuple[str, str, str, int] | None = None
+    rule: Rule | None = None
     would_deny: bool = False
-    dialed_from: tuple[str, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
+    tier: str = field(default="", compare=False)  # "" = a default, or the guard
 
 
 class Evaluator:
@@ -100,14 +84,20 @@ class Evaluator:
     def answer(self, question: Question) -> Answer:
         who = self.source(question)
         said = self.outside(question, who)
-        if not question.sni:
-            return said
-        if is_address(question.host):
-            return self.behind_address(question, who, said)
-        return self.inner_name(question, said)
+        inside = said
+        if question.shows and is_address(question.host):
+            inside = self.nameless(question, who, said)
+        elif question.sni and is_address(question.host):
+            inside = self.behind_address(question, who, said)
+        elif question.sni or question.shows:
+            inside = self.inner_name(question, who, said)
+        named = inside
+        if (question.sni or question.shows) and inside.verdict != "deny":
+            inside = self.demanded(question, who, said, inside)
+        return replace(inside, attributes=self.attributes(question, who, said, named, inside.verdict))
 
     def outside(self, question: Question, who: Who) -> Answer:
-        """What is known before anything shows inside."""
+        """The decision before anything shows inside."""
         try:
             literal = ipaddress.ip_address(question.host)
         except ValueError:
@@ -141,7 +131,7 @@ class Evaluator:
         return replace(found[0], lower=tuple(found[1:]))
 
     def network(self, address: Address | None) -> tuple[str, str] | None:
-        """What the network map says of an address: the longest block wins."""
+        """The identity of an address by the network map: the longest block wins."""
         mapped = [
             (ipaddress.ip_network(cidr).prefixlen, (space, account))
             for cidr, space, account in self.world.networks
@@ -155,8 +145,9 @@ class Evaluator:
         """The answer, the tier that gave it ("" = a default), and whether only an address can decide."""
         for tier in STRENGTH:
             if match := self.best(question, who, tier, name_depth, question.host):
-                # What passes by a rule with a parent gateway is the parent's to resolve and to judge (section 3).
-                phase = "delegated" if match.item.upstream and tier in ("allow", "audit") else "name"
+                # A name that passes by a rule with a parent is the parent's to resolve and to judge (section 3).
+                parent = self.setting(question, who, tier, [(name_depth, question.host)], "upstream")
+                phase = "delegated" if parent else "name"
                 return self.soften(question, by_rule(match, tier, phase)), tier, False
         default = self.default("name", who, "no_rule")
         if default.reason == "no_rule" and self.reaches(question, who, "cidr"):
@@ -166,11 +157,8 @@ class Evaluator:
     def address_phase(
         self, question: Question, who: Who, address: Address, named: Answer | None, tier: str, by_name: bool = False
     ) -> Answer:
-        subjects = [address]
-        forms = (*EMBEDDING, *(ipaddress.ip_network(text) for text in self.world.nat64))
-        if self.guard(question, who, address) is None and any(holds(block, address) for block in forms):
-            self.hits["embedded"] += 1
-            subjects.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        subjects = self.subjects(question, who, address)
+        self.hits["embedded"] += len(subjects) > 1
         refused = self.refusal(question, who, subjects)
         if refused:
             return refused
@@ -188,8 +176,15 @@ class Evaluator:
             default = Answer("deny", "address", "inner_name_missing")
         return self.soften(question, default)
 
+    def subjects(self, question: Question, who: Who, address: Address) -> list[Address]:
+        """The address, and the IPv4 address that a lifted form of it carries."""
+        forms = (*EMBEDDING, *(ipaddress.ip_network(text) for text in self.world.nat64))
+        if self.guard(question, who, address) is None and any(holds(block, address) for block in forms):
+            return [address, ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
+        return [address]
+
     def refusal(self, question: Question, who: Who, subjects: list[Address]) -> Answer | None:
-        """What no allow overrides."""
+        """Denials that no allow overrides."""
         for cidr, port in self.world.own:
             if port in (0, question.port) and any(holds(ipaddress.ip_network(cidr), address) for address in subjects):
                 return Answer("deny", "address", "own_address")
@@ -222,20 +217,36 @@ class Evaluator:
 
     # what shows inside
 
-    def inner_name(self, question: Question, said: Answer) -> Answer:
-        """Asked by name: what shows must be what was asked for, as far as innerName says."""
-        if said.verdict == "deny" or question.sni == question.host:
+    def inner_name(self, question: Question, who: Who, said: Answer) -> Answer:
+        """Asked by name: what shows must be what was asked for, as far as innerName says. What shows no name passes."""
+        if said.verdict == "deny" or question.sni == question.host or question.shows in NAMELESS:
             return said
-        mode = next((item.inner_name for item in self.items if item.rule == said.rule), "enforce")
+        phases = self.phases(question, who, said)
+        mode, _ = self.setting(question, who, said.tier, phases, "innerName") or (question.inner, 0)
         if mode == "off":
             return said
-        denied = Answer("deny", "inner", "inner_name_mismatch", said.rule)
-        softened = self.soften(replace(question, audit=question.audit or mode == "audit"), denied)
-        return replace(softened, dialed_from=said.dialed_from) if softened.verdict == "audit" else denied
+        self.hits[f"inner of a name {question.shows or 'mismatch'}"] += 1
+        reason = "inner_too_long" if question.shows == "too long" else "inner_name_mismatch"
+        denied = Answer("deny", "inner", reason, said.rule, tier=said.tier)
+        return self.soften(replace(question, audit=question.audit or mode == "audit"), denied)
+
+    def nameless(self, question: Question, who: Who, said: Answer) -> Answer:
+        """Asked by IP, and no name shows. Held for one: denied. Passed: looked into as a named target is, where any
+        rule about names could have turned the answer; what shows no name passes."""
+        if said.reason == "inner_name_missing":
+            self.hits["inner nameless provisional"] += 1
+            reason = "inner_too_long" if question.shows == "too long" else "inner_name_missing"
+            return self.soften(question, Answer("deny", "inner", reason))
+        looked_into = self.reaches(question, who, "host", ("hard_deny", "deny", "audit"))
+        if said.verdict == "deny" or not looked_into or question.shows in NAMELESS:
+            return said
+        self.hits[f"inner nameless {question.shows}"] += 1
+        reason = "inner_too_long" if question.shows == "too long" else "inner_name_mismatch"
+        return self.soften(question, Answer("deny", "inner", reason, said.rule, tier=said.tier))
 
     def behind_address(self, question: Question, who: Who, said: Answer) -> Answer:
         """Asked by IP. Undecided so far: the name shown is judged as if it had been asked for. Passed: every verdict of
-        rules about that name has its say, over phases too, and what is not stronger than what passed changes nothing.
+        rules about that name counts, over phases as well, and what is not stronger than what passed changes nothing.
         """
         matches = {tier: self.best(question, who, tier, name_depth, question.sni) for tier in STRENGTH}
         if said.reason == "inner_name_missing":
@@ -243,8 +254,8 @@ class Evaluator:
             for tier, match in matches.items():
                 if match is None:
                     continue
-                if match.item.upstream and tier in ("allow", "audit"):
-                    return Answer("deny", "inner", "other_way", match.item.rule)
+                if self.setting(question, who, tier, [(name_depth, question.sni)], "upstream"):
+                    return Answer("deny", "inner", "other_way", match.item.rule, tier=tier)
                 return self.soften(question, by_rule(match, tier, "inner"))
             return self.soften(question, Answer("deny", "inner", "no_cidr_rule"))
         if said.verdict == "deny":
@@ -256,9 +267,96 @@ class Evaluator:
             if tier == "audit" and said.verdict == "audit":
                 continue  # of two verdicts that say the same the earlier phase is named
             self.hits[f"inner {tier} behind {said.reason}"] += 1
-            turned = self.soften(question, by_rule(match, tier, "inner"))
-            return replace(turned, dialed_from=() if turned.verdict == "deny" else said.dialed_from)
+            return self.soften(question, by_rule(match, tier, "inner"))
         return said
+
+    def demanded(self, question: Question, who: Who, said: Answer, inside: Answer) -> Answer:
+        """The protocol that `inner` demands has to show, and an encrypted ClientHello passes as `ech` says."""
+        tier, phases = self.admitting(question, said, inside) or (inside.tier, self.phases(question, who, said))
+        wanted, _ = self.setting(question, who, tier, phases, "inner") or ({"protocol": "any"}, 0)
+        ech, _ = self.setting(question, who, tier, phases, "ech") or ("allow", 0)
+        assert isinstance(wanted, dict)
+        speaks = "tls" if question.sni else question.shows
+        if wanted["protocol"] not in ("any", speaks):
+            reason = "inner_protocol_missing" if speaks == "late" else "inner_protocol_mismatch"
+        elif ech == "deny" and question.ech:
+            reason = "inner_ech"
+        else:
+            return inside
+        self.hits[f"demand {reason}"] += 1
+        return self.soften(question, Answer("deny", "inner", reason, inside.rule, tier=inside.tier))
+
+    def admitting(self, question: Question, said: Answer, inside: Answer) -> tuple[str, list[Phase]] | None:
+        """The tier and the phase of the rule about the name inside, where that decides of an address."""
+        if not (is_address(question.host) and inside.phase == "inner" and question.sni):
+            return None
+        reports = inside.tier == "audit" and said.reason != "inner_name_missing"
+        return "" if reports else inside.tier, [(name_depth, question.sni)]
+
+    # attributes
+
+    def phases(self, question: Question, who: Who, said: Answer) -> list[Phase]:
+        """Rules looked up before `said`, before anything showed inside."""
+        if is_address(question.host):
+            address = question.host
+        elif not question.address or said.phase == "delegated" or (said.phase == "name" and said.verdict == "deny"):
+            return [(name_depth, question.host)]
+        else:
+            address = question.address
+        subjects = self.subjects(question, who, ipaddress.ip_address(address))
+        by_address: list[Phase] = [(address_depth, str(subject)) for subject in subjects]
+        return by_address if is_address(question.host) else [(name_depth, question.host), *by_address]
+
+    def setting(
+        self, question: Question, who: Who, tier: str, phases: list[Phase], name: str
+    ) -> tuple[object, Rule] | None:
+        """Section 4, Attributes: the value of the best rule of the tier that sets it, the earlier phase's first. What
+        denies sets onRevoke alone, and a hard deny nothing: it always kills."""
+        if tier == "hard_deny" or (tier == "deny" and name != "onRevoke"):
+            return None
+        for depth_of, target in phases:
+            found = self.matches(question, who, tier, depth_of, target)
+            found.sort(key=lambda match: match.item.order)
+            found.sort(key=lambda match: match.key, reverse=True)
+            for match in found:
+                if name in match.item.manifest["spec"]:
+                    return match.item.manifest["spec"][name], match.item.rule
+        return None
+
+    def attributes(
+        self, question: Question, who: Who, said: Answer, inside: Answer, verdict: str
+    ) -> tuple[Attribute, ...]:
+        """`said` is the answer before anything showed inside, `inside` that by the name, `verdict` the last word. What
+        passed by its address was dialed by that; a rule about the name inside that only reports it brings nothing
+        along."""
+        before = dialed = self.phases(question, who, said)
+        tier = way = inside.tier
+        if by_name := self.admitting(question, said, inside):
+            tier, before = by_name
+            if said.reason == "inner_name_missing":
+                dialed = before
+            else:
+                way = said.tier
+        found: list[Attribute] = []
+        if setting := self.setting(question, who, tier, before, "onRevoke"):
+            found.append(("onRevoke", *setting))
+        if verdict == "deny":
+            return tuple(found)
+        found = found or [("onRevoke", "kill", None)]
+        if not is_address(question.host):
+            mode = self.setting(question, who, tier, before, "innerName")
+            found.append(("innerName", *(mode or (question.inner, None))))
+        for name in ("inner", "ech"):
+            if setting := self.setting(question, who, tier, before, name):
+                value = setting[0]["protocol"] if isinstance(setting[0], dict) else setting[0]
+                found.append((name, value, setting[1]))
+        for name in ("upstream", "sourceAddress"):
+            if setting := self.setting(question, who, way, dialed, name):
+                found.append((name, *setting))
+        for name, _, rule in found:
+            if rule and rule != inside.rule:
+                self.hits[f"attribute {name} of another rule"] += 1
+        return tuple(sorted(found, key=lambda each: each[0]))
 
     # what matches
 
@@ -292,11 +390,11 @@ class Evaluator:
                 return match
         return None
 
-    def reaches(self, question: Question, who: Who, key: str) -> bool:
-        """Whether rules by address (or by name) could let this source through at this port."""
+    def reaches(self, question: Question, who: Who, key: str, tiers: tuple[str, ...] = ("allow", "audit")) -> bool:
+        """Whether rules by address (or by name) of these tiers could hold for this source at this port."""
         keys = ("cidr",) if key == "cidr" else ("host", "hostsFrom")
         return any(
-            item.tier in ("allow", "audit")
+            item.tier in tiers
             and any(key in item.to for key in keys)
             and port_class(item.to.get("ports"), question.port) is not None
             and best_rank(item, who) is not None
@@ -322,7 +420,7 @@ class Evaluator:
         if not audit or answer.verdict != "deny" or answer.reason == "rule_hard_deny":
             return answer
         self.hits["softened"] += 1
-        return Answer("audit", answer.phase, answer.reason, answer.rule, True)
+        return replace(answer, verdict="audit", would_deny=True)
 
 
 def is_address(text: str) -> bool:
@@ -335,12 +433,11 @@ def is_address(text: str) -> bool:
 
 def by_rule(match: Match, tier: str, phase: str) -> Answer:
     verdict = {"allow": "allow", "audit": "audit"}.get(tier, "deny")
-    dialed_from = () if verdict == "deny" else tuple(match.item.manifest["spec"].get("sourceAddress", ()))
-    return Answer(verdict, phase, f"rule_{tier}", match.item.rule, tier == "audit", dialed_from)
+    return Answer(verdict, phase, f"rule_{tier}", match.item.rule, tier == "audit", tier=tier)
 
 
 def distinction(winner: Match, second: Match, by_name: bool) -> str:
-    """What put the winner before the second."""
+    """The reason why the winner stands before the second."""
     if winner.depth != second.depth:
         if not by_name:
             return "longer CIDR"

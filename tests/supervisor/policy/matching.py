@@ -1,4 +1,4 @@
-"""What matches what, the slow way: names as texts, networks by `ipaddress`, every item of every manifest as written."""
+"""Matching, the slow way: names as texts, networks by `ipaddress`, every item of every manifest as written."""
 
 import ipaddress
 from collections.abc import Sequence

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.policy import PolicyImage
-from tests.supervisor.front import ALLOW, DENY, OK_TO, compiled, errors, manifest, warnings, write
+from gateway.policy.image import PolicyImage
+from tests.support.front import ALLOW, DENY, OK_TO, compiled, errors, manifest, warnings, write
 
 
 def ask(folder: Path, policy: str, to: str, config: str = "", **source: Any) -> tuple[str, str, str | None]:
@@ -37,7 +37,7 @@ SENTENCES: Final[dict[str, tuple[str, str, dict[str, Any], tuple[str, str, str |
         "a.test:1", SHOP, ("allow", "rule_allow", "shop/p[0]"),
     ),
     "and no others": (manifest(ALLOW + "to: [{host: a.test}]", namespace="shop"), "a.test:1", PAY, NO_RULE),
-    "and nobody whose namespace is unknown": (
+    "and no source whose namespace is unknown": (
         manifest(ALLOW + "to: [{host: a.test}]", namespace="shop"), "a.test:1", {}, NO_RULE,
     ),
     "`from` narrows within the namespace: the same account elsewhere is another": (
@@ -254,7 +254,7 @@ CONFIGURED: Final[dict[str, tuple[str, str, dict[str, Any], tuple[str, str, str 
         "gateway: {serviceAddresses: [8.8.8.8]}",
         "a.test:443", {**SHOP, "address": "8.8.8.9"}, ("allow", "rule_allow", "shop/p[0]"),
     ),
-    "an own IPv4 address is refused in its IPv6 form too": (
+    "an own IPv4 address is refused in its IPv6 form as well": (
         "addresses: {allow: ['::ffff:0:0/96', 127.0.0.0/8]}",
         "a.test:1080", {**SHOP, "address": "::ffff:127.0.0.1"}, ("deny", "own_address", None),
     ),
@@ -314,7 +314,8 @@ def test_source_addresses_reach_the_image_and_strange_ones_are_warned_of(tmp_pat
     assert image.explain(host="a.test", port=443)["source_address"] == expected
     assert image.explain(host="b.test", port=443)["source_address"] is None, "refused: nothing is dialed"
     assert [line.partition(": ")[2] for line in warnings(tmp_path, report)] == [
-        f"{text} is no address of this machine: connections from it fail (`ip address` lists the machine's addresses)"
+        f"{text} is not an address of this machine: connections from it fail"
+        " (`ip address` lists the machine's addresses)"
         for text in ("192.0.2.1", "2001:db8::1")
     ]
 

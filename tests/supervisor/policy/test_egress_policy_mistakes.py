@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.supervisor.front import ALLOW, DENY, OK_TO, compiled, errors, manifest, warnings, write
+from tests.support.front import ALLOW, DENY, OK_TO, compiled, errors, manifest, warnings, write
 
 # what is written in `spec`: every complaint, at its place in policy.yaml. The namespaced ones stand in shop.
 MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
@@ -43,7 +43,7 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         ALLOW + OK_TO + "innerName: on",
         ["7:14: innerName: expected one of enforce, audit, off, found the boolean `on`"],
     ),
-    "an upstream that is no text": (
+    "an upstream that is not a text": (
         ALLOW + OK_TO + "upstream: [corp]", ["7:13: upstream: expected a text, found a list"],
     ),
     "sourceAddress, a network": (
@@ -109,7 +109,7 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         ALLOW + OK_TO + "from:\n  - {user: u}\n  - {user: u}",
         ["9:7: duplicate item in `from` (it is first listed in line 8)"],
     ),
-    "an identity that is none": (
+    "an invalid identity": (
         ALLOW + OK_TO + "from: [{identity: cart.shop}]",
         [
             "7:21: identity: expected a SPIFFE ID such as spiffe://cluster.local/ns/shop/sa/cart, "
@@ -190,7 +190,7 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         ALLOW + f"to: [{{host: {'a' * 64}.test}}]",
         [f"6:15: `{'a' * 64}.test` is not a host name: a label is longer than 63 bytes"],
     ),
-    "a U-label that is none": (
+    "an invalid U-label": (
         ALLOW + "to: [{host: 'a\u2603b.test'}]",
         [
             "6:15: host: `a\\xe2\\x98\\x83b` is not a label of an internationalised name (IDNA 2008) "
@@ -215,11 +215,11 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     ),
     "a range backwards": (
         ALLOW + "to: [{host: a.test, ports: [9-1]}]",
-        ["6:31: `9-1` is no port range (the lower port first, 1 to 65535)"],
+        ["6:31: `9-1` is not a port range (the lower port first, 1 to 65535)"],
     ),
     "a range from 0": (
         ALLOW + "to: [{host: a.test, ports: ['0-9']}]",
-        ["6:31: `0-9` is no port range (the lower port first, 1 to 65535)"],
+        ["6:31: `0-9` is not a port range (the lower port first, 1 to 65535)"],
     ),
     "a port twice": (
         ALLOW + "to: [{host: a.test, ports: [443, 443]}]", ["6:36: duplicate port: 443 and 443 overlap"],
@@ -384,9 +384,10 @@ def test_a_cluster_policy_has_no_namespace(tmp_path: Path) -> None:
 WARNINGS: Final = {
     "an identity": (
         ALLOW + OK_TO + "from: [{identity: 'spiffe://a/b'}]",
-        "policy.yaml:7:10: no source can present an identity yet: this item matches nobody",
+        "policy.yaml:6:8: no trust domain has the identity `spiffe://a/b`: this item matches no source "
+        "(identity.trustDomains in sluice.yaml names them)",
     ),
-    "a user nobody knows": (
+    "an unknown user": (
         ALLOW + OK_TO + "from: [{user: bot}]",
         "policy.yaml:6:8: ClusterEgressPolicy p selects the user `bot`, who does not exist "
         "(identity.users in sluice.yaml names the users)",

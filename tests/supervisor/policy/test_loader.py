@@ -1,4 +1,4 @@
-"""The loader: which files are read, what is no policy, what is refused, and where host lists may lie."""
+"""The loader: which files are read, what is not a policy, what is refused, and where host lists may lie."""
 
 import errno
 import os
@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 
 from supervisor.policy.loader import Policy, load_policy
-from supervisor.problems import Place, Problems, render
-from tests.supervisor.front import POLICY, compiled, errors, warnings, without, write
+from supervisor.source.problems import Place, Problems, render
+from tests.support.front import POLICY, compiled, errors, warnings, without, write
 
 NAMED: Final = "apiVersion: sluice.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {{name: {}}}\nspec: {}\n"
 SPEC: Final = "{action: Allow, to: [{host: a.test}]}"
@@ -20,7 +20,7 @@ def policy(name: str) -> str:
 
 
 def load(folder: Path, *paths: str) -> tuple[Policy, list[str], list[str]]:
-    """What was loaded, errors and warnings."""
+    """The loaded rules, errors and warnings."""
     problems = Problems()
     places = tuple(Place("sluice.yaml", 1, number + 1) for number in range(len(paths)))
     found = load_policy(tuple(str(folder / path) for path in paths), places, problems)
@@ -140,7 +140,7 @@ DOCUMENTS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
     ),
     "no name": (
         f"apiVersion: sluice.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {{}}\nspec: {SPEC}\n",
-        ["a.yaml:3:11: `name` is missing"], [],
+        ["a.yaml:3:11: `metadata.name` is missing (write name: and a name of its own, such as allow-api)"], [],
     ),
     "no namespace": (
         policy("a").replace("Cluster", ""),
@@ -153,16 +153,16 @@ DOCUMENTS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
     "a namespace without a letter": (
         policy("a").replace("Cluster", "").replace("name: a", "name: a, namespace: \"\""),
         [
-            "a.yaml:3:32: namespace: expected a namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at "
-            "both ends, found the text ``"
+            "a.yaml:3:32: metadata.namespace: expected a namespace: at most 63 of a-z, 0-9 and '-', with a letter or "
+            "digit at both ends, found the text ``"
         ],
         [],
     ),
     "a name in capitals": (
         NAMED.format("Web", SPEC),
         [
-            "a.yaml:3:18: name: expected a name: at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both "
-            "ends, found the text `Web`"
+            "a.yaml:3:18: metadata.name: expected a name: at most 253 of a-z, 0-9, '-' and '.', with a letter or digit "
+            "at both ends, found the text `Web` (write web)"
         ],
         [],
     ),
@@ -178,10 +178,10 @@ DOCUMENTS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
         policy("a").replace("{name: a}", "{name: a, uid: x, resourceVersion: '7', labels: {a: b}, annotations: {c: d}, "
                             "generation: 1, managedFields: [], creationTimestamp: null}") + "status: {}\n", [], [],
     ),
-    "a timestamp that is none": (
+    "an invalid timestamp": (
         policy("a").replace("{name: a}", "{name: a, creationTimestamp: 2024-13-01T00:00:00Z}"),
         [
-            "a.yaml:3:40: creationTimestamp: expected an RFC 3339 time such as 2024-01-31T12:00:00Z, "
+            "a.yaml:3:40: metadata.creationTimestamp: expected an RFC 3339 time such as 2024-01-31T12:00:00Z, "
             "found the text `2024-13-01T00:00:00Z`"
         ],
         [],
@@ -189,12 +189,12 @@ DOCUMENTS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
     "a timestamp without a zone": (
         policy("a").replace("{name: a}", "{name: a, creationTimestamp: '2024-01-01T00:00:00'}"),
         [
-            "a.yaml:3:40: creationTimestamp: expected an RFC 3339 time such as 2024-01-31T12:00:00Z, "
+            "a.yaml:3:40: metadata.creationTimestamp: expected an RFC 3339 time such as 2024-01-31T12:00:00Z, "
             "found the text `2024-01-01T00:00:00`"
         ],
         [],
     ),
-    "a kind of ours, misspelt": (
+    "a kind of Sluice, misspelt": (
         policy("a").replace("ClusterEgressPolicy", "EgresPolicy"),
         [
             "a.yaml:2:7: expected one of EgressPolicy, ClusterEgressPolicy, found the text `EgresPolicy` "
@@ -314,7 +314,7 @@ def test_a_list_is_counted(tmp_path: Path) -> None:
 
 
 def test_an_empty_list_is_worth_a_word(tmp_path: Path) -> None:
-    wrong, odd, _ = with_list(tmp_path, "list.txt", b"# nobody yet\n")
+    wrong, odd, _ = with_list(tmp_path, "list.txt", b"# no name yet\n")
     assert (wrong, odd) == ([], ["p/list.txt: the list holds no name: the rule matches nothing"])
 
 
@@ -334,7 +334,9 @@ BAD_LINES: Final = {
 @pytest.mark.parametrize(("line", "rule"), BAD_LINES.values(), ids=list(BAD_LINES))
 def test_a_bad_line_is_named_and_never_repeated(tmp_path: Path, line: bytes, rule: str) -> None:
     wrong, _, _ = with_list(tmp_path, "list.txt", b"a.test\n# words\n" + line + b"\nb.test\n")
-    assert wrong == [f"p/list.txt:3:1: not a host name: {rule}"]
+    [said] = wrong
+    assert said.startswith(("p/list.txt:3:1: not a host name: ", "p/list.txt:3:1: expected a host name, found "))
+    assert f": {rule}" in said and line.decode("latin-1") not in said
 
 
 def test_a_million_lines_with_one_bad_one(tmp_path: Path) -> None:
@@ -342,7 +344,8 @@ def test_a_million_lines_with_one_bad_one(tmp_path: Path) -> None:
     lines[654_320] = b"secret words"
     wrong, _, _ = with_list(tmp_path, "list.txt", b"\n".join(lines))
     rule = "only letters, digits, '-', '_' and '.' may stand in a name"
-    assert wrong == [f"p/list.txt:654321:1: not a host name: {rule}"]
+    hint = "write one name a line; a comment begins with #"
+    assert wrong == [f"p/list.txt:654321:1: expected a host name, found several words: {rule} ({hint})"]
 
 
 def test_where_lists_may_lie(tmp_path: Path) -> None:

@@ -3,21 +3,22 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-from gateway.policy import PolicyImage
-from supervisor.config import Addresses, Config, Gateway, Identity, Listener, Network, Policy
+from gateway.policy.image import PolicyImage
+from supervisor.config.config import Addresses, Config, Gateway, Identity, Listener, Network, Policy
+from supervisor.config.upstreams import Upstream
+from supervisor.identity.users import User
 from supervisor.policy.compiler import build_image
 from supervisor.policy.loader import load_policy
-from supervisor.problems import Place, Problems
-from supervisor.upstreams import Upstream
-from supervisor.users import User
+from supervisor.source.problems import Place, Problems
 from tests.supervisor.policy.draws import LISTENERS, UPSTREAM
-from tests.supervisor.policy.evaluator import Answer, Question
+from tests.supervisor.policy.evaluator import Answer, Question, Rule
 from tests.supervisor.policy.matching import World
 
 
-def compile_world(world: World, folder: Path) -> PolicyImage:
-    """The image of a world. Its manifests and lists are written to `folder` and read back by the loader."""
+def compile_world(world: World, folder: Path, kind: type[PolicyImage] = PolicyImage) -> PolicyImage:
+    """The image of a world, opened as `kind`. Manifests and lists are written to `folder`; the loader reads them."""
     (folder / "policy.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": world.manifests}))
     for name, text in world.lists.items():
         (folder / name).write_text(text)
@@ -37,7 +38,7 @@ def compile_world(world: World, folder: Path) -> PolicyImage:
     built = build_image(config, users, load_policy(config.policy.paths, config.policy.places, problems), problems)
     assert built is not None, str(problems)
     try:
-        return PolicyImage.from_fd(built.descriptor, validate=True)
+        return kind.from_fd(built.descriptor, validate=True)
     finally:
         os.close(built.descriptor)
 
@@ -54,9 +55,16 @@ def ask(image: PolicyImage, question: Question) -> Answer:
         source_ip=question.source or None,
         address=question.address or None,
         audit=question.audit,
+        inner=question.inner,
         sni=question.sni or None,
+        shows=question.shows or None,
+        ech=question.ech,
     )
     rule = said["rule"]
-    named = (rule["kind"], rule["namespace"] or "", rule["name"], rule["index"]) if rule else None
-    dialed_from = tuple(said["source_address"] or ())
-    return Answer(said["verdict"], said["phase"], said["reason"], named, said["would_deny"], dialed_from)
+    assert said["source_address"] == said["attributes"].get("sourceAddress", {"value": None})["value"]
+    attributes = [(name, each["value"], known(each["rule"])) for name, each in sorted(said["attributes"].items())]
+    return Answer(said["verdict"], said["phase"], said["reason"], known(rule), said["would_deny"], tuple(attributes))
+
+
+def known(rule: dict[str, Any] | None) -> Rule | None:
+    return (rule["kind"], rule["namespace"] or "", rule["name"], rule["index"]) if rule else None

@@ -1,0 +1,63 @@
+/* The inside of the image builder, shared by builder*.c and its test. */
+#ifndef SLUICE_BUILDER_PRIVATE_H
+#define SLUICE_BUILDER_PRIVATE_H
+
+#include "build/builder.h"
+
+/* A growing array. Elements are reached by index: growing moves them. */
+struct sl_vec {
+    void *data;
+    size_t count, room; /* elements */
+};
+
+/* An open-addressing table of u32 indexes, 0 = free: the form that images carry. At most three quarters are filled. */
+struct sl_table {
+    uint32_t *slots;
+    size_t size, used;
+};
+
+/* A set of attachments, as the last item and the set before it. Items are attachment << 1 | is-an-except and grow along
+ * the chain, so equal sets have one id, and a million nodes under the same rules share one. */
+struct sl_set {
+    uint32_t parent, item;
+};
+
+struct sl_hanging { /* an attachment under construction */
+    struct sl_attachment record;
+    uint32_t first_selector, selector_count; /* in `hanging_selectors`, sorted */
+    uint8_t has_host, has_cidr;
+};
+
+enum { SL_LABEL_CACHE = 4096 };
+
+struct sl_builder {
+    enum sl_build_status failed; /* SL_BUILD_OK, or what every call answers from now on */
+    uint64_t limit;              /* records of a section; UINT32_MAX but in tests */
+    uint32_t flags;
+    struct sl_vec strings, rules, ranges, portsets, hangings, hanging_selectors, nodes, labels, sets, prefixes,
+        principals, selectors, users, networks, own, lines;
+    struct sl_vec scratch; /* bytes, valid until the next call */
+    struct sl_table string_slots, portset_slots, edges, set_slots, principal_slots, selector_slots, user_slots;
+    uint32_t roots[SL_TRIE_COUNT][2];
+    uint32_t source_cidrs;                /* ids given out */
+    uint32_t label_cache[SL_LABEL_CACHE]; /* LABELS offset + 1 of a recent label with that hash: `www` is stored once */
+};
+
+#define SL_AT(type, vec, index) ((type *)(vec).data)[index]
+
+/* Room for `count` more elements of `size` bytes, zeroed; NULL when `failed` was set. */
+void *sl_vec_push(struct sl_builder *b, struct sl_vec *vec, size_t size, size_t count);
+/* The table's slot for a key: `equal` compares an index that is there with it. The slot is 0 when the key is new; fill
+ * it and count it in `used`. NULL when `failed` was set. */
+uint32_t *sl_table_slot(struct sl_builder *b, struct sl_table *table, uint32_t hash,
+                        uint32_t (*hash_of)(const struct sl_builder *b, uint32_t index),
+                        int (*equal)(const struct sl_builder *b, uint32_t index, const void *key), const void *key);
+
+/* The offset of a NUL-terminated text, stored once. */
+enum sl_build_status sl_text_intern(struct sl_builder *b, const char *text, uint32_t *offset);
+/* The set with one item more. */
+enum sl_build_status sl_set_add(struct sl_builder *b, uint32_t *set, uint32_t item);
+/* The node of exactly this prefix, made when it is not there; 0 when `failed` was set. */
+uint32_t sl_prefix_insert(struct sl_builder *b, enum sl_trie trie, const struct sl_prefix *prefix);
+
+#endif

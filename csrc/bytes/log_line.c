@@ -1,0 +1,321 @@
+/* See log_line.h. Every write goes through one bounded cursor. */
+#include "bytes/log_line.h"
+#include "base/contract.h"
+
+#include <string.h>
+#include <time.h>
+
+struct cursor {
+    char *at, *end;
+    int full;
+};
+
+static void put(struct cursor *c, const char *bytes, size_t length)
+{
+    if ((size_t)(c->end - c->at) < length) {
+        c->full = 1;
+        return;
+    }
+    memcpy(c->at, bytes, length);
+    c->at += length;
+}
+
+/* A constant of this file. */
+#define PUT(c, constant) put(c, constant, sizeof(constant) - 1)
+
+static void put_text(struct cursor *c, const char *text)
+{
+    put(c, text, strlen(text));
+}
+
+static void put_number(struct cursor *c, uint64_t value)
+{
+    char digits[20], *at = digits + sizeof digits;
+
+    do {
+        *--at = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    put(c, at, (size_t)(digits + sizeof digits - at));
+}
+
+static void put_optional(struct cursor *c, int64_t value)
+{
+    if (value < 0)
+        PUT(c, "null");
+    else
+        put_number(c, (uint64_t)value);
+}
+
+/* A constant text, or null. */
+static void put_constant(struct cursor *c, const char *text)
+{
+    if (!text) {
+        PUT(c, "null");
+        return;
+    }
+    PUT(c, "\"");
+    put_text(c, text);
+    PUT(c, "\"");
+}
+
+/* Printable ASCII as it is, everything else, and the backslash, as \xNN; the backslash of that is escaped for JSON. */
+static void put_escaped(struct cursor *c, const char *bytes, size_t length)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)bytes[i];
+        if (byte == '"')
+            PUT(c, "\\\"");
+        else if (byte >= 32 && byte < 127 && byte != '\\')
+            put(c, bytes + i, 1);
+        else {
+            char text[5] = {'\\', '\\', 'x', hex[byte >> 4], hex[byte & 15]};
+            put(c, text, sizeof text);
+        }
+    }
+}
+
+static void put_untrusted(struct cursor *c, const struct sl_log_text *text)
+{
+    if (!text->bytes) {
+        PUT(c, "null");
+        return;
+    }
+    PUT(c, "\"");
+    put_escaped(c, text->bytes, text->length);
+    PUT(c, "\"");
+}
+
+/* Valid UTF-8 of the gateway's own texts stays readable: JSON's own escapes (RFC 8259 section 7), and DEL. */
+static void put_utf8(struct cursor *c, const struct sl_log_text *text)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    if (!text->bytes) {
+        PUT(c, "null");
+        return;
+    }
+    PUT(c, "\"");
+    for (size_t i = 0; i < text->length; i++) {
+        unsigned char byte = (unsigned char)text->bytes[i];
+        if (byte == '"' || byte == '\\') {
+            char escaped[2] = {'\\', (char)byte};
+            put(c, escaped, sizeof escaped);
+        } else if (byte < 32 || byte == 127) {
+            char escaped[6] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]};
+            put(c, escaped, sizeof escaped);
+        } else
+            put(c, text->bytes + i, 1);
+    }
+    PUT(c, "\"");
+}
+
+static void put_address(struct cursor *c, const struct sl_addr *address)
+{
+    char text[SL_ADDR_TEXT];
+
+    if (!address || address->family == 0) {
+        PUT(c, "null");
+        return;
+    }
+    PUT(c, "\"");
+    put(c, text, sl_addr_format(address, text));
+    PUT(c, "\"");
+}
+
+/* RFC 3339 in UTC with milliseconds. */
+static void put_time(struct cursor *c, struct sl_log_clock *clock, uint64_t unix_ms)
+{
+    int64_t second = (int64_t)(unix_ms / 1000);
+    unsigned rest = (unsigned)(unix_ms % 1000);
+    char milliseconds[5] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10), (char)('0' + rest % 10), 'Z'};
+
+    if (clock->second != second || !clock->text[0]) {
+        time_t when = (time_t)second;
+        struct tm tm;
+        if (!gmtime_r(&when, &tm) || strftime(clock->text, sizeof clock->text, "%Y-%m-%dT%H:%M:%S", &tm) != 19) {
+            c->full = 1;
+            return;
+        }
+        clock->second = second;
+    }
+    put(c, clock->text, 19);
+    put(c, milliseconds, sizeof milliseconds);
+}
+
+static void put_source(struct cursor *c, const struct sl_log_line *line)
+{
+    PUT(c, "\"source\":{\"ip\":");
+    put_address(c, line->peer);
+    PUT(c, ",\"port\":");
+    put_number(c, line->peer_port);
+    PUT(c, ",\"identity\":");
+    if (line->namespace_) {
+        PUT(c, "\"");
+        put_escaped(c, line->namespace_, strlen(line->namespace_));
+        PUT(c, "/");
+        if (line->account) put_escaped(c, line->account, strlen(line->account));
+        PUT(c, "\"");
+    } else
+        put_untrusted(c, &line->identity);
+    PUT(c, ",\"identity_source\":");
+    struct sl_log_text origin = {line->identity_source, line->identity_source ? strlen(line->identity_source) : 0};
+    put_untrusted(c, &origin);
+    PUT(c, ",\"user\":");
+    put_untrusted(c, &line->user);
+    PUT(c, "}");
+}
+
+static void put_destination(struct cursor *c, const struct sl_log_line *line)
+{
+    PUT(c, ",\"destination\":{\"host\":");
+    if (line->name.bytes)
+        put_untrusted(c, &line->name);
+    else
+        put_address(c, line->address);
+    PUT(c, ",\"port\":");
+    put_number(c, line->port);
+    PUT(c, ",\"address\":");
+    put_address(c, line->address);
+    PUT(c, "}");
+}
+
+static void put_refused_addresses(struct cursor *c, const struct sl_log_line *line)
+{
+    PUT(c, ",\"addresses_refused\":");
+    if (line->refused_count == 0) {
+        PUT(c, "null");
+        return;
+    }
+    for (unsigned i = 0; i < line->refused_count; i++) {
+        if (i == 0)
+            PUT(c, "[{\"address\":");
+        else
+            PUT(c, ",{\"address\":");
+        put_address(c, &line->refused[i].address);
+        PUT(c, ",\"reason\":");
+        put_constant(c, sl_reason_text(line->refused[i].reason));
+        PUT(c, "}");
+    }
+    PUT(c, "]");
+}
+
+static void put_decision(struct cursor *c, const struct sl_log_line *line)
+{
+    PUT(c, ",\"verdict\":");
+    put_constant(c, line->verdict);
+    PUT(c, ",\"rule\":");
+    put_utf8(c, &line->rule);
+    PUT(c, ",\"rule_item\":");
+    put_optional(c, line->rule.bytes ? (int64_t)line->rule_item : -1);
+    PUT(c, ",\"list_line\":");
+    put_optional(c, line->list_line ? (int64_t)line->list_line : -1);
+    PUT(c, ",\"phase\":\"");
+    put_text(c, line->phase);
+    PUT(c, "\",\"reason\":\"");
+    put_text(c, line->reason);
+    PUT(c, "\",\"would_deny\":");
+    put_text(c, line->would_deny ? "true" : "false");
+    PUT(c, ",\"inner\":");
+    put_untrusted(c, &line->inner);
+    put_refused_addresses(c, line);
+}
+
+static void put_leg_tls(struct cursor *c, const struct sl_log_tls *tls)
+{
+    if (!tls) {
+        PUT(c, "null");
+        return;
+    }
+    PUT(c, "{\"version\":");
+    put_constant(c, tls->version);
+    PUT(c, ",\"cipher\":");
+    put_constant(c, tls->cipher);
+    PUT(c, ",\"group\":");
+    put_constant(c, tls->group);
+    PUT(c, ",\"alpn\":");
+    put_constant(c, tls->alpn);
+    PUT(c, ",\"sni\":");
+    put_untrusted(c, &tls->sni);
+    PUT(c, ",\"peer\":");
+    put_untrusted(c, &tls->peer);
+    PUT(c, ",\"failure\":");
+    put_constant(c, tls->failure);
+    PUT(c, "}");
+}
+
+static void put_tls(struct cursor *c, const struct sl_log_line *line)
+{
+    PUT(c, ",\"tls\":");
+    if (!line->client_tls && !line->upstream_tls) {
+        PUT(c, "null");
+        return;
+    }
+    PUT(c, "{\"client\":");
+    put_leg_tls(c, line->client_tls);
+    PUT(c, ",\"upstream\":");
+    put_leg_tls(c, line->upstream_tls);
+    PUT(c, "}");
+}
+
+static void put_end(struct cursor *c, const struct sl_log_line *line)
+{
+    PUT(c, ",\"dns_ms\":");
+    put_optional(c, line->dns_ms);
+    PUT(c, ",\"dial_ms\":");
+    put_optional(c, line->dial_ms);
+    PUT(c, ",\"source_address\":");
+    put_address(c, line->source_address);
+    put_tls(c, line);
+    if (line->is_refused) {
+        PUT(c, ",\"detail\":");
+        put_untrusted(c, &line->detail);
+        PUT(c, ",\"suppressed\":");
+        put_number(c, line->suppressed);
+    }
+    if (line->outcome) {
+        PUT(c, ",\"outcome\":\"");
+        put_text(c, line->outcome);
+        PUT(c, "\"");
+    } else if (line->carried) {
+        PUT(c, ",\"outcome\":null"); /* an interval: it has not ended */
+    }
+    if (line->carried) {
+        PUT(c, ",\"bytes_up\":");
+        put_number(c, line->bytes_up);
+        PUT(c, ",\"bytes_down\":");
+        put_number(c, line->bytes_down);
+        PUT(c, ",\"duration_ms\":");
+        put_number(c, line->duration_ms);
+    }
+    PUT(c, "}\n");
+}
+
+size_t sl_log_line_write(char *out, size_t room, struct sl_log_clock *clock, const struct sl_log_line *line)
+{
+    struct cursor cursor = {.at = out, .end = out + room}, *c = &cursor;
+
+    PUT(c, "{\"ts\":\"");
+    put_time(c, clock, line->unix_ms);
+    PUT(c, "\",\"event\":\"");
+    put_text(c, line->event);
+    PUT(c, "\",\"id\":\"");
+    put_text(c, line->id_prefix);
+    put_number(c, line->sequence);
+    PUT(c, "\",\"generation\":");
+    put_number(c, line->generation);
+    PUT(c, ",\"worker\":");
+    put_number(c, line->worker);
+    PUT(c, ",\"listener\":");
+    put_untrusted(c, &line->listener);
+    PUT(c, ",\"protocol\":\"");
+    put_text(c, line->protocol);
+    PUT(c, "\",");
+    put_source(c, line);
+    put_destination(c, line);
+    put_decision(c, line);
+    put_end(c, line);
+    return c->full ? 0 : (size_t)(c->at - out);
+}

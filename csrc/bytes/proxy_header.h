@@ -1,0 +1,33 @@
+/* The header by which a proxy in front tells who connected to it: the PROXY protocol (proxy-protocol.txt of HAProxy),
+ * versions 1 and 2. Bytes in, an address out; which peers may send one is not decided here.
+ *
+ *   1   PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n      at most 107 bytes
+ *   2   12 bytes of signature | version, command | family | length | addresses | TLVs, which are passed over
+ *
+ * A header that stands for no client (UNKNOWN, LOCAL, a family that is not IP) leaves the peer as it is. */
+#ifndef SLUICE_PROXY_HEADER_H
+#define SLUICE_PROXY_HEADER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes/addr.h"
+
+enum { SL_PROXY_HEADER_MOST = 2048 }; /* bytes of a header with its TLVs that are waited for */
+
+enum sl_proxy_status {
+    SL_PROXY_BROKEN = 0, /* no header, or one that cannot be read */
+    SL_PROXY_MORE = 1,   /* so far it may become one */
+    SL_PROXY_DONE = 2,
+};
+
+struct sl_proxy_header {
+    struct sl_addr source; /* family 0: that of the connection */
+    uint16_t port;
+    size_t length; /* of the header: what follows is the client's */
+};
+
+/* Reads the header at the beginning of `length` bytes. `out` is filled with DONE. */
+enum sl_proxy_status sl_proxy_header_read(const uint8_t *bytes, size_t length, struct sl_proxy_header *out);
+
+#endif

@@ -1,0 +1,295 @@
+/* The policy image: one sealed, position-independent block that workers map read-only and answer every question from.
+ * This header is the layout and the validator; builder.h writes images, judge.h reads them.
+ *
+ *   +-----------------+  0
+ *   | sl_image_header |  magic, version, size, checksum, flags, section table
+ *   +-----------------+
+ *   | section 0 ...   |  each 8-byte aligned: an array of fixed-size records, or bytes
+ *   +-----------------+  header.size
+ *
+ * Records refer to each other by index (u32), to text by offset into STRINGS. Index 0 of a section is reserved wherever
+ * 0 must mean "none" (rules, lists, selectors, principals, portsets). Integers are little-endian, as the machine's.
+ *
+ * How a question is answered:
+ *   source  --(PRINCIPALS by hash, SOURCE tries for CIDRs)-->  the few selectors that match it
+ *   host    --(EDGES by hash of parent and label)-->  path of name nodes, each with an exact and a wildcard list
+ *   address --(DEST tries)-->  path of prefix nodes, each with a list
+ *   list    = entries sorted by (selector, attachment); for each selector of the source a binary search
+ *   attachment = one destination item of one rule: tier, ports, order, excepts
+ * lookup.h does the walks; source.c and decide.c ask it.
+ */
+#ifndef SLUICE_IMAGE_H
+#define SLUICE_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/contract.h"
+
+#define SL_IMAGE_MAGIC 0x4950454349554c53ull /* the bytes "SLUICEPI" in memory */
+enum { SL_IMAGE_VERSION = 2 };
+
+enum sl_section {
+    SL_SEC_STRINGS,         /* bytes; NUL-terminated texts; offset 0 is the empty text */
+    SL_SEC_RULES,           /* sl_rule */
+    SL_SEC_RANGES,          /* sl_port_range */
+    SL_SEC_PORTSETS,        /* sl_portset; 0 = any port */
+    SL_SEC_ATTACHMENTS,     /* sl_attachment */
+    SL_SEC_LISTS,           /* sl_list; 0 = empty */
+    SL_SEC_ENTRIES,         /* sl_entry */
+    SL_SEC_NODES,           /* sl_node; 0 = the root */
+    SL_SEC_EDGES,           /* u32 node index, open addressing, power-of-two size; 0 = empty */
+    SL_SEC_LABELS,          /* bytes; length-prefixed labels */
+    SL_SEC_PREFIXES,        /* sl_prefix_node; 0 reserved; all prefix tries share this pool */
+    SL_SEC_PRINCIPALS,      /* sl_principal; 0 reserved */
+    SL_SEC_PRINCIPAL_SLOTS, /* u32 principal index, open addressing */
+    SL_SEC_SELECTORS,       /* sl_selector; 0 reserved */
+    SL_SEC_SELECTOR_SLOTS,  /* u32 selector index, open addressing, by (principal, cidr id) */
+    SL_SEC_USERS,           /* sl_user; 0 reserved */
+    SL_SEC_USER_SLOTS,      /* u32 user index, open addressing by name */
+    SL_SEC_NETWORKS,        /* sl_network; 0 reserved: values of the NETWORK tries */
+    SL_SEC_OWN,             /* sl_own */
+    SL_SEC_LINES,           /* sl_line: where the names of host lists stand in their files */
+    SL_SEC_COUNT
+};
+
+enum sl_image_flags {
+    SL_IMAGE_HAS_POLICY = 1,  /* at least one rule, or passthrough: otherwise every answer is NO_POLICY */
+    SL_IMAGE_PASSTHROUGH = 2, /* policy.passthrough */
+    SL_IMAGE_AUDIT = 4,       /* policy.audit */
+    SL_IMAGE_STARTING = 8,    /* policy.paths exist and hold nothing yet: policy.audit softens NO_POLICY */
+};
+
+/* Roots of the prefix tries, one for each family (index 0: IPv4, 1: IPv6); node index, 0 = empty trie. */
+enum sl_trie {
+    SL_TRIE_DEST,
+    SL_TRIE_SOURCE,
+    SL_TRIE_NETWORK,
+    SL_TRIE_GUARD_ALLOW,
+    SL_TRIE_GUARD_DENY,
+    SL_TRIE_NAT64, /* addresses.nat64; IPv6 only */
+    SL_TRIE_COUNT
+};
+
+struct sl_section_ref {
+    uint64_t offset; /* from the start of the image, 8-byte aligned */
+    uint64_t count;  /* records (bytes for byte sections) */
+};
+
+struct sl_image_header {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t flags;    /* sl_image_flags */
+    uint64_t size;     /* of the whole image, bytes */
+    uint64_t checksum; /* sl_image_checksum over [sizeof header, size), mixed with the header's other fields */
+    uint32_t roots[SL_TRIE_COUNT][2];
+    /* Lists: one entry per selector and distinct (tier, ports) of what allows or audits CIDRs, what allows or audits
+     * hosts, and what denies or audits hosts. */
+    uint32_t cidr_reach, host_reach, host_deny_reach;
+    uint32_t pad;
+    struct sl_section_ref sections[SL_SEC_COUNT];
+};
+
+struct sl_rule {
+    uint32_t kind;       /* string: "EgressPolicy", ... */
+    uint32_t namespace_; /* string; 0 = none */
+    uint32_t name;       /* string */
+    uint32_t index;      /* item in the resource, 0-based, as users count `spec.to` ... ; the rule's own index */
+    uint32_t file;       /* string */
+    uint32_t line;
+    uint32_t upstream;          /* string; 0 = dial directly */
+    uint32_t attributes;        /* string: JSON object with sourceAddress; 0 = none */
+    uint32_t lines, line_count; /* LINES of its host list, sorted by sl_line_key; 0 0 = it has none */
+    uint16_t slot;              /* metrics slot, 0 = `other` */
+    uint8_t tier;               /* sl_tier */
+    uint8_t on_revoke;          /* sl_on_revoke */
+    uint8_t on_revoke_set;      /* 1 when the resource says so itself */
+    uint8_t inner;              /* sl_inner_mode */
+    uint8_t protocol;           /* sl_inner_protocol */
+    uint8_t ech;                /* sl_ech */
+};
+
+struct sl_port_range {
+    uint16_t low, high;
+}; /* inclusive; low = high is a single port */
+struct sl_portset {
+    uint32_t first, count;
+}; /* RANGES, sorted by low, disjoint */
+
+enum sl_attachment_flags {
+    SL_ATTACH_EXCEPTS = 1, /* deeper nodes may carry except entries for it */
+    SL_ATTACH_LIFTS = 2,   /* a CIDR allow that lifts the guard */
+    SL_ATTACH_SETS = 4,    /* the bit of sl_attribute 0, the others follow: its rule sets them */
+};
+
+/* The attributes that a rule sets, as bits of sl_attachment.flags. */
+static inline uint8_t sl_rule_sets(const struct sl_rule *rule)
+{
+    int passes = rule->tier == SL_TIER_ALLOW || rule->tier == SL_TIER_AUDIT;
+    unsigned sets = passes && rule->upstream ? 1u << SL_ATTR_UPSTREAM : 0;
+    sets |= passes && rule->attributes ? 1u << SL_ATTR_SOURCE : 0;
+    sets |= passes && rule->inner ? 1u << SL_ATTR_INNER : 0;
+    sets |= passes && rule->protocol ? 1u << SL_ATTR_PROTOCOL : 0;
+    sets |= passes && rule->ech ? 1u << SL_ATTR_ECH : 0;
+    sets |= rule->tier != SL_TIER_HARD_DENY && rule->on_revoke_set ? 1u << SL_ATTR_REVOKE : 0;
+    return (uint8_t)(sets * SL_ATTACH_SETS);
+}
+
+struct sl_attachment {
+    uint32_t rule;    /* RULES */
+    uint32_t portset; /* PORTSETS, 0 = any */
+    uint32_t order;   /* lower wins: creationTimestamp, namespace/name, index; unique */
+    uint8_t tier;     /* sl_tier */
+    uint8_t flags;    /* sl_attachment_flags */
+    uint8_t pad[2];
+};
+
+/* Lines of the names of host lists, without four bytes a name: a run gives the line of its first node, and each further
+ * node that the rule is attached to, in the order of nodes, stands in the next line. A run ends where a line is left out
+ * and after SL_LINE_RUN nodes, so that the walk is short: a list without gaps takes 0.13 bytes a name. A name whose node
+ * is older than that of a line before has a record of its own. */
+enum { SL_LINE_RUN = 64 };
+#define SL_LINE_SINGLE 0x80000000u /* in `line`: one name, not a run; singles come last, sorted by (node, wildcard) */
+#define SL_LINE_WILD 0x40000000u   /* in `line` of a single: the name is a wildcard */
+struct sl_line {
+    uint32_t node; /* NODES */
+    uint32_t line; /* 1-based, and the bits above */
+};
+static inline uint64_t sl_line_key(uint32_t node, uint32_t bits)
+{
+    return (uint64_t)(bits & SL_LINE_SINGLE) << 8 | (uint64_t)node << 1 | ((bits & SL_LINE_WILD) != 0);
+}
+
+/* Of ENTRIES, sorted by (selector, attachment). */
+struct sl_list {
+    uint32_t first, count;
+};
+#define SL_ENTRY_EXCEPT 0x80000000u /* in `attachment`: an except, not a match */
+struct sl_entry {
+    uint32_t selector, attachment;
+};
+
+struct sl_node {
+    uint32_t parent;   /* NODES; the root's is 0 */
+    uint32_t label;    /* LABELS offset of the length byte */
+    uint32_t exact;    /* LISTS: the name that ends here */
+    uint32_t wildcard; /* LISTS: names below this one, at any depth */
+};
+
+struct sl_prefix_node {
+    uint8_t bits[16];  /* prefix, host bits zero; IPv4 in the first four bytes */
+    uint32_t child[2]; /* PREFIXES by the bit after the prefix; 0 = none. A child's prefix is longer and extends it */
+    uint32_t value;    /* LISTS (dest), cidr id (source), NETWORKS (network), 1 (guard); 0 = branch only */
+    uint8_t length;
+    uint8_t pad[3];
+};
+
+/* Kinds of sources that a rule may select. NAMESPACE_* narrow an identity or user to a namespace. */
+enum sl_principal_kind {
+    SL_PRINCIPAL_NONE = 0,
+    SL_PRINCIPAL_MESH,               /* every source */
+    SL_PRINCIPAL_NAMESPACE,          /* a = namespace */
+    SL_PRINCIPAL_SERVICE_ACCOUNT,    /* a = namespace, b = service account */
+    SL_PRINCIPAL_IDENTITY,           /* b = identity URI */
+    SL_PRINCIPAL_USER,               /* b = user name */
+    SL_PRINCIPAL_NAMESPACE_IDENTITY, /* a = namespace, b = identity URI */
+    SL_PRINCIPAL_NAMESPACE_USER,     /* a = namespace, b = user name */
+    SL_PRINCIPAL_KIND_COUNT
+};
+
+struct sl_principal {
+    uint32_t a, b;     /* strings */
+    uint32_t selector; /* SELECTORS: this principal from any address; 0 = none */
+    uint8_t kind;      /* sl_principal_kind */
+    uint8_t audit;     /* namespaces in audit mode */
+    uint8_t pad[2];
+};
+
+enum sl_selector_flags { SL_SELECTOR_HAS_ALLOW = 1 /* an EgressPolicy allow selects it: no passthrough */ };
+#define SL_SELECTOR_DENY_ONLY 0x80000000u /* never in an image: beside an index in sl_source.selectors */
+
+struct sl_selector {
+    uint32_t principal; /* PRINCIPALS */
+    uint32_t cidr;      /* id of the source prefix, 0 = any address */
+    uint16_t rank;  /* higher wins: identity and user > service account > namespace > cidr > mesh, then CIDR length */
+    uint16_t flags; /* sl_selector_flags */
+};
+
+struct sl_user {
+    uint32_t name, namespace_, service_account;
+    uint32_t credential[2]; /* 64 bits of a digest of the password's hash, high word first; 0 = none is known */
+};
+struct sl_network {
+    uint32_t namespace_, service_account;
+};
+struct sl_own { /* a block that is this gateway's; port 0 = every port. Family 0: the port, on every local address */
+    uint8_t bits[16];
+    uint16_t port;
+    uint8_t family, length;
+    uint32_t pad;
+};
+
+/* A mapped, checked image. Borrowed memory: the caller keeps the mapping. */
+struct sl_image {
+    const uint8_t *base;
+    const struct sl_image_header *header;
+    size_t size;
+};
+
+enum sl_image_status {
+    SL_IMAGE_INTERNAL = 0,
+    SL_IMAGE_OK = 1,
+    SL_IMAGE_SHORT, /* smaller than a header, or than it says */
+    SL_IMAGE_MAGIC_BAD,
+    SL_IMAGE_VERSION_BAD,
+    SL_IMAGE_CHECKSUM_BAD,
+    SL_IMAGE_BOUNDS, /* a section or an index points outside */
+    SL_IMAGE_ORDER,  /* entries not sorted, a trie child not longer than its parent, a table without a free slot */
+};
+
+/* Finds corruption, not malice. `size` is a multiple of 8 and at least that of the header; the field `checksum` counts
+ * as 0. */
+uint64_t sl_image_checksum(const uint8_t *base, size_t size);
+/* A worker's check: header, size, section bounds, checksum. Fills *image on SL_IMAGE_OK. Every look-up stays
+ * bounds-checked after that; a bad index can make a wrong answer (DENY), never a bad read. */
+enum sl_image_status sl_image_open(const void *base, size_t size, struct sl_image *image);
+
+/* The same in pieces, for callers with short turns: begin, step until it returns 1, end. */
+struct sl_image_opening {
+    const uint8_t *base;
+    size_t size; /* as the header says */
+    size_t at;   /* bytes taken into the checksum */
+    uint64_t lanes[4];
+};
+/* Everything but the checksum. */
+enum sl_image_status sl_image_open_begin(const void *base, size_t size, struct sl_image_opening *opening);
+/* Takes about `most` further bytes into the checksum, 32 at least. Returns 1 once it has all, 0 before. */
+int sl_image_open_step(struct sl_image_opening *opening, size_t most);
+/* Fills *image on SL_IMAGE_OK. */
+enum sl_image_status sl_image_open_end(const struct sl_image_opening *opening, struct sl_image *image);
+/* The supervisor's check before it publishes: everything open() does, and every record. `where` (may be NULL)
+ * receives a short text naming the first bad section and index. */
+enum sl_image_status sl_image_validate(const void *base, size_t size, struct sl_image *image, char where[64]);
+const char *sl_image_status_text(enum sl_image_status status);
+
+/* Bytes of one record of a section; 0 for a section that does not exist. */
+size_t sl_section_record_size(unsigned section);
+/* Record i of a section, or NULL when out of range. */
+const void *sl_image_record(const struct sl_image *image, enum sl_section section, uint64_t index);
+/* A text; "" when out of range. */
+const char *sl_image_string(const struct sl_image *image, uint32_t offset);
+/* The node below `parent` that `label` leads to; 0 = none. *broken is set when the image contradicts itself. */
+uint32_t sl_image_child(const struct sl_image *image, uint32_t parent, const uint8_t *label, size_t length,
+                        int *broken);
+/* The principal, selector or user with that key; 0 = none. */
+uint32_t sl_image_principal(const struct sl_image *image, uint8_t kind, const char *a, const char *b, int *broken);
+uint32_t sl_image_selector(const struct sl_image *image, uint32_t principal, uint32_t cidr, int *broken);
+uint32_t sl_image_user(const struct sl_image *image, const char *name, int *broken);
+
+/* Hashes shared by builder and look-up. */
+uint32_t sl_hash_edge(uint32_t parent, const uint8_t *label, size_t length);
+uint32_t sl_hash_pair(uint32_t a, uint32_t b);
+uint32_t sl_hash_principal(uint8_t kind, const char *a, const char *b);
+uint32_t sl_hash_text(const char *text);
+
+#endif

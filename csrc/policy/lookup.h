@@ -1,0 +1,53 @@
+/* Walks of a policy image: which lists a name or an address meets, and which attachments in them match a source and a
+ * port. It knows precedence inside a tier (DECISIONS.md section 4); how tiers combine is decide.c's. */
+#ifndef SLUICE_LOOKUP_H
+#define SLUICE_LOOKUP_H
+
+#include "bytes/addr.h"
+#include "base/contract.h"
+#include "policy/image.h"
+#include "policy/judge.h"
+
+enum { SL_PATH_LEVELS = 130, SL_DEPTH_EXACT = 255 };
+enum sl_port_class { SL_PORT_ANY = 0, SL_PORT_RANGE = 1, SL_PORT_SINGLE = 2 };
+
+/* The values met on the way to a name or an address, the least specific first. */
+struct sl_level {
+    uint32_t value;          /* LISTS, or what the trie holds; never 0 */
+    uint8_t depth;           /* labels of the suffix, SL_DEPTH_EXACT for the name itself; prefix length */
+    struct sl_prefix prefix; /* tries only */
+};
+struct sl_path {
+    unsigned count;
+    int broken; /* the image contradicts itself: the question must be answered DENY/INTERNAL */
+    struct sl_level levels[SL_PATH_LEVELS];
+};
+
+void sl_path_name(const struct sl_image *image, const char *name, size_t length, struct sl_path *path);
+void sl_path_address(const struct sl_image *image, enum sl_trie trie, const struct sl_addr *addr, struct sl_path *path);
+
+struct sl_match {
+    const struct sl_attachment *attachment; /* NULL: no match */
+    uint32_t selector;
+    uint16_t rank;
+    uint8_t depth, port_class;
+};
+struct sl_matches {
+    struct sl_match best[SL_TIER_HARD_DENY + 1];                /* by tier */
+    struct sl_match sets[SL_TIER_HARD_DENY + 1][SL_ATTR_COUNT]; /* by tier: the best of those that set an attribute */
+    int lifts; /* a CIDR allow that lifts the guard is among the matches */
+    int lower; /* a deny that a lower identity of the source meets is among the matches */
+    int broken;
+};
+
+/* Every attachment on the path that matches. `trail` may be NULL. */
+void sl_match_path(const struct sl_image *image, const struct sl_source *source, const struct sl_path *path,
+                   uint16_t port, enum sl_phase phase, struct sl_matches *out, struct sl_trail *trail);
+/* Whether a reach list has an attachment for this source and port. What allows or audits holds for the highest identity
+ * of the source only, what denies for every one. */
+int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, int *broken);
+
+/* Adds a step; the last one is overwritten when there is no room and `step` won. */
+void sl_trail_add(struct sl_trail *trail, const struct sl_trail_step *step);
+
+#endif

@@ -1,0 +1,40 @@
+/* Bugs that tests put in on purpose, so that what compares the judge with a slow one must find each. Without
+ * SL_SEED_BUGS, as in all that is installed, none of this is compiled in. */
+#ifndef SLUICE_SEED_H
+#define SLUICE_SEED_H
+
+#define SL_BUGS(X)                                                            \
+    X(APEX, "*.example.com also means example.com")                           \
+    X(SUFFIX, "the longest suffix does not win")                              \
+    X(PORTS, "every rule is for every port")                                  \
+    X(EXCEPT, "excepted names and addresses match all the same")              \
+    X(TIERS, "allow outranks deny")                                           \
+    X(ORDER, "of equal rules the younger wins")                               \
+    X(RANK, "the narrower source does not win")                               \
+    X(LOWER, "a lower identity's denies are shed")                            \
+    X(WIDENED, "a lower identity's allows count")                             \
+    X(HARD_SOFT, "audit mode softens a hard deny")                            \
+    X(GUARD, "any CIDR allow lifts the guard")                                \
+    X(EMBEDDED, "an embedded IPv4 address is not judged")                     \
+    X(PENDING, "a name that only its address can allow is denied")            \
+    X(PASSTHROUGH, "an allow of the source does not end passthrough")         \
+    X(DELEGATED, "a name that goes to a parent is judged by address as well") \
+    X(ATTRIBUTES, "attributes are the winner's alone")                        \
+    X(OWN_ADDRESS, "what the kernel routes here passes")                      \
+    X(INNER_NAME, "any name may show inside")                                 \
+    X(BEHIND_ADDRESS, "a denied name behind an address passes")               \
+    X(PROTOCOL, "any protocol may show inside")                               \
+    X(ECH, "an encrypted ClientHello always passes")                          \
+    X(OTHER_WAY, "a held tunnel is carried by a rule with a parent")
+
+#define SL_BUG_NUMBER(name, text) SL_BUG_##name,
+enum sl_bug { SL_BUG_NONE, SL_BUGS(SL_BUG_NUMBER) SL_BUG_COUNT };
+
+#ifdef SL_SEED_BUGS
+extern int sl_seeded_bug; /* an sl_bug; the test's */
+#define SL_BUG(name) (sl_seeded_bug == SL_BUG_##name)
+#else
+#define SL_BUG(name) 0
+#endif
+
+#endif

@@ -1,0 +1,378 @@
+/* The shared segment of one worker slot: counters and live tunnels that the supervisor reads without asking. It belongs
+ * to the slot, not to the worker: it outlives a killed worker, so counters never go down (DESIGN.md section 3).
+ *
+ *        0 +-----------------------+
+ *          | header, 64 bytes      | magic, version, worker, active generation, geometry
+ *       64 +-----------------------+
+ *          | u64 counters[]        | gateway-wide scalars
+ *     1024 +-----------------------+
+ *          | sl_histogram[]        | sum and buckets of each
+ *     4096 +-----------------------+
+ *          | sl_labelled[8192]     | (key, value), dense, in the order of first use
+ *   135168 +-----------------------+
+ *          | u16 index[16384]      | open addressing over the keys; the worker's own, rebuilt when it attaches
+ *   167936 +-----------------------+
+ *          | sl_pending_log[3]     | access log lines that wait for the supervisor, by level
+ * 12776192 +-----------------------+
+ *          | sl_tunnel[capacity]   | 320 bytes each; live tunnels, and the free list through the others
+ *          +-----------------------+ sl_segment_size(capacity)
+ *
+ * It is a sparse memfd, made and prepared by the supervisor. The worker is the only writer while it lives: aligned 64-bit
+ * stores, so readers need no lock; a tunnel's texts are under a sequence lock of its own. The supervisor writes between two
+ * workers (sl_segment_reap), and how many bytes of lines it has taken; it trusts nothing of what it reads: a worker may have been taken over.
+ */
+#ifndef SLUICE_SEGMENT_H
+#define SLUICE_SEGMENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes/addr.h"
+#include "base/contract.h"
+#include "shared/pending_log.h"
+
+#define SL_SEGMENT_MAGIC 0x4745534349554c53ull
+enum {
+    SL_SEGMENT_VERSION = 6,
+    SL_SEGMENT_COUNTERS_AT = 64,
+    SL_SEGMENT_HISTOGRAMS_AT = 1024,
+    SL_SEGMENT_LABELLED_AT = 4096,
+    SL_SEGMENT_INDEX_AT = 135168,
+    SL_SEGMENT_LOGS_AT = 167936,
+    SL_SEGMENT_TUNNELS_AT = 12776192,
+    SL_LABELLED_MAX = 8192,
+    SL_LABELLED_INDEX = 16384,
+    SL_TUNNELS_MAX = 1048576 /* records in one segment */
+};
+
+/* X(NAME, "name", "metric", "help"). Gauges end in `_open`; turn_longest_us is a maximum. `metric` is its name outside
+ * without the prefix; "" for those that a labelled counter tells better. What ends in `_us` is shown in seconds. */
+#define SL_COUNTERS(X)                                                                                                 \
+    X(ACCEPTED, "connections_accepted", "connections_accepted_total", "Connections accepted from clients")             \
+    X(CONNECTIONS_OPEN, "connections_open", "connections_open", "Client connections open now")                         \
+    X(TUNNELS_OPEN, "tunnels_open", "", "Tunnels open now")                                                            \
+    X(TUNNELS_TOTAL, "tunnels_total", "", "Tunnels that were opened")                                                  \
+    X(BYTES_UP, "bytes_up", "", "Bytes carried from clients to the outside")                                           \
+    X(BYTES_DOWN, "bytes_down", "", "Bytes carried from the outside to clients")                                       \
+    X(DECISIONS_ALLOW, "decisions_allow", "", "Requests that policy allowed")                                          \
+    X(DECISIONS_DENY, "decisions_deny", "", "Requests that policy denied")                                             \
+    X(DECISIONS_AUDIT, "decisions_audit", "", "Requests that passed in audit mode and would be denied")                \
+    X(REQUESTS_FAILED, "requests_failed", "requests_failed_total",                                                     \
+      "Requests that were allowed and could not be connected")                                                         \
+    X(AUTH_FAILED, "auth_failed", "auth_failed_total", "Requests with missing or wrong credentials")                   \
+    X(PROTOCOL_ERRORS, "protocol_errors", "", "Connections closed for malformed bytes")                                \
+    X(REQUEST_TIMEOUTS, "request_timeouts", "request_timeouts_total",                                                  \
+      "Connections closed for a request that took too long")                                                           \
+    X(TUNNELS_RESET, "tunnels_reset", "", "Tunnels ended by a reset")                                                  \
+    X(TUNNELS_IDLED, "tunnels_idle_timeout", "", "Tunnels ended for idleness or a half-close that lasted")             \
+    X(DNS_QUERIES, "dns_queries", "dns_queries_total", "Names asked of a DNS server")                                  \
+    X(DNS_FAILURES, "dns_failures", "dns_failures_total", "Names that did not resolve")                                \
+    X(DNS_CACHE_HITS, "dns_cache_hits", "dns_cache_hits_total", "Names answered from the cache")                       \
+    X(DIALS, "dials", "dials_total", "Connection attempts to the outside")                                             \
+    X(LIMITED, "limited", "", "Requests refused for a limit")                                                          \
+    /* struct sl_pipe_counts, in its order */                                                                          \
+    X(PIPES_IDLE, "idle_pipes_open", "idle_pipes_open", "Empty pipes kept for the next bulk transfer")                 \
+    X(PIPES_BUSY, "busy_pipes_open", "busy_pipes_open", "Pipes with bytes in them that their sink did not take yet")   \
+    X(SPLICES_REFUSED, "splices_refused", "splices_refused_total",                                                     \
+      "Bulk that was copied: no pipe, or sockets not for splicing")                                                    \
+    X(SPLICES_BEGUN, "splices_begun", "splices_begun_total", "Changes of a direction from copying to splicing")        \
+    X(SPLICES_ENDED, "splices_ended", "splices_ended_total",                                                           \
+      "Changes back to copying, and ends of a spliced direction")                                                      \
+    X(LOG_DROPPED, "log_dropped", "", "Access log lines dropped")                                                      \
+    X(UNRAISABLE, "internal_errors", "internal_errors_total",                                                          \
+      "Errors of our own; each closed the connection being served")                                                    \
+    X(TURNS, "turns", "worker_turns_total", "Turns of the event loop")                                                 \
+    X(LONGEST_TURN, "turn_longest_us", "worker_turn_longest_seconds", "Longest turn of any worker")                    \
+    X(HTTP2_CONNECTIONS_OPEN, "http2_connections_open", "http2_connections_open",                                      \
+      "HTTP/2 client connections open now")                                                                            \
+    X(HTTP2_CONNECTIONS, "http2_connections", "http2_connections_total", "HTTP/2 client connections that were opened") \
+    X(HTTP2_STREAMS_OPEN, "http2_streams_open", "http2_streams_open", "HTTP/2 streams open now")                       \
+    X(HTTP2_STREAMS, "http2_streams", "http2_streams_total", "HTTP/2 streams that were opened")                        \
+    X(HTTP2_STALLS, "http2_stalls", "http2_stalls_total", "Times that bytes waited for a peer to open its window")     \
+    X(PARENTS_OPEN, "parent_connections_open", "parent_connections_open",                                              \
+      "HTTP/2 connections to parent gateways open now")                                                                \
+    X(PARENTS, "parent_connections", "parent_connections_total",                                                       \
+      "HTTP/2 connections to parent gateways that were opened")                                                        \
+    X(PARENTS_FAILED, "parent_connections_failed", "parent_connections_failed_total",                                  \
+      "HTTP/2 connections to parent gateways that failed or were not made")
+
+#define SL_ENUM_COUNTER(name, text, metric, help) SL_COUNTER_##name,
+enum sl_counter { SL_COUNTERS(SL_ENUM_COUNTER) SL_COUNTER_COUNT };
+
+/* X(NAME, "name", "help"). Bucket i counts what took at most 100 us * 2^i, the last one everything longer. */
+#define SL_HISTOGRAMS(X)                                                                                   \
+    X(DIAL, "dial_seconds", "Time from the first connection attempt of a request to its connected socket") \
+    X(DNS, "dns_seconds", "Time a name took to resolve, from the cache or from a server")                  \
+    X(TURN, "worker_turn_seconds", "Time that one turn of a worker's event loop took")                     \
+    X(HANDSHAKE_CLIENT, "tls_handshake_seconds side:client", "Time from accept to the end of a TLS handshake")
+
+enum { SL_BUCKET_FIRST_US = 100, SL_BUCKETS = 20 }; /* 100 us to 26 s, and above */
+#define SL_ENUM_HISTOGRAM(name, text, help) SL_HISTOGRAM_##name,
+enum sl_histogram_name { SL_HISTOGRAMS(SL_ENUM_HISTOGRAM) SL_HISTOGRAM_COUNT };
+
+struct sl_histogram {
+    uint64_t sum_us;
+    uint64_t count;
+    uint64_t buckets[SL_BUCKETS]; /* not cumulative */
+};
+
+/* Labelled counters: X(NAME, "name", "labels", "help"). The labels are those of the key's a, b and c, in this order, each
+ * with the table of its values (gateway/tables.pyx); `rule` is the key's rule slot. tunnels_open is the one gauge. */
+#define SL_FAMILIES(X)                                                                                          \
+    X(DECISIONS, "decisions_total", "verdict:verdicts phase:phases rule reason:reasons",                        \
+      "Decisions taken, by the rule that decided")                                                              \
+    X(TUNNELS, "tunnels_total", "protocol:protocols outcome:outcomes",                                          \
+      "Tunnels that ended and requests that failed, by outcome")                                                \
+    X(TUNNELS_OPEN, "tunnels_open", "protocol:protocols", "Tunnels open now")                                   \
+    X(BYTES, "bytes_total", "direction:directions rule", "Bytes carried, by the rule that admitted the tunnel") \
+    X(PROTOCOL_ERRORS, "protocol_errors_total", "protocol:protocols reason:outcomes",                           \
+      "Requests that broke their protocol, or did not come in time")                                            \
+    X(LIMITED, "limited_total", "scope:scopes", "Requests refused for a limit")                                 \
+    X(LOG_DROPPED, "log_dropped_total", "event:log_events", "Access log lines dropped")                         \
+    X(REJUDGED, "rejudged_total", "result:rejudged", "Live tunnels judged again after a reload")                \
+    X(HTTP2_ABUSE, "http2_abuse_total", "reason:h2_abuses", "HTTP/2 connections ended for asking too much")     \
+    X(HTTP2_RESETS, "http2_resets_total", "side:h2_sides code:h2_codes", "HTTP/2 streams that were reset")      \
+    X(TLS_HANDSHAKES, "tls_handshakes_total", "side:tls_sides result:tls_results",                              \
+      "TLS handshakes that were done (full, resumed), and those that failed, by reason")
+
+#define SL_ENUM_FAMILY(name, text, labels, help) SL_FAMILY_##name,
+enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
+
+/* The label values that are no enums of contract.h. */
+#define SL_PROTOCOLS(X)   \
+    X(UNKNOWN, "unknown") \
+    X(SOCKS5, "socks5") X(SOCKS4, "socks4") X(HTTP, "http") X(HTTP2, "http2tunnel") X(HBONE, "hbone")
+#define SL_DIRECTIONS(X) X(UP, "up") X(DOWN, "down")
+#define SL_SCOPES(X)                                                                                    \
+    X(OTHER, "other")                           /* none of these */                                     \
+    X(TUNNELS, "tunnels")                       /* limits.tunnels */                                    \
+    X(SOURCE_TUNNELS, "source_tunnels")         /* limits.tunnelsPerSource */                           \
+    X(SOURCE_REQUESTS, "source_requests")       /* unanswered requests of one source */                 \
+    X(SOURCE_DNS, "source_dns")                 /* fresh DNS look-ups of one source */                  \
+    X(SOURCE_DIALS, "source_dials")             /* fresh dials of one source */                         \
+    X(SOURCE_PROVISIONAL, "source_provisional") /* tunnels of one source that wait for an inner name */ \
+    X(DNS, "dns")                               /* look-ups in flight of the worker */                  \
+    X(CREDENTIALS, "credentials")               /* passwords that wait to be verified */                \
+    X(DESCRIPTORS, "descriptors")               /* open files */                                        \
+    X(DRAINING, "draining")                     /* none: the gateway takes no new tunnels */            \
+    X(SOURCE_LOGINS, "source_logins")           /* logins of one source that wait, or fail too often */ \
+    X(PORTS, "ports")                           /* source ports for one destination */                  \
+    X(MEMORY, "memory")                         /* of the kernel, for sockets */                        \
+    X(STREAMS, "streams")                       /* limits.streamsPerConnection */                       \
+    X(HANDSHAKES, "handshakes")                 /* limits.handshakes */
+#define SL_LOG_EVENTS(X) \
+    X(DECISION, "decision") X(OPEN, "open") X(INTERVAL, "interval") X(CLOSE, "close") X(REFUSED, "refused")
+#define SL_REJUDGES(X) X(ALLOWED, "allowed") X(KILLED, "killed") X(DRAINING, "draining") X(KEPT, "kept")
+#define SL_H2_ABUSES(X)                                                                 \
+    X(RESETS, "rapid_reset")        /* requests taken back before they were answered */ \
+    X(CONTINUATION, "continuation") /* header blocks in too many parts */               \
+    X(PING, "ping")                                                                     \
+    X(SETTINGS, "settings")                                                             \
+    X(EMPTY, "empty_frames") /* DATA and header fragments of nothing */                 \
+    X(WINDOW, "window_update")                                                          \
+    X(PRIORITY, "priority")                                                             \
+    X(ERRORS, "stream_errors") /* zero increments, malformed messages, late frames */   \
+    X(UNKNOWN, "unknown_frames")                                                        \
+    X(REFUSED, "refused_streams") /* opened above MAX_CONCURRENT_STREAMS */             \
+    X(HEADERS, "header_list")     /* a header list that is decoded no further */        \
+    X(UNREAD, "unread_answers")   /* asks, and reads nothing */
+#define SL_H2_SIDES(X) X(CLIENT, "client") X(GATEWAY, "gateway") X(PARENT, "parent")
+#define SL_TLS_SIDES(X) X(CLIENT, "client") X(PARENT, "parent") X(ORIGIN, "origin")
+/* RFC 9113 section 7, in its order. */
+#define SL_H2_CODES(X)                      \
+    X(NO_ERROR, "no_error")                 \
+    X(PROTOCOL, "protocol_error")           \
+    X(INTERNAL, "internal_error")           \
+    X(FLOW_CONTROL, "flow_control_error")   \
+    X(SETTINGS_TIMEOUT, "settings_timeout") \
+    X(STREAM_CLOSED, "stream_closed")       \
+    X(FRAME_SIZE, "frame_size_error")       \
+    X(REFUSED, "refused_stream")            \
+    X(CANCEL, "cancel")                     \
+    X(COMPRESSION, "compression_error")     \
+    X(CONNECT, "connect_error")             \
+    X(CALM, "enhance_your_calm")            \
+    X(SECURITY, "inadequate_security")      \
+    X(HTTP_1_1, "http_1_1_required")        \
+    X(OTHER, "other")
+#define SL_TUNNEL_STATES(X) \
+    X(FREE, "free") X(OPEN, "open") X(HALF_CLOSED, "half_closed") X(PROVISIONAL, "provisional") X(REVOKED, "revoked")
+
+#define SL_ENUM_PROTOCOL(name, text) SL_PROTOCOL_##name,
+#define SL_ENUM_DIRECTION(name, text) SL_DIRECTION_##name,
+#define SL_ENUM_SCOPE(name, text) SL_SCOPE_##name,
+#define SL_ENUM_LOG_EVENT(name, text) SL_LOG_##name,
+#define SL_ENUM_REJUDGED(name, text) SL_REJUDGED_##name,
+#define SL_ENUM_H2_ABUSE(name, text) SL_H2_ABUSE_##name,
+#define SL_ENUM_H2_SIDE(name, text) SL_H2_SIDE_##name,
+#define SL_ENUM_TLS_SIDE(name, text) SL_TLS_SIDE_##name,
+#define SL_ENUM_H2_CODE(name, text) SL_H2_CODE_##name,
+#define SL_ENUM_TUNNEL_STATE(name, text) SL_TUNNEL_##name,
+enum sl_protocol { SL_PROTOCOLS(SL_ENUM_PROTOCOL) SL_PROTOCOL_COUNT };
+enum sl_direction_name { SL_DIRECTIONS(SL_ENUM_DIRECTION) SL_DIRECTION_COUNT };
+enum sl_scope { SL_SCOPES(SL_ENUM_SCOPE) SL_SCOPE_COUNT };
+enum sl_log_event { SL_LOG_EVENTS(SL_ENUM_LOG_EVENT) SL_LOG_EVENT_COUNT };
+enum sl_rejudged { SL_REJUDGES(SL_ENUM_REJUDGED) SL_REJUDGED_COUNT };
+enum sl_h2_abuse { SL_H2_ABUSES(SL_ENUM_H2_ABUSE) SL_H2_ABUSE_COUNT };
+enum sl_h2_side { SL_H2_SIDES(SL_ENUM_H2_SIDE) SL_H2_SIDE_COUNT };
+enum sl_tls_side { SL_TLS_SIDES(SL_ENUM_TLS_SIDE) SL_TLS_SIDE_COUNT };
+enum sl_h2_code { SL_H2_CODES(SL_ENUM_H2_CODE) SL_H2_CODE_COUNT };
+enum sl_tunnel_state { SL_TUNNEL_STATES(SL_ENUM_TUNNEL_STATE) SL_TUNNEL_STATE_COUNT };
+
+/* Rule slots (sl_rule.slot): 1 to SL_RULE_SLOTS are named rules, 0 is `other`. */
+enum {
+    SL_RULE_SLOTS = 1000,
+    SL_RULE_SLOT_OTHER = 0,
+    SL_RULE_SLOT_NONE = 0xffff /* no rule: a default, or the guard */
+};
+
+/* Key of a labelled counter, never 0:
+ *
+ *    63      56 55      48 47      40 39      32 31              16 15               0
+ *   +----------+----------+----------+----------+------------------+------------------+
+ *   | family+1 |    a     |    b     |    c     |   rule slot      |        0         |
+ *   +----------+----------+----------+----------+------------------+------------------+
+ *
+ * SL_LABEL_OTHER in all of a, b and c, and the slot `other`, is the family's overflow entry. */
+enum { SL_LABEL_OTHER = 0xff };
+
+static inline uint64_t sl_label_key(enum sl_family family, unsigned a, unsigned b, unsigned c, unsigned rule_slot)
+{
+    return ((uint64_t)family + 1) << 56 | (uint64_t)(a & 0xff) << 48 | (uint64_t)(b & 0xff) << 40 |
+           (uint64_t)(c & 0xff) << 32 | (uint64_t)(rule_slot & 0xffff) << 16;
+}
+
+struct sl_labelled {
+    uint64_t key;
+    uint64_t value;
+};
+
+enum { SL_TUNNEL_USER = 32, SL_TUNNEL_NAME = 120, SL_TUNNEL_IDENTITY = 63 };
+enum sl_tunnel_flags {
+    SL_TUNNEL_USER_CUT = 1,
+    SL_TUNNEL_NAME_CUT = 2,
+    SL_TUNNEL_WOULD_DENY = 4,
+    SL_TUNNEL_IDENTITY_CUT = 8,
+};
+
+/* One live tunnel, 320 bytes. bytes_up and bytes_down are stored at any time; everything else only between
+ * sl_tunnel_edit() and sl_tunnel_done(), while `sequence_lock` is odd. Its id is "<slot>-<header's start, hex>-<number>". */
+struct sl_tunnel {
+    uint64_t sequence_lock;
+    uint64_t number;     /* of the tunnel, in its worker's life; 0 is never used */
+    uint64_t opened_ms;  /* CLOCK_MONOTONIC: the wall clock may be set while the tunnel lives */
+    uint64_t generation; /* the one that `rule` is an index of */
+    uint64_t bytes_up;
+    uint64_t bytes_down;
+    uint32_t rule;      /* RULES index of the decision; SL_NO_RULE. In a free record: the next free one + 1 */
+    uint16_t rule_slot; /* or SL_RULE_SLOT_NONE */
+    uint16_t listener;
+    uint16_t peer_port;
+    uint16_t port; /* asked for */
+    uint16_t dialed_port;
+    uint8_t state;       /* sl_tunnel_state */
+    uint8_t verdict;     /* sl_verdict */
+    uint8_t protocol;    /* sl_protocol */
+    uint8_t phase;       /* sl_phase */
+    uint8_t reason;      /* sl_reason */
+    uint8_t flags;       /* sl_tunnel_flags */
+    uint8_t user_length; /* 0: none */
+    uint8_t name_length; /* 0: an address was asked for, the one dialed */
+    struct sl_addr peer;
+    struct sl_addr dialed;
+    char user[SL_TUNNEL_USER];         /* verified; raw bytes, to be escaped by the reader */
+    char name[SL_TUNNEL_NAME];         /* asked for, canonical; its first bytes when SL_TUNNEL_NAME_CUT */
+    uint8_t identity_length;           /* 0: none of a certificate */
+    char identity[SL_TUNNEL_IDENTITY]; /* of the client's certificate: namespace/account, else a URI or a role */
+};
+
+enum { SL_PENDING_LOGS = 3 }; /* levels of lines: interval, decision, tunnel */
+
+struct sl_segment {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t pid;        /* of the worker; 0 between two of them */
+    uint64_t generation; /* active in the worker */
+    uint64_t start;      /* of the worker, Unix ms; grows with each worker, so that tunnel ids are never used twice */
+    uint64_t tunnels_unlisted; /* tunnels that found no record */
+    uint32_t tunnel_capacity;  /* records, as prepared */
+    uint32_t tunnels_high;     /* records ever used by this worker; live ones are among them */
+    uint32_t tunnels_free;     /* head of the free list: index + 1 */
+    uint32_t tunnels_listed;   /* live records */
+    uint32_t labelled_used;    /* entries; the first SL_FAMILY_COUNT are the overflow entries */
+    uint32_t reserved;
+    uint64_t counters[SL_COUNTER_COUNT];
+};
+
+/* The lines of a level below SL_PENDING_LOGS that wait. */
+static inline struct sl_pending_log *sl_segment_log(struct sl_segment *segment, unsigned level)
+{
+    return (struct sl_pending_log *)(void *)((char *)segment + SL_SEGMENT_LOGS_AT) + level;
+}
+
+/* Bytes of a segment with so many tunnel records. */
+size_t sl_segment_size(uint32_t tunnels);
+/* Prepares zeroed memory of `size` bytes, as the supervisor does. Returns 1, or 0 when `size` is too small. */
+int sl_segment_prepare(void *base, size_t size, uint32_t tunnels);
+/* A worker takes its slot's segment: counters are kept, gauges and the tunnel table emptied, the index rebuilt.
+ * `now` in Unix ms. Returns the segment, or NULL when it holds something else or does not fit `size`. */
+struct sl_segment *sl_segment_open(void *base, size_t size, uint32_t pid, uint64_t now);
+/* After the slot's worker died, and its left-over tunnels were read: pid 0, gauges and tunnels gone, counters kept. */
+void sl_segment_reap(void *base, size_t size);
+
+/* The counter of a key, made when it is new. The pointer stays good as long as the mapping, so a tunnel may keep those of
+ * its bytes. Never NULL: when the table is full, or the key's family is unknown, it is an overflow entry. */
+uint64_t *sl_segment_labelled(struct sl_segment *segment, uint64_t key);
+/* One more observation. */
+void sl_segment_observe(struct sl_segment *segment, enum sl_histogram_name which, uint64_t microseconds);
+
+/* A record for a new tunnel, in state OPEN and being edited: fill it, then sl_tunnel_done(). NULL: the table is full (the
+ * tunnel lives on unlisted, counted); all functions below take a NULL. */
+struct sl_tunnel *sl_tunnel_take(struct sl_segment *segment, uint64_t number);
+void sl_tunnel_edit(struct sl_tunnel *tunnel);
+void sl_tunnel_done(struct sl_tunnel *tunnel);
+/* Texts, cut to what fits. Only while being edited. NULL or length 0: none. */
+void sl_tunnel_set_user(struct sl_tunnel *tunnel, const char *user, size_t length);
+void sl_tunnel_set_name(struct sl_tunnel *tunnel, const char *name, size_t length);
+void sl_tunnel_set_identity(struct sl_tunnel *tunnel, const char *identity, size_t length);
+/* Live figures; at any time. */
+static inline void sl_tunnel_bytes(struct sl_tunnel *tunnel, uint64_t up, uint64_t down)
+{
+    if (!tunnel) return;
+    __atomic_store_n(&tunnel->bytes_up, up, __ATOMIC_RELAXED);
+    __atomic_store_n(&tunnel->bytes_down, down, __ATOMIC_RELAXED);
+}
+/* The tunnel has ended, and its close line is written. */
+void sl_tunnel_release(struct sl_segment *segment, struct sl_tunnel *tunnel);
+
+/* A field of sl_segment or sl_tunnel, for readers that are not C. */
+struct sl_field_place {
+    const char *name; /* NULL past the end */
+    size_t at, size;  /* bytes */
+};
+/* Those of the header, of which the counters are none, and those of a record, in their order. */
+struct sl_field_place sl_segment_field(unsigned i);
+struct sl_field_place sl_tunnel_field(unsigned i);
+
+/* Name, metric or labels, and help; NULL past the end. */
+const char *sl_segment_counter_name(unsigned i);
+const char *sl_segment_counter_metric(unsigned i);
+const char *sl_segment_counter_help(unsigned i);
+const char *sl_histogram_text(unsigned i);
+const char *sl_histogram_help(unsigned i);
+const char *sl_family_text(unsigned i);
+const char *sl_family_labels(unsigned i);
+const char *sl_family_help(unsigned i);
+/* Label values; a number out of range reads as "other". */
+const char *sl_protocol_text(unsigned i);
+const char *sl_direction_text(unsigned i);
+const char *sl_scope_text(unsigned i);
+const char *sl_log_event_text(unsigned i);
+const char *sl_rejudged_text(unsigned i);
+const char *sl_h2_abuse_text(unsigned i);
+const char *sl_h2_side_text(unsigned i);
+const char *sl_h2_code_text(unsigned i);
+const char *sl_tls_side_text(unsigned i);
+const char *sl_tunnel_state_text(unsigned i);
+
+#endif

@@ -1,0 +1,1 @@
+"""One .pxd for each header of csrc/."""

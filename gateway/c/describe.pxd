@@ -1,0 +1,30 @@
+# csrc/policy/describe.h, as Cython sees it.
+from libc.stdint cimport uint16_t, uint32_t, uint8_t
+
+from gateway.c.image cimport sl_image
+
+cdef extern from "policy/describe.h" nogil:
+    struct sl_rule_description:
+        const char *kind
+        const char *namespace_
+        const char *name
+        const char *file
+        const char *upstream
+        const char *attributes
+        uint32_t index
+        uint32_t line
+        uint16_t slot
+        uint8_t tier
+        uint8_t on_revoke
+        uint8_t on_revoke_set
+        uint8_t inner
+        uint8_t protocol
+        uint8_t ech
+    struct sl_selector_description:
+        const char *form
+        const char *a
+        const char *b
+        uint8_t from_block
+
+    bint sl_rule_describe(const sl_image *policy, uint32_t rule, sl_rule_description *out)
+    bint sl_selector_describe(const sl_image *policy, uint32_t selector, sl_selector_description *out)

@@ -1,0 +1,66 @@
+# csrc/bytes/log_line.h, as Cython sees it.
+from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t, uint8_t
+from gateway.c.addr cimport sl_addr
+
+cdef extern from "bytes/log_line.h" nogil:
+    enum:
+        SL_LOG_LINE_MOST
+    struct sl_log_text:
+        const char *bytes
+        size_t length
+    struct sl_log_clock:
+        pass
+    struct sl_refused_address:
+        sl_addr address
+        uint8_t reason
+    struct sl_log_tls:
+        const char *version
+        const char *cipher
+        const char *group
+        const char *alpn
+        sl_log_text sni
+        sl_log_text peer
+        const char *failure
+    struct sl_log_line:
+        uint64_t unix_ms
+        const char *event
+        const char *id_prefix
+        uint64_t sequence
+        uint64_t generation
+        unsigned worker
+        sl_log_text listener
+        const char *protocol
+        const sl_addr *peer
+        uint16_t peer_port
+        const char *namespace_
+        const char *account
+        sl_log_text identity
+        const char *identity_source
+        sl_log_text user
+        sl_log_text name
+        const sl_addr *address
+        uint16_t port
+        const char *verdict
+        sl_log_text rule
+        uint32_t rule_item
+        uint32_t list_line
+        const char *phase
+        const char *reason
+        int would_deny
+        sl_log_text inner
+        const sl_refused_address *refused
+        unsigned refused_count
+        uint32_t suppressed
+        int is_refused
+        sl_log_text detail
+        int32_t dns_ms
+        int32_t dial_ms
+        const sl_addr *source_address
+        const sl_log_tls *client_tls
+        const sl_log_tls *upstream_tls
+        const char *outcome
+        int carried
+        uint64_t bytes_up
+        uint64_t bytes_down
+        uint64_t duration_ms
+    size_t sl_log_line_write(char *out, size_t room, sl_log_clock *clock, const sl_log_line *line)

@@ -1,0 +1,1 @@
+"""From a complete request to a connected socket."""

@@ -1,0 +1,74 @@
+# The way from a complete request to a connected socket: decide by name, resolve, judge each address, dial.
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from gateway.c.addr cimport sl_addr
+from gateway.c.judge cimport sl_decision
+from gateway.c.leg cimport sl_leg
+from gateway.dial.parent_way cimport ParentWay
+from gateway.dial.race cimport Race, RaceStep
+from gateway.dns.resolution cimport Resolution
+from gateway.parent.parent cimport ParentStep
+from gateway.state.parts cimport WorkerParts
+from gateway.state.queues cimport QueueEntry
+from gateway.state.record cimport Record
+from gateway.state.request cimport Request
+
+cdef class Opening(QueueEntry):
+    cdef WorkerParts parts
+    cdef Record record
+    cdef Request request       # request that is opened; None once that is over
+    cdef Race race
+    cdef OpeningResolution resolution  # look-up of the name under way; None: none
+    cdef ParentWay way         # way through a parent, whose addresses are the candidates; None: no parent
+    cdef sl_leg leg            # connected leg, once it is no attempt any more; descriptor -1: none
+    cdef sl_decision by_name   # decision of the name phase
+    cdef uint32_t events       # events of that leg, reported and left to its next owner
+    cdef uint32_t request_place  # place among the source's requests under way; 0: none
+    cdef uint32_t lookup_place  # place among the source's look-ups that began a moment ago; 0: none
+    cdef uint64_t began        # loop milliseconds at which the current step began
+    cdef int scope             # sl_scope of the limit that refuses it
+    cdef uint8_t stage         # Stage
+    cdef uint8_t restarts      # restarts so far, by reloads that changed the way
+
+    # Calls on_opened or on_refused of `request` once, maybe before it returns; none after cancel().
+    cdef void start(self, Request request) noexcept
+    # Judges again when a generation has come; False when that refused it, or began anew.
+    cdef bint review(self) noexcept
+    # Ends without notifying the request, and without a tunnel.
+    cdef void cancel(self) noexcept
+
+    # ---- its steps -------------------------------------------------------------------------------------------------
+    cdef void set_out(self) noexcept
+    cdef void go_on_by_name(self) noexcept
+    cdef bint known(self) noexcept
+    cdef void resolve(self) noexcept
+    cdef void resolved(self, int status, const sl_addr *addresses, int count) noexcept
+    cdef void judge(self, const sl_addr *addresses, int count) noexcept
+    cdef void go_on_by_address(self) noexcept
+    cdef void dial(self) noexcept
+    cdef void advance(self) noexcept
+    cdef void act(self, RaceStep step) noexcept
+    cdef void lost(self, int outcome) noexcept
+    cdef void won(self) noexcept
+    cdef bint through(self, const sl_decision *decision) noexcept
+    cdef void ask(self) noexcept
+    cdef void asked(self, ParentStep step) noexcept
+    cdef void opened(self) noexcept
+
+    # ---- places ----------------------------------------------------------------------------------------------------
+    cdef bint get(self, int kind) noexcept
+    cdef bint reserve(self) noexcept
+    cdef bint over(self, int outcome, int scope) noexcept
+
+    # ---- the end ---------------------------------------------------------------------------------------------------
+    cdef void restart(self) noexcept
+    cdef void refuse(self, int outcome) noexcept
+    cdef void finish(self) noexcept
+    cdef void give_up_way(self) noexcept
+
+# One look-up of an opening that DNS is asked for.
+cdef class OpeningResolution(Resolution):
+    cdef Opening opening       # until DNS has nothing more to do for it
+
+# The opening of a complete request, to be started.
+cdef Opening opening_of(WorkerParts parts, Record record)

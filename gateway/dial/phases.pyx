@@ -1,0 +1,71 @@
+"""The name phase and the address phase of a request. See phases.pxd.
+
+A name is judged before any DNS query, and every address of the answer is: what is dialed is exactly an address that was
+judged, never a second look-up.
+"""
+
+from libc.string cimport memset
+
+from gateway.c.contract cimport (
+    SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_PHASE_ADDRESS,
+    SL_PHASE_NAME, SL_REASON_OWN_ADDRESS,
+)
+from gateway.c.judge cimport sl_deny, sl_judge, sl_question, sl_refused
+from gateway.c.log_line cimport sl_refused_address
+from gateway.dial.race cimport Candidate
+from gateway.dial.verdicts cimport Refusals, add_refusal, refusal_outcome
+from gateway.dns.resolution cimport MAX_ADDRESSES, RESOLVE_BROKEN, RESOLVE_TIMEOUT
+
+
+cdef bint judge_name(Record record, sl_decision *by_name) noexcept:
+    cdef sl_question question
+    record.question(&question)
+    sl_judge(&record.generation.image.image, &question, SL_PHASE_NAME, NULL, by_name, NULL)
+    record.decided(by_name)
+    return not sl_refused(by_name)
+
+
+cdef int judge_addresses(Race race, const sl_decision *by_name, const sl_addr *addresses, int count) noexcept:
+    cdef Record record = race.record
+    cdef sl_question question
+    cdef sl_decision decision
+    cdef Candidate kept[MAX_ADDRESSES]
+    cdef sl_refused_address left_out[MAX_ADDRESSES]
+    cdef Refusals refusals
+    cdef int i, total = 0, out = 0
+    memset(&refusals, 0, sizeof(refusals))
+    record.question(&question)
+    for i in range(count):
+        question.address = &addresses[i]
+        sl_judge(&record.generation.image.image, &question, SL_PHASE_ADDRESS, by_name, &decision, NULL)
+        if sl_refused(&decision):
+            add_refusal(&refusals, &decision)
+            left_out[out].address = addresses[i]
+            left_out[out].reason = decision.reason
+            out += 1
+            continue
+        kept[total].address = addresses[i]
+        kept[total].port = record.port
+        kept[total].decision = decision
+        total += 1
+    if out:
+        record.refused = (<char *> left_out)[:<size_t> out * sizeof(sl_refused_address)]
+    if not race.line_up(kept, total):
+        return SL_OUTCOME_INTERNAL
+    if total == 0:
+        record.decided(&refusals.told)
+        return refusal_outcome(&refusals)
+    record.decided(&race.candidates[0].decision)
+    return -1
+
+
+cdef void deny_own_address(Record record) noexcept:
+    cdef sl_decision own
+    sl_deny(&own, SL_PHASE_ADDRESS, SL_REASON_OWN_ADDRESS)
+    record.decided(&own)
+
+
+cdef int unresolved_outcome(int status) noexcept:
+    if status == RESOLVE_TIMEOUT:
+        return SL_OUTCOME_DNS_TIMEOUT
+    return SL_OUTCOME_DNS_FAILED if status == RESOLVE_BROKEN else SL_OUTCOME_NAME_NOT_FOUND

@@ -1,0 +1,1 @@
+"""The clients' side: listeners, and connections of byte-stream protocols."""

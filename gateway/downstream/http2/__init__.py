@@ -1,0 +1,1 @@
+"""A client's HTTP/2 connection and its streams."""

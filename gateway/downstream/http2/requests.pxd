@@ -1,0 +1,36 @@
+# The requests on a client's HTTP/2 connection: what each is, its beginning, and the lines of those that never become
+# one. All are the same client's.
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+
+from gateway.c.addr cimport sl_addr
+from gateway.downstream.http2.connect cimport H2Request
+from gateway.http2.carrier cimport H2Carrier
+from gateway.proto.http2.server cimport H2Server
+from gateway.state.parts cimport WorkerParts
+from gateway.tls.session cimport TlsSession
+
+cdef enum Asked:
+    ASKED_BROKEN = 0           # the head breaks the protocol
+    ASKED_TUNNEL = 1
+    ASKED_PAGE = 2             # the diagnostic page
+    ASKED_OTHER = 3
+
+cdef class H2Requests:
+    cdef WorkerParts parts
+    cdef H2Server server
+    cdef uint8_t listener      # index into the listeners of the settings
+    cdef uint16_t peer_port
+    cdef sl_addr peer
+    cdef uint64_t source       # source that limits count the peer for
+    cdef TlsSession tls        # session of the connection; None: cleartext
+
+    # The request in the session's head; `status` is head.finish()'s.
+    cdef Asked kind(self, int status) noexcept
+    # The same as a CONNECT with its record; its stream is on `carrier`.
+    cdef H2Request asked_for(self, H2Carrier carrier)
+    # The session has refused it: one stream too many, or behind the own GOAWAY.
+    cdef void one_too_many(self, H2Carrier carrier, int status) noexcept
+    # The `refused` line of a request without a record; answers its sequence, which the id of the answer ends in.
+    cdef uint64_t turned_away(self, int outcome, bytes tried, str detail) noexcept
+    # The same for a broken protocol, counted.
+    cdef uint64_t protocol_error(self, int outcome, bytes tried, str detail) noexcept

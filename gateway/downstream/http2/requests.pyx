@@ -1,0 +1,72 @@
+"""The requests on a client's HTTP/2 connection. See requests.pxd."""
+
+cimport cython
+from libc.stdint cimport uint64_t
+
+from gateway.c.contract cimport (
+    SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_GATEWAY_LIMIT, SL_REASON_DRAINING, SL_REASON_INTERNAL,
+    SL_REASON_TOO_MANY_STREAMS,
+)
+from gateway.c.segment cimport (
+    SL_COUNTER_AUTH_FAILED, SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_SCOPE_DRAINING,
+    SL_SCOPE_STREAMS,
+)
+from gateway.proto.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
+from gateway.proto.http2.head cimport HEAD_CONNECT, HEAD_GET, HEAD_HEAD, HEAD_POST, H2Head
+from gateway.state.meter cimport Meter
+from gateway.state.record cimport log_refused
+from gateway.tunnel.request cimport note, over_limit
+
+
+@cython.final
+cdef class H2Requests:
+    """A part of a client's connection: it may touch what the session has read, the log and the counters."""
+
+    def __cinit__(self, WorkerParts parts, H2Server server, int listener):
+        self.parts, self.server, self.listener = parts, server, listener
+
+    cdef Asked kind(self, int status) noexcept:
+        cdef H2Head head = self.server.head
+        if status != CODEC_REQUEST and status != CODEC_CREDENTIALS:
+            return ASKED_BROKEN
+        if head.method == HEAD_CONNECT:
+            return ASKED_TUNNEL
+        if (self.parts.settings.listener(self.listener).diagnostics
+                and head.method in (HEAD_GET, HEAD_HEAD, HEAD_POST)
+                and head.path.length == 1 and head.path.text[0] == c"/"):
+            return ASKED_PAGE
+        return ASKED_OTHER
+
+    cdef H2Request asked_for(self, H2Carrier carrier):
+        cdef H2Request request = H2Request.__new__(H2Request)
+        request.parts = self.parts
+        request.carrier = carrier
+        request.listener = self.listener
+        request.peer = self.peer
+        request.peer_port = self.peer_port
+        request.source = self.source
+        request.user = self.server.head.user
+        request.tls = self.tls
+        request.record = note(self.parts, request, self.server.head, SL_PROTOCOL_HTTP2)
+        return request
+
+    cdef void one_too_many(self, H2Carrier carrier, int status) noexcept:
+        cdef bint leaving = self.server.leaving
+        cdef int scope = SL_SCOPE_DRAINING if leaving else SL_SCOPE_STREAMS
+        if self.kind(status) == ASKED_TUNNEL:
+            over_limit(self.asked_for(carrier).record, self.source, SL_OUTCOME_GATEWAY_LIMIT, scope,
+                       SL_REASON_DRAINING if leaving else SL_REASON_TOO_MANY_STREAMS)
+        else:
+            self.parts.meter.limited(scope)
+
+    cdef uint64_t turned_away(self, int outcome, bytes tried, str detail) noexcept:
+        cdef uint64_t sequence = self.parts.meter.number()
+        log_refused(self.parts, self.listener, SL_PROTOCOL_HTTP2, &self.peer, self.peer_port, self.source, sequence,
+                    outcome, tried, detail, self.tls, SL_REASON_INTERNAL)
+        return sequence
+
+    cdef uint64_t protocol_error(self, int outcome, bytes tried, str detail) noexcept:
+        cdef Meter meter = self.parts.meter
+        meter.count(SL_COUNTER_AUTH_FAILED if outcome == SL_OUTCOME_AUTH_FAILED else SL_COUNTER_PROTOCOL_ERRORS)
+        meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, outcome, 0, 0)[0] += 1
+        return self.turned_away(outcome, tried, detail)

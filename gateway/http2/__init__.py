@@ -1,0 +1,1 @@
+"""An HTTP/2 connection on a socket, of either side: read, written, timed and ended."""

@@ -1,9 +1,0 @@
-# A policy image opened in slices, so that a large one delays nobody.
-from gateway.loop cimport Handler, Loop
-from gateway.policy cimport PolicyImage
-
-cdef class ImageLoad(Handler):
-    cdef Loop loop
-    cdef PolicyImage image
-    cdef object on_finished    # called with the image and an error or None
-    cdef bint opened

@@ -1,0 +1,1 @@
+"""Policy images: mapping one, and asking it."""

@@ -1,0 +1,18 @@
+# The answers that one policy image gives.
+from libc.stdint cimport uint32_t
+
+from gateway.c.addr cimport sl_addr
+from gateway.c.judge cimport sl_decision, sl_question, sl_source_key, sl_trail, sl_trail_step
+from gateway.policy.mapped_image cimport MappedImage
+
+cdef class PolicyImage(MappedImage):
+    cdef sl_decision explained       # of the explain() before
+
+    cdef str destination(self, sl_question *question, host, address, char *name, sl_addr *asked)
+    cdef object rule_brief(self, uint32_t index)
+    cdef object attributes(self, const sl_decision *decision, str inner)
+    cdef object source_addresses(self, const sl_decision *decision)
+    cdef object asker(self, sl_source_key *key, tuple texts)
+    cdef object trail(self, const sl_trail *trail, str host, str inside, const sl_addr *addr)
+    cdef str match_text(self, const sl_trail_step *step, str host, str inside, const sl_addr *addr)
+    cdef str selector_text(self, uint32_t index)

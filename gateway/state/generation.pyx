@@ -1,0 +1,63 @@
+"""One policy with its number, and one that can become active. See generation.pxd."""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.stdint cimport uint32_t, uint64_t
+
+from gateway.c.judge cimport (
+    SL_NO_RULE, sl_judged_sources, sl_rule_name, sl_rule_named, sl_source_credential,
+)
+from gateway.parent.parent cimport Parent
+from gateway.state.settings cimport ListenerSpec
+
+
+@cython.final
+cdef class Generation:
+    """A number and an image."""
+
+    def __init__(self, uint64_t number, PolicyImage image):
+        self.number = number
+        self.image = image
+        self.rule_texts = {}
+        self.pools = {}
+
+    cdef str rule_text(self, uint32_t rule):
+        """The name a rule is known by in logs and answers, None for a default. Shared by every tunnel it admitted."""
+        cdef sl_rule_name found
+        text = self.rule_texts.get(rule) if rule != SL_NO_RULE else None
+        if text is None and sl_rule_named(&self.image.image, rule, &found):
+            parts = [part.decode("utf-8", "replace") for part in (found.kind, found.namespace_, found.name)]
+            text = self.rule_texts[rule] = "/".join([part for part in parts if part])
+        return text
+
+    cdef uint64_t credential(self, bytes user) noexcept:
+        """The mark of a user's password (builder.h); 0 for a user that is not known."""
+        return sl_source_credential(&self.image.image, PyBytes_AS_STRING(user))
+
+    cdef SourcePool pool(self, const sl_decision *decision):
+        """Where connections that a decision lets pass come from; None where the system chooses."""
+        cdef const char *text = sl_judged_sources(&self.image.image, decision)
+        if text is NULL:
+            return None
+        pool = self.pools.get(<size_t> text)
+        if pool is None:
+            pool = self.pools[<size_t> text] = SourcePool(text.decode("utf-8", "replace"))
+        return pool
+
+
+@cython.final
+cdef class Loaded:
+    """An image and its settings, as WorkerParts.load makes them ready."""
+
+    def __init__(self, uint64_t number, PolicyImage image, dict settings):
+        self.number = number
+        self.image = image
+        self.settings = settings
+        self.listeners = [ListenerSpec(entry, settings["tickets"]) for entry in settings["listeners"]]
+        self.parents = {entry["name"].encode("ascii"): Parent(entry) for entry in settings["upstreams"]}
+        self.proxies = Prefixes(settings["proxy_protocol_from"])
+
+    def discard(self):
+        """It does not become active after all."""
+        if self.resolver is not None:
+            self.resolver.retire()

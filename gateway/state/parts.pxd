@@ -1,0 +1,44 @@
+# The parts that the requests of one worker share, each a class of its own. A request, its record and its tunnel refer
+# to all of them by one pointer, as an idle tunnel is to have no more; others are given what they need.
+from gateway.c.judge cimport sl_source
+from gateway.dns.resolver cimport Resolver
+from gateway.io.loop cimport Loop
+from gateway.parent.parent cimport ParentStreams
+from gateway.proto.http2.work cimport H2Work
+from gateway.state.file_budget cimport FileBudget
+from gateway.state.generation cimport Generation
+from gateway.state.handshakes cimport Handshakes
+from gateway.state.limits cimport Limits
+from gateway.state.local_routes cimport LocalRoutes
+from gateway.state.log cimport AccessLog
+from gateway.state.logins cimport Logins
+from gateway.state.meter cimport Meter
+from gateway.state.prefixes cimport Prefixes
+from gateway.state.queues cimport PlaceQueues
+from gateway.state.roster cimport Roster
+from gateway.state.settings cimport Settings
+from gateway.tls.server cimport TlsWork
+
+cdef class WorkerParts:
+    cdef Loop loop
+    cdef readonly Meter meter        # counters, and numbers of requests
+    cdef readonly FileBudget files   # descriptors, and pipes
+    cdef readonly Roster roster      # connections, and the drain
+    cdef readonly Settings settings  # of the active generation
+    cdef Generation generation       # the active one; None before the first
+    cdef readonly Limits limits
+    cdef PlaceQueues queues          # of those that wait for a place below them
+    cdef readonly Logins logins      # passwords that were right, and those that are being verified
+    cdef Resolver resolver
+    cdef object dns                  # the settings that it was made from
+    cdef LocalRoutes routes          # which destinations are this machine
+    cdef ParentStreams parent_streams  # through connections to parents that many tunnels share
+    cdef AccessLog log               # None before attach()
+    cdef sl_source source            # scratch: the source being judged, valid within one call
+    cdef Handshakes handshakes       # TLS handshakes of clients, under way
+    cdef readonly bint certified     # a client has shown a certificate
+    cdef Prefixes proxies            # peers that have to send a PROXY header
+    cdef TlsWork tls_work            # buffers of TLS legs; None before the first listener that has TLS
+    cdef H2Work work                 # buffers of HTTP/2 connections; None before the first one
+
+    cdef H2Work http2_work(self)

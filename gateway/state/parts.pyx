@@ -1,0 +1,74 @@
+"""The parts that the requests of one worker share. See parts.pxd."""
+
+cimport cython
+from libc.stdint cimport uint64_t
+
+from gateway.c.segment cimport SL_COUNTER_DNS_CACHE_HITS, SL_COUNTER_DNS_QUERIES
+from gateway.policy.image cimport PolicyImage
+from gateway.state.generation cimport Loaded
+
+
+@cython.final
+@cython.no_gc_clear  # pipes of tunnels go back to the pool to the end
+cdef class WorkerParts:
+    """Made once for a worker; `segment` is a writable memoryview of the segment of its slot."""
+
+    def __init__(self, Loop loop, int slot, segment, Limits limits):
+        self.loop = loop
+        self.meter = Meter(loop, slot, segment)
+        self.files = FileBudget(self.meter)
+        self.roster = Roster(self.meter, self.files)
+        self.settings = Settings()
+        self.limits = limits
+        self.queues = PlaceQueues(loop, limits)
+        self.logins = Logins(loop)
+        self.handshakes = Handshakes(loop)
+        self.proxies = Prefixes(())
+        self.routes = LocalRoutes(loop)
+
+    def attach(self, bus, AccessLog log, ParentStreams streams, on_empty, on_full):
+        """`bus` sends what the supervisor must know, `log` gathers access log lines, `streams` lead through parents;
+        `on_empty()` is called when a drain has nothing left, `on_full(full)` when descriptors run out and when that is
+        over.
+        """
+        self.logins.attach(bus)
+        self.parent_streams = streams
+        self.log = log
+        self.roster.on_empty = on_empty
+        self.files.on_full = on_full
+
+    def load(self, uint64_t number, PolicyImage image, settings):
+        """Prepares a generation: everything is made, and nothing changed before activate()."""
+        cdef Loaded loaded = Loaded(number, image, settings)
+        self.limits.check(settings["pod_networks"])
+        if self.tls_work is None and any(entry["tls"] is not None for entry in settings["listeners"]):
+            self.tls_work = TlsWork()
+        if settings["dns"] != self.dns:
+            loaded.resolver = Resolver(self.loop, settings["dns"])
+            loaded.resolver.query_tally = &self.meter.segment.counters[<unsigned> SL_COUNTER_DNS_QUERIES]
+            loaded.resolver.names.hit_tally = &self.meter.segment.counters[<unsigned> SL_COUNTER_DNS_CACHE_HITS]
+        return loaded
+
+    def activate(self, Loaded loaded):
+        """Makes a loaded generation active, between two turns."""
+        cdef dict settings = loaded.settings
+        self.settings.take(settings, loaded.listeners, loaded.parents)
+        self.parent_streams.keep_only(list(loaded.parents.values()))
+        self.limits.load(settings["limits"], settings["pod_networks"])
+        if loaded.resolver is not None:
+            if self.resolver is not None:
+                self.resolver.retire()
+            self.resolver, self.dns = loaded.resolver, settings["dns"]
+        self.proxies = loaded.proxies
+        self.logins.renew()
+        self.generation = Generation(loaded.number, loaded.image)
+        self.meter.segment.generation = loaded.number
+
+    cdef H2Work http2_work(self):
+        if self.work is None:
+            self.work = H2Work()
+        return self.work
+
+    def close_parents(self):
+        """Ends the connections to parents; what is outgoing has a chance to leave."""
+        self.parent_streams.close()

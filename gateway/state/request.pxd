@@ -1,0 +1,34 @@
+# A request on its way, for those that answer it: the verifier of its password, its opening, a reload.
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from gateway.c.addr cimport sl_addr
+from gateway.c.leg cimport sl_leg
+from gateway.io.loop cimport Handler
+from gateway.parent.parent cimport ParentStream
+from gateway.tls.session cimport TlsSession
+
+cdef enum RequestState:
+    READING = 0                # bytes of the request are missing
+    VERIFYING = 1              # credentials are with the supervisor
+    OPENING = 2                # decided, resolved, dialed by an Opening
+    LINGERING = 3              # refused, and the answer is on its way; or a tunnel has taken everything over
+
+# Every callback may come in every state: the request may have been refused before, by requestTimeout for example, and
+# live on until its client has read the refusal.
+cdef class Request(Handler):
+    cdef uint8_t state         # RequestState
+    cdef uint8_t listener      # index into parts.settings.listeners
+    cdef uint16_t peer_port
+    cdef uint64_t source       # the peer, as limits know it
+    cdef sl_addr peer
+    cdef bytes user            # verified, or None
+    cdef TlsSession tls        # of its connection, once the handshake is done; None: cleartext
+
+    # The password was verified: `result` is a Login of logins.pxd; `credential` tells which hash the password fits.
+    cdef void on_verified(self, int result, uint64_t credential) noexcept
+    # Of the next two exactly one is called, once. Connected: the leg is watched with LEG_EVENTS and the request's from
+    # now on; `events` of it were reported and not acted upon. `parent_stream`: what the leg leads to; None: a socket.
+    cdef void on_opened(self, sl_leg *leg, uint32_t events, ParentStream parent_stream) noexcept
+    cdef void on_refused(self, int outcome) noexcept  # sl_outcome
+    # A new generation: what has no answer yet is judged by it.
+    cdef void rejudge(self) noexcept

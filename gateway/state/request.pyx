@@ -1,0 +1,17 @@
+"""A request on its way, for those that answer it. See request.pxd: an interface, and the facts of who asks."""
+
+
+cdef class Request(Handler):
+    """Implemented by what a client asks through: a stream connection, or a CONNECT of HTTP/2."""
+
+    cdef void on_verified(self, int result, uint64_t credential) noexcept:
+        pass
+
+    cdef void on_opened(self, sl_leg *leg, uint32_t events, ParentStream parent_stream) noexcept:
+        pass
+
+    cdef void on_refused(self, int outcome) noexcept:
+        pass
+
+    cdef void rejudge(self) noexcept:
+        pass

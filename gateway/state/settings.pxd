@@ -1,0 +1,42 @@
+# Settings of the active generation, as connections need them.
+from libc.stdint cimport uint32_t, uint64_t
+
+from gateway.tls.server cimport TlsServer
+
+cdef enum Protocol:
+    PROTOCOL_AUTO = 0
+    PROTOCOL_SOCKS5 = 1
+    PROTOCOL_HTTP = 2
+    PROTOCOL_HTTP2 = 3
+
+cdef class ListenerSpec:
+    # One listener of the settings: what its connections may speak and how they are judged.
+    cdef readonly str name
+    cdef readonly int protocol       # Protocol
+    cdef readonly int auth           # AuthMode of codec.pxd
+    cdef readonly bint audit
+    cdef readonly int inner          # sl_inner_mode
+    cdef readonly bint diagnostics   # GET and POST of / are answered on HTTP/2
+    cdef TlsServer tls               # None: cleartext, or removed
+    cdef readonly bint removed       # by a reload: it takes no client, and those that it let in live on
+
+cdef class Settings:
+    cdef list listeners              # ListenerSpec, at the places that their names keep
+    cdef dict parents                # name as bytes -> Parent
+    cdef uint64_t request_timeout    # milliseconds, as the rest
+    cdef uint64_t dial_timeout
+    cdef uint64_t idle_timeout
+    cdef uint64_t half_close_timeout
+    cdef readonly int keep_alive     # seconds without a byte until a peer is probed
+    cdef uint32_t streams_per_connection   # of HTTP/2, of RFC form
+    cdef uint64_t drain_time         # shutdown.drain: also how long a tunnel revoked with `drain` may go on
+    cdef readonly uint64_t identity_max_age  # seconds since it was verified that a tunnel outlives a certificate
+    cdef bint access_log
+    cdef readonly str deny_message   # gateway.denyMessage, or None
+    cdef readonly uint64_t log_interval   # 0: no interval lines
+
+    # Those of a generation that becomes active; what of them may fail was made before.
+    cdef void take(self, dict settings, list listeners, dict parents) except *
+
+    cdef inline ListenerSpec listener(self, int index):
+        return <ListenerSpec> self.listeners[index]

@@ -1,0 +1,60 @@
+"""Settings of the active generation, as connections need them. See settings.pxd."""
+
+from gateway.tables import INNER_MODES
+
+cimport cython
+
+from gateway.io.durations cimport patience
+from gateway.proto.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
+
+cdef dict PROTOCOLS = {
+    "auto": PROTOCOL_AUTO, "socks5": PROTOCOL_SOCKS5, "http": PROTOCOL_HTTP, "http2tunnel": PROTOCOL_HTTP2
+}
+cdef dict AUTH_MODES = {"off": AUTH_OFF, "optional": AUTH_OPTIONAL, "required": AUTH_REQUIRED}
+
+cdef dict INNER_NUMBERS = {mode: number for number, mode in enumerate(INNER_MODES)}
+
+
+@cython.final
+cdef class ListenerSpec:
+    """Made from gateway.contract.ListenerSettings and TicketSettings."""
+
+    def __init__(self, settings, tickets):
+        self.name = settings["name"]
+        self.protocol = PROTOCOLS[settings["protocol"]]
+        self.auth = AUTH_MODES[settings["auth"]]
+        self.audit = settings["audit"]
+        self.inner = INNER_NUMBERS[settings["inner"]]
+        self.diagnostics = settings["diagnostics"]
+        self.removed = settings["sockets"] is None
+        if settings["tls"] is not None:
+            self.tls = TlsServer(settings["tls"], settings["protocol"], tickets)
+
+
+@cython.final
+cdef class Settings:
+    """Empty before the first generation."""
+
+    def __cinit__(self):
+        self.listeners = []
+        self.parents = {}
+
+    cdef void take(self, dict settings, list listeners, dict parents) except *:
+        limits = settings["limits"]
+        self.listeners, self.parents = listeners, parents
+        self.streams_per_connection = limits["streams_per_connection"]
+        self.request_timeout = patience(limits["request_timeout"])
+        self.dial_timeout = patience(limits["dial_timeout"])
+        self.idle_timeout = patience(limits["idle_timeout"])
+        self.half_close_timeout = patience(limits["half_close_timeout"])
+        self.keep_alive = max(1, round(limits["keep_alive"]))
+        self.drain_time = patience(settings["drain"])
+        self.identity_max_age = round(settings["identity_max_age"])
+        self.access_log = settings["access_log"]
+        self.deny_message = settings["deny_message"]
+        self.log_interval = round(settings["log_interval"] * 1000)
+
+    @property
+    def drain_seconds(self):
+        """shutdown.drain."""
+        return self.drain_time / 1000

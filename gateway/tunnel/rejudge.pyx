@@ -1,0 +1,80 @@
+"""Live tunnels are judged again under a new generation (DECISIONS.md section 5).
+
+Judged is the original question: the same peer, user, target and inner name, the source's identity derived afresh. A
+tunnel that the new policy denies ends as its admitting rule said (`onRevoke`), unless the rule that denies it says
+otherwise; a hard deny always kills. Requests that are still opening are judged again likewise (opening.pyx). After the
+sweep nothing holds the old generation any more, so its image is unmapped.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+from gateway.c.contract cimport (
+    SL_DENY, SL_OUTCOME_REVOKED, SL_PHASE_ADDRESS, SL_PHASE_INNER, SL_REVOKE_DRAIN, SL_REVOKE_KILL,
+)
+from gateway.c.judge cimport (
+    SL_DECISION_PROVISIONAL, sl_judge, sl_judged_end, sl_question,
+)
+from gateway.c.segment cimport (
+    SL_FAMILY_REJUDGED, SL_LOG_DECISION, SL_REJUDGED_ALLOWED, SL_REJUDGED_DRAINING, SL_REJUDGED_KEPT,
+    SL_REJUDGED_KILLED,
+)
+
+from gateway.state.request cimport Request
+
+
+@cython.final
+cdef class Rejudge(Sweep):
+    """One sweep after a load."""
+
+    cdef void visit(self, Tunnel tunnel) noexcept:
+        cdef Record record = tunnel.record
+        cdef sl_decision decision
+        if record.generation is self.parts.generation:
+            return
+        record.stand(self.parts.generation, False)
+        record.generation = self.parts.generation
+        self.judge(record, &decision)
+        if decision.flags & record.decision.flags & SL_DECISION_PROVISIONAL:
+            record.decided(&decision)  # still waits for its inner name, now under this generation
+            tunnel.rearm()             # whose timeouts may be others
+        elif decision.verdict == SL_DENY:
+            self.revoke(tunnel, &decision)
+        else:
+            self.note(SL_REJUDGED_ALLOWED)
+            record.decided(&decision)
+            tunnel.revoke_in(0)
+
+    cdef void visit_opening(self, Request request) noexcept:
+        request.rejudge()
+
+    cdef void note(self, int result) noexcept:
+        self.parts.meter.labelled(SL_FAMILY_REJUDGED, result, 0, 0, 0)[0] += 1
+
+    cdef void judge(self, Record record, sl_decision *out) noexcept:
+        """The decision for a request like this one now."""
+        cdef sl_question question
+        record.question(&question)
+        question.dialed = True
+        question.shows, question.ech = record.shown, record.ech
+        if record.names_itself:
+            question.inner, question.inner_length = PyBytes_AS_STRING(record.inner), PyBytes_GET_SIZE(record.inner)
+        sl_judge(&record.generation.image.image, &question,
+                 SL_PHASE_INNER if record.shown else SL_PHASE_ADDRESS, NULL, out, NULL)
+
+    cdef void revoke(self, Tunnel tunnel, const sl_decision *decision) noexcept:
+        """Ends a tunnel that is denied now, at once or later, or lets it be; each way leaves a log line."""
+        cdef Record record = tunnel.record
+        cdef unsigned way = sl_judged_end(&record.generation.image.image, decision, record.on_revoke)
+        record.decided(decision)
+        if way == SL_REVOKE_KILL:
+            self.note(SL_REJUDGED_KILLED)
+            tunnel.end(SL_OUTCOME_REVOKED, True)
+            return
+        record.write(SL_LOG_DECISION, SL_OUTCOME_REVOKED, 0, 0)
+        if way == SL_REVOKE_DRAIN:
+            self.note(SL_REJUDGED_DRAINING)
+            tunnel.revoke_in(self.parts.settings.drain_time)
+        else:
+            self.note(SL_REJUDGED_KEPT)
+            tunnel.revoke_in(0)

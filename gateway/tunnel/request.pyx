@@ -1,0 +1,98 @@
+"""Steps that the requests of all protocols share. See request.pxd.
+
+Limits, decision and log are the same for every protocol, so they are here; what the protocol has to say is left to the
+requests themselves, which answer success only when the upstream is connected.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+from gateway.c.contract cimport (
+    SL_DENY, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_DRAINING,
+    SL_REASON_SOURCE_ADDRESS,
+)
+from gateway.c.segment cimport SL_FAMILY_TUNNELS, SL_LOG_DECISION, SL_SCOPE_DRAINING
+from gateway.dial.opening cimport opening_of
+from gateway.state.logins cimport LOGIN_WAITS
+from gateway.state.request cimport VERIFYING
+
+
+cdef Record note(WorkerParts parts, Request request, Codec codec, int kind):
+    cdef Record record = Record.__new__(Record, parts)
+    record.listener = request.listener
+    if codec.sequence:
+        record.sequence = codec.sequence
+    record.tls = request.tls
+    record.kind = <uint8_t> kind
+    record.peer = request.peer
+    record.peer_port = request.peer_port
+    record.port = codec.port
+    if codec.address.family:
+        record.address = codec.address
+    else:
+        record.name = codec.name[:codec.name_length]
+    return record
+
+
+cdef void verify(WorkerParts parts, Request request, bytes user, bytes password) noexcept:
+    cdef uint64_t credential = parts.generation.credential(user)
+    cdef int result
+    request.state = VERIFYING
+    result = parts.logins.ask(request.source, user, password, credential, request)
+    if result != LOGIN_WAITS:
+        request.on_verified(result, credential)
+
+
+cdef Opening may_open(WorkerParts parts, Request request, Record record, bint opens_late):
+    record.user = request.user
+    record.generation = parts.generation  # a new one may have come while credentials were verified
+    if parts.roster.draining and not opens_late:
+        drained_away(record, request.source)
+        return None
+    record.stand(parts.generation, True)
+    # Those who share a user's address, or that of an identity, do not pay for it.
+    if record.user is not None:
+        record.source = parts.limits.of_user(record.user)
+    elif record.is_certified():
+        record.source = parts.limits.of_identity(record.tls.identity, &record.peer)
+    else:
+        record.source = request.source
+    return opening_of(parts, record)
+
+
+cdef void over_limit(Record record, uint64_t source, int outcome, int scope, int reason) noexcept:
+    cdef WorkerParts parts = record.parts
+    parts.meter.limited(scope)
+    parts.meter.labelled(SL_FAMILY_TUNNELS, record.kind, outcome, 0, 0)[0] += 1
+    record.decision.reason = <uint8_t> reason
+    record.write_refused(source, outcome, None, None)
+
+
+cdef void drained_away(Record record, uint64_t source) noexcept:
+    over_limit(record, source, SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_DRAINING, SL_REASON_DRAINING)
+
+
+cdef void give_up(Opening opening) noexcept:
+    cdef Record record = opening.record
+    opening.cancel()
+    record.parts.meter.labelled(SL_FAMILY_TUNNELS, record.kind, SL_OUTCOME_CLIENT_GONE, 0, 0)[0] += 1
+    record.write(SL_LOG_DECISION, SL_OUTCOME_CLIENT_GONE, 0, 0)
+
+
+cdef bint is_told(Record record, int outcome) noexcept:
+    """Whether the decision explains a refusal. A request that was allowed and could not be connected has one reason to
+    name: where it would have come from."""
+    if record is None or outcome == SL_OUTCOME_SOURCE_LIMIT or outcome == SL_OUTCOME_GATEWAY_LIMIT:
+        return False
+    return record.decision.verdict == SL_DENY or record.decision.reason == SL_REASON_SOURCE_ADDRESS
+
+
+cdef bint is_draining(Record record) noexcept:
+    return record is not None and record.decision.reason == SL_REASON_DRAINING
+
+
+cdef str told_rule(Record record, int outcome):
+    return record.rule if is_told(record, outcome) and not is_draining(record) else None
+
+
+cdef str told_reason(Record record, int outcome):
+    return record.reason() if is_draining(record) or is_told(record, outcome) else None

@@ -1,0 +1,1 @@
+"""Connections to parents that many tunnels share."""

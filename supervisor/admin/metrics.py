@@ -1,0 +1,253 @@
+"""The metrics of CONTRACT.md section 7: read from the workers' segments without asking them, written for Prometheus.
+
+Reading happens in the event loop and is cheap; writing the text is not (thousands of rule labels), so it works on a
+Snapshot that no longer changes and may run on a thread. Counters never go down: segments outlive their workers.
+
+What the workers count without labels is here as well, so that `stats` and the scrape speak of the same names.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from gateway.tables import COUNTERS
+from gateway.tables import HISTOGRAMS as HELP
+from supervisor.segment.labels import FAMILY, read_key
+from supervisor.segment.rule_slots import RuleSlots
+from supervisor.segment.segment import BUCKET_FIRST_US, HISTOGRAMS, Histogram, Segment, total
+
+__all__ = ["CONTENT_TYPE", "Keys", "Snapshot", "by_label", "counters", "families", "open_files", "render", "snapshot"]
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+PREFIX: Final = "sluice_"
+MOST: Final = (1 << 63) - 1  # the largest number of JSON and msgpack; no honest counter gets there
+MOST_KEYS: Final = 50_000
+
+# Scalars that no labelled counter tells better: name in the segment -> (name of the metric, help).
+SCALARS: Final[Mapping[str, tuple[str, str]]] = {name: (metric, told) for name, metric, told in COUNTERS if metric}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that is measured, at one moment."""
+
+    scalars: Mapping[str, int]  # of the segments, by their names there
+    labelled: tuple[Mapping[tuple[str, ...], int], ...]  # in the order of FAMILY: label values -> count
+    histograms: Mapping[str, Histogram]
+    generations: Mapping[str, int]  # worker slot -> the policy generation it decides by
+    rules: int = 0
+    reloads: Mapping[str, int] = field(default_factory=dict)
+    restarts: int = 0
+    version: str = ""
+    expiries: tuple[tuple[str, str, float], ...] = ()  # of certificates and the like: use, name, seconds that are left
+    files: tuple[int | str, ...] = ()  # /proc/PID/fd of each process, by path or open descriptor
+
+
+class Keys:
+    """The meaning of labelled counters' keys, remembered: a scrape reads the same ones each time."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, tuple[str, ...]]] = {}
+
+    def meaning(self, key: int, slots: RuleSlots) -> tuple[int, tuple[str, ...]]:
+        """An index into FAMILY, and label values."""
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= MOST_KEYS:  # no worker has so many
+                self._known.clear()
+            found = self._known[key] = read_key(key, slots.label)
+        return found
+
+
+def snapshot(
+    segments: Iterable[Segment],
+    keys: Keys,
+    slots: RuleSlots,
+    *,
+    log_dropped: Mapping[str, int],
+    generations: Mapping[str, int],
+    rules: int = 0,
+    reloads: Mapping[str, int] | None = None,
+    restarts: int = 0,
+    version: str = "",
+    expiries: Iterable[tuple[str, str, float]] = (),
+    files: Iterable[int | str] = (),
+) -> Snapshot:
+    """Reads everything. `log_dropped`: access log lines that the supervisor dropped, by event."""
+    segments = list(segments)
+    sums: dict[int, int] = {}
+    histograms = {name: Histogram(0, []) for name in HISTOGRAMS}
+    for segment in segments:
+        for key, value in segment.labelled().items():
+            sums[key] = sums.get(key, 0) + value
+        for name, found in segment.histograms().items():
+            histograms[name] = _added(histograms[name], found)
+    labelled: tuple[dict[tuple[str, ...], int], ...] = tuple({} for _ in FAMILY)
+    for key, value in sums.items():
+        family, values = keys.meaning(key, slots)
+        # Keys that only a newer worker could tell apart read alike.
+        labelled[family][values] = labelled[family].get(values, 0) + value
+    dropped = labelled[_index("log_dropped_total")]
+    for event, count in log_dropped.items():
+        dropped[(event,)] = dropped.get((event,), 0) + count
+    return Snapshot(
+        total(segments),
+        labelled,
+        histograms,
+        generations,
+        rules,
+        reloads or {},
+        restarts,
+        version,
+        tuple(expiries),
+        tuple(files),
+    )
+
+
+def counters(taken: Snapshot) -> dict[str, float]:
+    """For `stats`: the metrics without their prefix, summed over their labels."""
+    found: dict[str, float]
+    found = {
+        family.name: min(sum(values.values()), MOST) for family, values in zip(FAMILY, taken.labelled, strict=True)
+    }
+    found |= {name: _value(taken, scalar) for scalar, (name, _) in SCALARS.items()}
+    found["reloads_total"] = sum(taken.reloads.values())
+    found["worker_restarts_total"] = taken.restarts
+    found["policy_rules"] = taken.rules
+    return dict(sorted(found.items()))
+
+
+def _value(taken: Snapshot, scalar: str) -> float:
+    """As it is shown: microseconds in seconds."""
+    return taken.scalars[scalar] / 1e6 if scalar.endswith("_us") else min(taken.scalars[scalar], MOST)
+
+
+def by_label(taken: Snapshot) -> dict[str, dict[str, int]]:
+    """For `stats`: what its sums consist of, by the label that tells most."""
+    wanted = (
+        *(("decisions_total", "verdict"), ("tunnels_open", "protocol"), ("tunnels_total", "outcome")),
+        *(("bytes_total", "direction"), ("protocol_errors_total", "reason"), ("limited_total", "scope")),
+        *(("log_dropped_total", "event"), ("rejudged_total", "result")),
+        *(("http2_abuse_total", "reason"), ("http2_resets_total", "code"), ("tls_handshakes_total", "result")),
+    )
+    found: dict[str, dict[str, int]] = {}
+    for name, label in wanted:
+        index = _index(name)
+        at = FAMILY[index].labels.index(label)
+        sums = found[name] = {}
+        for values, count in taken.labelled[index].items():
+            sums[values[at]] = min(sums.get(values[at], 0) + count, MOST)
+    return found
+
+
+def render(taken: Snapshot) -> bytes:
+    """The text that Prometheus scrapes, version 0.0.4. May run on a thread."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(taken))
+    return generate_latest(registry)
+
+
+def families(taken: Snapshot) -> Iterator[Metric]:
+    """Every metric by itself."""
+    return _Collector(taken).collect()
+
+
+class _Collector(Collector):
+    def __init__(self, taken: Snapshot) -> None:
+        self._taken = taken
+
+    def collect(self) -> Iterator[Metric]:
+        taken = self._taken
+        for family, values in zip(FAMILY, taken.labelled, strict=True):
+            metric = _family(family.name, family.help, family.labels)
+            for labels, count in sorted(values.items()):
+                metric.add_metric(labels, count)
+            yield metric
+        for scalar, (name, text) in SCALARS.items():
+            yield _single(name, text, _value(taken, scalar))
+        for name, found in taken.histograms.items():
+            yield _histogram(name, found)
+        yield from self._own()
+
+    def _own(self) -> Iterator[Metric]:
+        """Metrics of the supervisor itself."""
+        taken = self._taken
+        generation = _family("policy_generation", "Policy generation that a worker decides by", ("worker",))
+        for worker, number in taken.generations.items():
+            generation.add_metric((worker,), number)
+        yield generation
+        yield _single("policy_rules", "Rules of the active policy", taken.rules)
+        reloads = _family("reloads_total", "Reloads, by result", ("result",))
+        for result, count in taken.reloads.items():
+            reloads.add_metric((result,), count)
+        yield reloads
+        expiry = _family(
+            "certificate_expiry_seconds", "Seconds until a certificate or revocation list expires", ("use", "name")
+        )
+        for use, name, seconds in taken.expiries:
+            expiry.add_metric((use, name), seconds)
+        yield expiry
+        yield _single("worker_restarts_total", "Workers that ended and were replaced", taken.restarts)
+        yield _single("open_fds", "Open files of all processes of the gateway", sum(map(open_files, taken.files)))
+        build = _family("build_info", "1; the version is in the label", ("version",))
+        build.add_metric((taken.version,), 1)
+        yield build
+
+
+def _family(name: str, text: str, labels: tuple[str, ...]) -> CounterMetricFamily | GaugeMetricFamily:
+    if name.endswith("_total"):
+        return CounterMetricFamily(PREFIX + name, text, labels=labels)
+    return GaugeMetricFamily(PREFIX + name, text, labels=labels)
+
+
+def _single(name: str, text: str, value: float) -> Metric:
+    metric = _family(name, text, ())
+    metric.add_metric((), value)
+    return metric
+
+
+def _histogram(name: str, found: Histogram) -> Metric:
+    """`name` is that of the metric, and behind a blank its one label with a value (csrc/shared/segment.h)."""
+    metric_name, _, label = name.partition(" ")
+    labels = dict([label.split(":", 1)]) if label else {}
+    count = 0
+    buckets: list[tuple[str, float]] = []
+    for index, inside in enumerate(found.buckets):
+        count += inside
+        last = index == len(found.buckets) - 1
+        buckets.append(("+Inf" if last else _seconds(BUCKET_FIRST_US << index), count))
+    metric = HistogramMetricFamily(PREFIX + metric_name, HELP[name], labels=tuple(labels))
+    metric.add_metric(tuple(labels.values()), buckets, found.sum_us / 1e6)
+    return metric
+
+
+def _seconds(microseconds: int) -> str:
+    return repr(microseconds / 1e6)
+
+
+def _added(one: Histogram, other: Histogram) -> Histogram:
+    buckets = [a + b for a, b in zip(one.buckets or [0] * len(other.buckets), other.buckets, strict=True)]
+    return Histogram(one.sum_us + other.sum_us, buckets)
+
+
+def _index(name: str) -> int:
+    return next(index for index, family in enumerate(FAMILY) if family.name == name)
+
+
+def _listed(folder: int | str) -> list[str]:
+    return os.listdir(folder)
+
+
+def open_files(folder: int | str, listed: Callable[[int | str], list[str]] = _listed) -> int:
+    """Descriptors of a process by its /proc/PID/fd; 0 when it is gone. Linux tells the number as the folder's size
+    since 6.2; before that they are counted."""
+    try:
+        return os.stat(folder).st_size or len(listed(folder))
+    except OSError:
+        return 0

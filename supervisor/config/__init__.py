@@ -1,0 +1,1 @@
+"""sluice.yaml as typed values."""

@@ -1,0 +1,289 @@
+"""sluice.yaml as typed, frozen values (CONTRACT.md section 1). It reads; it opens no socket and compiles no policy.
+
+What this version does not build yet is refused where it carries a promise about security, and warned about where it is
+only not there. Reading is reader.py's job; this module is what the rest of the supervisor sees.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Final, Literal, cast, get_args
+
+import msgspec
+
+from gateway.contract import (
+    DnsSettings,
+    LimitSettings,
+    ListenerSettings,
+    Settings,
+    SourceLimitSettings,
+    TicketSettings,
+    TlsSettings,
+)
+from supervisor.config.tls import ListenerTls
+from supervisor.config.trust import Trust
+from supervisor.config.upstreams import Upstream
+from supervisor.source.host_port import join, split
+from supervisor.source.problems import Place, Problem
+
+Level = Literal["debug", "info", "warning", "error"]
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+Protocol = Literal["auto", "socks5", "http", "http2tunnel"]
+Auth = Literal["off", "optional", "required"]
+Inner = Literal["enforce", "audit", "off"]
+
+DEFAULT_PATHS: Final = ("sluice.yaml", "/etc/sluice/sluice.yaml")
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """One listening address. `host` is a canonical IP text without brackets; `::` is dual-stack."""
+
+    name: str = "default"
+    host: str = "127.0.0.1"
+    port: int = 1080
+    protocol: Protocol = "auto"
+    auth: Auth = "off"
+    inner_name: Inner = "enforce"
+    audit: bool = False
+    diagnostics: bool = False
+    tls: ListenerTls | None = None
+
+    @property
+    def address(self) -> str:
+        """`127.0.0.1:1080`, `[::1]:1080`."""
+        return join(self.host, self.port)
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    """This gateway as manifests name it."""
+
+    name: str = "sluice"
+    namespace: str = "egress"
+    service_addresses: tuple[str, ...] = ()  # IP texts
+    deny_message: str | None = None  # an operator's own line in every refusal's body; printable ASCII
+    pod_networks: tuple[str, ...] = ()  # CIDRs in which every address is a source of its own
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """Where policy comes from. `paths` are absolute; `places`, one for each, say where sluice.yaml names them."""
+
+    paths: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
+    passthrough: bool = False
+    audit: bool = False
+
+
+class Network(msgspec.Struct, frozen=True):
+    """Sources of one CIDR that present nothing else get this identity. `service_account` may be empty."""
+
+    cidr: str
+    namespace: str
+    service_account: str = ""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """How sources are recognised. `users` is an absolute path, None = no users; `users_place` is where it is named."""
+
+    networks: tuple[Network, ...] = ()
+    users: str | None = None
+    users_place: Place = Place("")
+    trust: Trust = Trust()
+    proxy_protocol_from: tuple[str, ...] = ()  # CIDRs of peers that have to send a PROXY header
+    max_age: float = 86400.0  # seconds that a tunnel outlives its client's certificate, since it was verified
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """CIDRs for which the address guard is lifted (`allow`) or closed for good (`deny`), and the operator's NAT64
+    prefixes (RFC 6052)."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    nat64: tuple[str, ...] = ()
+
+
+class Dns(msgspec.Struct, frozen=True):
+    """How names are asked; seconds. `servers` empty = the system's."""
+
+    servers: tuple[str, ...] = ()  # "ip", "ip:port" or "[ip6]:port"
+    timeout: float = 2.0
+    min_ttl: float = 1.0
+    max_ttl: float = 300.0
+    negative_ttl: float = 5.0
+    cache_entries: int = 10_000
+
+
+class SourceLimits(msgspec.Struct, frozen=True):
+    """Places of one source at once, over all workers."""
+
+    requests: int = 1000
+    lookups: int = 200
+    dials: int = 500
+    provisional: int = 100
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Gateway-wide limits and timeouts; seconds. `tunnels_set` = sluice.yaml names `tunnels` itself."""
+
+    tunnels: int = 100_000
+    tunnels_set: bool = False
+    tunnels_per_source: int = 10_000
+    streams_per_connection: int = 1000
+    handshakes: int = 1000
+    request_timeout: float = 10.0
+    dial_timeout: float = 5.0
+    idle_timeout: float = 3600.0
+    half_close_timeout: float = 300.0
+    keep_alive: float = 60.0
+    login_failures: tuple[int, float] = (10, 1.0)  # of one source, in how many seconds
+    per_source: SourceLimits = SourceLimits()
+
+
+class Admin(msgspec.Struct, frozen=True):
+    """The admin endpoint, host and port apart."""
+
+    host: str = "127.0.0.1"
+    port: int = 9901
+    token: str | None = None
+
+
+class Logs(msgspec.Struct, frozen=True):
+    """`access` is "stdout", "stderr", "off" or an absolute path; `interval` in seconds, 0 = no such lines."""
+
+    level: Level = "info"
+    access: str = "stdout"
+    interval: float = 60.0
+
+
+class Config(msgspec.Struct, frozen=True):
+    """All of sluice.yaml. `path` is absolute; `workers` a number, also when it was `auto`."""
+
+    path: str
+    control: str  # "ipc:///absolute/path" or "tcp://10.0.0.1:9902"; "": not set, and this machine has no default
+    listeners: tuple[Listener, ...] = (Listener(),)
+    workers: int = 1
+    gateway: Gateway = Gateway()
+    policy: Policy = Policy()
+    identity: Identity = Identity()
+    addresses: Addresses = Addresses()
+    upstreams: tuple[Upstream, ...] = ()
+    dns: Dns = Dns()
+    limits: Limits = Limits()
+    admin: Admin = Admin()
+    metrics: tuple[str, int] | None = None  # host and port of metrics.address
+    logs: Logs = Logs()
+    drain: float = 30.0  # shutdown.drain, seconds
+    warnings: tuple[Problem, ...] = ()  # of reading sluice.yaml alone
+
+    @property
+    def control_path(self) -> str:
+        """The path of the control socket."""
+        return self.control.removeprefix("ipc://")
+
+    def endpoints(self) -> list[tuple[str, int]]:
+        """Host and port of everything that listens for this configuration."""
+        return [*((listener.host, listener.port) for listener in self.listeners), *self.fixed_endpoints()]
+
+    def fixed_endpoints(self) -> list[tuple[str, int]]:
+        """The same without listeners: these stay until a restart."""
+        found = [(self.admin.host, self.admin.port), *([self.metrics] if self.metrics else [])]
+        if self.control.startswith("tcp://"):  # questions, and statistics on the next port
+            parts = split(self.control.removeprefix("tcp://"))
+            found += [(parts.host, int(parts.port) + number) for number in (0, 1)] if parts else []
+        return found
+
+    def dns_settings(self) -> DnsSettings:
+        """How names are asked."""
+        return DnsSettings(
+            servers=list(self.dns.servers),
+            timeout=self.dns.timeout,
+            min_ttl=self.dns.min_ttl,
+            max_ttl=self.dns.max_ttl,
+            negative_ttl=self.dns.negative_ttl,
+            cache_entries=self.dns.cache_entries,
+        )
+
+    def settings(
+        self, passwords: Mapping[str, bytes] | None = None, tls: Mapping[str, TlsSettings] | None = None
+    ) -> Settings:
+        """The part of a generation that a worker gets beside the policy image. `passwords`: by upstream; `tls`: by
+        listener. Tickets of period 0 are none: their secret is the running gateway's to give."""
+        return Settings(
+            listeners=[
+                _listener_settings(listener, (tls or {}).get(listener.name), number)
+                for number, listener in enumerate(self.listeners)
+            ],
+            limits=LimitSettings(
+                tunnels=self.limits.tunnels,
+                tunnels_per_source=self.limits.tunnels_per_source,
+                per_source=_source_limits(self.limits.per_source),
+                streams_per_connection=self.limits.streams_per_connection,
+                handshakes=self.limits.handshakes,
+                request_timeout=self.limits.request_timeout,
+                dial_timeout=self.limits.dial_timeout,
+                idle_timeout=self.limits.idle_timeout,
+                half_close_timeout=self.limits.half_close_timeout,
+                keep_alive=self.limits.keep_alive,
+            ),
+            dns=self.dns_settings(),
+            upstreams=[upstream.settings((passwords or {}).get(upstream.name)) for upstream in self.upstreams],
+            tickets=TicketSettings(period=0, secret=bytes(32)),
+            proxy_protocol_from=list(self.identity.proxy_protocol_from),
+            identity_max_age=self.identity.max_age,
+            deny_message=self.gateway.deny_message,
+            pod_networks=list(self.gateway.pod_networks),
+            access_log=self.logs.access != "off",
+            log_interval=self.logs.interval,
+            drain=self.drain,
+        )
+
+
+def _source_limits(limits: SourceLimits) -> SourceLimitSettings:
+    return SourceLimitSettings(
+        requests=limits.requests, lookups=limits.lookups, dials=limits.dials, provisional=limits.provisional
+    )
+
+
+# What a worker cannot serve with: cleartext never stands in for TLS whose files could not be read.
+_NOTHING_TO_SHOW: Final = TlsSettings(
+    certificates=[],
+    client_ca=None,
+    client_certificate="required",
+    crl=None,
+    min_version="1.3",
+    trust_domains=[],
+    role=None,
+    scope=bytes(32),
+)
+
+
+def _listener_settings(listener: Listener, tls: TlsSettings | None, number: int) -> ListenerSettings:
+    return ListenerSettings(
+        name=listener.name,
+        address=listener.address,
+        protocol=listener.protocol,
+        auth=listener.auth,
+        audit=listener.audit,
+        inner=listener.inner_name,
+        diagnostics=listener.diagnostics,
+        tls=tls or _NOTHING_TO_SHOW if listener.tls is not None else None,
+        sockets=number,
+        leaving=[],
+    )
+
+
+def find_config(path: str | None) -> str | None:
+    """The absolute path of sluice.yaml: `path` as given, else the first default that exists; None = there is none."""
+    candidates = DEFAULT_PATHS if path is None else (path,)
+    for candidate in candidates:
+        if os.path.lexists(candidate):
+            return os.path.abspath(candidate)
+    return None
+
+
+def to_builtins(config: Config) -> dict[str, object]:
+    """The configuration as msgpack can carry it; `from_builtins` is the way back."""
+    return cast(dict[str, object], msgspec.to_builtins(config))
+
+
+def from_builtins(data: object) -> Config:
+    """The configuration that `to_builtins` gave."""
+    return msgspec.convert(data, Config)

@@ -1,0 +1,67 @@
+"""Certificates, keys, CAs and revocation lists that change on disk: noticed, and read again by themselves.
+
+Tools renew them by rename or by a swap of symlinks (cert-manager, SPIRE, Kubernetes secrets), a certificate and its key
+one after the other: so a change counts once nothing has changed for one look more. Files that cannot be used are told
+of once, and the old ones stay, until something changes again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from gateway.contract import Settings
+from supervisor.config.config import Config
+from supervisor.config.tls import ReadTls
+from supervisor.generation.listeners import placed
+from supervisor.host.file_marks import marks_of
+from supervisor.source.problems import Problems, render
+
+PERIOD: Final = 1.0  # seconds between two looks
+
+
+def read_again(config: Config) -> tuple[ReadTls, list[str]]:
+    """TLS as its files are now, and what is wrong with them, one a line. Blocks."""
+    from supervisor.config.certificates import read_listeners  # takes a while to load
+
+    problems = Problems()
+    read = read_listeners(config.listeners, config.identity.trust, problems)
+    return read, render(tuple(problems.errors), problems.errors_left_out)
+
+
+def renewed(config: Config, settings: Settings, read: ReadTls, numbers: Sequence[int]) -> Settings:
+    """The settings with TLS as it was read; `numbers`: the sockets of the listeners, which stay. Raises StartError."""
+    known = {listener["name"]: listener for listener in settings["listeners"]}
+    wanted = []
+    for listener in config.listeners:
+        entry = known[listener.name].copy()
+        entry["tls"] = read.listeners.get(listener.name, entry["tls"])
+        wanted.append(entry)
+    changed = settings.copy()
+    changed["listeners"] = placed(settings["listeners"], wanted, numbers)
+    return changed
+
+
+class FileWatch:
+    """Looks at the files of the active generation; `marks` are those that it was made from, `renew` makes another."""
+
+    def __init__(self, marks: Callable[[], Mapping[str, str]], renew: Callable[[], Awaitable[object]]) -> None:
+        self._marks = marks
+        self._renew = renew
+        self._seen: Mapping[str, str] = {}
+        self._tried: Mapping[str, str] = {}
+
+    async def run(self, period: float = PERIOD) -> None:
+        """Until it is cancelled."""
+        while True:
+            await asyncio.sleep(period)
+            await self.look()
+
+    async def look(self) -> None:
+        """One look; renews where the files have changed, and stand as they did at the look before."""
+        known = self._marks()
+        found = await asyncio.to_thread(marks_of, list(known))
+        before, self._seen = self._seen, found
+        if found == known or found != before or found == self._tried:
+            return
+        self._tried = found
+        await self._renew()

@@ -1,0 +1,198 @@
+"""`explain` as a question and an answer, for files and for a running gateway alike: the same image gives both.
+
+The request is what the control endpoint receives beside `op`, the answer what `sluice explain --json` prints
+(CONTRACT.md section 2). Nothing here uses the network.
+"""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.contract import LookupAnswer
+from gateway.policy.image import PolicyImage, canonical_name
+from supervisor.config.config import Config, Inner, Listener
+from supervisor.source.host_port import split
+from supervisor.source.node import Node
+from supervisor.source.problems import Invalid, did_you_mean, quote
+from supervisor.source.words import is_identity, is_user_name, namespace_name, object_name, trust_domain_of, workload_of
+
+
+class QuestionError(ValueError):
+    """The question makes no sense; the text says why."""
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"workload": "from"}, kw_only=True):
+    """A question. All texts as the options of `sluice explain` have them; None = not said."""
+
+    to: str  # host:port
+    workload: str | None = None  # "namespace/service-account" or "namespace"
+    user: str | None = None
+    identity: str | None = None
+    source: str | None = None  # IP
+    listener: str | None = None
+    address: str | tuple[str, ...] | None = None  # IPs that the name resolved to
+    sni: str | None = None  # the name shown inside the tunnel
+    resolve: bool = False  # ask DNS for the addresses of a name, where the gateway would
+
+    def request(self) -> dict[str, object]:
+        """For the control endpoint."""
+        return {name: value for name, value in msgspec.to_builtins(self).items() if value not in (None, False)}
+
+
+def read_question(request: Mapping[str, object]) -> Question:
+    """The question in a request, every part of it checked. Raises QuestionError."""
+    try:
+        question = msgspec.convert(request, Question)
+    except msgspec.ValidationError as wrong:
+        raise QuestionError(str(wrong)) from None
+    split_destination(question.to)
+    if question.resolve and question.address:
+        raise QuestionError("the addresses of a name are given, or asked of DNS: not both")
+    split_workload(question.workload)
+    if question.user is not None and not is_user_name(question.user):
+        raise QuestionError(f"{quote(question.user)} is not a user name")
+    if question.identity is not None and not is_identity(question.identity):
+        example = "spiffe://cluster.local/ns/shop/sa/cart"
+        raise QuestionError(f"{quote(question.identity)} is not an identity such as {example}")
+    for text in (*([question.source] if question.source is not None else []), *addresses_of(question)):
+        _check_address(text)
+    if question.sni is not None:
+        try:
+            canonical_name(question.sni)
+        except ValueError as wrong:
+            raise QuestionError(f"{quote(question.sni)} is not a name to show inside a tunnel: {wrong}") from None
+    return question
+
+
+def explain(image: PolicyImage, config: Config, question: Question) -> dict[str, Any]:
+    """The decision, and every rule that took part. Raises QuestionError."""
+    listeners = config.listeners
+    host, port = split_destination(question.to)
+    namespace, account = split_workload(question.workload)
+    if not namespace and question.identity and _is_at_home(config, question.identity):
+        namespace, account = workload_of(question.identity)
+    workload = None
+    if question.user and not question.identity and namespace:
+        # A user that logs in from this workload: the credentials are the higher identity (DECISIONS.md section 1).
+        workload, namespace, account = (namespace, account), "", ""
+    audit, inner = _modes(listeners, question.listener)
+
+    try:
+        answers, chosen = image.explain_each(
+            addresses_of(question) or (None,),
+            host=host,
+            port=port,
+            namespace=namespace or None,
+            service_account=account or None,
+            identity=question.identity,
+            user=question.user,
+            workload=workload,
+            source_ip=question.source,
+            audit=audit,
+            sni=question.sni,
+            inner=inner,
+        )
+    except ValueError as wrong:
+        raise QuestionError(f"{quote(question.to)}: {wrong}") from None
+    found = _over_addresses(answers, answers[chosen])
+    needed = _needs_login(listeners, question)
+    unknown = [*found["unknown"], *(["credentials"] if needed else [])]
+    return found | {"credentials": needed, "unknown": unknown} | ({"dns": None} if question.resolve else {})
+
+
+def name_to_resolve(question: Question, answer: Mapping[str, Any]) -> str | None:
+    """The name that the gateway would ask DNS for after this answer, where the question wants that; else None. A name
+    that is denied is never asked for (DECISIONS.md section 3), nor one that goes to a parent."""
+    return answer["destination"]["host"] if question.resolve and "address" in answer["unknown"] else None
+
+
+def with_addresses(
+    image: PolicyImage, config: Config, question: Question, by_name: dict[str, Any], found: LookupAnswer
+) -> dict[str, Any]:
+    """The answer once DNS has given one: each address is judged; without any the verdict stays the one by name."""
+    answer = by_name
+    if found["addresses"]:
+        answer = explain(image, config, msgspec.structs.replace(question, address=tuple(found["addresses"])))
+    return answer | {"dns": found["status"]}
+
+
+def addresses_of(question: Question) -> tuple[str, ...]:
+    """The addresses of a question, each once."""
+    given = question.address or ()
+    return tuple(dict.fromkeys((given,) if isinstance(given, str) else given))
+
+
+def _over_addresses(answers: list[dict[str, Any]], chosen: dict[str, Any]) -> dict[str, Any]:
+    """One answer for all addresses: that of the `chosen` one. A name without an address leaves that unknown."""
+    judged = [
+        {"address": each["destination"]["address"], **{key: each[key] for key in ("verdict", "reason", "rule")}}
+        for each in answers
+        if each["destination"]["address"] is not None
+    ]
+    by_name = not judged and chosen["phase"] != "delegated"
+    waits = by_name and (chosen["verdict"] != "deny" or chosen["reason"] == "needs_address")
+    return chosen | {"addresses": judged, "unknown": ["address"] if waits else []}
+
+
+def _needs_login(listeners: Sequence[Listener], question: Question) -> str | None:
+    """The listener that requires credentials, where the question names neither a user nor the identity of a
+    certificate; None = there is none. Without --listener it must hold for all of them."""
+    asked = [each for each in listeners if question.listener in (None, each.name)]
+    if question.user is not None or question.identity is not None:
+        return None
+    if not asked or any(each.auth != "required" for each in asked):
+        return None
+    return asked[0].name
+
+
+def _is_at_home(config: Config, identity: str) -> bool:
+    """Whether an identity is of the first trust domain, whose names are namespaces and service accounts."""
+    domains = config.identity.trust.domains
+    return not domains or trust_domain_of(identity) == domains[0].name
+
+
+def split_destination(text: str) -> tuple[str, int]:
+    """`api.example.com:443` or `[2001:db8::1]:443`. Raises QuestionError."""
+    found = split(text)
+    if not found or not found.host or (number := found.number) is None:
+        hint = "; IPv6 addresses stand in brackets" if text.count(":") > 1 and "[" not in text else ""
+        raise QuestionError(f"{quote(text)} is not host:port{hint}")
+    if found.bracketed:
+        _check_address(found.host)
+    return found.host, number
+
+
+def split_workload(text: str | None) -> tuple[str, str]:
+    """`namespace/service-account` or `namespace`. Raises QuestionError."""
+    if text is None:
+        return "", ""
+    namespace, slash, account = text.partition("/")
+    try:
+        namespace_name(Node("", 0, 0, namespace))
+        if slash:
+            object_name(Node("", 0, 0, account))
+    except Invalid as wrong:
+        raise QuestionError(f"{quote(text)} is not namespace/service-account: {wrong}") from None
+    return namespace, account
+
+
+def _check_address(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise QuestionError(f"{quote(text)} is not an IP address") from None
+
+
+def _modes(listeners: Sequence[Listener], name: str | None) -> tuple[bool, Inner]:
+    """The audit mode and innerName of the listener asked through. Unsaid, those of all of them, where they agree."""
+    if name is None:
+        inners = {listener.inner_name for listener in listeners}
+        audit = bool(listeners) and all(listener.audit for listener in listeners)
+        return audit, inners.pop() if len(inners) == 1 else "enforce"
+    for listener in listeners:
+        if listener.name == name:
+            return listener.audit, listener.inner_name
+    names = [listener.name for listener in listeners]
+    raise QuestionError(f"no listener {quote(name)}: {did_you_mean(name, names) or 'there is ' + ', '.join(names)}")

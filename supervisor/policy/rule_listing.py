@@ -1,0 +1,138 @@
+"""The rules of a policy as lists that people and programs read: who, where to, what, and the line that says so.
+
+The compile process packs them once; they are unpacked when they are asked for, so that a gateway that runs keeps bytes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from supervisor.policy.resources.model import Rule, Selector, Tier
+
+__all__ = ["MOST_ITEMS", "ListingError", "Page", "pack", "page_of", "port_text", "selector_text"]
+
+MOST_ITEMS: Final = 1000
+ACTIONS: Final[dict[Tier, str]] = {"allow": "Allow", "deny": "Deny", "hard_deny": "Deny", "audit": "Audit"}
+# A page takes its own rules apart alone: the rest is skipped, which takes far less time.
+_split: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_rule: Final = msgspec.msgpack.Decoder(Rule)
+
+
+class ListingError(ValueError):
+    """The page that was asked for cannot be given; the text says why."""
+
+
+class Page(NamedTuple):
+    """At most so many rules as were asked for. `next`: what to ask for after them, None at the end."""
+
+    items: list[dict[str, Any]]
+    next: str | None
+
+
+def pack(rules: Sequence[Rule]) -> bytes:
+    """The rules as bytes, in the order of files and lines."""
+    return msgspec.msgpack.encode(sorted(rules, key=lambda rule: (rule.place, rule.index)))
+
+
+def page_of(data: bytes, generation: int, limit: int = MOST_ITEMS, after: str | None = None) -> Page:
+    """A page of what `pack` gave. `after` is the `next` of the page before; a page of another generation would repeat
+    rules or leave some out. Raises ListingError."""
+    rules = _split.decode(data) if data else []
+    start = 0
+    if after is not None:
+        number, _, text = after.partition("-")
+        if not (number.isdecimal() and text.isdecimal() and len(after) < 40):
+            raise ListingError("expected the `next` of a page as after")
+        if int(number) != generation:
+            raise ListingError("the policy has changed since the page before: begin again without after")
+        start = int(text)
+    end = start + limit
+    items = [_item(_rule.decode(rule)) for rule in rules[start:end]]
+    return Page(items, f"{generation}-{end}" if end < len(rules) else None)
+
+
+def _item(rule: Rule) -> dict[str, Any]:
+    to = rule.destination
+    item: dict[str, Any] = {
+        "rule": {
+            "kind": rule.kind,
+            "namespace": rule.namespace or None,
+            "name": rule.name,
+            "index": rule.index,
+            "file": rule.place.file,
+            "line": rule.place.line,
+        },
+        "action": ACTIONS[rule.tier],
+        "hard": rule.tier == "hard_deny",
+        "from": [_selector(selector) for selector in rule.selectors],
+        "to": {
+            "host": to.host.value if to.host else None,
+            "cidr": to.cidr or None,
+            "hostsFrom": to.hosts_from.value if to.hosts_from else None,
+            "ports": [low if low == high else f"{low}-{high}" for low, high in to.ports],
+            "except": [text.value for text in to.excepts],
+        },
+        "onRevoke": rule.on_revoke,
+        "innerName": rule.inner,
+        "inner": {"protocol": rule.protocol} if rule.protocol else None,
+        "ech": rule.ech,
+        "upstream": rule.upstream.value if rule.upstream else None,
+        "sourceAddress": list(rule.source_addresses),
+    }
+    return item
+
+
+def _selector(selector: Selector) -> dict[str, str]:
+    """The parts that are set; nothing = every workload of the mesh."""
+    names = {
+        "namespace": selector.namespace,
+        "serviceAccount": selector.service_account,
+        "identity": selector.identity,
+        "user": selector.user,
+        "cidr": selector.cidr,
+    }
+    return {name: value for name, value in names.items() if value}
+
+
+def selector_text(selector: dict[str, str]) -> str:
+    """`shop/cart`, `shop`, `user build-bot`, `10.0.0.0/8`; `every workload` for one that selects the mesh."""
+    parts = ["/".join(filter(None, (selector.get("namespace"), selector.get("serviceAccount"))))]
+    parts += [selector.get("identity", ""), f"user {selector['user']}" if "user" in selector else ""]
+    parts.append(selector.get("cidr", ""))
+    return " ".join(filter(None, parts)) or "every workload"
+
+
+def port_text(ports: Sequence[int | str]) -> str:
+    """`443, 8000-8100`, or `any`."""
+    return ", ".join(map(str, ports)) or "any"
+
+
+def rows(items: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Cells for HEAD, not escaped."""
+    return [_row(item) for item in items]
+
+
+HEAD: Final = ("RULE", "ITEM", "ACTION", "FROM", "TO", "PORTS", "SETS", "PLACE")
+
+
+def _row(item: dict[str, Any]) -> tuple[str, ...]:
+    rule, to = item["rule"], item["to"]
+    where = to["host"] or to["cidr"] or f"hosts of {to['hostsFrom']}"
+    if to["except"]:
+        where += f" except {', '.join(to['except'])}"
+    sets = [f"{name}: {item[name]}" for name in ("upstream", "innerName", "ech", "onRevoke") if item[name]]
+    if item["inner"]:
+        sets.append(f"inner: {item['inner']['protocol']}")
+    if item["sourceAddress"]:
+        sets.append(f"sourceAddress: {', '.join(item['sourceAddress'])}")
+    return (
+        "/".join(filter(None, (rule["kind"], rule["namespace"], rule["name"]))),
+        str(rule["index"]),
+        f"{item['action']} (hard)" if item["hard"] else item["action"],
+        "; ".join(map(selector_text, item["from"])),
+        where,
+        port_text(to["ports"]),
+        "; ".join(sets),
+        f"{rule['file']}:{rule['line']}",
+    )

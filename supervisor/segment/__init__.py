@@ -1,0 +1,1 @@
+"""The shared memory of worker slots, read: counters, live tunnels, limits, labels."""

@@ -1,0 +1,1 @@
+"""Live tunnels: listed, filtered, killed."""

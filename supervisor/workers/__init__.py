@@ -1,0 +1,1 @@
+"""Worker slots and the bus to them."""

@@ -1,0 +1,83 @@
+"""Files for the tests of configuration and policy: written, read, and what was wrong told without the folder."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from supervisor.cli import main
+from supervisor.config.config import Config
+from supervisor.config.reader import load_config
+from supervisor.generation.compilation import CompileResult, Report
+from supervisor.generation.compile import compile_config
+from supervisor.source.problems import Problems, render
+
+CONFIG = "policy: {paths: [policy.yaml]}\n"
+POLICY = """\
+apiVersion: sluice.dev/v1alpha1
+kind: ClusterEgressPolicy
+metadata: {name: web}
+spec:
+  to:
+    - {host: api.example.com, ports: [443]}
+  action: Allow
+"""
+ALLOW = "action: Allow\n"  # lines of a spec
+DENY = "action: Deny\n"
+OK_TO = "to: [{host: a.test}]\n"
+HASH = "scrypt$1024$8$1$AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Writes `sluice_yaml="..."` as sluice.yaml, and so on; answers the folder's sluice.yaml."""
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    return folder / "sluice.yaml"
+
+
+def read(folder: Path, text: str) -> Config:
+    """The configuration that a sluice.yaml of this text gives."""
+    return load_config(str(write(folder, sluice_yaml=text)))
+
+
+def complaints(folder: Path, text: str) -> list[str]:
+    """The errors of a sluice.yaml of this text."""
+    try:
+        read(folder, text)
+    except Problems as problems:
+        return without(folder, render(problems.errors, problems.errors_left_out))
+    return []
+
+
+def compiled(folder: Path) -> tuple[Report, int | None]:
+    """The report on the folder's sluice.yaml, compiled in this process."""
+    return compile_config(str(folder / "sluice.yaml"))
+
+
+def errors(folder: Path, result: Report | CompileResult) -> list[str]:
+    """The errors of a compilation, as lines."""
+    return without(folder, render(result.problems, result.problems_left_out))
+
+
+def warnings(folder: Path, result: Report | CompileResult) -> list[str]:
+    """The warnings of a compilation, as lines."""
+    return without(folder, render(result.warnings, result.warnings_left_out))
+
+
+def without(folder: Path, lines: Iterable[str]) -> list[str]:
+    """Lines with the folder's path taken out."""
+    return [line.replace(f"{folder}/", "") for line in lines]
+
+
+def sluice(*arguments: str, given: str = "") -> Result:
+    """The command, with `given` on its standard input."""
+    return CliRunner().invoke(main, arguments, input=given, prog_name="sluice", catch_exceptions=False)
+
+
+def manifest(spec: str, name: str = "p", namespace: str = "", kind: str = "") -> str:
+    """A manifest whose `spec` stands in line 4, indented by two."""
+    space = f", namespace: {namespace}" if namespace else ""
+    kind = kind or ("EgressPolicy" if namespace else "ClusterEgressPolicy")
+    return f"apiVersion: sluice.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}{space}}}\nspec:\n" + "".join(
+        f"  {line}\n" for line in spec.splitlines()
+    )
