@@ -14,6 +14,9 @@ COUNT ?= 100000
 PYTEST ?=
 # One process a core and one more, as many tests wait; the tests of a file share one, and with it their fixtures.
 SIDE_BY_SIDE := -n $(shell expr $(JOBS) + 1) --dist loadfile
+# A machine that stands still for seconds is no reason to reject a change: a failed test runs once more, and the summary
+# names it (RERUN). Each of them is a fault to find, in the test or in the gateway; `make test-full` has no second run.
+AGAIN := --reruns 1 --reruns-delay 2 -rR
 
 BUILD_PACKAGES := gcc make pkg-config libssl-dev libnghttp2-dev libc-ares-dev python3-dev python3-venv
 # For the lines that the demo prints.
@@ -50,7 +53,7 @@ build: packages-build $(VENV)/.extensions ## packages, .venv and the compiled ex
 
 test: build packages-test $(H2SPEC) ## every test but the long ones: C units under sanitizers, then Python
 	$(MAKE) -j $(JOBS) -C tests/csrc check
-	$(PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) $(PYTEST)
+	$(PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) $(AGAIN) $(PYTEST)
 
 test-full: build packages-test peers $(PROMETHEUS) $(H2SPEC) ## every test
 	$(MAKE) -j $(JOBS) -C tests/csrc check
