@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import time
 import urllib.request
 from typing import Any, Final
 
@@ -92,6 +91,7 @@ def test_the_command_lists_and_kills(world: World) -> None:
         listed = {item["source"]["port"]: item["id"] for item in json.loads(done.stdout)["items"]}
         assert set(listed) == {client.getsockname()[1] for client in clients}
         assert len(set(listed.values())) == 6
+        eventually(lambda: len(gateway.events(event="open")) == 6, "all have their open line")
         opened = {line["source"]["port"]: line["id"] for line in gateway.events(event="open")}
         assert opened == listed, "the ids are those of the access log"
         victim = clients[2]
@@ -208,9 +208,13 @@ def test_sums_stay_right_while_workers_are_killed_again_and_again(world: World) 
         for client in clients:
             client.close()
         eventually(lambda: value(scrape(gateway), "tunnels_open") == 0, "all have ended")
-        time.sleep(0.2)  # the last lines of dead workers are on their way
-        opened = [line["id"] for line in gateway.events(event="open")]
-        closed = [line["id"] for line in gateway.events(event="close")]
+
+        def ids(event: str) -> list[str]:
+            return [line["id"] for line in gateway.events(event=event)]
+
+        ended = sum(scrape(gateway)["sluice_tunnels_total"].values())
+        eventually(lambda: len(ids("close")) == ended, "the last lines of dead workers have come")
+        opened, closed = ids("open"), ids("close")
         assert len(set(opened)) == len(opened) and len(set(closed)) == len(closed)
         assert set(opened) <= set(closed)
         now = scrape(gateway)
