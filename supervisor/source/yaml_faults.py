@@ -7,11 +7,12 @@ words stay.
 
 import re
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-__all__ = ["Fault", "find_fault", "position", "quoted"]
+from supervisor.source.yaml_cursor import Cursor, Fault, Found, position
 
-LONGEST_WORD: Final = 60
+__all__ = ["find_fault"]
+
 CLOSERS: Final = {"[": "]", "{": "}"}
 # A key of a block and its colon; libyaml looks for the colon in 1,024 characters.
 _IN_KEY: Final = r"(?:[^\n:#]|:(?=\S)|(?<=\S)#){0,1024}?"
@@ -25,22 +26,6 @@ _BRACKETED: Final = re.compile(r"\[(?=[^\]\s]*:[^\]\s]*:)[0-9A-Fa-f:.%]+\](?::[0
 _NO_BLANK: Final = re.compile(r"([A-Za-z][\w.-]*):(?=[^\s:/])")
 _BLOCK_HEADER: Final = re.compile(r"[|>][-+1-9]{0,2}[ \t]*(?:#[^\n]*)?(?=[\r\n]|$)")
 _SEPARATOR: Final = re.compile(r"(?:-{2}|-{4,}|[ \t]+---)[ \t]*(?=[\r\n]|$)|---(?=\S)")
-
-
-class Fault(NamedTuple):
-    """`at`: an index into the text."""
-
-    at: int
-    message: str
-    suggestion: str = ""
-
-
-class _Found(Exception):
-    """Ends the walk."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__()
-        self.fault = fault
 
 
 @dataclass(slots=True)
@@ -57,31 +42,17 @@ def find_fault(text: str, at: int, secret: bool) -> Fault | None:
     may be repeated."""
     try:
         _Walk(text, secret).run(at)
-    except _Found as found:
+    except Found as found:
         line = text.count("\n", 0, at)
         return found.fault if text.count("\n", 0, found.fault.at) <= line else None
     return None
 
 
-def position(text: str, at: int) -> tuple[int, int]:
-    """Line and column of an index, from 1."""
-    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-
-
-def quoted(word: str) -> str:
-    """A suggestion to quote it; a text with quotes and backslashes is left to the reader."""
-    return f'put it in quotes: "{word}"' if not re.search(r'["\\]', word) and len(word) < LONGEST_WORD else (
-        "put it in quotes"
-    )  # fmt: skip
-
-
-class _Walk:
-    """One pass over one text. `here` is the next character's index."""
+class _Walk(Cursor):
+    """One pass over one text."""
 
     def __init__(self, text: str, secret: bool) -> None:
-        self.text = text
-        self.secret = secret
-        self.here = 0
+        super().__init__(text, secret)
         self.reset()
 
     def reset(self) -> None:
@@ -96,51 +67,6 @@ class _Walk:
         """Line by line, up to the one that holds the index."""
         while self.here < len(self.text) and self.here <= at:
             self.line()
-
-    # helpers
-
-    def column(self, at: int) -> int:
-        return at - (self.text.rfind("\n", 0, at) + 1)
-
-    def opened(self, at: int) -> str:
-        line, column = position(self.text, at)
-        return f"opened at {line}:{column}"
-
-    def blanks(self) -> None:
-        while self.text[self.here : self.here + 1] in (" ", "\t") and self.here < len(self.text):
-            self.here += 1
-
-    def at_end_of_line(self) -> bool:
-        """At the end, or at a comment."""
-        rest = self.text[self.here : self.here + 1]
-        return rest in ("", "\n", "\r") or (
-            rest == "#" and self.text[self.here - 1 : self.here] in ("", " ", "\t", "\n")
-        )
-
-    def next_line(self) -> None:
-        end = self.text.find("\n", self.here)
-        self.here = len(self.text) if end < 0 else end + 1
-
-    def rest_of_line(self, at: int) -> str:
-        end = self.text.find("\n", at)
-        rest = self.text[at : len(self.text) if end < 0 else end]
-        return re.split(r"(?:^|[ \t])#", rest, maxsplit=1)[0].rstrip()
-
-    def show(self, word: str) -> str:
-        """The text found, for a message."""
-        if not word:
-            return "the end of the file"
-        if self.secret:
-            return "another text"
-        word = " ".join(word.split())
-        return f"`{word}`" if len(word) <= LONGEST_WORD else f"`{word[:LONGEST_WORD]}...`"
-
-    def fail(self, at: int, message: str, suggestion: str = "") -> _Found:
-        return _Found(Fault(at, message, suggestion))
-
-    def needs_quotes(self, at: int, word: str, expected: str) -> _Found:
-        hint = "put it in quotes" if self.secret else quoted(word)
-        return self.fail(at, f"expected {expected}, found {self.show(word)}", hint)
 
     # blocks
 
@@ -242,7 +168,7 @@ class _Walk:
             raise self.fail(self.value_at, f"expected a key, a colon and a blank, found {self.show(before)}")
         raise self.indentation(at, top, sorted({level.column for level in self.levels}))
 
-    def indentation(self, at: int, top: _Level, columns: list[int]) -> _Found:
+    def indentation(self, at: int, top: _Level, columns: list[int]) -> Found:
         """The columns that fit are those of what is open."""
         words = " or ".join(map(str, columns))
         found = self.column(at)
@@ -254,7 +180,7 @@ class _Walk:
             f"line {line} has {top.column}",
         )
 
-    def no_blank(self, at: int, found: re.Match[str]) -> _Found:
+    def no_blank(self, at: int, found: re.Match[str]) -> Found:
         word = self.rest_of_line(at)
         hint = "" if self.secret else f"write {found[1]}: {word[found.end() :]}"
         return self.fail(at, f"expected a blank after the colon, found {self.show(word)}", hint)
@@ -467,7 +393,7 @@ class _Walk:
             if found and self.here - start <= base:
                 raise self.unclosed(self.here)
 
-    def unclosed(self, at: int, hint: str = "") -> _Found:
+    def unclosed(self, at: int, hint: str = "") -> Found:
         """The innermost bracket is the one that was left open, or a comma is missing in it."""
         opener, opened_at, _ = self.stack[-1]
         word = self.rest_of_line(at)

@@ -13,7 +13,8 @@ import yaml
 from supervisor.source.json_source import MOST_DEPTH, TOO_DEEP, add_key, duplicate, parse_json
 from supervisor.source.node import Node, quoting_hint
 from supervisor.source.problems import Invalid, Place, Problems, quote
-from supervisor.source.yaml_faults import LONGEST_WORD, find_fault, position
+from supervisor.source.yaml_cursor import LONGEST_WORD, position
+from supervisor.source.yaml_faults import find_fault
 
 MOST_BYTES: Final = 16 << 20
 MOST_EXPANSIONS: Final = 1000
