@@ -8,24 +8,24 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import zmq
 
 from gateway import contract
+from supervisor.companion import Companion, Companions
 from supervisor.config.config import Config
 from supervisor.control.control import ControlServer
 from supervisor.generation.generation import Refused
 from supervisor.generation.reload import RENEWAL, Outcome
 from supervisor.generation.renewal import FileWatch
 from supervisor.host.endpoint import ControlLock
-from supervisor.host.errors import StartError, errno_text
+from supervisor.host.errors import StartError
 from supervisor.host.inherited import Inherited
 from supervisor.host.limits import raise_nofile
 from supervisor.host.listening import ListenerSockets
 from supervisor.host.notify import Notifier
-from supervisor.host.process import Exit, Reaper, kill_group, spawn
+from supervisor.host.process import Reaper
 from supervisor.host.takeover import Giver, Offer
 from supervisor.logs.access_log import reopen_or_say
 from supervisor.logs.log import Log
@@ -38,20 +38,9 @@ from supervisor.workers.bus import Bus
 from supervisor.workers.pool import Pool
 from supervisor.workers.slot import Timing
 
-__all__ = ["Companion", "Service"]
+__all__ = ["Service"]
 
 ANSWERS: Final = 0.5  # seconds that answers under way have to leave
-
-
-@dataclass(slots=True)
-class Companion:
-    """A child that lives and dies with the gateway. It gets `fds` from 3 up, and as stdin a pipe that ends with us."""
-
-    name: str
-    command: Sequence[str]
-    fds: Sequence[int] = ()
-    pid: int | None = None
-    pipe: int | None = field(default=None)
 
 
 class Service:
@@ -85,7 +74,7 @@ class Service:
         self.handed_over = asyncio.Event()  # to `successor`, a pid
         self.successor = 0
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._companions: list[Companion] = []
+        self._companions = Companions(reaper, log)
         self._watch: asyncio.Task[None] | None = None  # of files that change on disk
 
     @property
@@ -130,7 +119,7 @@ class Service:
         if taken is None:
             self._open_control(self._lock)
         for companion in companions:
-            self._start_companion(companion)
+            self._companions.start(companion)
         pool.start(generation.published())
         await self._wait_for_workers(pool)
         await self._finish_takeover(self._lock)
@@ -218,27 +207,6 @@ class Service:
             self._log.warning("workers_late", f"{late} of {len(slots)} workers do not serve yet")
         number = self._running.generations.current.number if self._running.generations.current is not None else 0
         self._log.info("ready", "the gateway serves", generation=number, pid=os.getpid())
-
-    def _start_companion(self, companion: Companion) -> None:
-        ours: int | None = None
-        theirs, ours = os.pipe()
-        try:
-            companion.pid = spawn(companion.command, companion.fds, stdin=theirs)
-        except OSError as error:
-            os.close(ours)
-            raise StartError(f"{companion.name} cannot be started: {errno_text(error)}") from None
-        finally:
-            os.close(theirs)
-        companion.pipe = ours
-        self._companions.append(companion)
-        self._reaper.watch(companion.pid, lambda ended: self._companion_ended(companion, ended))
-
-    def _companion_ended(self, companion: Companion, ended: Exit) -> None:
-        companion.pid = None
-        if companion.pipe is not None:
-            os.close(companion.pipe)
-            companion.pipe = None
-            self._log.warning("companion_ended", f"{companion.name} ended", how=str(ended))
 
     # Serving.
 
@@ -383,12 +351,7 @@ class Service:
         if self._running.pool is not None:
             self._running.pool.kill_all()
         self._running.compiler.kill()
-        for companion in self._companions:
-            pipe, companion.pipe = companion.pipe, None
-            if companion.pid is not None:
-                kill_group(companion.pid)
-            if pipe is not None:
-                os.close(pipe)
+        self._companions.kill()
         await self._children_gone(patience)
         await self._running.reloader.close()
         await self._observation.close(ANSWERS)
@@ -413,9 +376,8 @@ class Service:
         deadline = self._loop.time() + patience
         while self._loop.time() < deadline:
             self._reaper.reap()
-            alive = [companion for companion in self._companions if companion.pid is not None]
             workers = [slot for slot in self._running.slots if slot.pid is not None]
-            if not alive and not workers and self._running.compiler.pid is None:
+            if self._companions.gone() and not workers and self._running.compiler.pid is None:
                 return
             await asyncio.sleep(0.01)
 

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from supervisor.companion import Companion
 from supervisor.generation.compiler import COMPILE_COMMAND
 from supervisor.host.errors import StartError
 from supervisor.host.inherited import Inherited, inherited_sockets
@@ -22,11 +23,11 @@ from supervisor.host.notify import Notifier
 from supervisor.host.process import Reaper, keep_descriptors_to_ourselves
 from supervisor.logs.log import Log
 from supervisor.logs.log_writer import LogWriter
-from supervisor.service import Companion, Service
+from supervisor.service import Service
 from supervisor.workers.pool import WORKER_COMMAND
 from supervisor.workers.slot import Timing
 
-__all__ = ["Companion", "Options", "run"]
+__all__ = ["Options", "run"]
 
 FLUSH = 2.0  # seconds that the last log lines may take
 CHILDREN = 5.0  # seconds for killed children to be reaped

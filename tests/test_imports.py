@@ -80,6 +80,7 @@ ROOMS: Final[dict[str, str]] = {
     "supervisor/admin": (
         "gateway supervisor/source supervisor/segment supervisor/policy supervisor/logs supervisor/control"
     ),
+    "supervisor/companion.py": "supervisor/host supervisor/logs",
     "supervisor/running.py": (
         "supervisor/host supervisor/identity supervisor/logs supervisor/workers supervisor/control "
         "supervisor/generation"
@@ -96,18 +97,19 @@ ROOMS: Final[dict[str, str]] = {
         "supervisor/source supervisor/host supervisor/config supervisor/logs supervisor/workers"
     ),
     "supervisor/service.py": (
-        "gateway supervisor/host supervisor/config supervisor/logs supervisor/workers "
+        "gateway supervisor/host supervisor/config supervisor/logs supervisor/workers supervisor/companion.py "
         "supervisor/control supervisor/generation supervisor/running.py supervisor/observation.py "
         "supervisor/operations.py supervisor/succession.py"
     ),
     "supervisor/supervisor.py": (
-        "supervisor/host supervisor/logs supervisor/workers supervisor/generation supervisor/service.py"
+        "supervisor/host supervisor/logs supervisor/workers supervisor/generation supervisor/companion.py "
+        "supervisor/service.py"
     ),
     "supervisor/demo.py": "supervisor/host",
     "supervisor/cli": (
         "gateway/policy supervisor/source supervisor/host supervisor/segment supervisor/identity supervisor/config "
-        "supervisor/policy supervisor/tunnels supervisor/control supervisor/generation supervisor/supervisor.py "
-        "supervisor/demo.py"
+        "supervisor/policy supervisor/tunnels supervisor/control supervisor/generation supervisor/companion.py "
+        "supervisor/supervisor.py supervisor/demo.py"
     ),
     "supervisor/entry.py": "supervisor/cli",
     "supervisor": "",

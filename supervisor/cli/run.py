@@ -64,12 +64,13 @@ def _end(status: int) -> NoReturn:
 
 
 def _demo() -> int:
+    from supervisor.companion import Companion
     from supervisor.config.reader import load_config
     from supervisor.demo import PORT, open_sockets
     from supervisor.host.errors import StartError
     from supervisor.host.machine import control_endpoint
     from supervisor.host.process import python_command
-    from supervisor.supervisor import Companion, Options
+    from supervisor.supervisor import Options
     from supervisor.supervisor import run as serve
 
     listener = load_config(str(SAMPLE)).listeners[0].address
