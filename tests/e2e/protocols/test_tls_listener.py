@@ -402,7 +402,8 @@ def test_a_list_past_its_time_refuses_every_client(world: World, authority: Auth
     with gateway_with(world, tls) as gateway:
         ends = x509.load_pem_x509_crl(Path(crl).read_bytes()).next_update_utc
         assert ends is not None
-        eventually(lambda: datetime.datetime.now(datetime.UTC) > ends, "it is over")
+        over = ends + datetime.timedelta(seconds=1)
+        eventually(lambda: datetime.datetime.now(datetime.UTC) > over, "it is over")
         refused(gateway.port, context)
         assert gateway.event(event="refused")["tls"]["client"]["failure"] == "crl_expired"
 
