@@ -1,7 +1,6 @@
 """The command `sluice`: a table of commands, each imported when it is used."""
 
 import importlib
-import importlib.metadata
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -69,6 +68,8 @@ class _Lazy(click.Group):
 
 def _print_version(ctx: click.Context, option: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
+        import importlib.metadata  # a fifth of what a command loads
+
         try:
             version = importlib.metadata.version("sluice")
         except importlib.metadata.PackageNotFoundError:

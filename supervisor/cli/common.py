@@ -1,6 +1,5 @@
 """Common parts of the commands: options, finding and compiling the configuration, reporting problems."""
 
-import importlib.metadata
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -57,6 +56,8 @@ def compile_or_exit(path: str, manifests: Sequence[str] = ()) -> CompileResult:
 def warn_of_neighbour() -> None:
     """The process manager `supervisor` has the import name of Sluice's Python half: in one environment their files lie
     in one folder, and each overwrites the other's."""
+    import importlib.metadata
+
     try:
         found = importlib.metadata.distribution(NEIGHBOUR)
     except importlib.metadata.PackageNotFoundError:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import click
-from rich.live import Live
-from rich.text import Text
 
 from supervisor.cli.asking import Target, ask, endpoint_of, endpoint_option
 from supervisor.cli.common import common_options, print_json
@@ -48,12 +46,7 @@ def stats(watch: bool, config: str | None, as_json: bool, endpoint: str | None) 
         elif as_json or not sys.stdout.isatty():
             _follow(target, lambda answer, before: _show(answer, before, as_json, watch=True))
         else:
-            with Live(screen=True, auto_refresh=False) as live:
-
-                def update(answer: dict[str, Any], before: dict[str, Any] | None) -> None:
-                    live.update(Text("\n".join(_lines(answer, before, zeros=False))), refresh=True)
-
-                _follow(target, update)
+            _follow_on_terminal(target)
     except KeyboardInterrupt:
         return
     except BrokenPipeError:  # `| head`: it has seen enough
@@ -73,6 +66,18 @@ def _follow(target: Target, show: Callable[[dict[str, Any], dict[str, Any] | Non
         show(answer, before)
         before = answer
         time.sleep(INTERVAL)
+
+
+def _follow_on_terminal(target: Target) -> NoReturn:
+    from rich.live import Live  # a seventh of what the command loads
+    from rich.text import Text
+
+    with Live(screen=True, auto_refresh=False) as live:
+
+        def update(answer: dict[str, Any], before: dict[str, Any] | None) -> None:
+            live.update(Text("\n".join(_lines(answer, before, zeros=False))), refresh=True)
+
+        _follow(target, update)
 
 
 def _show(answer: dict[str, Any], before: dict[str, Any] | None, as_json: bool, watch: bool = False) -> None:
