@@ -3,6 +3,7 @@
 It answers A and AAAA over UDP (RFC 1035 section 4), one question a message; everything it does not know is NXDOMAIN.
 """
 
+import contextlib
 import ipaddress
 import socket
 import struct
@@ -12,6 +13,7 @@ from typing import Final, Self
 TYPE_A: Final = 1
 TYPE_AAAA: Final = 28
 NXDOMAIN: Final = 3
+SO_RCVBUFFORCE: Final = 33  # socket(7); Python has no name for it
 
 
 class NameServer:
@@ -29,6 +31,11 @@ class NameServer:
         self.silent = silent
         self.asked: list[str] = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        # Questions that come by thousands find room, also while this thread gets no CPU: one that is dropped is asked
+        # again only after dns.timeout.
+        for option in (socket.SO_RCVBUF, SO_RCVBUFFORCE):
+            with contextlib.suppress(PermissionError):
+                self.socket.setsockopt(socket.SOL_SOCKET, option, 16 << 20)
         self.socket.bind(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
         self.thread = threading.Thread(target=self._serve, daemon=True)
