@@ -40,6 +40,9 @@ static const char USAGE[] =
     "  --sources N connects from N addresses in turn, 127.1.0.1 and following\n"
     "  http2: --connections 1 that carry the tunnels in turn, --window 4194304 of a stream and --frame 16384 towards\n"
     "              us; --stalled N of bulk-down's tunnels grant nothing and are not counted\n"
+    "  --tls       to the proxy, or the origin with --via direct: TLS 1.3, AES-128-GCM, X25519, any certificate is "
+    "taken;\n"
+    "              --certificate FILE --key FILE shows one; --resume goes on with the first connection's session\n"
     "  --count 1 --at-once 64 --seconds 5 --size 64 --bytes 0 --timeout 60 --end close|reset|half\n"
     "  --ask NAME  asks the proxy for a name instead of the origin's address: localhost, or one under .localhost,\n"
     "              .test, .example or .invalid\n"
@@ -155,6 +158,10 @@ static int client_option(int option, const char *text, struct client_options *ou
                    : complain("--window wants 16384 to 2147483647", text);
     case 'x':
         return read_count(text, 16384, FRAME_MOST, &out->frame) ? 0 : complain("--frame wants 16384 to 16777215", text);
+    case 'T': return !(out->tls = 1);
+    case 'R': return !(out->resume = 1);
+    case 'C': return !(out->certificate = text);
+    case 'K': return !(out->key = text);
     case 'h': return read_double(text, 600, &out->hold) ? 0 : complain("--hold wants a number up to 600", text);
     case 't': return read_double(text, 3600, &out->timeout) ? 0 : complain("--timeout wants a number up to 3600", text);
     default: return BAD_ARGUMENTS;
@@ -171,6 +178,10 @@ static int check_client(struct client_options *options)
     if (options->via == DIRECT && options->ask) return complain("--ask needs a proxy", options->ask);
     if (options->sources && (options->via == DIRECT ? options->origin : options->proxy).ss_family != AF_INET)
         return complain("--sources goes with", "IPv4");
+    if ((options->resume || options->certificate) && !options->tls)
+        return complain("--resume and --certificate go with", "--tls");
+    if (!options->certificate != !options->key) return complain("--certificate and --key go", "together");
+    if (options->resume && options->via == HTTP2) return complain("--resume goes with", "connections of one tunnel");
     if (options->hold > 0 && options->mode != OPEN_CLOSE) return complain("--hold goes with", "open-close");
     if (options->rate > 0 && options->mode != OPEN_CLOSE && options->mode != PING_PONG)
         return complain("--rate goes with", "open-close and pingpong");
@@ -191,11 +202,14 @@ static int client_main(int argc, char **argv)
 {
     static const char *const modes[] = {"open-close", "pingpong", "bulk-down", "bulk-up", "idle"};
     static const struct option known[] = {
-        {"origin", 1, NULL, 'o'},  {"proxy", 1, NULL, 'p'},   {"via", 1, NULL, 'v'},     {"end", 1, NULL, 'e'},
-        {"ask", 1, NULL, 'a'},     {"count", 1, NULL, 'n'},   {"at-once", 1, NULL, 'c'}, {"size", 1, NULL, 'z'},
-        {"bytes", 1, NULL, 'b'},   {"seconds", 1, NULL, 's'}, {"timeout", 1, NULL, 't'}, {"connections", 1, NULL, 'm'},
-        {"stalled", 1, NULL, 'd'}, {"window", 1, NULL, 'w'},  {"frame", 1, NULL, 'x'},   {"rate", 1, NULL, 'r'},
-        {"hold", 1, NULL, 'h'},    {"sources", 1, NULL, 'f'}, {NULL, 0, NULL, 0},
+        {"origin", 1, NULL, 'o'},  {"proxy", 1, NULL, 'p'},   {"via", 1, NULL, 'v'},
+        {"end", 1, NULL, 'e'},     {"ask", 1, NULL, 'a'},     {"count", 1, NULL, 'n'},
+        {"at-once", 1, NULL, 'c'}, {"size", 1, NULL, 'z'},    {"bytes", 1, NULL, 'b'},
+        {"seconds", 1, NULL, 's'}, {"timeout", 1, NULL, 't'}, {"connections", 1, NULL, 'm'},
+        {"stalled", 1, NULL, 'd'}, {"window", 1, NULL, 'w'},  {"frame", 1, NULL, 'x'},
+        {"rate", 1, NULL, 'r'},    {"hold", 1, NULL, 'h'},    {"sources", 1, NULL, 'f'},
+        {"tls", 0, NULL, 'T'},     {"resume", 0, NULL, 'R'},  {"certificate", 1, NULL, 'C'},
+        {"key", 1, NULL, 'K'},     {NULL, 0, NULL, 0},
     };
     struct client_options options = {.count = 1,
                                      .at_once = 64,

@@ -18,10 +18,8 @@ static void release(struct client *c, struct tunnel *t, int reset)
 {
     if (t->carrier)
         h2_release(c, t, reset);
-    else if (t->fd >= 0 && reset)
-        close_reset(t->fd);
-    else if (t->fd >= 0)
-        close(t->fd);
+    else
+        wire_close(&t->wire, reset);
     free(t->answer);
     t->answer = NULL;
     pace_release(c, t);
@@ -42,7 +40,7 @@ void tunnel_settled(struct client *c, struct tunnel *t)
 
 void tunnel_fail(struct client *c, struct tunnel *t, enum error error)
 {
-    int opening = t->state == HANDSHAKE && (error == ERROR_RESET || error == ERROR_END);
+    int opening = (t->state == SECURING || t->state == HANDSHAKE) && (error == ERROR_RESET || error == ERROR_END);
 
     c->errors[opening ? ERROR_OPENING : error]++;
     release(c, t, 1);
@@ -70,21 +68,32 @@ void tunnel_open(struct client *c, struct tunnel *t)
 
 static int say(struct client *c, struct tunnel *t, const void *data, size_t length)
 {
-    if (send(t->fd, data, length, MSG_NOSIGNAL) == (ssize_t)length) return 1;
+    struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = length};
+
+    if (wire_send(&t->wire, &c->tls, &part, 1) == (ssize_t)length) return 1;
     tunnel_fail(c, t, ERROR_RESET);
     return 0;
 }
 
-/* The connection stands: the first thing to say on it. */
+/* The connection stands. */
 static void connected(struct client *c, struct tunnel *t)
 {
     int error = 0;
     socklen_t length = sizeof error;
 
-    if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error) {
+    if (getsockopt(t->wire.fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error)
         tunnel_fail(c, t, ERROR_CONNECT);
-        return;
-    }
+    else
+        t->state = SECURING;
+}
+
+/* TLS, where there is some, and the first thing to say behind it. */
+static void secure(struct client *c, struct tunnel *t)
+{
+    int done = wire_advance(&t->wire, &c->tls);
+
+    if (done < 0) tunnel_fail(c, t, ERROR_TLS);
+    if (done <= 0) return;
     t->state = HANDSHAKE;
     if (c->options->via == DIRECT)
         tunnel_open(c, t);
@@ -99,13 +108,14 @@ static void connected(struct client *c, struct tunnel *t)
 static void shake_hands(struct client *c, struct tunnel *t)
 {
     while (t->state == HANDSHAKE && t->readable) {
-        ssize_t n = recv(t->fd, t->answer + t->have, ANSWER_MOST - t->have, 0);
+        ssize_t n = wire_recv(&t->wire, t->answer + t->have, ANSWER_MOST - t->have);
         if (n < 0) {
+            t->readable = 0;
             if (errno != EAGAIN && errno != EINTR) tunnel_fail(c, t, ERROR_RESET);
             return;
         }
         t->have += (size_t)n;
-        t->readable = n == 0 || t->hangup; /* answers are short: what follows makes a new edge */
+        t->readable = n == 0 || t->hangup || t->wire.ssl; /* answers are short: what follows makes a new edge */
         switch (handshake_read(&c->handshake, t->asked, t->answer, t->have, &c->code)) {
         case HANDSHAKE_ASK:
             t->asked = 1;
@@ -151,11 +161,11 @@ static void begin(struct client *c, struct tunnel *t, uint64_t due)
         h2_begin(c, t);
         return;
     }
-    t->fd = socket(peer->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (t->fd < 0 || setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
-        !client_source(c, t->fd, c->began) ||
-        (connect(t->fd, (const struct sockaddr *)peer, length) < 0 && errno != EINPROGRESS) ||
-        !watch(c->epoll, t->fd, t))
+    t->wire.fd = socket(peer->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (t->wire.fd < 0 || setsockopt(t->wire.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+        !client_source(c, t->wire.fd, c->began) || !wire_begin(&t->wire, &c->tls) ||
+        (connect(t->wire.fd, (const struct sockaddr *)peer, length) < 0 && errno != EINPROGRESS) ||
+        !watch(c->epoll, t->wire.fd, t))
         tunnel_fail(c, t, ERROR_CONNECT);
 }
 
@@ -164,6 +174,7 @@ static void begin(struct client *c, struct tunnel *t, uint64_t due)
 static void turn(struct client *c, struct tunnel *t)
 {
     if (t->state == CONNECTING) connected(c, t);
+    if (t->state == SECURING) secure(c, t);
     if (t->state == HANDSHAKE) shake_hands(c, t);
     if (t->state >= READY && tunnel_carry(c, t)) {
         t->queued = 1;
@@ -209,7 +220,7 @@ static void open_more(struct client *c)
     while (c->spare && c->began < c->options->count && c->opening < most) {
         uint64_t due = pace_begin_due(c);
         struct tunnel *t = c->spare;
-        if (due > now_ns()) break;
+        if (due > now_ns() || (c->tls.resume && !c->tls.session && c->began)) break;
         c->spare = t->next;
         begin(c, t, due);
     }
@@ -317,7 +328,8 @@ static void report(struct client *c, const char *mode, const char *via, uint64_t
     histogram_print(&c->open_times);
     printf(", \"round_trip_us\": ");
     histogram_print(&c->trips);
-    printf("}\n");
+    printf(", \"handshakes\": %llu, \"resumed\": %llu}\n", (unsigned long long)c->tls.handshakes,
+           (unsigned long long)c->tls.resumed);
 }
 
 int run_client(const struct client_options *options, const char *mode, const char *via)
@@ -328,6 +340,7 @@ int run_client(const struct client_options *options, const char *mode, const cha
 
     if (!c) return 1;
     c->options = options;
+    c->tls.resume = options->resume;
     c->ready_end = &c->ready;
     c->slots = options->at_once < options->count ? options->at_once : options->count;
     c->tunnels = calloc(c->slots, sizeof *c->tunnels);
@@ -342,6 +355,8 @@ int run_client(const struct client_options *options, const char *mode, const cha
     }
     if (!c->tunnels || c->epoll < 0 || c->alarm < 0 || !watch(c->epoll, c->alarm, NULL) ||
         !handshake_prepare(&c->handshake, options->via, &options->origin, options->ask) ||
+        (options->tls &&
+         !wire_tls_begin(&c->tls, options->certificate, options->key, options->via == HTTP2 ? "h2" : "http/1.1")) ||
         (options->via == HTTP2 && !h2_set_up(c))) {
         fprintf(stderr, "load: no memory or descriptors, or a name too long\n");
         failed = 1;
@@ -352,6 +367,7 @@ int run_client(const struct client_options *options, const char *mode, const cha
         for (unsigned i = 0; i < ERROR_COUNT; i++) failed |= c->errors[i] != 0;
     }
     h2_close(c);
+    wire_tls_end(&c->tls);
     free(c->tunnels);
     free(c);
     return failed;

@@ -1,7 +1,7 @@
 /* The client's state: tunnels in slots, and what they add up to. Shared by load_client.c, which opens them and runs
  * the phases, and load_tunnel.c, which carries a load through one that is open.
  *
- *   FREE -> CONNECTING -> HANDSHAKE -> READY -> RUNNING -> ENDING -> FREE
+ *   FREE -> CONNECTING -> SECURING -> HANDSHAKE -> READY -> RUNNING -> ENDING -> FREE
  *
  * OPEN_CLOSE runs each tunnel at once and uses its slot again; the other modes open all of them first (RAMP), run for
  * the time given (MEASURE), then end them (WIND_DOWN). */
@@ -11,14 +11,16 @@
 #include "load_common.h"
 #include "load_handshake.h"
 #include "load_options.h"
+#include "load_wire.h"
 
-enum state { FREE = 0, CONNECTING, HANDSHAKE, READY, RUNNING, ENDING };
+enum state { FREE = 0, CONNECTING, SECURING, HANDSHAKE, READY, RUNNING, ENDING };
 enum phase { RAMP, MEASURE, WIND_DOWN };
 
 #define ERRORS(X)                                                                    \
     X(CONNECT, "connect")   /* the connection to the proxy (or origin) failed */     \
     X(OPENING, "opening")   /* it ended, or was reset, before the tunnel was open */ \
     X(REFUSED, "refused")   /* the proxy refused the tunnel */                       \
+    X(TLS, "tls")           /* the handshake failed */                               \
     X(PROTOCOL, "protocol") /* not an answer */                                      \
     X(RESET, "reset")       /* a reset, or a failed read or write */                 \
     X(END, "end")           /* an end where none was due */                          \
@@ -29,7 +31,7 @@ enum phase { RAMP, MEASURE, WIND_DOWN };
 enum error { ERRORS(ENUM_ERROR) ERROR_COUNT };
 
 struct tunnel {
-    int fd;
+    struct wire wire;
     uint8_t state;                 /* enum state */
     uint8_t opening;               /* counted in client.opening */
     uint8_t queued;                /* on the ready list: its turn was over before it was done */
@@ -49,7 +51,7 @@ struct tunnel {
     uint8_t report[REPORT];
     struct tunnel *next; /* in the ready list or the free list */
 
-    struct carrier *carrier;             /* HTTP/2: the connection of its stream, and `fd` is -1 */
+    struct carrier *carrier;             /* HTTP/2: the connection of its stream, and there is no wire */
     uint32_t stream, owed;               /* id; bytes received and not granted again */
     int64_t window;                      /* bytes the stream may send */
     uint8_t near_ended, far_ended, gone; /* directions that have ended; reset by the proxy */
@@ -63,6 +65,7 @@ struct client {
     int epoll, alarm;               /* alarm: a timerfd, for what goes by the clock */
     enum phase phase;
     struct handshake handshake;
+    struct wire_tls tls;
     struct tunnel *tunnels, *spare, *ready, **ready_end;
     size_t slots, active, opening;     /* tunnels; of them not free; of those not yet ready */
     uint64_t began, opened, completed; /* tunnels */

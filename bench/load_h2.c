@@ -45,9 +45,8 @@ static void break_carrier(struct client *c, struct carrier *k, enum error error)
     if (k->broken) return;
     k->broken = 1;
     for (uint32_t i = 0; i <= k->mask; i++)
-        if (k->streams[i]) tunnel_fail(c, k->streams[i], k->connected ? error : ERROR_CONNECT);
-    close_reset(k->fd);
-    k->fd = -1;
+        if (k->streams[i]) tunnel_fail(c, k->streams[i], k->connected || error == ERROR_TLS ? error : ERROR_CONNECT);
+    wire_close(&k->wire, 1);
 }
 
 /* ---- opening ---- */
@@ -84,11 +83,11 @@ static int open_carrier(struct client *c, struct carrier *k, size_t number)
                           .window = H2_FRESH_WINDOW,
                           .initial_window = H2_FRESH_WINDOW,
                           .max_frame = H2_FRAME};
-    k->fd = socket(o->proxy.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (k->fd < 0 || setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
-        !client_source(c, k->fd, number) ||
-        (connect(k->fd, (const struct sockaddr *)&o->proxy, o->proxy_length) < 0 && errno != EINPROGRESS) ||
-        !watch(c->epoll, k->fd, (uint8_t *)k + 1) || !(k->streams = calloc(table, sizeof *k->streams)) ||
+    k->wire.fd = socket(o->proxy.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (k->wire.fd < 0 || setsockopt(k->wire.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+        !client_source(c, k->wire.fd, number) || !wire_begin(&k->wire, &c->tls) ||
+        (connect(k->wire.fd, (const struct sockaddr *)&o->proxy, o->proxy_length) < 0 && errno != EINPROGRESS) ||
+        !watch(c->epoll, k->wire.fd, (uint8_t *)k + 1) || !(k->streams = calloc(table, sizeof *k->streams)) ||
         !(k->block = malloc(o->frame)) || nghttp2_hd_inflate_new(&k->inflater) != 0 ||
         nghttp2_hd_deflate_new(&k->deflater, 4096) != 0)
         return 0;
@@ -109,7 +108,7 @@ void h2_close(struct client *c)
     for (size_t i = 0; c->carriers && i < c->options->connections; i++) {
         struct carrier *k = &c->carriers[i];
         if (!k->broken && k->inflater && k->deflater) h2_write(c, k);
-        if (k->fd >= 0) close(k->fd);
+        if (!k->broken) wire_close(&k->wire, 0);
         nghttp2_hd_inflate_del(k->inflater);
         nghttp2_hd_deflate_del(k->deflater);
         free(k->streams);
@@ -129,7 +128,7 @@ void h2_begin(struct client *c, struct tunnel *t)
     size_t bound = nghttp2_hd_deflate_bound(k->deflater, fields, 2);
     uint8_t *out;
 
-    t->fd = -1;
+    t->wire.fd = -1;
     t->state = HANDSHAKE;
     if (k->broken || k->going || k->next_stream > 0x7ffffff0 || !(out = h2_small(c, k, H2_HEAD + bound))) {
         tunnel_fail(c, t, ERROR_CONNECT);
@@ -360,8 +359,12 @@ static void read_carrier(struct client *c, struct carrier *k)
 {
     size_t turn = 0;
 
+    int done = k->readable ? wire_advance(&k->wire, &c->tls) : 0;
+
+    if (done < 0) break_carrier(c, k, ERROR_TLS);
+    if (done == 0) k->readable = 0;
     while (k->readable && !k->broken && turn < TURN) {
-        ssize_t n = recv(k->fd, c->scratch, sizeof c->scratch, 0);
+        ssize_t n = wire_recv(&k->wire, c->scratch, sizeof c->scratch);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             k->readable = 0;
             return;
@@ -371,7 +374,7 @@ static void read_carrier(struct client *c, struct carrier *k)
             return;
         }
         k->connected = 1;
-        if ((size_t)n < sizeof c->scratch && !k->hangup) k->readable = 0;
+        if ((size_t)n < sizeof c->scratch && !k->hangup && !k->wire.ssl) k->readable = 0;
         turn += (size_t)n;
         if (!take(c, k, c->scratch, (size_t)n)) break_carrier(c, k, ERROR_PROTOCOL);
     }

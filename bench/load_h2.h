@@ -42,7 +42,7 @@ struct h2_frame {
 };
 
 struct carrier {
-    int fd;
+    struct wire wire;
     uint8_t connected, broken, going; /* going: GOAWAY came, no new streams */
     uint8_t due;                      /* on the list of those to be served in this turn */
     uint8_t readable, hangup, full;   /* full: the socket took no more */

@@ -16,7 +16,7 @@ uint8_t *h2_small(struct client *c, struct carrier *k, size_t length)
         size_t room = k->small_room ? 2 * k->small_room : SMALL_FIRST;
         uint8_t *more = realloc(k->small, room > k->small_length + length ? room : room + length);
         if (!more) {
-            shutdown(k->fd, SHUT_RDWR); /* which is read, and breaks it */
+            shutdown(k->wire.fd, SHUT_RDWR); /* which is read, and breaks it */
             return NULL;
         }
         k->small = more;
@@ -222,9 +222,9 @@ int h2_write(struct client *c, struct carrier *k)
 
     while (!k->full) {
         if (k->queued == 0 && k->small_length == 0) fill(c, k);
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)gather(k, parts)};
-        if (message.msg_iovlen == 0) return 1;
-        ssize_t n = sendmsg(k->fd, &message, MSG_NOSIGNAL);
+        int count = gather(k, parts);
+        if (count == 0) return wire_flush(&k->wire) || errno == EAGAIN || errno == EINTR;
+        ssize_t n = wire_send(&k->wire, &c->tls, parts, count);
         if (n < 0 && errno != EAGAIN && errno != EINTR) return 0;
         if (n < 0)
             k->full = 1;

@@ -29,7 +29,9 @@ struct client_options {
     size_t stalled;     /* HTTP2, BULK_DOWN: the first so many tunnels grant nothing beyond their first window */
     uint64_t window;    /* HTTP2: of a stream, towards us */
     uint64_t frame;     /* HTTP2: most payload of one frame, towards us */
-    double hold;        /* OPEN_CLOSE: seconds between a first and a second echo; 0 = one echo */
+    int tls, resume;    /* TLS towards the proxy; connections go on with the first one's session */
+    const char *certificate, *key; /* PEM files that the client shows; NULL = none */
+    double hold;                   /* OPEN_CLOSE: seconds between a first and a second echo; 0 = one echo */
 };
 
 /* Runs one load and prints one line of JSON. Returns 0, or 1 when anything went wrong. */

@@ -12,12 +12,21 @@ static int is_echo(const struct client *c)
 
 enum put { PUT_FAILED = 0, PUT_ALL, PUT_BLOCKED, PUT_TURN_OVER };
 
+/* Nothing was taken, for now or for good. */
+static enum put blocked(struct client *c, struct tunnel *t)
+{
+    if (errno == EAGAIN || errno == EINTR) return PUT_BLOCKED;
+    tunnel_fail(c, t, ERROR_RESET);
+    return PUT_FAILED;
+}
+
 /* Sends header and payload up to the target. A failure has ended the tunnel. */
 static enum put put_out(struct client *c, struct tunnel *t)
 {
     size_t turn = 0;
 
     if (t->carrier) return h2_put_out(c, t) ? PUT_ALL : PUT_BLOCKED;
+    if (!wire_flush(&t->wire)) return blocked(c, t);
     while (t->header_sent < t->header_length || t->sent < t->target) {
         uint64_t left = t->target - t->sent;
         struct iovec parts[2] = {
@@ -25,15 +34,10 @@ static enum put put_out(struct client *c, struct tunnel *t)
             {.iov_base = (void *)(uintptr_t)pattern_at(&c->pattern, t->seed, t->sent),
              .iov_len = left < CHUNK ? left : CHUNK},
         };
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
         if (turn >= TURN && !is_echo(c)) /* a message is bounded */
             return PUT_TURN_OVER;
-        ssize_t n = sendmsg(t->fd, &message, MSG_NOSIGNAL);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) return PUT_BLOCKED;
-        if (n < 0) {
-            tunnel_fail(c, t, ERROR_RESET);
-            return PUT_FAILED;
-        }
+        ssize_t n = wire_send(&t->wire, &c->tls, parts, 2);
+        if (n < 0) return blocked(c, t);
         size_t of_header = (size_t)n < parts[0].iov_len ? (size_t)n : parts[0].iov_len;
         t->header_sent += of_header;
         t->sent += (size_t)n - of_header;
@@ -49,7 +53,7 @@ static void half_close(struct client *c, struct tunnel *t)
     t->state = ENDING;
     if (t->carrier)
         h2_half_close(c, t);
-    else if (shutdown(t->fd, SHUT_WR) < 0)
+    else if (!wire_finish(&t->wire))
         tunnel_fail(c, t, ERROR_RESET);
 }
 
@@ -115,7 +119,7 @@ static void check_report(struct client *c, struct tunnel *t)
 
 static void read_report(struct client *c, struct tunnel *t)
 {
-    ssize_t n = recv(t->fd, t->report + t->have, sizeof t->report - t->have, 0);
+    ssize_t n = wire_recv(&t->wire, t->report + t->have, sizeof t->report - t->have);
 
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR) tunnel_fail(c, t, ERROR_RESET);
@@ -143,7 +147,7 @@ void tunnel_ended(struct client *c, struct tunnel *t)
 static int is_dry(struct client *c, struct tunnel *t, ssize_t n)
 {
     if (n > 0) {
-        if ((size_t)n < sizeof c->scratch && !t->hangup)
+        if ((size_t)n < sizeof c->scratch && !t->hangup && !t->wire.ssl)
             t->readable = 0; /* after this read: new bytes make a new edge */
         return 0;
     }
@@ -187,7 +191,7 @@ static int take_in(struct client *c, struct tunnel *t)
 
     while (t->state != FREE && t->readable) {
         if (turn >= TURN) return 1;
-        ssize_t n = recv(t->fd, c->scratch, sizeof c->scratch, 0);
+        ssize_t n = wire_recv(&t->wire, c->scratch, sizeof c->scratch);
         if (is_dry(c, t, n)) return 0;
         turn += (size_t)n;
         tunnel_received(c, t, c->scratch, (size_t)n);

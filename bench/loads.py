@@ -5,11 +5,13 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from bench.machine import LOAD, confined
 from bench.peers import Peer
+from bench.peers.base import SECURE
 
 __all__ = [
     "HTTP2", "IDLE_TUNNELS", "Figures", "Load", "Origin", "Spoilt", "finish", "loads", "measure", "start", "wait_files",
@@ -20,6 +22,7 @@ HTTP2: Final = "http2"
 IDLE_TUNNELS: Final = 5_000
 # Some limits are by source, of which a gateway has many: all peers see the same ones.
 SOURCES: Final = ("--sources", "200")
+HANDSHAKES: Final = 500  # a second, beside established tunnels
 SETTLING: Final = 0.25  # seconds after a load: what is written or freed late belongs to it
 Figures = dict[str, float]
 
@@ -30,18 +33,20 @@ class Spoilt(Exception):
 
 class Load(NamedTuple):
     """Arguments of the load generator; a unit of work: its name, the field that counts it, and of what size; how it is
-    measured; and whether it goes over HTTP/2 streams or over connections."""
+    measured; the way that it goes, "" for every one in cleartext but HTTP/2; and the part of the cryptography's floor
+    that is in it, "" for none."""
 
     arguments: tuple[str, ...]
     unit: str
     field: str
     size: int = 1
-    kind: str = "cost"  # idle, stalled
-    http2: bool = False
+    kind: str = "cost"  # idle, stalled, beside
+    way: str = ""
+    floor: str = ""
 
     def takes(self, way: str) -> bool:
         """Whether a contestant that is spoken to in this way can carry it."""
-        return self.http2 == (way == HTTP2)
+        return way == self.way if self.way else way != HTTP2 and way not in SECURE
 
 
 def loads(seconds: float) -> dict[str, Load]:
@@ -57,6 +62,7 @@ def loads(seconds: float) -> dict[str, Load]:
         "pingpong-1": Load(("pingpong", "--count", "1", *lasting), "round trip", "round_trips"),
         "idle": Load(("idle", "--count", str(IDLE_TUNNELS), *lasting), "tunnel", "completed", kind="idle"),
         **over_http2(seconds, lasting),
+        **over_tls(seconds, lasting),
     }
 
 
@@ -71,15 +77,33 @@ def over_http2(seconds: float, lasting: tuple[str, ...]) -> dict[str, Load]:
     tunnels = ("open-close", "--count", count, "--at-once", "32", "--timeout", "60", *four)
     idle = ("idle", "--count", str(IDLE_TUNNELS), "--connections", "50", *lasting)
     return {
-        "h2-bulk-down": Load(down, "GB", "bytes_down", GB, http2=True),
-        "h2-bulk-down-128k": Load((*down, "--frame", "131072"), "GB", "bytes_down", GB, http2=True),
-        "h2-bulk-up": Load(up, "GB", "bytes_up", GB, http2=True),
-        "h2-tunnels": Load(tunnels, "tunnel", "completed", http2=True),
-        "h2-pingpong-64": Load(("pingpong", "--count", "64", *four, *lasting), "round trip", "round_trips", http2=True),
-        "h2-pingpong-1": Load(("pingpong", "--count", "1", *lasting), "round trip", "round_trips", http2=True),
-        "h2-stalled": Load(stalled, "GB", "bytes_down", GB, kind="stalled", http2=True),
-        "h2-idle": Load(idle, "tunnel", "completed", kind="idle", http2=True),
+        "h2-bulk-down": Load(down, "GB", "bytes_down", GB, way=HTTP2),
+        "h2-bulk-down-128k": Load((*down, "--frame", "131072"), "GB", "bytes_down", GB, way=HTTP2),
+        "h2-bulk-up": Load(up, "GB", "bytes_up", GB, way=HTTP2),
+        "h2-tunnels": Load(tunnels, "tunnel", "completed", way=HTTP2),
+        "h2-pingpong-64": Load(("pingpong", "--count", "64", *four, *lasting), "round trip", "round_trips", way=HTTP2),
+        "h2-pingpong-1": Load(("pingpong", "--count", "1", *lasting), "round trip", "round_trips", way=HTTP2),
+        "h2-stalled": Load(stalled, "GB", "bytes_down", GB, kind="stalled", way=HTTP2),
+        "h2-idle": Load(idle, "tunnel", "completed", kind="idle", way=HTTP2),
     }
+
+
+def over_tls(seconds: float, lasting: tuple[str, ...]) -> dict[str, Load]:
+    """TLS 1.3: streams on connections that stand, and connections of their own with full or resumed handshakes."""
+    streams = over_http2(seconds, lasting)
+    names = ("h2-bulk-down", "h2-bulk-up", "h2-tunnels", "h2-pingpong-64", "h2-idle")
+    found = {name.replace("h2-", "h2-tls-"): streams[name]._replace(way="http2-tls") for name in names}
+    opening = ("open-close", "--count", str(max(300, round(2000 * seconds))), "--at-once", "32", "--timeout", "60")
+    idle = ("idle", "--count", str(IDLE_TUNNELS), *lasting[:2], "--timeout", "180")
+    for way in ("tls", "mtls"):
+        new, again = Load(opening, "tunnel", "completed", way=way), (*opening, "--resume")
+        found |= {
+            f"{way}-tunnels": new._replace(floor=f"{way} full"),
+            f"{way}-tunnels-resumed": new._replace(arguments=again, floor=f"{way} resumed"),
+            f"{way}-idle": Load(idle, "tunnel", "completed", kind="idle", way=way, floor=f"{way} idle"),
+        }
+    speaking = ("pingpong", "--count", "64", *lasting)
+    return found | {"tls-beside": Load(speaking, "round trip", "round_trips", kind="beside", way="tls")}
 
 
 class Origin:
@@ -128,6 +152,8 @@ def measure(load: Load, target: tuple[str, ...], peer: Peer | None, where: froze
         return _measure_idle(load, target, peer, where)
     if load.kind == "stalled" and peer is not None:
         return _measure_stalled(load, target, peer, where)
+    if load.kind == "beside" and peer is not None:
+        return _measure_beside(load, target, peer, where)
     return _measure_cost(load, target, peer, where)
 
 
@@ -172,6 +198,26 @@ def _measure_stalled(load: Load, target: tuple[str, ...], peer: Peer, where: fro
     return {"rate": rate, "rate_alone": rate_alone, "kept": rate / rate_alone}
 
 
+def _measure_beside(load: Load, target: tuple[str, ...], peer: Peer, where: frozenset[int]) -> Figures:
+    """p99 of round trips beside new connections with full handshakes, and without those, in turns. Raises Spoilt."""
+    seconds = max(float(load.arguments[load.arguments.index("--seconds") + 1]) / 4, 0.5)
+    arguments = _changed(load.arguments, "--seconds", seconds)
+    count = str(round(HANDSHAKES * (seconds + 0.4)))
+    opening = ("open-close", "--count", count, "--rate", str(HANDSHAKES), "--at-once", "256", "--timeout", "60")
+    times: dict[bool, list[float]] = {True: [], False: []}
+    rates = []
+    with peer.watched():
+        for beside in (True, False, False, True) * 2:
+            others = start(opening, target, where) if beside else None
+            time.sleep(0.2 if beside else 0)
+            times[beside].append(finish(start(arguments, target, where))["round_trip_us"]["p99"])
+            if others:
+                answer = finish(others)
+                rates.append(answer["completed"] / answer["seconds"])
+    p99, alone = median(times[True]), median(times[False])
+    return {"p99_us": p99, "p99_alone_us": alone, "beside": p99 / alone, "handshake_rate": median(rates)}
+
+
 def _measure_idle(load: Load, target: tuple[str, ...], peer: Peer, where: frozenset[int]) -> Figures:
     """Memory without tunnels and with all of them, and what they cost a second while nothing moves. Raises Spoilt."""
     count = int(load.arguments[load.arguments.index("--count") + 1])
@@ -180,7 +226,7 @@ def _measure_idle(load: Load, target: tuple[str, ...], peer: Peer, where: frozen
     with peer.watched():
         process = start(load.arguments, target, where)
         try:
-            wait_files(process, count, peer if load.http2 else None)
+            wait_files(process, count, peer if load.way.startswith(HTTP2) else None)
             time.sleep(seconds / 4)
             before, began = peer.account.cpu(), time.monotonic()
             full, held = peer.account.memory(), peer.account.files()

@@ -10,15 +10,16 @@ import sys
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from bench.limits import limits, measured
 from bench.machine import RESULTS, ROOT
 from bench.peers import PEERS
+from bench.peers.base import SECURE
 from bench.summary import yardsticks
 
 BEGIN: Final = "<!-- figures: begin -->"
 END: Final = "<!-- figures: end -->"
 KIB: Final = 1024.0
 MIB: Final = 1024.0 * 1024
-MICROSOCKS: Final = "microsocks/socks5"
 WAYS: Final = {"socks5": "SOCKS5", "connect": "CONNECT", "http2": "HTTP/2"}
 Record = dict[str, Any]
 
@@ -58,6 +59,22 @@ HTTP2_COLUMNS: Final = (
 )
 
 
+TLS_COLUMNS: Final = (
+    Column("HTTP/2: bulk down, CPU s/GB", "h2-tls-bulk-down", "cpu_us", 1e6, 2),
+    Column("bulk up, CPU s/GB", "h2-tls-bulk-up", "cpu_us", 1e6, 2),
+    Column("open and close, CPU µs", "h2-tls-tunnels", "cpu_us", 1, 0),
+    Column("64 tunnels, CPU µs a round trip", "h2-tls-pingpong-64", "cpu_us", 1, 1),
+    Column("idle stream, KiB RSS", "h2-tls-idle", "rss_each", KIB, 2),
+    Column("new connection and tunnel, CPU µs", "tls-tunnels", "cpu_us", 1, 0),
+    Column("resumed", "tls-tunnels-resumed", "cpu_us", 1, 0),
+    Column("with a client's certificate", "mtls-tunnels", "cpu_us", 1, 0),
+    Column("resumed", "mtls-tunnels-resumed", "cpu_us", 1, 0),
+    Column("idle, KiB RSS", "tls-idle", "rss_each", KIB, 2),
+    Column("with a client's certificate", "mtls-idle", "rss_each", KIB, 2),
+    Column("p99 of 64 tunnels beside 500 handshakes/s relative to quiet", "tls-beside", "beside", 1, 2),
+)
+
+
 # The README's rows: the load's words, the figure, the way, and the column of `limits()` that it is held to.
 HEADLINES: Final = (
     ("bulk download over CONNECT, CPU s per GB", COLUMNS[0], "connect"),
@@ -69,64 +86,14 @@ HEADLINES: Final = (
 )
 
 
-class Limit(NamedTuple):
-    """A limit that the project sets itself: of one load and way, against another's figure (or an absolute limit)."""
-
-    text: str
-    load: str
-    key: str
-    way: str
-    against: str | None
-    bound: float
-    least: bool = False  # the bound is the least there may be, not the most
-
-
-def limits() -> list[Limit]:
-    """The project's limits, in the order in which they are shown."""
-    found = []
-    for way in ("socks5", "connect"):
-        for load in ("bulk-down", "bulk-up"):
-            found.append(Limit(f"{load}, {way}: CPU relative to Envoy", load, "cpu_us", way, "envoy/connect", 0.38))
-    for way in ("socks5", "connect"):
-        found += [
-            Limit(f"open and close, {way}: CPU relative to Envoy", "tunnels", "cpu_us", way, "envoy/connect", 0.36),
-            Limit(f"open and close, {way}: CPU relative to microsocks", "tunnels", "cpu_us", way, MICROSOCKS, 0.8),
-            Limit(f"64 tunnels, {way}: CPU relative to Envoy", "pingpong-64", "cpu_us", way, "envoy/connect", 0.53),
-            Limit(f"64 tunnels, {way}: p99 relative to Envoy", "pingpong-64", "p99_us", way, "envoy/connect", 1),
-            Limit(f"64 tunnels, {way}: p99 relative to microsocks", "pingpong-64", "p99_us", way, MICROSOCKS, 1),
-            Limit(f"one tunnel, {way}: p50 relative to the floor", "pingpong-1", "p50_us", way, f"floor/{way}", 1.1),
-            Limit(f"idle tunnel, {way}: bytes of RSS", "idle", "rss_each", way, None, 1536),
-            Limit(f"idle tunnel, {way}: descriptors", "idle", "files_each", way, None, 2),
-        ]
-    return found + http2_limits()
-
-
-def http2_limits() -> list[Limit]:
-    """Those of tunnels over HTTP/2."""
-
-    def by_envoy(text: str, load: str, bound: float, key: str = "cpu_us") -> Limit:
-        what = "p99" if key == "p99_us" else "CPU"
-        return Limit(f"{text}, HTTP/2: {what} relative to Envoy", load, key, "http2", "envoy/http2", bound)
-
-    return [
-        by_envoy("bulk-down", "h2-bulk-down", 0.42),
-        by_envoy("bulk-down in frames of 128 KiB", "h2-bulk-down-128k", 0.42),
-        by_envoy("bulk-up", "h2-bulk-up", 0.50),
-        by_envoy("open and close", "h2-tunnels", 0.40),
-        by_envoy("64 tunnels", "h2-pingpong-64", 0.58),
-        by_envoy("64 tunnels", "h2-pingpong-64", 1, "p99_us"),
-        Limit("idle tunnel, HTTP/2: bytes of RSS", "h2-idle", "rss_each", "http2", None, 2048),
-        Limit("99 tunnels beside a stalled reader: share kept", "h2-stalled", "kept", "http2", None, 0.95, least=True),
-    ]
-
-
 def title(name: str) -> str:
     """A contestant as a reader knows it."""
     peer, _, way = name.partition("/")
     if peer == "direct":
         return "(direct, nothing in between)"
     kind = PEERS[peer]
-    return kind.title if len(kind.ways) == 1 else f"{kind.title}, {WAYS[way]}"
+    clear = [each for each in kind.ways if each not in SECURE]
+    return kind.title if len(clear) == 1 else f"{kind.title}, {WAYS[way]}"
 
 
 def names(record: Record) -> list[str]:
@@ -172,13 +139,7 @@ def judged(record: Record) -> list[list[str]]:
     """Each limit, what was measured, and whether it holds."""
     rows = []
     for limit in limits():
-        row = record["summary"].get(limit.load, {}).get(f"sluice/{limit.way}")
-        if row is None:
-            continue
-        if limit.against is None:
-            value = row["figures"][limit.key]["median"]
-        else:
-            value = row["ratios"].get(limit.against, {}).get(limit.key)
+        value = measured(record, limit)
         if value is None:
             continue
         met = value >= limit.bound if limit.least else value <= limit.bound
@@ -207,7 +168,7 @@ def _short(value: float) -> str:
 
 def tables(record: Record) -> list[str]:
     """The lines between the markers."""
-    found = [name for name in names(record) if not over_http2(name)]
+    found = [name for name in names(record) if not over_http2(name) and name.partition("/")[2] not in SECURE]
     others = [name for name in found if name != "direct"]
     peers = ", ".join(
         f"{PEERS[name].title.strip('*')} {told['version']}"
@@ -240,6 +201,7 @@ def tables(record: Record) -> list[str]:
         ),
         "",
         *http2_tables(record),
+        *tls_tables(record),
         "What this project asks of itself:",
         "",
         *table(["", "limit", "measured", "met"], judged(record)),
@@ -274,6 +236,32 @@ def http2_tables(record: Record) -> list[str]:
         ),
         "",
     ]
+
+
+def tls_tables(record: Record) -> list[str]:
+    """The lines of tunnels over TLS; none where they were not measured."""
+    found = list(dict.fromkeys(name.partition("/")[0] for name in names(record) if name.partition("/")[2] in SECURE))
+    if not found:
+        return []
+    return [
+        "Over TLS 1.3 (AES-128-GCM, P-256 certificates, X25519): HTTP/2 as above, and connections of their own, each",
+        "with a handshake and an HTTP/1.1 CONNECT. HAProxy ends TLS and relays. The floor is the library's part alone;",
+        "where a tunnel is opened, a cleartext one through Sluice is added:",
+        "",
+        *table(
+            ["", *(column.head for column in TLS_COLUMNS)],
+            [
+                [PEERS[peer].title, *(cost(record, f"{peer}/{way_of(column.load)}", column) for column in TLS_COLUMNS)]
+                for peer in found
+            ],
+        ),
+        "",
+    ]
+
+
+def way_of(load: str) -> str:
+    """The way of a load over TLS."""
+    return "http2-tls" if load.startswith("h2-") else load.partition("-")[0]
 
 
 def _floor(name: str) -> str:

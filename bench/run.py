@@ -17,13 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bench.loads import HTTP2, Figures, Load, Origin, Spoilt, loads, measure
+from bench.loads import HTTP2, IDLE_TUNNELS, Figures, Load, Origin, Spoilt, loads, measure
 from bench.machine import RESULTS, Cores, build, cores, keep, private_network, versions
 from bench.peers import PEERS, Peer
-from bench.peers.base import Absent
+from bench.peers.base import SECURE, Absent
+from bench.peers.floor import Floor, cryptography
 from bench.summary import show, summary
 
 DIRECT: Final = "direct"
+WARMING: Final = {HTTP2: loads(0.25)["h2-tunnels"], **{way: loads(0.25)[name] for way, name in (
+    ("tls", "tls-tunnels"), ("mtls", "mtls-tunnels"), ("http2-tls", "h2-tls-tunnels"))}}  # fmt: skip
 Round = dict[str, dict[str, Figures | str]]  # by load and contestant; a text says why there are no figures
 
 
@@ -71,7 +74,8 @@ class Bench:
                 self.peers[peer.name] = peer
                 self.commands[peer.name] = {"version": peer.version(), "command": " ".join(peer.command())}
             for contestant in self.found:
-                self.one("warm-up", loads(0.25)["h2-tunnels" if contestant.way == HTTP2 else "tunnels"], contestant)
+                if contestant.peer is not Floor or contestant.way not in SECURE:
+                    self.one("warm-up", WARMING.get(contestant.way, loads(0.25)["tunnels"]), contestant)
             yield
 
     def round(self) -> Round:
@@ -80,7 +84,9 @@ class Bench:
             (name, load, contestant)
             for name, load in self.wanted.items()
             for contestant in self.found
-            if load.takes(contestant.way) and (load.kind != "idle" or contestant.peer is not None)
+            if load.takes(contestant.way)
+            and (load.kind != "idle" or contestant.peer is not None)
+            and (contestant.peer is not Floor or load.floor or contestant.way not in SECURE)
         ]
         random.shuffle(runs)
         done: Round = {name: {} for name in self.wanted}
@@ -104,12 +110,24 @@ class Bench:
         if contestant.peer is None:
             target = ("--via", DIRECT, "--origin", f"127.0.0.1:{self.origin.port}")
             return measure(load, target, None, self.where.load)
+        if contestant.peer is Floor and load.floor:
+            return self._cryptography(load)
         if load.kind != "idle":
             peer = self.peers[contestant.peer.name]
             return measure(load, peer.target(contestant.way), peer, self.where.load)
         # Memory is that of a process that has not lived through other loads.
         with contestant.peer(self.origin.port, self.where.proxy) as fresh:
             return measure(load, fresh.target(contestant.way), fresh, self.where.load)
+
+    def _cryptography(self, load: Load) -> Figures:
+        """The least cost of the same work: the cryptography alone, and a cleartext tunnel through Sluice."""
+        if load.kind == "idle":
+            return {"rss_each": cryptography(self.where.proxy, 0, IDLE_TUNNELS)[load.floor]}
+        alone = cryptography(self.where.proxy, 500, 0)[load.floor]
+        peer = self.peers["sluice"]
+        tunnel = measure(load._replace(arguments=loads(0.5)["tunnels"].arguments), peer.target("connect"), peer,
+                         self.where.load)  # fmt: skip
+        return {"cpu_us": alone + tunnel["cpu_us"], "cryptography_us": alone}
 
 
 def choice(known: list[str]) -> Any:

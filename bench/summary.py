@@ -3,18 +3,25 @@
 import statistics
 from typing import Any, Final
 
+from bench.peers.base import SECURE
+
 __all__ = ["median_ratio", "show", "summary", "yardsticks"]
 
 YARDSTICKS: Final = (
     "envoy/connect", "floor/socks5", "floor/connect", "microsocks/socks5", "envoy/http2", "floor/http2",
+    "envoy/http2-tls", *(f"{peer}/{way}" for way in ("tls", "mtls") for peer in ("envoy", "haproxy", "floor")),
 )  # fmt: skip
 Runs = list[dict[str, Any]]
-DECIMALS: Final = {"cpu_share": 2, "kept": 3, "rate_alone": 2}
+DECIMALS: Final = {"cpu_share": 2, "kept": 3, "rate_alone": 2, "beside": 2}
 # The figures of each load, and how they are printed.
 MEMORY: Final = ("rss_each", "pss_each", "rss_empty", "rss_full", "files_each", "cpu_share")
 COLUMNS: Final = {
     "idle": MEMORY,
     "h2-idle": MEMORY,
+    "tls-idle": MEMORY,
+    "mtls-idle": MEMORY,
+    "h2-tls-idle": MEMORY,
+    "tls-beside": ("beside", "p99_us", "p99_alone_us", "handshake_rate"),
     "h2-stalled": ("kept", "rate", "rate_alone"),
     "": ("cpu_us", "rate", "p50_us", "p99_us"),
 }
@@ -64,8 +71,10 @@ def summary(rounds: Runs) -> dict[str, Any]:
 
 
 def yardsticks(name: str) -> tuple[str, str, str]:
-    """The peers that a contestant is compared with: Envoy, the floor asked in the same way, microsocks."""
+    """The peers that a contestant is compared with: Envoy, the floor asked in the same way, and a third one."""
     way = name.partition("/")[2]
+    if way in SECURE:
+        return f"envoy/{way}", f"floor/{way}", f"haproxy/{way}"
     if way == "http2":
         return "envoy/http2", "floor/http2", "microsocks/socks5"
     return "envoy/connect", "floor/connect" if way == "connect" else "floor/socks5", "microsocks/socks5"
@@ -77,8 +86,9 @@ def show(result: dict[str, Any]) -> None:
         columns = COLUMNS.get(load, COLUMNS[""])
         main = columns[0]
         width = 13
+        third = "x HAProxy" if "tls-" in load else "x microsocks"
         head = "".join(f"{column:>{width}}" for column in columns)
-        print(f"\n{load:<20}{head}{'spread':>{width}}{'x Envoy':>{width}}{'x floor':>{width}}{'x microsocks':>15}")
+        print(f"\n{load:<20}{head}{'spread':>{width}}{'x Envoy':>{width}}{'x floor':>{width}}{third:>15}")
         good = {name: row for name, row in rows.items() if "figures" in row}
         for name, row in sorted(good.items(), key=lambda item: float(item[1]["figures"][main]["median"])):
             figures = row["figures"]

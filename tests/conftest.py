@@ -118,6 +118,8 @@ FIRST: Final = {
     "test_lifecycle.py::test_workers_that_ignore_it_are_killed": 1,
     "test_load.py::test_every_mode_ends_well": 4,
     "test_load_h2.py::test_every_mode_ends_well": 3,
+    "test_load_tls.py::test_an_answer_that_is_not_tls": 3,
+    "test_load_tls.py::test_every_mode_ends_well": 5,
     "test_logins.py::test_a_changed_user_loses_its_tunnels_and_others_do_not": 1,
     "test_one_byte.py::test_a_name_goes_to_the_parent_unresolved": 1,
     "test_one_byte.py::test_what_the_parent_refuses_is_refused": 1,

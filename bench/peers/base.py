@@ -17,10 +17,13 @@ from typing import ClassVar, Final, Self
 
 from bench.accounting import Account
 from bench.machine import ROOT, confined
+from bench.peers.certificates import certificates
 from tests.support.ports import free_port
 
 UNPACKED: Final = ROOT / "build/peers"
 PATIENCE: Final = 60.0
+# Ways over TLS, and what is said inside: to a listener that asks for no certificate, and to one that demands it.
+SECURE: Final = {"tls": "connect", "http2-tls": "http2", "mtls": "connect"}
 
 
 class Absent(Exception):
@@ -30,7 +33,8 @@ class Absent(Exception):
 class Peer(ABC):
     """One peer in front of one origin: a context manager that runs it.
 
-    `ways` are what the load generator says to it: socks5, connect, or direct for a relay to one fixed origin.
+    `ways` are what the load generator says to it: socks5, connect, or direct for a relay to one fixed origin; tls, mtls
+    and http2-tls are CONNECT behind TLS, or nothing but TLS to such a relay.
     """
 
     name: ClassVar[str]
@@ -41,7 +45,7 @@ class Peer(ABC):
 
     def __init__(self, origin: int, where: frozenset[int]) -> None:
         self.origin, self.where = origin, where
-        self.port = 0
+        self.port = self.tls = self.mtls = 0
         self.folder = Path()
         self.account = Account(self.name)
         self.process: subprocess.Popen[bytes] | None = None
@@ -64,9 +68,13 @@ class Peer(ABC):
 
     def target(self, way: str) -> tuple[str, ...]:
         """Arguments of the load generator that lead through this peer."""
+        port, options = self.port, tuple[str, ...]()
+        if way in SECURE:
+            port, options = (self.mtls if way == "mtls" else self.tls), secured(way)
+            way = "direct" if "direct" in self.ways else SECURE[way]
         if way == "direct":
-            return ("--via", "direct", "--origin", f"127.0.0.1:{self.port}")
-        return ("--via", way, "--proxy", f"127.0.0.1:{self.port}", "--origin", f"127.0.0.1:{self.origin}")
+            return ("--via", "direct", "--origin", f"127.0.0.1:{port}", *options)
+        return ("--via", way, "--proxy", f"127.0.0.1:{port}", "--origin", f"127.0.0.1:{self.origin}", *options)
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -75,7 +83,7 @@ class Peer(ABC):
 
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix=f"bench-{self.name}-"))
-        self.port = free_port()
+        self.port, self.tls, self.mtls = free_port(), free_port(), free_port()
         try:
             self.launch()
             self._wait()
@@ -124,6 +132,12 @@ class Peer(ABC):
         deadline = time.monotonic() + 5
         while self.account.processes() and time.monotonic() < deadline:
             time.sleep(0.02)
+
+
+def secured(way: str) -> tuple[str, ...]:
+    """Arguments of the load generator for a way over TLS."""
+    certificate, key = certificates().client
+    return ("--tls", "--certificate", certificate, "--key", key) if way == "mtls" else ("--tls",)
 
 
 def tunnels_most() -> int:

@@ -1,4 +1,4 @@
-"""Envoy: HTTP/1.1 and HTTP/2 CONNECT on one port, as the first bytes say; one worker thread, no access log.
+"""Envoy: HTTP/1.1 and HTTP/2 CONNECT on one port, as the first bytes (over TLS: ALPN) say; one worker thread, no log.
 
 Its cluster is the one origin: that is the cheapest Envoy, which resolves nothing and decides nothing.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.peers.base import UNPACKED, Absent, Peer
+from bench.peers.certificates import certificates
 
 
 def address(port: int) -> dict[str, Any]:
@@ -18,7 +19,22 @@ def address(port: int) -> dict[str, Any]:
 TYPES = "type.googleapis.com/envoy.extensions.filters"
 
 
-def configuration(port: int, origin: int) -> dict[str, Any]:
+def secure(mutual: bool) -> dict[str, Any]:
+    """TLS of a listener."""
+    paths = certificates()
+    chain, key = ({"filename": path} for path in paths.gateway)
+    common = {
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_certificates": [{"certificate_chain": chain, "private_key": key}],
+        **({"validation_context": {"trusted_ca": {"filename": str(paths.authority)}}} if mutual else {}),
+    }
+    context = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+    typed = {"@type": context, "require_client_certificate": mutual, "common_tls_context": common}
+    return {"transport_socket": {"name": "tls", "typed_config": typed}}
+
+
+def configuration(port: int, origin: int, tls: int = 0, mtls: int = 0) -> dict[str, Any]:
     manager = {
         "@type": f"{TYPES}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "tunnels",
@@ -50,16 +66,19 @@ def configuration(port: int, origin: int) -> dict[str, Any]:
             ]
         },
     }
+    filters = [{"name": "manager", "typed_config": manager}]
     # 1,024 connections are the default.
     plenty = {"max_connections": 20000, "max_pending_requests": 20000, "max_requests": 20000}
     return {
         "static_resources": {
             "listeners": [
-                {
-                    "name": "tunnels",
-                    "address": address(port),
-                    "filter_chains": [{"filters": [{"name": "manager", "typed_config": manager}]}],
-                }
+                {"name": name, "address": address(number), "filter_chains": [{"filters": filters, **more}]}
+                for name, number, more in (
+                    ("tunnels", port, {}),
+                    ("tls", tls, secure(False)),
+                    ("mtls", mtls, secure(True)),
+                )
+                if number
             ],
             "clusters": [
                 {
@@ -80,7 +99,7 @@ def configuration(port: int, origin: int) -> dict[str, Any]:
 class Envoy(Peer):
     name = "envoy"
     title = "Envoy"
-    ways = ("connect", "http2")
+    ways = ("connect", "http2", "tls", "http2-tls", "mtls")
 
     @classmethod
     def binary(cls) -> Path:
@@ -96,7 +115,7 @@ class Envoy(Peer):
 
     def command(self) -> list[str]:
         file = self.folder / "envoy.json"
-        file.write_text(json.dumps(configuration(self.port, self.origin)))
+        file.write_text(json.dumps(configuration(self.port, self.origin, self.tls, self.mtls)))
         # Many runs side by side would share a memory region by default.
         options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
         return [str(self.binary()), "-c", str(file), *options]

@@ -1,4 +1,7 @@
-"""Sluice as it is meant to be run: one worker, access log on, a policy of 10,000 hosts, metrics scraped each second."""
+"""Sluice as it is meant to be run: one worker, access log on, a policy of 10,000 hosts, metrics scraped each second.
+
+Beside the cleartext listener there is one with TLS, and one that demands certificates of a trust domain.
+"""
 
 import contextlib
 import http.client
@@ -6,10 +9,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from bench.machine import confined, versions
 from bench.peers.base import Peer
+from bench.peers.certificates import certificates
+from tests.support.ports import free_port
 from tests.support.run_gateway import SLUICE, Gateway, policy
 
 HOSTS: Final = 10_000
@@ -18,6 +23,20 @@ HOSTS: Final = 10_000
 def hosts(count: int) -> str:
     """A list of that many names, one a line."""
     return "".join(f"api{number:x}.partner{number % 997}.example.com\n" for number in range(count))
+
+
+def secure(name: str, port: int, *, mutual: bool = False) -> dict[str, Any]:
+    """A listener with TLS."""
+    certificate, key = certificates().gateway
+    tls: dict[str, Any] = {"certificates": [{"certificate": certificate, "key": key}]}
+    if mutual:
+        tls |= {"clientCA": str(certificates().authority), "clientCertificate": "required"}
+    return {"name": name, "address": f"127.0.0.1:{port}", "tls": tls}
+
+
+def trust() -> dict[str, Any]:
+    """The trust domain of the clients' certificates."""
+    return {"trustDomains": [{"name": "mesh.test", "ca": str(certificates().authority)}]}
 
 
 class Scraper:
@@ -47,7 +66,7 @@ class Scraper:
 class Sluice(Peer):
     name = "sluice"
     title = "**Sluice**"
-    ways = ("socks5", "connect", "http2")
+    ways = ("socks5", "connect", "http2", "tls", "http2-tls", "mtls")
 
     def __init__(self, origin: int, where: frozenset[int], workers: int = 1, names: int = HOSTS) -> None:
         super().__init__(origin, where)
@@ -71,10 +90,12 @@ class Sluice(Peer):
         ]
         self.gateway = Gateway(
             rules,
-            {"workers": self.workers},
+            {"workers": self.workers, "identity": trust()},
             files={"partners.txt": hosts(self.names)},
             preexec_fn=confined(self.where, self.account.enter()),
         )
+        self.tls, self.mtls = free_port(), free_port()
+        self.gateway.config["listeners"] += [secure("tls", self.tls), secure("mtls", self.mtls, mutual=True)]
         self.gateway.__enter__()
         assert self.gateway.process is not None
         self.account.session = self.gateway.pid

@@ -11,9 +11,10 @@ import pytest
 
 from bench import render
 from bench.accounting import Account
+from bench.loads import loads
 from bench.machine import RESULTS
 from bench.peers import PEERS
-from bench.peers.base import Absent
+from bench.peers.base import SECURE, Absent
 from bench.summary import summary
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -62,13 +63,17 @@ def test_every_peer_that_is_here_carries_every_load(tmp_path: Path) -> None:
     record = run(tmp_path, "--rounds", "1", "--seconds", "0.2")
     found = {f"{name}/{way}" for name, peer in PEERS.items() if here(name) for way in peer.ways}
     for load, rows in record["summary"].items():
-        wanted = {name for name in found if name.endswith("/http2") == load.startswith("h2-")}
-        assert set(rows) == wanted | ({"direct"} if load != "idle" and not load.startswith("h2-") else set())
+        told = loads(1)[load]
+        wanted = {name for name in found if told.takes(name.partition("/")[2])}
+        if told.way in SECURE and not told.floor:
+            wanted -= {f"floor/{told.way}"}
+        assert set(rows) == wanted | ({"direct"} if told.takes("direct") and load != "idle" else set())
         assert [name for name, row in rows.items() if "failed" in row] == []
     idle = record["summary"]["idle"]["sluice/socks5"]["figures"]
     assert idle["files_each"]["median"] == pytest.approx(2, abs=0.01)
-    idle = record["summary"]["h2-idle"]["sluice/http2"]["figures"]
-    assert idle["files_each"]["median"] == pytest.approx(1.01, abs=0.005)  # and 50 connections
+    for load, name in (("h2-idle", "sluice/http2"), ("h2-tls-idle", "sluice/http2-tls")):
+        idle = record["summary"][load][name]["figures"]
+        assert idle["files_each"]["median"] == pytest.approx(1.01, abs=0.005)  # and 50 connections
     assert record["summary"]["h2-stalled"]["sluice/http2"]["figures"]["kept"]["median"] > 0
 
 
@@ -122,6 +127,34 @@ def test_http2_has_tables_and_limits_of_its_own() -> None:
     lines = render.tables(record_of(better))
     assert any("open and close, HTTP/2: CPU relative to Envoy | at most 0.40 | 0.40 | yes" in line for line in lines)
     assert any("beside a stalled reader: share kept | at least 0.95 | 0.95 | yes" in line for line in lines)
+
+
+TLS_ROUNDS: Final[list[dict[str, Any]]] = [
+    {
+        "tls-tunnels": {
+            "sluice/tls": {"cpu_us": 600.0}, "floor/tls": {"cpu_us": 400.0}, "haproxy/tls": {"cpu_us": 600.0},
+            "envoy/tls": "reset: 1",
+        },
+        "tls-tunnels-resumed": {"sluice/tls": {"cpu_us": 240.0}, "floor/tls": {"cpu_us": 200.0}},
+        "tls-idle": {"sluice/tls": {"rss_each": 18000.0}, "floor/tls": {"rss_each": 15000.0}},
+        "tls-beside": {"sluice/tls": {"beside": 1.4}},
+    }
+]  # fmt: skip
+
+
+def test_tls_has_tables_and_limits_of_its_own() -> None:
+    lines = render.tables(record_of(TLS_ROUNDS))
+    for row in (
+        "new TLS connection: CPU relative to the library and a cleartext tunnel | at most 1.25 | 1.50 | **no**",
+        "new TLS connection: CPU relative to HAProxy | at most 1.15 | 1.00 | yes",
+        "new TLS connection: CPU of a resumed one relative to a full one | at most 0.50 | 0.40 | yes",
+        "idle tunnel, TLS: bytes of RSS beyond the library's | at most 2,048 | 3,000 | **no**",
+        "64 tunnels, TLS: p99 beside 500 handshakes/s relative to quiet | at most 1.50 | 1.40 | yes",
+    ):
+        assert any(row in line for line in lines), row
+    assert not any("CPU relative to Envoy |" in line for line in lines)
+    (row,) = (line for line in lines if line.startswith("| Envoy") and "fails (reset: 1)" in line)
+    assert row.count("|") == len(render.TLS_COLUMNS) + 2
 
 
 def test_the_headlines_show_a_limit_that_is_missed() -> None:
