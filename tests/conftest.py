@@ -124,6 +124,7 @@ FIRST: Final = {
     "test_one_byte.py::test_a_name_goes_to_the_parent_unresolved": 1,
     "test_one_byte.py::test_what_the_parent_refuses_is_refused": 1,
     "test_parent_peers.py::test_a_parent_that_stalls_is_a_timeout": 1,
+    "test_questions.py::test_a_denial_comes_with_the_policy_that_would_allow_it": 4,
     "test_reload.py::test_a_bad_file_changes_nothing_and_is_reported_with_its_place": 2,
     "test_reload_openings.py::test_while_a_parent_is_asked": 1,
     "test_resolver.py::test_a_family_that_gets_no_answer_does_not_hold_up_the_other": 1,

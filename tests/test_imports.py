@@ -108,8 +108,8 @@ ROOMS: Final[dict[str, str]] = {
     "supervisor/demo.py": "supervisor/host",
     "supervisor/cli": (
         "gateway/policy supervisor/source supervisor/host supervisor/segment supervisor/identity supervisor/config "
-        "supervisor/policy supervisor/tunnels supervisor/control supervisor/generation supervisor/companion.py "
-        "supervisor/supervisor.py supervisor/demo.py"
+        "supervisor/policy supervisor/policy/resources supervisor/tunnels supervisor/control supervisor/generation "
+        "supervisor/companion.py supervisor/supervisor.py supervisor/demo.py"
     ),
     "supervisor/entry.py": "supervisor/cli",
     "supervisor": "",

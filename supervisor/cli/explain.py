@@ -1,46 +1,40 @@
 """`sluice explain`: one question about policy, answered from files or by a running gateway."""
 
-import os
+import contextlib
+import json
 import sys
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import BinaryIO, Final
 
 import click
+import msgspec
 
-from gateway.policy.image import PolicyImage
-from supervisor.cli.asking import ask, endpoint_of, endpoint_option
+from supervisor.cli.answers import Files, Live, is_failure
+from supervisor.cli.asking import endpoint_option
 from supervisor.cli.common import (
     PROBLEM,
     USAGE,
     common_options,
-    compile_or_exit,
     fail,
     fail_with,
     need_config,
     print_json,
 )
-from supervisor.cli.verdicts import describe
+from supervisor.cli.questions import find_line, in_a_labels, of_log_line, read_batch
+from supervisor.cli.verdicts import describe, in_a_line
 from supervisor.config.config import find_config
 from supervisor.config.reader import load_config
-from supervisor.host.lookup import STARTING, LookupFailed, resolve_blocking
+from supervisor.host.lookup import LookupFailed
 from supervisor.identity.users import load_users
-from supervisor.policy.explanation import (
-    Question,
-    QuestionError,
-    name_to_resolve,
-    read_question,
-    split_workload,
-    with_addresses,
-)
-from supervisor.policy.explanation import explain as explain_question
+from supervisor.policy.explanation import Question, QuestionError, read_question, split_workload
 from supervisor.source.escape import escape
 from supervisor.source.problems import Problems, quote
 
-LIVE_PATIENCE: Final = 10.0  # seconds, and those of a look-up
-NOT_BUILT = ("method", "path")
+NOT_BUILT: Final = ("method", "path")
 
 
 @click.command()
-@click.option("--to", metavar="HOST:PORT", required=True, help="The destination, as a client would ask for it.")
+@click.option("--to", metavar="HOST:PORT", help="The destination, as a client would ask for it.")
 @click.option("--from", "workload", metavar="NS/SA", help="The source's namespace and service account (or NS alone).")
 @click.option("--user", metavar="NAME", help="The user it authenticated as.")
 @click.option("--identity", metavar="URI", help="The SPIFFE ID of its certificate.")
@@ -49,6 +43,9 @@ NOT_BUILT = ("method", "path")
 @click.option("--address", metavar="IP", multiple=True, help="An address the name resolved to; may be repeated.")
 @click.option("--resolve", is_flag=True, help="Ask DNS for the name's addresses, as the gateway does, and judge each.")
 @click.option("--sni", metavar="NAME", help="The name shown inside: TLS SNI, or Host of plain HTTP.")
+@click.option("--id", "identifier", metavar="ID", help="Ask again what the request with this id asked (access log).")
+@click.option("--log-line", metavar="LINE", help="Ask again what this line of the access log is about; - reads it.")
+@click.option("--batch", metavar="FILE", help="Answer a file of questions, one a line; - is stdin.")
 @click.option("--method", metavar="M", help="Not built yet.")
 @click.option("--path", metavar="P", help="Not built yet.")
 @click.option("--fail", "failing", is_flag=True, help="Exit with 1 for a denial, and for what is not known.")
@@ -63,6 +60,9 @@ def explain(
     failing: bool,
     endpoint: str | None,
     address: tuple[str, ...],
+    identifier: str | None,
+    log_line: str | None,
+    batch: str | None,
     **given: str | None,
 ) -> None:
     """Print whether a source may reach a destination, by which rule, and which other rules took part.
@@ -79,14 +79,22 @@ def explain(
       sluice explain --from shop/cart --to api.stripe.com:443 --resolve
       sluice explain --to 203.0.113.9:443 --sni api.example.com
       sluice explain --from shop/cart --to api.stripe.com:443 --live --json
+      sluice explain --id 0-1a2b3c4d5e6-7
+      tail -1 access.log | sluice explain --log-line -
+      sluice explain --batch questions.jsonl --fail
 
     A verdict by name alone says so: an address may still be refused. --resolve asks the servers of dns.servers (with
     --live the gateway asks), unless the name is denied already or goes to a parent. Several addresses are judged as the
     gateway does: refused ones are dropped, and none left is a denial. Where DNS gives no address, the answer says why,
     and the verdict stays the one by name.
 
+    --id finds the last line with this id in the file of logs.access, --log-line takes the line itself: who asked for
+    what is read from it, and answered by today's policy. A file of --batch has a question on each line, in JSON with
+    the names of these options ({"from": "shop/cart", "to": "api.stripe.com:443"}), or a line of the access log; each
+    answer is a line.
+
     Exit codes: 0 whatever the verdict (with --fail: 1 for deny and for unknown), 1 no answer (the policy is wrong, no
-    gateway answers), 2 bad arguments.
+    gateway answers, a line of --batch is no question), 2 bad arguments.
     """
     for name in NOT_BUILT:
         if given.pop(name) is not None:
@@ -96,22 +104,75 @@ def explain(
     }
     if address:
         request["address"] = address if len(address) > 1 else address[0]
-    if resolve:
-        request["resolve"] = True
+    _check_ways(request, {"--to": given["to"], "--id": identifier, "--log-line": log_line, "--batch": batch})
+    policy = Live(config, endpoint) if live else Files(config)
     try:
-        question = read_question(request)
-        answer = _live(config, endpoint, question) if live else _from_files(config, question)
+        if batch is not None:
+            sys.exit(_answer_all(policy, batch, resolve, as_json, failing))
+        if log_line is not None:
+            question = of_log_line(sys.stdin.buffer.readline() if log_line == "-" else log_line)
+        elif identifier is not None:
+            question = of_log_line(find_line(load_config(need_config(config)), identifier))
+        else:
+            question = read_question(in_a_labels(request) | ({"resolve": True} if resolve else {}))
+        answer = policy.answer(_resolving(question, resolve))
     except QuestionError as wrong:
         fail(escape(str(wrong)), USAGE)
     except LookupFailed as wrong:
         fail(escape(str(wrong)))
+    except Problems as wrong:
+        fail_with("the configuration cannot be used", wrong.errors, wrong.errors_left_out)
     _warn_of_strangers(config, question)
     if as_json:
         print_json(answer)
     else:
         click.echo("\n".join(escape(line) for line in describe(answer)))
-    if failing and (answer["verdict"] == "deny" or answer["unknown"]):
+    if failing and is_failure(answer):
         sys.exit(PROBLEM)
+
+
+def _check_ways(request: Mapping[str, object], ways: Mapping[str, str | None]) -> None:
+    """One way to ask, and with the others than --to none of its options. Ends with 2 otherwise."""
+    used = [name for name, text in ways.items() if text is not None]
+    if len(used) != 1:
+        fail(f"{' and '.join(used) or 'nothing'} is asked for", USAGE, f"give one of {', '.join(ways)}")
+    if used != ["--to"] and request:
+        fail(f"{used[0]} says who asks for what: --{next(iter(request))} has no place beside it", USAGE)
+
+
+def _resolving(question: Question, resolve: bool) -> Question:
+    """With --resolve, where the question has no address of its own."""
+    return msgspec.structs.replace(question, resolve=True) if resolve and not question.address else question
+
+
+def _answer_all(policy: Live | Files, path: str, resolve: bool, as_json: bool, failing: bool) -> int:
+    """The exit code."""
+    failed = wrong = 0
+    with _opened(path) as stream:
+        for number, question, error in read_batch(stream):
+            answer = None
+            try:
+                if question is not None:
+                    answer = policy.answer(_resolving(question, resolve))
+            except (QuestionError, LookupFailed) as problem:
+                error = str(problem)
+            if answer is None:
+                wrong += 1
+                click.echo(f"error: {escape(path)}:{number}: {escape(error)}", err=True)
+                continue
+            failed += is_failure(answer)
+            click.echo(json.dumps(answer | {"line": number}) if as_json else escape(in_a_line(answer)))
+    return PROBLEM if wrong or (failing and failed) else 0
+
+
+def _opened(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
+    """A file, or stdin, which stays open. Ends with 2 where there is none."""
+    if path == "-":
+        return contextlib.nullcontext(sys.stdin.buffer)
+    try:
+        return open(path, "rb")
+    except OSError as wrong:
+        fail(f"{escape(path)} cannot be read: {wrong.strerror}", USAGE)
 
 
 def _warn_of_strangers(path: str | None, question: Question) -> None:
@@ -136,26 +197,3 @@ def _warn_of_strangers(path: str | None, question: Question) -> None:
     ):
         words = f"nothing stands for {escape(quote(question.workload or ''))}"
         click.echo(f"warning: {words}: no item of identity.networks and no user has it", err=True)
-
-
-def _from_files(config: str | None, question: Question) -> dict[str, Any]:
-    path = need_config(config)
-    result = compile_or_exit(path)
-    if result.image is None or result.config is None:
-        fail_with(f"{escape(path)} cannot be used", result.problems, result.problems_left_out)
-    try:
-        image = PolicyImage.from_fd(result.image)
-        answer = explain_question(image, result.config, question)
-        if (name := name_to_resolve(question, answer)) is None:
-            return answer
-        found = resolve_blocking(name, result.config.dns_settings())
-        return with_addresses(image, result.config, question, answer, found)
-    finally:
-        os.close(result.image)
-
-
-def _live(config: str | None, endpoint: str | None, question: Question) -> dict[str, Any]:
-    patience = LIVE_PATIENCE + (STARTING if question.resolve else 0.0)
-    answer = ask(endpoint_of(config, endpoint), {"op": "explain", **question.request()}, patience)
-    answer.pop("ok", None)
-    return answer

@@ -3,21 +3,22 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from supervisor.cli.allowing import allowing_policy
 from supervisor.segment.rule_slots import label_of
 
-# Advice that would turn a decision, by its reason. {host}, {port} and {rule} are filled in.
+# Advice that would turn a decision, by its reason. {rule} is filled in; where an allow turns it, a policy follows.
 _GUARD: Final = "only addresses.allow in sluice.yaml lifts this; no rule does"
 TURNS: Final[dict[str, str]] = {
     "internal": "this is a failure of Sluice itself: please report it",
-    "no_policy": "name manifests in policy.paths of sluice.yaml: without any policy everything is denied",
-    "no_rule": "allow it: a policy for this source with action: Allow and to: [{{host: {host}, ports: [{port}]}}]",
+    "no_policy": "name manifests in policy.paths of sluice.yaml (without any everything is denied), such as this one",
+    "no_rule": "allow it, for example by this policy",
     "rule_allow": "deny it: a policy for this source with action: Deny; or take it out of {rule}",
     "rule_deny": "take it out of {rule}: no allow outranks a deny",
     "rule_hard_deny": "take it out of {rule}: nothing outranks a hard deny, not even audit mode",
     "rule_audit": "it passes and is counted; an Allow or a Deny for it would settle it",
     "passthrough": "deny it by a rule, or set policy.passthrough: false in sluice.yaml",
     "needs_address": "only an address can tell: ask again with --address, for each address of the name",
-    "no_cidr_rule": "allow the name by a host rule, or this address by a cidr rule, for this source and port",
+    "no_cidr_rule": "allow the name by a host rule, or this address by a cidr rule, for example by this policy",
     "address_denied": "take the address out of addresses.deny in sluice.yaml",
     "own_address": "nothing: a tunnel from the gateway to itself is always refused",
     "address_unspecified": _GUARD,
@@ -25,9 +26,9 @@ TURNS: Final[dict[str, str]] = {
     "address_link_local": _GUARD,
     "address_multicast": _GUARD,
     "address_metadata": _GUARD,
-    "address_special_purpose": "allow its network by a cidr rule inside one such block, or by addresses.allow",
+    "address_special_purpose": "allow its network by addresses.allow, or by a cidr rule inside such a block, as here",
     "address_embedded_ipv4": "addresses.allow in sluice.yaml, or a cidr rule inside that block, lifts this",
-    "inner_name_missing": "ask by name, or allow the address by a cidr rule: the name inside the tunnel decides else",
+    "inner_name_missing": "ask by name, or allow the address (else the name inside decides), as by this policy",
     "inner_name_mismatch": "ask for the name that is shown inside, or set innerName for its rule or listener",
     "inner_protocol_mismatch": "the rule's `inner` demands another protocol than the one inside",
     "inner_protocol_missing": "the rule's `inner` demands a protocol that the client speaks first",
@@ -67,8 +68,19 @@ def describe(answer: dict[str, Any]) -> list[str]:
     if turn := TURNS.get(answer["reason"]):
         rule = answer["rule"]
         name = _name(rule) if rule else "the rule"
-        lines.append(f"  to turn  {turn.format(host=to['host'], port=to['port'], rule=name)}")
+        lines.append(f"  to turn  {turn.format(rule=name)}")
+        lines.extend(f"    {line}" for line in allowing_policy(answer))
     return lines
+
+
+def in_a_line(answer: dict[str, Any]) -> str:
+    """The answer to one of many questions; not escaped yet."""
+    to = answer["destination"]
+    host = f"[{to['host']}]" if ":" in to["host"] else to["host"]
+    rule = _name(answer["rule"]) if answer["rule"] else "no rule"
+    by_name = " by name only" if "address" in answer.get("unknown", ()) else ""
+    verdict = answer["verdict"].upper() + by_name
+    return f"{verdict}  {source_text(answer['source'])} -> {host}:{to['port']}  {rule}  {answer['reason']}"
 
 
 def attribute_lines(attributes: dict[str, dict[str, Any]]) -> Iterator[str]:

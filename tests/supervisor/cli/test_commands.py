@@ -273,7 +273,7 @@ def test_a_listeners_inner_mode(folder: Path) -> None:
 
 
 BAD_QUESTIONS: Final = {
-    "no destination": ([], "Missing option '--to'"),
+    "no destination": ([], "nothing is asked for"),
     "no port": (["--to", "a.test"], "`a.test` is not host:port"),
     "port 0": (["--to", "a.test:0"], "`a.test:0` is not host:port"),
     "port 65536": (["--to", "a.test:65536"], "`a.test:65536` is not host:port"),
@@ -281,7 +281,7 @@ BAD_QUESTIONS: Final = {
     "a name in brackets": (["--to", "[a.test]:443"], "`a.test` is not an IP address"),
     "a URL": (["--to", "https://a.test:443"], "is not host:port"),
     "not a name": (["--to", "a b:443"], "only letters, digits, '-', '_' and '.' may stand in a name"),
-    "a U-label": (["--to", "b\u00fccher.test:443"], "b\\xc3\\xbccher.test:443`: a byte is not ASCII"),
+    "no U-label": (["--to", "a.\u2603.test:443"], "is not a label of an internationalised name"),
     "a pattern": (["--to", "*.test:443"], "may stand in a name"),
     "no account": (["--to", "a.test:1", "--from", "shop/"], "`shop/` is not namespace/service-account"),
     "a namespace in capitals": (
@@ -324,7 +324,7 @@ def test_live_asks_the_gateway_the_same_question(folder: Path, monkeypatch: pyte
         asked.append((endpoint, request))
         return {"ok": True, **offline}
 
-    monkeypatch.setattr(importlib.import_module("supervisor.cli.explain"), "ask", answer)
+    monkeypatch.setattr(importlib.import_module("supervisor.cli.answers"), "ask", answer)
     write(folder, sluice_yaml=CONFIG + f"control: {{endpoint: 'ipc://{folder}/control'}}\n")
     live = explained("--from", "shop/cart", "--source", "10.1.1.1", "--to", "a.shop.test:1", "--live")
     assert live == offline
@@ -360,7 +360,7 @@ def test_every_reason_of_a_decision_says_what_would_turn_it() -> None:
                 "destination": {"host": "a.test", "port": 1, "address": None},
             }
         )
-        assert (len(lines) == 5) is (reason not in to_come)
+        assert (len(lines) >= 5) is (reason not in to_come)
 
 
 # Files that do not say which gateway is meant; the place that is named.

@@ -1,0 +1,66 @@
+"""Answers to questions about policy: from files, compiled once, or from a running gateway."""
+
+import functools
+import os
+from typing import Any, Final
+
+from gateway.policy.image import PolicyImage
+from supervisor.cli.asking import Target, ask, endpoint_of
+from supervisor.cli.common import compile_or_exit, fail_with, need_config
+from supervisor.config.config import Config
+from supervisor.host.lookup import STARTING, resolve_blocking
+from supervisor.policy.explanation import Question, explain, name_to_resolve, with_addresses
+from supervisor.source.escape import escape
+
+__all__ = ["Files", "Live", "is_failure"]
+
+PATIENCE: Final = 10.0  # seconds, and those of a look-up
+
+
+class Files:
+    """The policy as `run` would load it. The command ends with 1 where it is wrong."""
+
+    def __init__(self, config: str | None) -> None:
+        self._config = config
+
+    @functools.cached_property
+    def _compiled(self) -> tuple[PolicyImage, Config]:
+        path = need_config(self._config)
+        result = compile_or_exit(path)
+        if result.image is None or result.config is None:
+            fail_with(f"{escape(path)} cannot be used", result.problems, result.problems_left_out)
+        try:
+            return PolicyImage.from_fd(result.image), result.config
+        finally:
+            os.close(result.image)
+
+    def answer(self, question: Question) -> dict[str, Any]:
+        """Raises QuestionError and LookupFailed."""
+        image, config = self._compiled
+        answer = explain(image, config, question)
+        if (name := name_to_resolve(question, answer)) is None:
+            return answer
+        return with_addresses(image, config, question, answer, resolve_blocking(name, config.dns_settings()))
+
+
+class Live:
+    """The policy of the gateway that runs."""
+
+    def __init__(self, config: str | None, endpoint: str | None) -> None:
+        self._config, self._endpoint = config, endpoint
+
+    @functools.cached_property
+    def _target(self) -> Target:
+        return endpoint_of(self._config, self._endpoint)
+
+    def answer(self, question: Question) -> dict[str, Any]:
+        """The command ends with 1 where no gateway answers, or it refuses."""
+        patience = PATIENCE + (STARTING if question.resolve else 0.0)
+        answer = ask(self._target, {"op": "explain", **question.request()}, patience)
+        answer.pop("ok", None)
+        return answer
+
+
+def is_failure(answer: dict[str, Any]) -> bool:
+    """For --fail: a denial, or an answer that something unknown may turn."""
+    return bool(answer["verdict"] == "deny" or answer["unknown"])
