@@ -18,6 +18,7 @@ from supervisor.cli.common import (
     problem_objects,
     warn_of_neighbour,
 )
+from supervisor.cli.reports import FORMS
 from supervisor.config.config import DEFAULT_PATHS, find_config
 from supervisor.config.effective import as_yaml, effective
 from supervisor.control.curve import keys_folder, load_server
@@ -46,8 +47,9 @@ class Asked(NamedTuple):
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--print", "printing", is_flag=True, help="Print the configuration in effect, defaults written out.")
+@click.option("--format", "form", type=click.Choice(sorted(FORMS)), help="Problems as a build service reads them.")
 @common_options
-def check(config: str | None, as_json: bool, files: tuple[str, ...], printing: bool) -> None:
+def check(config: str | None, as_json: bool, files: tuple[str, ...], printing: bool, form: str | None) -> None:
     """Check the configuration, the users and every policy file, without running anything.
 
     A FILE is a sluice.yaml (or the folder it lies in), a manifest, or a folder of manifests. Manifests are read in
@@ -64,15 +66,21 @@ def check(config: str | None, as_json: bool, files: tuple[str, ...], printing: b
       sluice check policies/shop.yaml   manifests that are not in use yet
       sluice check --print              what is in effect, with every default
       sluice check --json | jq .errors  for programs
+      sluice check --format github      annotations at the lines of a pull request
+      sluice check --format sarif       SARIF 2.1.0, for code scanning
 
     Exit codes: 0 sound (also with warnings), 1 errors were found, 2 bad arguments or no configuration found.
     """
+    if form is not None and (as_json or printing):
+        fail("--format is a form of its own", USAGE, "leave out --json and --print")
     warn_of_neighbour()
     asked = _sort(config, files)
     result = _with_keys(asked, compile_or_exit(asked.path or os.path.abspath(DEFAULT_PATHS[0]), asked.manifests))
     if result.image is not None:
         os.close(result.image)
-    if as_json:
+    if form is not None:
+        click.echo(FORMS[form](result.problems, result.warnings))
+    elif as_json:
         print_json(_report(asked, result, printing))
     else:
         _print(asked, result, printing)

@@ -1,0 +1,70 @@
+"""Problems of `sluice check` in the forms that build services read."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from supervisor.source.escape import escape
+from supervisor.source.problems import Problem
+
+__all__ = ["FORMS"]
+
+SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def _github(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:
+    """Workflow commands of GitHub Actions, a line each (its documentation, "Workflow commands")."""
+    return "\n".join(
+        f"::{level} {_place(problem)}::{_escaped(_text(problem))}"
+        for level, problems in (("error", errors), ("warning", warnings))
+        for problem in sorted(problems)
+    )
+
+
+def _place(problem: Problem) -> str:
+    parts = {"file": _relative(problem.file), "line": problem.line, "col": problem.column}
+    return ",".join(f"{name}={_escaped(str(value), ':,')}" for name, value in parts.items() if value)
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """`%`, line ends and the characters of `more` as %XX."""
+    return "".join(f"%{ord(each):02X}" if each in f"%\r\n{more}" else each for each in text)
+
+
+def _sarif(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:
+    """A log of OASIS SARIF 2.1.0, one run."""
+    results = [
+        _result(level, problem)
+        for level, problems in (("error", errors), ("warning", warnings))
+        for problem in sorted(problems)
+    ]
+    driver = {"name": "sluice check", "rules": [{"id": "error"}, {"id": "warning"}]}
+    log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
+    return json.dumps(log, ensure_ascii=True, indent=2)
+
+
+def _result(level: str, problem: Problem) -> dict[str, Any]:
+    location: dict[str, Any] = {"artifactLocation": {"uri": _relative(problem.file)}}
+    if problem.line:
+        column = {"startColumn": problem.column} if problem.column else {}
+        location["region"] = {"startLine": problem.line, **column}
+    result = {"ruleId": level, "level": level, "message": {"text": _text(problem)}}
+    return {**result, "locations": [{"physicalLocation": location}]} if problem.file else result
+
+
+def _text(problem: Problem) -> str:
+    hint = f" ({escape(problem.suggestion)})" if problem.suggestion else ""
+    return escape(problem.message) + hint
+
+
+def _relative(file: str) -> str:
+    """Of the working directory, where it lies below it: a build service knows no other root."""
+    below = os.path.relpath(file) if file else ""
+    return escape(file if below.startswith("..") else below)
+
+
+FORMS: Final[Mapping[str, Callable[[Iterable[Problem], Iterable[Problem]], str]]] = {
+    "github": _github,
+    "sarif": _sarif,
+}

@@ -1,0 +1,65 @@
+"""`sluice check --format`: what is wrong, as build services read it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.front import CONFIG, POLICY, sluice, write
+
+WRONG = POLICY.replace("api.example.com", "api.example.com:443").replace("Allow", "Alow")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write(tmp_path, sluice_yaml=CONFIG, policy_yaml=WRONG)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_annotations_of_github(folder: Path) -> None:
+    done = sluice("check", "--format", "github")
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    assert [line.split("::")[1] for line in lines] == [
+        "error file=policy.yaml,line=6,col=14",
+        "error file=policy.yaml,line=7,col=11",
+    ]
+    assert lines[0].endswith("(write host: api.example.com and ports: [443])")
+
+
+def test_names_and_texts_forge_no_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = folder / "a,line=1%0A::warning::x"
+    odd.mkdir()
+    (odd / "b.yaml").write_text('kind: "x\\n::error::forged"\napiVersion: sluice.dev/v1alpha1\nmetadata: {name: x}\n')
+    lines = sluice("check", "--format", "github", str(odd)).stdout.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("::error file=a%2Cline=1%250A%3A%3Awarning%3A%3Ax/b.yaml,line=1,col=")
+
+
+def test_sarif(folder: Path) -> None:
+    done = sluice("check", "--format", "sarif")
+    assert done.exit_code == 1
+    log = json.loads(done.stdout)
+    assert log["version"] == "2.1.0"
+    (run,) = log["runs"]
+    known = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
+    first, second = run["results"]
+    assert {first["ruleId"], second["ruleId"]} <= known and first["level"] == second["level"] == "error"
+    place = first["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": "policy.yaml"}, "region": {"startLine": 6, "startColumn": 14}}
+
+
+def test_what_is_sound_has_no_results(folder: Path) -> None:
+    write(folder, policy_yaml=POLICY)
+    done = sluice("check", "--format", "sarif")
+    assert done.exit_code == 0 and json.loads(done.stdout)["runs"][0]["results"] == []
+    done = sluice("check", "--format", "github")
+    assert (done.exit_code, done.stdout.strip()) == (0, "")
+
+
+@pytest.mark.parametrize("other", ["--json", "--print"])
+def test_one_form_at_a_time(folder: Path, other: str) -> None:
+    done = sluice("check", "--format", "sarif", other)
+    assert done.exit_code == 2 and "leave out --json and --print" in done.output
+    assert sluice("check", "--format", "xml").exit_code == 2
