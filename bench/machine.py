@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 __all__ = [
-    "FLOOR", "LOAD", "RESULTS", "ROOT", "TLS_FLOOR", "Cores", "build", "confined", "cores", "keep", "private_network",
-    "versions",
+    "FLOOR", "H2_FLOOR", "LOAD", "RESULTS", "ROOT", "TLS_FLOOR", "Cores", "build", "confined", "cores", "keep",
+    "private_network", "versions",
 ]  # fmt: skip
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LOAD: Final = ROOT / "build/bench/load"
 FLOOR: Final = ROOT / "build/bench/floor"
 TLS_FLOOR: Final = ROOT / "build/bench/tls-floor"
+H2_FLOOR: Final = ROOT / "build/bench/h2-floor"
 RESULTS: Final = ROOT / "bench/results"
 
 # More ports for clients, and the kernel's default congestion control whatever the machine's is: BBR paces by timers,

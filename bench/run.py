@@ -27,6 +27,7 @@ from bench.summary import show, summary
 DIRECT: Final = "direct"
 WARMING: Final = {HTTP2: loads(0.25)["h2-tunnels"], **{way: loads(0.25)[name] for way, name in (
     ("tls", "tls-tunnels"), ("mtls", "mtls-tunnels"), ("http2-tls", "h2-tls-tunnels"))}}  # fmt: skip
+ALWAYS: Final = ("sluice", "floor", "h2-floor")  # whatever is asked for
 Round = dict[str, dict[str, Figures | str]]  # by load and contestant; a text says why there are no figures
 
 
@@ -95,12 +96,12 @@ class Bench:
         return done
 
     def one(self, name: str, load: Load, contestant: Contestant) -> Figures | str:
-        """One run. Others may fail; we, the floor and the direct way may not."""
+        """One run. Others may fail; we, the floors and the direct way may not."""
         began = time.monotonic()
         try:
             figures: Figures | str = self._measure(load, contestant)
         except Spoilt as spoilt:
-            if contestant.peer is None or contestant.peer.name in ("sluice", "floor"):
+            if contestant.peer is None or contestant.peer.name in ALWAYS:
                 raise SystemExit(f"{name} through {contestant.name}: {spoilt}") from None
             figures = str(spoilt)
         print(f"  {name:<18}{contestant.name:<20}{time.monotonic() - began:6.1f} s", file=sys.stderr)
@@ -150,11 +151,11 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--loads", "--only", type=choice(list(loads(1))), default=list(loads(1)), dest="only",
                         help=f"some of {', '.join(loads(1))}")  # fmt: skip
     parser.add_argument("--peers", type=choice(list(PEERS)), default=list(PEERS),
-                        help="some of the peers; Sluice and the floor are always there")  # fmt: skip
+                        help="some of the peers; Sluice and the floors are always there")  # fmt: skip
     parser.add_argument("--seed", type=int, default=None, help="of the order; default: another one each time")
     parser.add_argument("--keep", type=Path, default=RESULTS, metavar="FOLDER", help="default: bench/results")
     options = parser.parse_args()
-    options.peers = [name for name in PEERS if name in options.peers or name in ("sluice", "floor")]
+    options.peers = [name for name in PEERS if name in options.peers or name in ALWAYS]
     return options
 
 
