@@ -245,6 +245,8 @@ cdef class Race:
         """All but the winner's."""
         cdef int leg
         self.leave_dials()
+        if self.dialing <= (self.winner >= 0):
+            return  # none is left: most races have one attempt
         for leg in range(MAX_ATTEMPTS):
             if leg != self.winner and self.fds[leg] >= 0:
                 unistd.close(self.fds[leg])

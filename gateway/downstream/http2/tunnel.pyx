@@ -114,7 +114,10 @@ cdef class H2Tunnel(Tunnel):
         cdef ssize_t sent = 0
         cdef uint64_t before = self.up.bytes
         if total and self.up.pending is NULL:
-            sent = sl_leg_send_parts(&self.upstream, <iovec *> pieces, count)
+            if count == 1:
+                sent = sl_leg_send(&self.upstream, pieces.base, total, False)
+            else:
+                sent = sl_leg_send_parts(&self.upstream, <iovec *> pieces, count)
             if sent < 0 and errno != EAGAIN:
                 self.end(SL_OUTCOME_RESET, True)
                 return

@@ -16,6 +16,7 @@ cdef enum StreamFlag:
     STREAM_PARKED = 256        # on the list of those that wait for a window
     STREAM_BULK = 1024         # its bytes go through a pipe
     STREAM_LATE = 512          # a short exchange that has lasted for one period of its connection's timer
+    STREAM_WIDE = 2048         # a read has filled a frame: the next ones ask for several
 
 # RFC 9113 section 5.1, for streams that are in the table: which of STREAM_REMOTE_ENDED and STREAM_LOCAL_ENDED hold.
 cdef enum StreamState:
