@@ -2,6 +2,7 @@
 #include "bytes/addr.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -14,9 +15,9 @@ struct bits {
 
 static uint64_t load64(const uint8_t *bytes)
 {
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++) value = value << 8 | bytes[i];
-    return value;
+    uint64_t value;
+    memcpy(&value, bytes, sizeof value);
+    return be64toh(value);
 }
 
 static struct bits bits_of(const struct sl_addr *addr)
