@@ -61,6 +61,8 @@ LONG: Final = tuple(
         r"test_upstreams\.py::test_(a_silent_parent|the_next_address_is_tried)",
         r"test_listeners\.py::test_(a_takeover_(has|empties)|a_worker_that_is_replaced.*\[after)",
         r"test_fd_store\.py::test_(stored_sockets|clients_wait)",
+        r"test_restart_trouble\.py::test_(a_compilation.*\[the process|a_gateway_that|a_log_reader|a_full_disk)",
+        r"test_systemd\.py::test_(systemd_keeps|sockets_that)",
         r"test_inner_protocols\.py::test_a_protocol_that_does.*\[a part",
         r"test_inner_protocols\.py::test_the_name_behind.*\[(mail\.test-(imap|mysql)|other\.test-(smtp|postgres))",
         r"test_drain\.py::test_(drain_leaves_the_process_up|what_is_left_in_the_end)",
