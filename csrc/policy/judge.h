@@ -22,15 +22,21 @@ struct sl_image;
 enum { SL_SOURCE_SELECTORS = 1024, SL_NO_RULE = 0 };
 
 /* A source as it is known; texts may be NULL or "" for "none". The highest identity is the first of these that holds:
- * what a certificate (or a forwarded identity) says, the verified user, the workload of the address, the network map. */
+ * the one that a peer forwards which may speak for others, the certificate's, the credentials' (a user or a token), the
+ * workload of the address, the network map. */
 struct sl_source_key {
     struct sl_addr addr;
-    const char *namespace_; /* the identity's; where only a user is known, it replaces the one in USERS */
+    const char *namespace_; /* the certificate's; where only a user is known, it replaces the one in USERS */
     const char *service_account;
-    const char *identity; /* URI, of a certificate or forwarded */
-    const char *user;
+    const char *identity;           /* URI of a certificate */
+    const char *user;               /* verified, by its password or a token */
     const char *workload_namespace; /* of the address */
     const char *workload_account;
+    const char *token_namespace; /* of a verified token that says which workload it is */
+    const char *token_account;
+    const char *forwarded_namespace;
+    const char *forwarded_account;
+    const char *forwarded; /* URI that a peer forwards which may speak for others */
 };
 
 /* A source resolved against one policy: the judge's own. 4 KiB: keep one as scratch, not one per tunnel. */

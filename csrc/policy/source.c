@@ -147,6 +147,10 @@ void sl_source_resolve(const struct sl_image *image, const struct sl_source_key 
 
     add_principal(&identity, SL_PRINCIPAL_MESH, "", "");
     int mesh_audit = identity.audit || (image->header->flags & SL_IMAGE_AUDIT);
+    if (known(key->forwarded)) {
+        add_identity(&identity, key->forwarded_namespace, key->forwarded_account, key->forwarded, NULL);
+        end_identity(&identity, &has_allow);
+    }
     if (known(key->identity) || (known(key->namespace_) && !known(key->user))) {
         add_identity(&identity, key->namespace_, key->service_account, key->identity, NULL);
         end_identity(&identity, &has_allow);
@@ -158,6 +162,10 @@ void sl_source_resolve(const struct sl_image *image, const struct sl_source_key 
             account = key->service_account;
         }
         add_identity(&identity, space, account, NULL, key->user);
+        end_identity(&identity, &has_allow);
+    }
+    if (known(key->token_namespace)) {
+        add_identity(&identity, key->token_namespace, key->token_account, NULL, NULL);
         end_identity(&identity, &has_allow);
     }
     if (known(key->workload_namespace)) {

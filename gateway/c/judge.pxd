@@ -15,6 +15,11 @@ cdef extern from "policy/judge.h" nogil:
         const char *user
         const char *workload_namespace
         const char *workload_account
+        const char *token_namespace
+        const char *token_account
+        const char *forwarded_namespace
+        const char *forwarded_account
+        const char *forwarded
     struct sl_source:
         uint32_t count
     enum sl_decision_flags:

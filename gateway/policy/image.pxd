@@ -12,7 +12,7 @@ cdef class PolicyImage(MappedImage):
     cdef object rule_brief(self, uint32_t index)
     cdef object attributes(self, const sl_decision *decision, str inner)
     cdef object source_addresses(self, const sl_decision *decision)
-    cdef object asker(self, sl_source_key *key, tuple texts)
+    cdef object asker(self, sl_source_key *key, tuple texts, bint by_token)
     cdef object trail(self, const sl_trail *trail, str host, str inside, const sl_addr *addr)
     cdef str match_text(self, const sl_trail_step *step, str host, str inside, const sl_addr *addr)
     cdef str selector_text(self, uint32_t index)

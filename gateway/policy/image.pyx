@@ -206,12 +206,14 @@ cdef class PolicyImage(MappedImage):
         }
 
     def explain(self, *, host, uint16_t port, namespace=None, service_account=None, identity=None, user=None,
-                workload=None, source_ip=None, address=None, bint audit=False, sni=None, str inner="enforce",
-                str shows=None, bint ech=False):
+                workload=None, token=None, bint by_token=False, forwarded=None, source_ip=None, address=None,
+                bint audit=False, sni=None, str inner="enforce", str shows=None, bint ech=False):
         """The decision for one question, as CONTRACT.md section 2 writes it, and every rule that took part.
 
         `namespace` and `service_account` are those of `identity`, or of `user` instead of its own; `workload` is
-        (namespace, service account) of the address, which ranks below both.
+        (namespace, service account) of the address, which ranks below both; `token` that of a token. `by_token`: the
+        user is one by a token. `forwarded` is (URI, namespace, service account) as a peer forwards it, and ranks above
+        all.
         `host` is a name or an address literal. Without `address` the addresses of a name count as public, and where
         only the address can decide the answer is deny, `needs_address`. `sni` is the name shown inside the tunnel,
         judged by the rule's innerName, else by `inner`; `shows` instead of a name: none, malformed, too long, late
@@ -233,8 +235,9 @@ cdef class PolicyImage(MappedImage):
         question.is_local, question.asked = is_local, <void *> self
         if source_ip is not None:
             parse_address(source_ip, &question.who.addr)
-        texts = identity_texts((namespace, service_account, identity, user, *(workload or (None, None))))
-        who, origin = self.asker(&question.who, texts)
+        texts = identity_texts((namespace, service_account, identity, user, *(workload or (None, None)),
+                                *(token or (None, None)), *(forwarded or (None, None, None))))
+        who, origin = self.asker(&question.who, texts, by_token)
         shown = self.destination(&question, host, address, name, &asked)
         if sni is not None:
             question.shows, question.inner, question.inner_length = SL_SHOWS_TLS, inside, len(inside)
@@ -330,27 +333,48 @@ cdef class PolicyImage(MappedImage):
         cdef const char *text = sl_judged_sources(&self.image, decision)
         return None if text is NULL else json.loads(decoded(text)).get("sourceAddress")
 
-    cdef object asker(self, sl_source_key *key, tuple texts):
+    def knows_user(self, str user not None):
+        """Whether users.yaml has the user."""
+        cdef const char *space
+        cdef const char *account
+        cdef bytes name = optional_text(user)
+        self.need_open()
+        return name is not None and sl_source_user(&self.image, name, &space, &account) != 0
+
+    cdef object asker(self, sl_source_key *key, tuple texts, bint by_token):
         """Fills in who asks; answers the source as it is known, and where its identity comes from. The texts live as
         long as the question."""
         cdef const char *space
         cdef const char *account
-        first, second, third, fourth, fifth, sixth = texts
+        first, second, third, fourth, fifth, sixth = texts[:6]
         if second and not first:
             raise ValueError("a service account needs a namespace")
         key.namespace_, key.service_account, key.identity, key.user = first, second, third, fourth
         key.workload_namespace, key.workload_account = fifth, sixth
+        seventh, eighth = texts[6:8]
+        key.token_namespace, key.token_account = seventh, eighth
+        ninth, tenth, eleventh = texts[8:]
+        key.forwarded, key.forwarded_namespace, key.forwarded_account = ninth, tenth, eleventh
         space, account = key.namespace_, key.service_account
-        origin = "certificate" if third else "password" if fourth else "workload" if first or fifth else "none"
-        if not first and not third:
-            if fourth:
+        origin = "certificate" if third else "workload" if first or fifth else "none"
+        if fourth and not third:
+            origin = "token" if by_token else "password"
+        elif seventh and not third:
+            origin = "token"
+        if ninth:
+            origin = "forwarded"
+            space, account = key.forwarded_namespace, key.forwarded_account
+        elif not first and not third:
+            if seventh:
+                space, account = key.token_namespace, key.token_account
+            elif fourth:
                 sl_source_user(&self.image, key.user, &space, &account)
             elif fifth:
                 space, account = key.workload_namespace, key.workload_account
             elif sl_source_network(&self.image, &key.addr, &space, &account):
                 origin = "network"
         return {"ip": address_text(&key.addr), "namespace": or_none(space), "service_account": or_none(account),
-                "identity": or_none(key.identity), "user": or_none(key.user)}, origin
+                "identity": or_none(key.forwarded if ninth else key.identity), "user": or_none(key.user)}, origin
 
     cdef object trail(self, const sl_trail *trail, str host, str inside, const sl_addr *addr):
         """The steps as they were taken. Rules that match through several selectors appear once, as they won. `inside`

@@ -160,6 +160,7 @@ struct ask { /* one question; NULL and 0 are "none" */
     uint16_t port;
     const char *namespace_, *service_account, *identity, *user, *ip;
     const char *workload_namespace, *workload_account;
+    const char *token_namespace, *token_account, *forwarded_namespace, *forwarded_account, *forwarded;
     const char *inner; /* the name shown inside */
     uint8_t shows, inner_mode;
     const char *way; /* the parent of a tunnel that is dialed */
@@ -181,7 +182,8 @@ static inline struct sl_decision ask_image(const struct sl_image *image, struct 
     struct sl_addr address = fixture_addr(q.address);
     struct sl_question question = {
         .who = {fixture_addr(q.ip), q.namespace_, q.service_account, q.identity, q.user, q.workload_namespace,
-                q.workload_account},
+                q.workload_account, q.token_namespace, q.token_account, q.forwarded_namespace, q.forwarded_account,
+                q.forwarded},
         .source = &source,
         .host = q.host,
         .host_length = q.host ? strlen(q.host) : 0,

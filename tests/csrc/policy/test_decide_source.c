@@ -43,6 +43,35 @@ TEST(users_and_networks_give_identities)
     fixture_free(&f);
 }
 
+TEST(tokens_and_forwarded_identities_have_their_ranks)
+{
+    struct fixture f = fixture_new();
+    from(&f, SL_PRINCIPAL_SERVICE_ACCOUNT, "shop", "cart", NULL, 0);
+    rule_for(&f, "cart", SL_TIER_ALLOW, "a", "");
+    from(&f, SL_PRINCIPAL_NAMESPACE, "pay", "", NULL, 0);
+    rule_for(&f, "pay", SL_TIER_DENY, "a", "");
+    finish(&f);
+    CHECK_STR(ASK(&f, .host = "a", .port = 1, .token_namespace = "shop", .token_account = "cart"),
+              "allow name rule_allow cart");
+    CHECK_STR(ASK(&f, .host = "a", .port = 1, .token_namespace = "shop"), "deny name no_rule");
+    CHECK_STR(
+        ASK(&f, .host = "a", .port = 1, .identity = "spiffe://x", .token_namespace = "shop", .token_account = "cart"),
+        "deny name no_rule");
+    CHECK_STR(ASK(&f, .host = "a", .port = 1, .token_namespace = "shop", .token_account = "cart",
+                  .workload_namespace = "pay"),
+              "deny name rule_deny pay");
+    CHECK_STR(ASK(&f, .host = "a", .port = 1, .forwarded = "spiffe://x", .forwarded_namespace = "shop",
+                  .forwarded_account = "cart", .identity = "spiffe://proxy"),
+              "allow name rule_allow cart");
+    CHECK_STR(ASK(&f, .host = "a", .port = 1, .forwarded = "spiffe://x", .namespace_ = "shop",
+                  .service_account = "cart", .identity = "spiffe://y"),
+              "deny name no_rule");
+    CHECK_STR(ASK(&f, .host = "a", .port = 1, .forwarded = "spiffe://x", .forwarded_namespace = "shop",
+                  .forwarded_account = "cart", .identity = "spiffe://proxy", .namespace_ = "pay"),
+              "deny name rule_deny pay");
+    fixture_free(&f);
+}
+
 TEST(every_kind_of_principal)
 {
     struct fixture f = fixture_new();
@@ -281,6 +310,7 @@ TEST(the_largest_source_fits)
 int main(void)
 {
     RUN(users_and_networks_give_identities);
+    RUN(tokens_and_forwarded_identities_have_their_ranks);
     RUN(every_kind_of_principal);
     RUN(passthrough_is_for_sources_that_no_allow_selects);
     RUN(a_lower_identity_denies_and_never_allows);
