@@ -98,7 +98,22 @@
     X(PROXY_HEADER, "proxy_header", "none", "none", "a close",                                                        \
       "a PROXY header is missing or broken, or comes from a peer that may not send one")                              \
     X(IDENTITY_EXPIRED, "identity_expired", "name", "deny", "403, SOCKS 2, or a reset",                               \
-      "the client's certificate has expired: no new tunnels, and old ones for identity.maxAge")
+      "the client's certificate or token has expired: no new tunnels, and old ones for identity.maxAge")              \
+    X(TOKEN_MALFORMED, "token_malformed", "none", "none", "407",                                                      \
+      "the bearer token is not a JWT in compact form, or two readers could read it in two ways")                      \
+    X(TOKEN_TOO_LONG, "token_too_long", "none", "none", "407", "the bearer token is longer than 8192 bytes")          \
+    X(TOKEN_HEADER, "token_header", "none", "none", "407", "the header of the token has jku, jwk, x5u or crit")       \
+    X(TOKEN_ALGORITHM, "token_algorithm", "none", "none", "407",                                                      \
+      "the algorithm of the token is not that of its key: none and HMAC never are")                                   \
+    X(TOKEN_ISSUER, "token_issuer", "none", "none", "407", "the issuer of the token is not in identity.tokens")       \
+    X(TOKEN_KEY, "token_key", "none", "none", "407", "the issuer has no key with the token's kid")                    \
+    X(TOKEN_SIGNATURE, "token_signature", "none", "none", "407", "the signature of the token is not its key's")       \
+    X(TOKEN_CLAIMS, "token_claims", "none", "none", "407", "a required claim of the token is missing or invalid")     \
+    X(TOKEN_AUDIENCE, "token_audience", "none", "none", "407", "the token is for another audience")                   \
+    X(TOKEN_EXPIRED, "token_expired", "none", "none", "407", "the time of the token is over")                         \
+    X(TOKEN_NOT_YET_VALID, "token_not_yet_valid", "none", "none", "407", "the time of the token has not begun")       \
+    X(TOKEN_CLEARTEXT, "token_cleartext", "none", "none", "407",                                                      \
+      "the token came over clear text, from elsewhere than loopback")
 
 /* How a TLS handshake went: `result` of its metric, and `tls.client.failure` of a refused line. X(NAME, "text"). */
 #define SL_TLS_RESULTS(X)                                                                 \
@@ -124,7 +139,7 @@
     X(CRL_MISSING, "crl_missing") /* none of the certificate's issuer */                  \
     X(NAME_MISMATCH, "name_mismatch")
 
-/* How the check of a password went. `BUSY`: nothing was verified, the gateway has no room. `LIMITED`: nothing was
+/* How the check of a password or token went. `BUSY`: nothing was verified, the gateway has no room. `LIMITED`: nothing was
  * verified, the source has too many logins waiting, or too many that failed. */
 #define SL_LOGINS(X) X(WRONG, "wrong") X(RIGHT, "right") X(BUSY, "busy") X(LIMITED, "limited")
 

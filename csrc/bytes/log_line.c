@@ -289,6 +289,10 @@ static void put_end(struct cursor *c, const struct sl_log_line *line)
     PUT(c, ",\"source_address\":");
     put_address(c, line->source_address);
     put_tls(c, line);
+    if (line->baggage.bytes) {
+        PUT(c, ",\"baggage\":");
+        put_untrusted(c, &line->baggage);
+    }
     if (line->is_refused) {
         PUT(c, ",\"detail\":");
         put_untrusted(c, &line->detail);

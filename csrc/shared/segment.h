@@ -33,7 +33,7 @@
 
 #define SL_SEGMENT_MAGIC 0x4745534349554c53ull
 enum {
-    SL_SEGMENT_VERSION = 6,
+    SL_SEGMENT_VERSION = 7,
     SL_SEGMENT_COUNTERS_AT = 64,
     SL_SEGMENT_HISTOGRAMS_AT = 1024,
     SL_SEGMENT_LABELLED_AT = 4096,
@@ -133,7 +133,8 @@ struct sl_histogram {
     X(HTTP2_ABUSE, "http2_abuse_total", "reason:h2_abuses", "HTTP/2 connections ended for asking too much")     \
     X(HTTP2_RESETS, "http2_resets_total", "side:h2_sides code:h2_codes", "HTTP/2 streams that were reset")      \
     X(TLS_HANDSHAKES, "tls_handshakes_total", "side:tls_sides result:tls_results",                              \
-      "TLS handshakes that were done (full, resumed), and those that failed, by reason")
+      "TLS handshakes that were done (full, resumed), and those that failed, by reason")                        \
+    X(CREDENTIALS_REFUSED, "credentials_refused_total", "reason:reasons", "Passwords and tokens that were refused")
 
 #define SL_ENUM_FAMILY(name, text, labels, help) SL_FAMILY_##name,
 enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
@@ -253,6 +254,8 @@ enum sl_tunnel_flags {
     SL_TUNNEL_NAME_CUT = 2,
     SL_TUNNEL_WOULD_DENY = 4,
     SL_TUNNEL_IDENTITY_CUT = 8,
+    SL_TUNNEL_TOKEN = 16,     /* `user` and `identity` are those of a token */
+    SL_TUNNEL_FORWARDED = 32, /* `identity` was forwarded by a peer that may speak for others */
 };
 
 /* One live tunnel, 320 bytes. bytes_up and bytes_down are stored at any time; everything else only between
@@ -282,8 +285,9 @@ struct sl_tunnel {
     struct sl_addr dialed;
     char user[SL_TUNNEL_USER];         /* verified; raw bytes, to be escaped by the reader */
     char name[SL_TUNNEL_NAME];         /* asked for, canonical; its first bytes when SL_TUNNEL_NAME_CUT */
-    uint8_t identity_length;           /* 0: none of a certificate */
-    char identity[SL_TUNNEL_IDENTITY]; /* of the client's certificate: namespace/account, else a URI or a role */
+    uint8_t identity_length;           /* 0: it follows from user and address, or there is none */
+    char identity[SL_TUNNEL_IDENTITY]; /* shown by a certificate, a token or a peer that may speak
+                                        * for others: namespace/account, else a URI or a role */
 };
 
 enum { SL_PENDING_LOGS = 3 }; /* levels of lines: interval, decision, tunnel */

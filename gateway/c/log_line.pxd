@@ -53,6 +53,7 @@ cdef extern from "bytes/log_line.h" nogil:
         uint32_t suppressed
         int is_refused
         sl_log_text detail
+        sl_log_text baggage
         int32_t dns_ms
         int32_t dial_ms
         const sl_addr *source_address

@@ -79,6 +79,7 @@ cdef extern from "shared/segment.h" nogil:
         SL_FAMILY_HTTP2_ABUSE
         SL_FAMILY_HTTP2_RESETS
         SL_FAMILY_TLS_HANDSHAKES
+        SL_FAMILY_CREDENTIALS_REFUSED
         SL_FAMILY_COUNT
     enum sl_protocol:
         SL_PROTOCOL_UNKNOWN
@@ -160,6 +161,8 @@ cdef extern from "shared/segment.h" nogil:
         SL_TUNNEL_USER_CUT
         SL_TUNNEL_NAME_CUT
         SL_TUNNEL_WOULD_DENY
+        SL_TUNNEL_TOKEN
+        SL_TUNNEL_FORWARDED
     struct sl_tunnel:
         uint64_t number
         uint64_t opened_ms

@@ -21,6 +21,8 @@ USER_CUT: Final = 1
 NAME_CUT: Final = 2
 WOULD_DENY: Final = 4
 IDENTITY_CUT: Final = 8
+TOKEN: Final = 16
+FORWARDED: Final = 32
 
 _NAMES: Final = tuple(name for name, _, _ in tables.TUNNEL_FIELDS)
 _RECORD: Final = layout(tables.TUNNEL_FIELDS)
@@ -64,7 +66,7 @@ class LiveTunnel(NamedTuple):
     dialed: str | None
     user: bytes | None
     name: bytes | None
-    identity: bytes | None = None  # of the client's certificate
+    identity: bytes | None = None  # of a certificate or a token, or forwarded
 
     @property
     def user_cut(self) -> bool:
@@ -80,6 +82,15 @@ class LiveTunnel(NamedTuple):
     def identity_cut(self) -> bool:
         """`identity` is only how it begins."""
         return bool(self.flags & IDENTITY_CUT)
+
+    @property
+    def proof(self) -> str | None:
+        """The source of user and identity, where the record tells; None = the password, or the network map."""
+        if self.flags & FORWARDED:
+            return "forwarded"
+        if self.flags & TOKEN:
+            return "token"
+        return "certificate" if self.identity is not None else None
 
     @property
     def would_deny(self) -> bool:

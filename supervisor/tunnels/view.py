@@ -66,14 +66,14 @@ class Viewer:
         return found if not tunnel.name_cut else (found[0], None)
 
     def identity(self, tunnel: LiveTunnel) -> tuple[str | None, str | None]:
-        """(`namespace/serviceAccount`, or a certificate's other identity; where it came from), each None when not
+        """(`namespace/serviceAccount`, or another identity of a certificate; where it came from), each None when not
         known."""
         if tunnel.identity is not None:
-            return _text(tunnel.identity, tunnel.identity_cut), "certificate"
+            return _text(tunnel.identity, tunnel.identity_cut), tunnel.proof
         if self._image is None or tunnel.user_cut or (tunnel.user is not None and b"\0" in tunnel.user):
-            return None, "password" if tunnel.user is not None else None
+            return None, tunnel.proof or ("password" if tunnel.user is not None else None)
         found: tuple[str | None, str | None] = self._image.identity_of(tunnel.peer, tunnel.user)
-        return found
+        return found[0], tunnel.proof or found[1]
 
     def item(self, tunnel_id: TunnelId, tunnel: LiveTunnel, now: Now) -> dict[str, Any]:
         """One item of a list: the keys of an access log line, as far as a record has them, `opened` and `state`."""

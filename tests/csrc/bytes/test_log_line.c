@@ -167,6 +167,9 @@ TEST(a_refused_line)
     CHECK(strstr(written(&line), "\"verdict\":null,\"rule\":null,\"rule_item\":null"));
     CHECK(strstr(written(&line), "\"addresses_refused\":[{\"address\":\"127.0.0.1\",\"reason\":\"address_loopback\"},"
                                  "{\"address\":\"2001:db8::1\",\"reason\":\"address_denied\"}],\"dns_ms\""));
+    CHECK(!strstr(written(&line), "baggage"));
+    line.baggage = text("a=\x01");
+    CHECK(strstr(written(&line), "\"baggage\":\"a=\\\\x01\""));
     CHECK(strstr(written(&line), "\"detail\":\"a \\\"rule\\\"\\\\x0a\",\"suppressed\":4294967295"));
 }
 
