@@ -100,10 +100,11 @@ debug: build packages-test $(H2SPEC) ## the same tests on extensions in which No
 	cd $(DEBUG) && SLUICE_COMMAND=$(abspath $(VENV))/bin/sluice H2SPEC=$(abspath $(H2SPEC)) \
 	    $(abspath $(PYTHON)) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/e2e $(PYTEST)
 
-fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, the codecs and HTTP/2
+fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, the codecs, HTTP/2 and tokens
 	$(MAKE) -C tests/csrc fuzz SECONDS=$(SECONDS)
 	$(PYTHON) tests/fuzz/fuzz_codecs.py --count 50000
 	$(PYTHON) tests/fuzz/fuzz_http2.py --count 1000000
+	$(PYTHON) tests/fuzz/fuzz_tokens.py --count 50000
 
 leaks: build packages-test ## tunnels over each outcome, COUNT=100000 times: nothing of them may be left
 	SLUICE_LEAKS_COUNT=$(COUNT) $(PYTHON) -m pytest -q tests/e2e/operation/test_leaks_at_length.py $(PYTEST)

@@ -55,6 +55,7 @@ HELLO: Final = "hello"  # {op, slot, pid}: sent once connected; the supervisor a
 LOADED: Final = "loaded"  # {op, slot, generation, ok, error: str|None}: everything that can fail has been done
 ACTIVE: Final = "active"  # {op, slot, generation}: it decides here, and live tunnels have been judged again
 VERIFY: Final = "verify"  # {op, slot, id: int, source: int, user: bytes, password: bytes}
+VERIFY_TOKEN: Final = "verify_token"  # {op, slot, id: int, source: int, token: bytes}
 REJECTED: Final = "rejected"  # {op, slot, source: int}: a login failed by what the worker remembers
 FULL: Final = "full"  # {op, slot, full: bool}: descriptors run short and no client is accepted, or that is over
 CLOSED: Final = "closed"  # {op, slot, sockets: [number, ...]}: their queues were empty, and it has them no longer
@@ -65,7 +66,9 @@ PARENT: Final = "parent"  # {op, slot, name, ok, text}: a connection to that ups
 LOAD: Final = "load"  # {op, generation, settings: Settings}: the image has been sent on the channel before
 ACTIVATE: Final = "activate"  # {op, generation}: it is active as FD_ACTIVE says; an idle loop turns
 UNLOAD: Final = "unload"  # {op, generation}: it does not become active after all
-VERIFIED: Final = "verified"  # {op, id, result: WRONG .. LIMITED, credential: int}: of the hash that was fitted, or 0
+# {op, id, result: WRONG .. LIMITED, credential: int}: of the hash that was fitted, or 0. For a token instead of the
+# credential {token: TokenFacts | None, reason: int}: a number of tables.REASONS.
+VERIFIED: Final = "verified"
 UNCHECKED: Final = "unchecked"  # {op, source, seconds: float}: its logins fail too often, none is checked for so long
 ADOPT: Final = "adopt"  # {op, slot}: accept from that slot's sockets as well: it has no worker, or a full one
 RELEASE: Final = "release"  # {op, slot}: its worker accepts again
@@ -196,6 +199,18 @@ class UpstreamSettings(TypedDict):
     password: bytes | None
 
 
+class TokenFacts(TypedDict):
+    """A bearer token that was verified. It stands for a user, or for a workload. `subject`: a digest of its issuer and
+    subject; `credential`: the mark of its issuer, key and audience; `until`: Unix seconds of its end."""
+
+    user: bytes | None
+    namespace: bytes | None
+    account: bytes | None
+    subject: bytes
+    credential: int
+    until: int
+
+
 class TicketSettings(TypedDict):
     """The secret that keys of session tickets come from (csrc/tls/tls_ticket.h): 32 bytes, of a period of Unix time."""
 
@@ -212,7 +227,9 @@ class Settings(TypedDict):
     upstreams: list[UpstreamSettings]
     tickets: TicketSettings
     proxy_protocol_from: list[str]  # CIDRs of peers that have to send a PROXY header
-    identity_max_age: float  # seconds that a tunnel outlives its client's certificate, since it was verified
+    identity_max_age: float  # seconds that a tunnel outlives its client's certificate or token, since it was verified
+    token_keys: list[int]  # marks of the keys whose tokens stand (supervisor/identity/issuers.py)
+    insecure_tokens: bool  # tokens are accepted over clear text from anywhere
     deny_message: str | None  # gateway.denyMessage: printable ASCII, the last line of a refusal's body
     pod_networks: list[str]  # CIDRs in which every address is a source of its own
     access_log: bool

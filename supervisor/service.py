@@ -7,7 +7,7 @@ file and no lock is left behind.
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import zmq
@@ -215,6 +215,8 @@ class Service:
         assert pool is not None
         if isinstance(message, messages.Verify):
             self._verify(slot, message)
+        elif isinstance(message, messages.VerifyToken):
+            self._verify_token(slot, message)
         elif isinstance(message, messages.Rejected):
             self._running.verifier.failed(message.source)
         elif isinstance(message, messages.Hello):
@@ -234,17 +236,33 @@ class Service:
             said("upstream", message.text, upstream=message.name, slot=slot)
 
     def _verify(self, slot: int, message: messages.Verify) -> None:
-        pid = self._running.pool.pid_of(slot) if self._running.pool is not None else None
-        number = message.id
+        answer = self._answer_to(slot, message.id)
+        self._running.verifier.check(
+            message.source,
+            message.user,
+            message.password,
+            lambda result, credential: answer({"result": result, "credential": credential}),
+        )
 
-        def answer(result: int, credential: int) -> None:
+    def _verify_token(self, slot: int, message: messages.VerifyToken) -> None:
+        answer = self._answer_to(slot, message.id)
+        self._running.verifier.check_token(
+            message.source,
+            message.token,
+            lambda result, facts, reason: answer({"result": result, "token": facts, "reason": reason}),
+        )
+
+    def _answer_to(self, slot: int, number: int) -> Callable[[dict[str, object]], None]:
+        """Sends the answer to a check of the worker that lives in a slot now."""
+        pid = self._running.pool.pid_of(slot) if self._running.pool is not None else None
+
+        def answer(verdict: dict[str, object]) -> None:
             # Ids are a worker's own: an answer must not reach the next worker of its slot.
             pool, bus = self._running.pool, self._running.bus
             if pool is not None and bus is not None and pool.pid_of(slot) == pid:
-                said = {"op": contract.VERIFIED, "id": number, "result": result, "credential": credential}
-                bus.send(slot, said)
+                bus.send(slot, {"op": contract.VERIFIED, "id": number, **verdict})
 
-        self._running.verifier.check(message.source, message.user, message.password, answer)
+        return answer
 
     def _unchecked(self, source: int, seconds: float) -> None:
         """Logins of a source fail too often: every worker refuses them for a while."""

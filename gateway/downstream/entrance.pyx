@@ -168,7 +168,7 @@ cdef class Entrance:
             if got <= 0:
                 return self.refuse_header(request)
             left -= <size_t> got
-        self.header = False
+        self.header, request.relayed = False, True
         if found.source.family:
             request.peer, request.peer_port = found.source, found.port
             unmap(&request.peer)

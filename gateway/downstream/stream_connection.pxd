@@ -7,6 +7,7 @@ from gateway.c.relay cimport sl_direction
 from gateway.dial.opening cimport Opening
 from gateway.downstream.entrance cimport Entrance, EntranceStep
 from gateway.proto.codec cimport Codec
+from gateway.state.claims cimport Token
 from gateway.state.parts cimport WorkerParts
 from gateway.state.record cimport Record
 from gateway.state.request cimport Request
@@ -37,6 +38,9 @@ cdef class StreamConnection(Request):
     cdef void hand_over(self, const uint8_t *data, size_t length) noexcept
     cdef void protocol_error(self, int outcome, str detail) noexcept
     cdef void turned_away(self, int outcome, str detail) noexcept
+    # Goes on behind a verdict on credentials, where it is not a limit's; `status`: the codec's.
+    cdef bint is_verdict(self, int result) noexcept
+    cdef void go_on(self, int status) noexcept
     cdef void advance(self, int status, const uint8_t *rest, size_t length) noexcept
     cdef void open(self) noexcept
     cdef void answer(self, int outcome) noexcept

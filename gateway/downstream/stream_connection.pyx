@@ -35,7 +35,7 @@ from gateway.c.relay cimport (
     SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_FULL, sl_direction_answer, sl_direction_free, sl_direction_waits, sl_pump,
 )
 from gateway.c.segment cimport (
-    SL_COUNTER_AUTH_FAILED, SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS,
+    SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS,
     SL_LOG_DECISION, SL_PROTOCOL_HTTP, SL_SCOPE_CREDENTIALS, SL_SCOPE_SOURCE_LOGINS,
 )
 from gateway.downstream.codecs cimport codec_for, kind_of, takes_http2
@@ -44,10 +44,10 @@ from gateway.downstream.http2.connection cimport H2Connection
 from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.io.loop cimport SCRATCH_SIZE
 from gateway.dial.race cimport LEG_EVENTS
-from gateway.state.record cimport log_refused
+from gateway.state.record cimport count_login, log_refused
 from gateway.state.request cimport LINGERING, OPENING, READING, VERIFYING
 from gateway.tunnel.inner cimport inspect_first
-from gateway.tunnel.request cimport drained_away, give_up, note, may_open, told_reason, told_rule, verify
+from gateway.tunnel.request cimport drained_away, give_up, note, may_open, told_reason, told_rule, verify, verify_token
 from gateway.tunnel.socket_tunnel cimport SocketTunnel
 from gateway.proto.sniff cimport SNIFF_HTTP2_PREFACE, SNIFF_MORE, http2_refusal, sniff
 from gateway.io.leg cimport leg_of
@@ -171,7 +171,8 @@ cdef class StreamConnection(Request):
                 self.say(http2_refusal())
             self.linger()
         elif kind_of(self.codec) == SL_PROTOCOL_HTTP:  # its answers are signed, before there is a record
-            self.codec.sign(self.parts.meter.prefix, self.parts.meter.number(), self.parts.settings.deny_message)
+            self.codec.sign(self.parts.meter.prefix, self.parts.meter.number(), self.parts.settings.deny_message,
+                            len(self.parts.settings.token_keys) > 0)
         return self.codec is not None
 
     cdef int auth(self) noexcept:
@@ -195,7 +196,8 @@ cdef class StreamConnection(Request):
         cdef H2Connection connection = H2Connection(self.parts, self.listener, self.auth())
         connection.leg = self.leg
         connection.writer.copies = not sl_leg_drains_pipes(&self.leg)
-        connection.requests.tls = self.tls
+        connection.requests.tls, connection.requests.relayed = self.tls, self.relayed
+        connection.requests.forwarded = self.forwarded
         connection.requests.peer = self.peer
         connection.requests.peer_port = self.peer_port
         connection.requests.source = self.source
@@ -207,8 +209,11 @@ cdef class StreamConnection(Request):
     cdef void protocol_error(self, int outcome, str detail) noexcept:
         """Counts and logs a request that never became one."""
         self.turned_away(outcome, detail)
-        self.parts.meter.count(SL_COUNTER_AUTH_FAILED if outcome == SL_OUTCOME_AUTH_FAILED else
-                               SL_COUNTER_PROTOCOL_ERRORS)
+        if outcome == SL_OUTCOME_AUTH_FAILED:
+            count_login(self.parts, 0 if self.codec is None else self.codec.reason,
+                        None if self.codec is None else self.codec.user, detail)
+        else:
+            self.parts.meter.count(SL_COUNTER_PROTOCOL_ERRORS)
         self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, kind_of(self.codec), outcome, 0, 0)[0] += 1
 
     cdef void turned_away(self, int outcome, str detail) noexcept:
@@ -216,7 +221,7 @@ cdef class StreamConnection(Request):
         cdef Codec codec = self.codec
         log_refused(self.parts, self.listener, kind_of(codec), &self.peer, self.peer_port, self.source,
                     codec.sequence if codec is not None else 0, outcome, codec.user if codec is not None else None,
-                    detail, self.tls, SL_REASON_INTERNAL)
+                    detail, self.tls, SL_REASON_INTERNAL if codec is None else codec.reason)
 
     cdef void advance(self, int status, const uint8_t *rest, size_t length) noexcept:
         """Acts on what the codec says; `rest` are the bytes it has not used."""
@@ -226,7 +231,10 @@ cdef class StreamConnection(Request):
             return
         self.held = PyBytes_FromStringAndSize(<const char *> rest, length) if length else None
         if status == CODEC_CREDENTIALS:
-            verify(self.parts, self, self.codec.user, self.codec.password)
+            if self.codec.token is not None:
+                verify_token(self.parts, self, self.codec.token)
+            else:
+                verify(self.parts, self, self.codec.user, self.codec.password)
         elif status == CODEC_REQUEST:
             self.record = note(self.parts, self, self.codec, kind_of(self.codec))
             if self.user is None or self.parts.generation.credential(self.user) == self.codec.credential:
@@ -239,25 +247,36 @@ cdef class StreamConnection(Request):
             self.linger()
 
     cdef void on_verified(self, int result, uint64_t credential) noexcept:
-        cdef bytes rest = self.held
-        cdef int status, outcome
-        cdef size_t used = 0
+        if not self.is_verdict(result):
+            return
+        if result == LOGIN_RIGHT:
+            self.user = self.codec.user
+            self.codec.credential = credential
+        self.go_on(self.codec.verified(result == LOGIN_RIGHT))
+
+    cdef void on_token(self, int result, Token token, int reason) noexcept:
+        if self.is_verdict(result):
+            self.token = token
+            self.go_on(self.codec.turn_down(reason) if token is None else self.codec.verified(True))
+
+    cdef bint is_verdict(self, int result) noexcept:
+        """Whether credentials were verified, and the request still waits for that; else it is answered."""
+        cdef int outcome
         if self.state != VERIFYING:
-            return  # it was refused before, and its client still reads that
+            return False  # it was refused before, and its client still reads that
         self.state = READING
         if result == LOGIN_BUSY or result == LOGIN_LIMITED:
             self.parts.meter.limited(SL_SCOPE_CREDENTIALS if result == LOGIN_BUSY else SL_SCOPE_SOURCE_LOGINS)
             outcome = SL_OUTCOME_GATEWAY_LIMIT if result == LOGIN_BUSY else SL_OUTCOME_SOURCE_LIMIT
             self.turned_away(outcome, None)
             self.answer(outcome)
-            return
-        if result == LOGIN_RIGHT:
-            self.user = self.codec.user
-            self.codec.credential = credential
+            return False
+        return True
+
+    cdef void go_on(self, int status) noexcept:
+        cdef bytes rest = b"" if self.held is None else self.held
+        cdef size_t used = 0
         self.held = None
-        status = self.codec.verified(result == LOGIN_RIGHT)
-        if rest is None:
-            rest = b""
         if status == CODEC_MORE and rest:
             status = self.codec.feed(<const uint8_t *> PyBytes_AS_STRING(rest), PyBytes_GET_SIZE(rest), &used)
         self.advance(status, <const uint8_t *> PyBytes_AS_STRING(rest) + used, PyBytes_GET_SIZE(rest) - used)

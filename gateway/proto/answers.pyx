@@ -57,7 +57,7 @@ cdef dict ROWS = {
 ROWS[SL_OUTCOME_DRAINED] = ROWS[SL_OUTCOME_GATEWAY_LIMIT]
 
 
-cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signed, str note):
+cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signed, str note, bint bearer):
     cdef str status, error, text
     cdef list fields = []
     if outcome not in ROWS:
@@ -74,6 +74,8 @@ cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signe
         fields.append(("Proxy-Status", f"sluice; error={error}{details(rule, reason)}"))
     if outcome == SL_OUTCOME_AUTH_FAILED:
         fields.append(("Proxy-Authenticate", 'Basic realm="sluice", charset="UTF-8"'))  # RFC 7617 section 2.1
+        if bearer:
+            fields.append(("Proxy-Authenticate", 'Bearer realm="sluice"'))  # RFC 6750 section 3
     if error == "connection_limit_reached":
         fields.append(("Retry-After", "1"))
     if note is not None:
@@ -85,21 +87,22 @@ cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signe
     return status, fields, text
 
 
-cdef bytes http1_answer(int outcome, str rule, str reason, str detail, bint body, str signed, str note):
+cdef bytes http1_answer(int outcome, str rule, str reason, str detail, bint body, str signed, str note,
+                        bint bearer):
     cdef str status, text, header
     cdef list fields
     if outcome == SL_OUTCOME_CONNECTED:
         return SUCCESS
-    status, fields, text = answer_parts(outcome, rule, reason, detail, signed, note)
+    status, fields, text = answer_parts(outcome, rule, reason, detail, signed, note, bearer)
     header = "".join([f"HTTP/1.1 {status}\r\n", *[f"{name}: {value}\r\n" for name, value in fields]])
     header += "Connection: close\r\n\r\n"
     return (header + text if body else header).encode("ascii")
 
 
-cdef tuple http2_answer(int outcome, str rule, str reason, str detail, str signed, str note):
+cdef tuple http2_answer(int outcome, str rule, str reason, str detail, str signed, str note, bint bearer):
     cdef str status, text, name, value
     cdef list fields
-    status, fields, text = answer_parts(outcome, rule, reason, detail, signed, note)
+    status, fields, text = answer_parts(outcome, rule, reason, detail, signed, note, bearer)
     block = [(b":status", status[:3].encode("ascii"))]
     block += [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in fields]
     return block, text.encode("ascii")

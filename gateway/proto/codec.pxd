@@ -7,13 +7,16 @@ from gateway.c.addr cimport sl_addr
 cdef enum CodecStatus:
     CODEC_FAILED = 0       # malformed or refused: send `out`, then close; `outcome` and `detail` say why
     CODEC_MORE = 1         # send `out` if any, and feed more
-    CODEC_CREDENTIALS = 2  # `user` and `password` wait for verified()
+    CODEC_CREDENTIALS = 2  # `user` and `password`, or `token`, wait for verified()
     CODEC_REQUEST = 3      # the target is known: `name` or `address`, and `port`
 
 cdef enum AuthMode:
     AUTH_OFF = 0
     AUTH_OPTIONAL = 1
     AUTH_REQUIRED = 2
+
+cdef enum:
+    TOKEN_MAX = 8192       # bytes of a bearer token: those of Kubernetes have about 1,000
 
 cdef class Codec:
     cdef readonly str protocol       # "socks5", "socks4", "http"
@@ -23,10 +26,17 @@ cdef class Codec:
     cdef readonly str detail         # of a failure: the rule of the protocol that was broken, bounded, never raw input
     cdef readonly bytes user         # credentials sent, or None; unproven until verified(True)
     cdef readonly bytes password     # cleared by verified() and by every failure
+    cdef readonly bytes token        # a bearer token instead of these two, or None; cleared likewise
+    cdef readonly int reason         # sl_reason of a failure that says more than `outcome`; 0: none
     cdef uint64_t credential         # of the hash that the password fitted; 0 before; the caller's to set
+    cdef bint trusted                # the peer may speak for others: the next two are read; the caller's to set
+    cdef sl_addr forwarded           # the client that Forwarded names (RFC 7239); family 0: none
+    cdef uint16_t forwarded_port
+    cdef bytes baggage               # its beginning, or None
     cdef str prefix                  # of the id, as given to sign()
     cdef uint64_t sequence
     cdef str note
+    cdef bint bearer
     cdef bytes out                   # bytes to send now, or None; take_out() hands them over
     cdef bytes bare                  # the answer to an internal error, built before anything can fail
     cdef sl_addr address             # family 0 when a name was asked
@@ -36,8 +46,8 @@ cdef class Codec:
     cdef bint tells_bound            # a success says which address the upstream socket has
 
     # Parts of a refusal: the id of their log line, which is `prefix` and `sequence`, and an operator's own line (or
-    # None). Before the first feed().
-    cdef void sign(self, str prefix, uint64_t sequence, str note) noexcept
+    # None); and whether tokens are asked for as well. Before the first feed().
+    cdef void sign(self, str prefix, uint64_t sequence, str note, bint bearer) noexcept
 
     # ---- for connections -------------------------------------------------------------------------------------------
     # Takes bytes; *used says how many belong to the request: all of them with MORE and FAILED; with CREDENTIALS feed
@@ -45,6 +55,8 @@ cdef class Codec:
     cdef int feed(self, const uint8_t *data, size_t length, size_t *used) noexcept
     # The verdict on `user` and `password`. Answers a CodecStatus: MORE, REQUEST, or FAILED.
     cdef int verified(self, bint ok) noexcept
+    # The same for credentials that do not hold, with an sl_reason that says why.
+    cdef int turn_down(self, int reason) noexcept
     # The bytes that answer the request: success for SL_OUTCOME_CONNECTED, else the row of CONTRACT.md section 5.
     # `bound` is the local address of the upstream socket (NULL or family 0: unknown); `rule` and `reason` may be None.
     # Never raises and never answers None: any other outcome is the row "internal". A refusal that comes before the
@@ -70,7 +82,12 @@ cdef class Codec:
     # 1, or 0 with `detail` set.
     cdef bint set_target(self, const uint8_t *target, size_t length) noexcept
     cdef bint unfit_target(self, str detail) noexcept
-    # Reads the value of Proxy-Authorization: Basic (RFC 7617); 1, or 0 with `detail` set.
+    # Reads the value of Proxy-Authorization: Basic (RFC 7617) or Bearer (RFC 6750); 1, or 0 with `detail` set.
+    cdef bint set_authorization(self, const uint8_t *value, size_t length) except -1
+    # Reads the value of Forwarded; 1, or 0 with `detail` set. Of the value of baggage the beginning is kept.
+    cdef bint set_forwarded(self, const uint8_t *value, size_t length) noexcept
+    cdef int set_baggage(self, const uint8_t *value, size_t length) except -1
+    cdef bint set_token(self, const uint8_t *token, size_t length) except -1
     cdef bint set_basic(self, const uint8_t *value, size_t length) except -1
     # Ends the request. fail() sends `out`; refuse() sends the answer of `outcome`. Both answer CODEC_FAILED.
     cdef int fail(self, int outcome, str detail, bytes out) noexcept

@@ -17,13 +17,18 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memset
 
 from gateway.c.addr cimport sl_addr
-from gateway.c.contract cimport SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_INTERNAL
+from gateway.c.contract cimport (
+    SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_INTERNAL, SL_REASON_INTERNAL, SL_REASON_TOKEN_MALFORMED,
+    SL_REASON_TOKEN_TOO_LONG, sl_reason_text,
+)
+from gateway.c.forwarded cimport SL_FORWARDED_BROKEN, sl_forwarded, sl_forwarded_read
 from gateway.c.name cimport SL_NAME_ADDRESS, SL_NAME_OK, sl_name_canonical, sl_name_status, sl_name_status_text
 
 cdef extern from "string.h" nogil:
     void explicit_bzero(void *data, size_t length)
 
 cdef enum:
+    BAGGAGE_KEPT = 512
     USER_MAX = 255  # RFC 1929 section 2 has one length byte; HTTP users are held to the same
 
 
@@ -37,8 +42,8 @@ cdef class Codec:
         self.protocol = ""
         self.bare = b""
 
-    cdef void sign(self, str prefix, uint64_t sequence, str note) noexcept:
-        self.prefix, self.sequence, self.note = prefix, sequence, note
+    cdef void sign(self, str prefix, uint64_t sequence, str note, bint bearer) noexcept:
+        self.prefix, self.sequence, self.note, self.bearer = prefix, sequence, note, bearer
 
     # ---- the contract ----------------------------------------------------------------------------------------------
 
@@ -56,7 +61,7 @@ cdef class Codec:
     cdef int verified(self, bint ok) noexcept:
         if self.status != CODEC_CREDENTIALS:
             return self.status
-        self.password = None
+        self.password = self.token = None
         if not ok:
             return self.refuse(SL_OUTCOME_AUTH_FAILED, "wrong user or password")
         try:
@@ -64,6 +69,10 @@ cdef class Codec:
         except BaseException:
             self.broken()
         return self.status
+
+    cdef int turn_down(self, int reason) noexcept:
+        self.reason = reason
+        return self.refuse(SL_OUTCOME_AUTH_FAILED, sl_reason_text(<unsigned> reason).decode("ascii"))
 
     cdef bytes answer(self, int outcome, sl_addr *bound, uint16_t bound_port, str rule, str reason):
         try:
@@ -150,14 +159,52 @@ cdef class Codec:
         self.detail = detail
         return False
 
+    cdef bint set_authorization(self, const uint8_t *value, size_t length) except -1:
+        """The scheme decides, in any case."""
+        if length > 6 and is_scheme(value, b"bearer", 6) and value[6] == c" ":
+            value += 6
+            length -= 6
+            while length > 0 and value[0] == c" ":
+                value += 1
+                length -= 1
+            return self.set_token(value, length)
+        return self.set_basic(value, length)
+
+    cdef bint set_forwarded(self, const uint8_t *value, size_t length) noexcept:
+        cdef sl_forwarded found
+        if sl_forwarded_read(value, length, &found) == SL_FORWARDED_BROKEN:
+            return self.unfit_target("Forwarded is not a list of elements (RFC 7239)")
+        self.forwarded, self.forwarded_port = found.client, found.port
+        return True
+
+    cdef int set_baggage(self, const uint8_t *value, size_t length) except -1:
+        self.baggage = value[:min(length, <size_t> BAGGAGE_KEPT)]
+        return 0
+
+    cdef bint set_token(self, const uint8_t *token, size_t length) except -1:
+        """RFC 6750 section 2.1: b64token. Its parts are the verifier's to read."""
+        cdef size_t i
+        if length > TOKEN_MAX:
+            self.reason = SL_REASON_TOKEN_TOO_LONG
+            return self.unfit_target(f"the token is longer than {TOKEN_MAX} bytes")
+        for i in range(length):
+            if sextet(token[i]) < 0 and token[i] not in (c"-", c".", c"_", c"~", c"="):
+                length = 0
+                break
+        if length == 0:
+            self.reason = SL_REASON_TOKEN_MALFORMED
+            return self.unfit_target("the token is empty, or has a byte that no token has")
+        self.token = token[:length]
+        return True
+
     cdef bint set_basic(self, const uint8_t *value, size_t length) except -1:
         """Base64 of user ":" password, strictly."""
         cdef uint8_t *plain
         cdef uint8_t *colon
         cdef Py_ssize_t size
         cdef size_t user
-        if length < 6 or not is_basic(value) or value[5] != c" ":
-            self.detail = "the authentication scheme is not Basic"
+        if length < 6 or not is_scheme(value, b"basic", 5) or value[5] != c" ":
+            self.detail = "the authentication scheme is neither Basic nor Bearer"
             return False
         value += 5
         length -= 5
@@ -182,8 +229,10 @@ cdef class Codec:
     cdef int fail(self, int outcome, str detail, bytes out) noexcept:
         self.status = CODEC_FAILED
         self.outcome = outcome
+        if outcome != SL_OUTCOME_AUTH_FAILED:
+            self.reason = SL_REASON_INTERNAL
         self.detail = detail
-        self.password = None
+        self.password = self.token = None
         if out is not None:
             self.out = out if self.out is None else self.out + out
         return CODEC_FAILED
@@ -210,11 +259,10 @@ cdef bint has_control(const uint8_t *data, size_t length) noexcept nogil:
     return False
 
 
-cdef bint is_basic(const uint8_t *data) noexcept nogil:
+cdef bint is_scheme(const uint8_t *data, const char *name, size_t length) noexcept nogil:
     """The scheme's name, in any case."""
-    cdef const char *name = b"basic"
     cdef size_t i
-    for i in range(5):
+    for i in range(length):
         if data[i] | 0x20 != <uint8_t> name[i]:
             return False
     return True

@@ -37,11 +37,11 @@ cdef enum:
 
 
 cdef class Http1Codec(Codec):
-    """CONNECT, with `Proxy-Authorization: Basic` (RFC 7617)."""
+    """CONNECT, with `Proxy-Authorization: Basic` (RFC 7617) or `Bearer` (RFC 6750)."""
 
     def __cinit__(self, int auth=AUTH_OFF):
         self.protocol = "http"
-        self.bare = http1_answer(SL_OUTCOME_INTERNAL, None, None, None, True, None, None)
+        self.bare = http1_answer(SL_OUTCOME_INTERNAL, None, None, None, True, None, None, False)
 
     def __dealloc__(self):
         self.forget()
@@ -184,8 +184,13 @@ cdef class Http1Codec(Codec):
             self.authorizations += 1
             if self.authorizations > 1:
                 return self.malformed("more than one Proxy-Authorization")
-            if self.auth != AUTH_OFF and not self.set_basic(value, size):
+            if self.auth != AUTH_OFF and not self.set_authorization(value, size):
                 self.unfit = self.detail  # refused when the head ends
+        elif self.trusted and is_named(line, colon - line, b"forwarded"):
+            if not self.set_forwarded(value, size):
+                return self.malformed(self.detail)
+        elif self.trusted and is_named(line, colon - line, b"baggage"):
+            self.set_baggage(value, size)
         return CODEC_MORE
 
     # ---- verdicts --------------------------------------------------------------------------------------------------
@@ -198,7 +203,7 @@ cdef class Http1Codec(Codec):
             return self.refuse(SL_OUTCOME_NOT_BUILT, "only CONNECT is served")
         if self.unfit is not None:
             return self.refuse(SL_OUTCOME_AUTH_FAILED, self.unfit)
-        if self.user is not None:
+        if self.user is not None or self.token is not None:
             return CODEC_CREDENTIALS
         if self.auth == AUTH_REQUIRED:
             return self.refuse(SL_OUTCOME_AUTH_FAILED, "no credentials")
@@ -214,7 +219,8 @@ cdef class Http1Codec(Codec):
         cdef str signed = None
         if self.prefix is not None and outcome != SL_OUTCOME_CONNECTED:
             signed = f"{self.prefix}{self.sequence}"
-        return http1_answer(outcome, rule, reason, self.detail, self.method != HTTP1_HEAD, signed, self.note)
+        return http1_answer(outcome, rule, reason, self.detail, self.method != HTTP1_HEAD, signed, self.note,
+                            self.bearer)
 
 
 # ---- bytes ---------------------------------------------------------------------------------------------------------

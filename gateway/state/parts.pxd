@@ -28,7 +28,7 @@ cdef class WorkerParts:
     cdef Generation generation       # the active one; None before the first
     cdef readonly Limits limits
     cdef PlaceQueues queues          # of those that wait for a place below them
-    cdef readonly Logins logins      # passwords that were right, and those that are being verified
+    cdef readonly Logins logins      # passwords and tokens that were right, and those that are being verified
     cdef Resolver resolver
     cdef object dns                  # the settings that it was made from
     cdef LocalRoutes routes          # which destinations are this machine
@@ -36,7 +36,7 @@ cdef class WorkerParts:
     cdef AccessLog log               # None before attach()
     cdef sl_source source            # scratch: the source being judged, valid within one call
     cdef Handshakes handshakes       # TLS handshakes of clients, under way
-    cdef readonly bint certified     # a client has shown a certificate
+    cdef readonly bint certified     # a client has shown a certificate or a token, whose time will be over
     cdef Prefixes proxies            # peers that have to send a PROXY header
     cdef TlsWork tls_work            # buffers of TLS legs; None before the first listener that has TLS
     cdef H2Work work                 # buffers of HTTP/2 connections; None before the first one

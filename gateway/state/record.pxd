@@ -2,9 +2,10 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.state.generation cimport Generation
+from gateway.state.claims cimport Forwarded, Token
 from gateway.state.parts cimport WorkerParts
 from gateway.c.addr cimport sl_addr
-from gateway.c.judge cimport sl_decision, sl_question
+from gateway.c.judge cimport sl_decision, sl_question, sl_source_key
 from gateway.c.log_line cimport sl_log_line, sl_log_tls
 from gateway.c.segment cimport sl_log_event, sl_tunnel
 from gateway.tls.session cimport TlsSession
@@ -13,11 +14,14 @@ cdef class Record:
     cdef WorkerParts parts
     cdef Generation generation   # the one that judged it
     cdef readonly uint64_t sequence
-    cdef int listener            # index into parts.settings.listeners
     cdef TlsSession tls          # of the client's connection; None: cleartext
     cdef sl_addr peer
     cdef uint16_t peer_port
-    cdef bytes user              # verified, or None
+    cdef uint8_t listener        # index into parts.settings.listeners
+    cdef uint8_t names_itself    # bool: asked for by address, and `inner` is the name it has shown
+    cdef bytes user              # verified by its password, or None
+    cdef Token token             # verified, or None
+    cdef Forwarded forwarded     # claims of a peer that may speak for others; None: none
     cdef bytes name              # canonical, or None when an address was asked for
     cdef sl_addr address         # asked for, then the one dialed; family 0 before, and where a parent resolves
     cdef uint16_t port
@@ -36,23 +40,25 @@ cdef class Record:
     cdef uint8_t revoked         # sl_reason: its login or certificate does not stand under its generation; 0: it does
     cdef uint8_t shown           # sl_shows: what the tunnel has shown inside; UNKNOWN while it was not looked at
     cdef uint8_t ech             # bool: with an encrypted ClientHello
-    cdef bint names_itself       # asked for by address, and `inner` is the name it has shown
-    cdef uint64_t source         # the source that limits count it for (limits.pxd); the three places below are its own
-    cdef uint32_t source_place   # 0: none
+    cdef uint32_t source_place   # 0: none; the three places are those of `source`
     cdef uint32_t gateway_place
     cdef uint32_t provisional_place
+    cdef uint64_t source         # the source that limits count it for (limits.pxd)
     cdef sl_tunnel *listing      # in the live-tunnel table; NULL: not a tunnel, or the table is full
     cdef uint64_t *rule_up       # bytes by rule: where this tunnel's are counted
     cdef uint64_t *rule_down
 
     cdef void question(self, sl_question *out) noexcept
+    cdef void ask_for_token(self, sl_source_key *who) noexcept
+    cdef bytes known_user(self)
     cdef bint same_login(self, Generation other) noexcept
     # Sets `revoked` by a generation that is about to judge it; `opens`: it is not a tunnel yet, and a certificate whose
     # time is over does not count.
     cdef void stand(self, Generation now, bint opens) noexcept
-    # The decision is that of a client whose certificate was over for too long.
+    # The decision is that of a client whose certificate or token was over for too long.
     cdef void expire(self) noexcept
     cdef bint is_certified(self) noexcept
+    cdef bint is_forwarded(self) noexcept
     cdef void leave_provisional(self) noexcept
     cdef void leave_limits(self) noexcept
     cdef void decided(self, const sl_decision *decision) noexcept
@@ -72,6 +78,9 @@ cdef class Record:
     cdef void write_refused(self, uint64_t source, int outcome, bytes tried, str detail) noexcept
     cdef void name_rule(self, sl_log_line *line) noexcept
     cdef void identify(self, sl_log_line *line) noexcept
+
+# Counts a request that was refused for its credentials; `reason`: an sl_reason, 0: as `tried` and `detail` tell.
+cdef void count_login(WorkerParts parts, int reason, bytes tried, str detail) noexcept
 
 # The `refused` line of what never became a request with a record; `sequence` is that of its answer's id, 0 = a new one.
 # `tried`: the user that was named, unproven, or None; `detail`: the rule of the protocol that was broken, or None;

@@ -12,22 +12,24 @@ from gateway.parent.source_pool cimport SourcePool
 from gateway.state.meter cimport Meter
 from gateway.state.settings cimport ListenerSpec
 from gateway.c.contract cimport (
-    SL_ALLOW, SL_AUDIT, SL_PHASE_NAME, SL_REASON_IDENTITY_EXPIRED, SL_REASON_INTERNAL, SL_REASON_UNAUTHORIZED,
-    sl_outcome_text, sl_phase_text, sl_reason_text, sl_refusal_reason,
+    SL_ALLOW, SL_AUDIT, SL_OUTCOME_AUTH_FAILED, SL_PHASE_NAME, SL_REASON_IDENTITY_EXPIRED, SL_REASON_INTERNAL,
+    SL_REASON_UNAUTHORIZED, sl_outcome_text, sl_phase_text, sl_reason_text, sl_refusal_reason,
     sl_verdict_text,
 )
 from gateway.c.image cimport sl_image
 from gateway.c.judge cimport (
     sl_judge, sl_judged_revoke, sl_list_line, sl_rule_name, sl_rule_named, sl_rule_slot, sl_source_credential,
-    sl_source_network, sl_source_user,
+    sl_source_key, sl_source_network, sl_source_user,
 )
 from gateway.c.limit_table cimport SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS
 from gateway.c.log_line cimport sl_log_line, sl_log_text, sl_log_tls, sl_refused_address
 from gateway.c.segment cimport (
-    SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW, SL_COUNTER_DECISIONS_AUDIT,
-    SL_COUNTER_DECISIONS_DENY, SL_DIRECTION_DOWN, SL_DIRECTION_UP, SL_FAMILY_BYTES, SL_FAMILY_DECISIONS,
+    SL_COUNTER_AUTH_FAILED, SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW,
+    SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DIRECTION_DOWN, SL_DIRECTION_UP, SL_FAMILY_BYTES,
+    SL_FAMILY_CREDENTIALS_REFUSED, SL_FAMILY_DECISIONS,
     SL_FAMILY_TUNNELS, SL_FAMILY_TUNNELS_OPEN, SL_LOG_CLOSE, SL_LOG_DECISION, SL_LOG_INTERVAL, SL_LOG_REFUSED,
-    SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER, SL_TUNNEL_OPEN, SL_TUNNEL_WOULD_DENY, sl_log_event, sl_protocol_text,
+    SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER, SL_TUNNEL_FORWARDED, SL_TUNNEL_OPEN, SL_TUNNEL_TOKEN,
+    SL_TUNNEL_WOULD_DENY, sl_log_event, sl_protocol_text,
     sl_tunnel_bytes, sl_tunnel_done, sl_tunnel_edit, sl_tunnel_release, sl_tunnel_set_identity, sl_tunnel_set_name,
     sl_tunnel_set_user,
     sl_tunnel_take,
@@ -41,6 +43,9 @@ cdef frozenset NO_LOGIN = frozenset((
     None, "no credentials", "no acceptable authentication method is offered",
     "credentials are required, and SOCKS4 has none",
 ))
+
+
+cdef const char *NO_ACCOUNT = b""
 
 
 cdef sl_log_text text_of(str text) noexcept:
@@ -77,8 +82,15 @@ cdef class Record:
         cdef ListenerSpec listener = parts.settings.listener(self.listener)
         memset(out, 0, sizeof(out[0]))
         out.who.addr = self.peer
+        if self.is_forwarded():
+            out.who.forwarded = PyBytes_AS_STRING(self.forwarded.identity)
+            if self.forwarded.namespace is not None:
+                out.who.forwarded_namespace = PyBytes_AS_STRING(self.forwarded.namespace)
+                out.who.forwarded_account = PyBytes_AS_STRING(self.forwarded.account)
         if self.user is not None:
             out.who.user = PyBytes_AS_STRING(self.user)
+        elif self.token is not None:
+            self.ask_for_token(&out.who)
         if self.is_certified():
             out.who.identity = PyBytes_AS_STRING(self.tls.identity)
             if self.tls.namespace is not None:
@@ -96,6 +108,19 @@ cdef class Record:
         if self.upstream is not None:
             out.way = PyBytes_AS_STRING(self.upstream)
         out.is_local, out.asked = is_local, <void *> self
+
+    cdef void ask_for_token(self, sl_source_key *who) noexcept:
+        cdef Token token = self.token
+        if token.user is not None:
+            who.user = PyBytes_AS_STRING(token.user)
+        if token.namespace is not None:
+            who.token_namespace, who.token_account = PyBytes_AS_STRING(token.namespace), NO_ACCOUNT
+            if token.account is not None:
+                who.token_account = PyBytes_AS_STRING(token.account)
+
+    cdef bytes known_user(self):
+        """By its password, or by a token that names one."""
+        return self.token.user if self.user is None and self.token is not None else self.user
 
     cdef bint same_login(self, Generation other) noexcept:
         """Whether the user still has the password and the identity in another generation: who changes either revokes
@@ -128,6 +153,12 @@ cdef class Record:
             if opens and self.tls.is_over():
                 self.revoked = SL_REASON_IDENTITY_EXPIRED
                 return
+        if self.token is not None:
+            if self.token.credential not in self.parts.settings.token_keys:
+                return
+            if opens and self.token.is_over():
+                self.revoked = SL_REASON_IDENTITY_EXPIRED
+                return
         self.revoked = SL_REASON_INTERNAL  # none
 
     cdef void expire(self) noexcept:
@@ -141,6 +172,10 @@ cdef class Record:
     cdef bint is_certified(self) noexcept:
         """The client's certificate gives it an identity."""
         return self.tls is not None and self.tls.identity is not None
+
+    cdef bint is_forwarded(self) noexcept:
+        """A peer that may speak for others gives it an identity."""
+        return self.forwarded is not None and self.forwarded.identity is not None
 
     cdef void leave_provisional(self) noexcept:
         """The inner name is judged, or the tunnel has ended before."""
@@ -180,6 +215,7 @@ cdef class Record:
         """The tunnel is open: it appears in the live-tunnel table, and its bytes count for its rule."""
         cdef WorkerParts parts = self.parts
         cdef sl_tunnel *listing = sl_tunnel_take(parts.meter.segment, self.sequence)
+        cdef bytes user
         parts.meter.labelled(SL_FAMILY_TUNNELS_OPEN, self.kind, 0, 0, 0)[0] += 1
         self.listing = listing
         if listing is not NULL:
@@ -191,8 +227,9 @@ cdef class Record:
             listing.dialed = self.address
             listing.dialed_port = self.port
             listing.protocol = self.kind
-            if self.user is not None:
-                sl_tunnel_set_user(listing, PyBytes_AS_STRING(self.user), PyBytes_GET_SIZE(self.user))
+            user = self.known_user()
+            if user is not None:
+                sl_tunnel_set_user(listing, PyBytes_AS_STRING(user), PyBytes_GET_SIZE(user))
             if self.name is not None:
                 sl_tunnel_set_name(listing, PyBytes_AS_STRING(self.name), PyBytes_GET_SIZE(self.name))
             self.list_identity()
@@ -200,12 +237,22 @@ cdef class Record:
         self.relist(SL_TUNNEL_OPEN)
 
     cdef void list_identity(self) noexcept:
-        """Within an edit of the listing. One that is not that of a certificate follows from user and address."""
+        """Within an edit of the listing. One of users.yaml or the network map follows from user and address."""
         cdef bytes text = None
-        if self.is_certified():
+        self.listing.flags &= ~(SL_TUNNEL_TOKEN | SL_TUNNEL_FORWARDED)
+        if self.is_forwarded():
+            self.listing.flags |= SL_TUNNEL_FORWARDED
+            text = self.forwarded.identity
+            if self.forwarded.namespace is not None:
+                text = b"%b/%b" % (self.forwarded.namespace, self.forwarded.account)
+        elif self.is_certified():
             text = self.tls.identity
             if self.tls.namespace is not None:
                 text = b"%b/%b" % (self.tls.namespace, self.tls.account)
+        elif self.token is not None:
+            self.listing.flags |= SL_TUNNEL_TOKEN
+            if self.token.namespace is not None:
+                text = b"%b/%b" % (self.token.namespace, self.token.account or b"")
         sl_tunnel_set_identity(self.listing, NULL if text is None else PyBytes_AS_STRING(text),
                                0 if text is None else PyBytes_GET_SIZE(text))
 
@@ -279,7 +326,7 @@ cdef class Record:
         line.verdict = NULL
         # One that is noted already is more telling than the outcome: a drain, streams that are too many.
         line.reason = sl_reason_text(self.decision.reason if self.decision.reason != SL_REASON_INTERNAL else
-                                     sl_refusal_reason(outcome, tried is not None or detail not in NO_LOGIN))
+                                     sl_refusal_reason(outcome, is_login(tried, detail)))
         line.is_refused = 1
         line.suppressed = suppressed
         line.detail = text_of(detail)
@@ -302,6 +349,9 @@ cdef class Record:
         self.identify(line)
         if self.user is not None:
             line.user.bytes, line.user.length = PyBytes_AS_STRING(self.user), PyBytes_GET_SIZE(self.user)
+        elif self.token is not None and self.token.user is not None:
+            line.user.bytes = PyBytes_AS_STRING(self.token.user)
+            line.user.length = PyBytes_GET_SIZE(self.token.user)
         if self.name is not None:
             line.name.bytes, line.name.length = PyBytes_AS_STRING(self.name), PyBytes_GET_SIZE(self.name)
         line.address = &self.address
@@ -312,6 +362,9 @@ cdef class Record:
         line.phase = sl_phase_text(self.decision.phase)
         line.reason = sl_reason_text(self.decision.reason)
         line.would_deny = self.decision.would_deny
+        if self.forwarded is not None and self.forwarded.baggage is not None:
+            line.baggage.bytes = PyBytes_AS_STRING(self.forwarded.baggage)
+            line.baggage.length = PyBytes_GET_SIZE(self.forwarded.baggage)
         if self.inner is not None:
             line.inner.bytes, line.inner.length = PyBytes_AS_STRING(self.inner), PyBytes_GET_SIZE(self.inner)
         if self.refused is not None:
@@ -354,7 +407,14 @@ cdef class Record:
     cdef void identify(self, sl_log_line *line) noexcept:
         """The source, and where its identity comes from."""
         cdef const sl_image *image = &self.generation.image.image
-        if self.is_certified():
+        if self.is_forwarded():
+            line.identity_source = "forwarded"
+            line.identity.bytes = PyBytes_AS_STRING(self.forwarded.identity)
+            line.identity.length = PyBytes_GET_SIZE(self.forwarded.identity)
+            if self.forwarded.namespace is not None:
+                line.namespace_ = PyBytes_AS_STRING(self.forwarded.namespace)
+                line.account = PyBytes_AS_STRING(self.forwarded.account)
+        elif self.is_certified():
             line.identity_source = "certificate"
             line.identity.bytes = PyBytes_AS_STRING(self.tls.identity)
             line.identity.length = PyBytes_GET_SIZE(self.tls.identity)
@@ -364,12 +424,33 @@ cdef class Record:
         elif self.user is not None:
             sl_source_user(image, PyBytes_AS_STRING(self.user), &line.namespace_, &line.account)
             line.identity_source = "password"
+        elif self.token is not None:
+            line.identity_source = "token"
+            if self.token.namespace is not None:
+                line.namespace_ = PyBytes_AS_STRING(self.token.namespace)
+                line.account = NO_ACCOUNT
+                if self.token.account is not None:
+                    line.account = PyBytes_AS_STRING(self.token.account)
+            elif self.token.user is not None:
+                sl_source_user(image, PyBytes_AS_STRING(self.token.user), &line.namespace_, &line.account)
         elif sl_source_network(image, &self.peer, &line.namespace_, &line.account):
             line.identity_source = "network"
         else:
             line.identity_source = "none"
         if line.namespace_ is not NULL and line.namespace_[0] == 0:
             line.namespace_ = NULL
+
+
+cdef bint is_login(bytes tried, str detail) noexcept:
+    """Whether a refused request had sent credentials."""
+    return tried is not None or detail not in NO_LOGIN
+
+
+cdef void count_login(WorkerParts parts, int reason, bytes tried, str detail) noexcept:
+    parts.meter.count(SL_COUNTER_AUTH_FAILED)
+    if not reason:
+        reason = <int> sl_refusal_reason(SL_OUTCOME_AUTH_FAILED, is_login(tried, detail))
+    parts.meter.labelled(SL_FAMILY_CREDENTIALS_REFUSED, reason, 0, 0, 0)[0] += 1
 
 
 cdef void log_refused(WorkerParts parts, int listener, int kind, const sl_addr *peer, uint16_t peer_port,
@@ -381,7 +462,7 @@ cdef void log_refused(WorkerParts parts, int listener, int kind, const sl_addr *
     record = Record(parts)
     if sequence:
         record.sequence = sequence
-    record.listener = listener
+    record.listener = <uint8_t> listener
     record.kind = <uint8_t> kind
     record.peer = peer[0]
     record.peer_port = peer_port

@@ -1,10 +1,11 @@
-# A request on its way, for those that answer it: the verifier of its password, its opening, a reload.
+# A request on its way, for those that answer it: the verifier of its credentials, its opening, a reload.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.c.addr cimport sl_addr
 from gateway.c.leg cimport sl_leg
 from gateway.io.loop cimport Handler
 from gateway.parent.parent cimport ParentStream
+from gateway.state.claims cimport Forwarded, Token
 from gateway.tls.session cimport TlsSession
 
 cdef enum RequestState:
@@ -18,14 +19,19 @@ cdef enum RequestState:
 cdef class Request(Handler):
     cdef uint8_t state         # RequestState
     cdef uint8_t listener      # index into parts.settings.listeners
+    cdef uint8_t relayed       # bool: a PROXY header stood before it, and the peer may be the one that it names
     cdef uint16_t peer_port
     cdef uint64_t source       # the peer, as limits know it
     cdef sl_addr peer
-    cdef bytes user            # verified, or None
+    cdef bytes user            # verified by its password, or None
+    cdef Token token           # verified, or None
+    cdef Forwarded forwarded   # claims of a peer that may speak for others; None: none
     cdef TlsSession tls        # of its connection, once the handshake is done; None: cleartext
 
     # The password was verified: `result` is a Login of logins.pxd; `credential` tells which hash the password fits.
     cdef void on_verified(self, int result, uint64_t credential) noexcept
+    # The token was verified; `token` is None but for LOGIN_RIGHT, and `reason` the sl_reason of LOGIN_WRONG.
+    cdef void on_token(self, int result, Token token, int reason) noexcept
     # Of the next two exactly one is called, once. Connected: the leg is watched with LEG_EVENTS and the request's from
     # now on; `events` of it were reported and not acted upon. `parent_stream`: what the leg leads to; None: a socket.
     cdef void on_opened(self, sl_leg *leg, uint32_t events, ParentStream parent_stream) noexcept

@@ -7,6 +7,9 @@ cdef class Request(Handler):
     cdef void on_verified(self, int result, uint64_t credential) noexcept:
         pass
 
+    cdef void on_token(self, int result, Token token, int reason) noexcept:
+        pass
+
     cdef void on_opened(self, sl_leg *leg, uint32_t events, ParentStream parent_stream) noexcept:
         pass
 

@@ -38,6 +38,7 @@ cdef class Settings:
     def __cinit__(self):
         self.listeners = []
         self.parents = {}
+        self.token_keys = frozenset()
 
     cdef void take(self, dict settings, list listeners, dict parents) except *:
         limits = settings["limits"]
@@ -50,6 +51,8 @@ cdef class Settings:
         self.keep_alive = max(1, round(limits["keep_alive"]))
         self.drain_time = patience(settings["drain"])
         self.identity_max_age = round(settings["identity_max_age"])
+        self.token_keys = frozenset(settings["token_keys"])
+        self.insecure_tokens = settings["insecure_tokens"]
         self.access_log = settings["access_log"]
         self.deny_message = settings["deny_message"]
         self.log_interval = round(settings["log_interval"] * 1000)

@@ -11,6 +11,8 @@ from gateway.state.request cimport Request
 cdef Record note(WorkerParts parts, Request request, Codec codec, int kind)
 # Verifies credentials; on_verified follows, at once where the outcome is known.
 cdef void verify(WorkerParts parts, Request request, bytes user, bytes password) noexcept
+# The same for a bearer token, and on_token.
+cdef void verify_token(WorkerParts parts, Request request, bytes token) noexcept
 # From here on it is decided, resolved and dialed: the opening, to be started; None while the gateway drains, unless it
 # `opens_late`, with the line of a refusal.
 cdef Opening may_open(WorkerParts parts, Request request, Record record, bint opens_late)

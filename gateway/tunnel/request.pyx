@@ -6,13 +6,14 @@ requests themselves, which answer success only when the upstream is connected.
 
 from libc.stdint cimport uint8_t, uint64_t
 
+from gateway.c.addr cimport sl_addr
 from gateway.c.contract cimport (
     SL_DENY, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_DRAINING,
-    SL_REASON_SOURCE_ADDRESS,
+    SL_REASON_SOURCE_ADDRESS, SL_REASON_TOKEN_CLEARTEXT, SL_REASON_TOKEN_ISSUER,
 )
 from gateway.c.segment cimport SL_FAMILY_TUNNELS, SL_LOG_DECISION, SL_SCOPE_DRAINING
 from gateway.dial.opening cimport opening_of
-from gateway.state.logins cimport LOGIN_WAITS
+from gateway.state.logins cimport LOGIN_RIGHT, LOGIN_WAITS, LOGIN_WRONG
 from gateway.state.request cimport VERIFYING
 
 
@@ -42,8 +43,41 @@ cdef void verify(WorkerParts parts, Request request, bytes user, bytes password)
         request.on_verified(result, credential)
 
 
+cdef bint is_private(WorkerParts parts, Request request) noexcept:
+    """Whether a token can come this way: nothing between reads it (DECISIONS.md section 1). A peer that a PROXY header
+    names is not on this machine for all that the gateway knows."""
+    if request.tls is not None or parts.settings.insecure_tokens:
+        return True
+    return not request.relayed and is_loopback(&request.peer)
+
+
+cdef bint is_loopback(const sl_addr *peer) noexcept:
+    cdef int i
+    if peer.family == 4:
+        return peer.bytes[0] == 127
+    for i in range(15):
+        if peer.bytes[i]:
+            return False
+    return peer.family == 6 and peer.bytes[15] == 1
+
+
+cdef void verify_token(WorkerParts parts, Request request, bytes token) noexcept:
+    cdef int result, reason = 0
+    request.state = VERIFYING
+    if not parts.settings.token_keys:
+        reason = SL_REASON_TOKEN_ISSUER
+    elif not is_private(parts, request):
+        reason = SL_REASON_TOKEN_CLEARTEXT
+    if reason:
+        request.on_token(LOGIN_WRONG, None, reason)
+        return
+    result = parts.logins.ask_token(request.source, token, request)
+    if result != LOGIN_WAITS:
+        request.on_token(result, parts.logins.found if result == LOGIN_RIGHT else None, parts.logins.reason)
+
+
 cdef Opening may_open(WorkerParts parts, Request request, Record record, bint opens_late):
-    record.user = request.user
+    record.user, record.token, record.forwarded = request.user, request.token, request.forwarded
     record.generation = parts.generation  # a new one may have come while credentials were verified
     if parts.roster.draining and not opens_late:
         drained_away(record, request.source)
@@ -52,6 +86,9 @@ cdef Opening may_open(WorkerParts parts, Request request, Record record, bint op
     # Those who share a user's address, or that of an identity, do not pay for it.
     if record.user is not None:
         record.source = parts.limits.of_user(record.user)
+    elif record.token is not None:
+        record.source = parts.limits.of_user(record.token.subject)
+        parts.certified = True
     elif record.is_certified():
         record.source = parts.limits.of_identity(record.tls.identity, &record.peer)
     else:

@@ -81,11 +81,14 @@ cdef class IntervalLog(Sweep):
 
 @cython.final
 cdef class Expiry(Sweep):
-    """Resets tunnels whose client's certificate is over, and was verified identity.maxAge ago (DECISIONS.md 1)."""
+    """Resets tunnels whose client's certificate or token is over, and was verified identity.maxAge ago (DECISIONS.md
+    1)."""
 
     cdef void visit(self, Tunnel tunnel) noexcept:
         cdef Record record = tunnel.record
-        if record.tls is not None and record.tls.is_spent(self.parts.settings.identity_max_age):
+        cdef uint64_t most = self.parts.settings.identity_max_age
+        if ((record.tls is not None and record.tls.is_spent(most))
+                or (record.token is not None and record.token.is_spent(most))):
             record.expire()
             tunnel.end(SL_OUTCOME_REVOKED, True)
 

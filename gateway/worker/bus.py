@@ -63,6 +63,10 @@ class Bus:
         """Asks for a password check; the answer comes as VERIFIED. False when the supervisor does not keep up."""
         return self.send(contract.VERIFY, id=number, source=source, user=user, password=password)
 
+    def verify_token(self, number: int, source: int, token: bytes) -> bool:
+        """The same for a bearer token."""
+        return self.send(contract.VERIFY_TOKEN, id=number, source=source, token=token)
+
     def rejected(self, source: int) -> None:
         """A login failed without a check."""
         self.send(contract.REJECTED, source=source)

@@ -230,7 +230,7 @@ class Worker:
         self._expiry.start(self._expiry_seconds())
 
     def _expiry_seconds(self) -> float:
-        """How often tunnels of certificates that are over are looked for."""
+        """How often tunnels of certificates and tokens that are over are looked for."""
         quarter: float = self._parts.settings.identity_max_age / 4
         return min(max(quarter, EXPIRY[0]), EXPIRY[1])
 
@@ -247,7 +247,8 @@ class Worker:
         self._bus.send(contract.FULL, full=full)
 
     def _on_verified(self, message: dict[str, Any]) -> None:
-        self._parts.logins.answered(message["id"], message["result"], message["credential"])
+        facts, reason = message.get("token"), message.get("reason", 0)
+        self._parts.logins.answered(message["id"], message["result"], message.get("credential", 0), facts, reason)
 
     def _on_unchecked(self, message: dict[str, Any]) -> None:
         self._parts.logins.bar(message["source"], float(message["seconds"]))

@@ -36,7 +36,7 @@ NOT_BUILT: Final = ("method", "path")
 @click.command()
 @click.option("--to", metavar="HOST:PORT", help="The destination, as a client would ask for it.")
 @click.option("--from", "workload", metavar="NS/SA", help="The source's namespace and service account (or NS alone).")
-@click.option("--user", metavar="NAME", help="The user it authenticated as.")
+@click.option("--user", metavar="NAME", help="The user it logged in as, or that its token names.")
 @click.option("--identity", metavar="URI", help="The SPIFFE ID of its certificate.")
 @click.option("--source", metavar="IP", help="Its address: rules by CIDR, and the identity of identity.networks.")
 @click.option("--listener", metavar="NAME", help="The listener it came in by, for its audit mode and innerName.")
@@ -185,7 +185,8 @@ def _warn_of_strangers(path: str | None, question: Question) -> None:
     except Problems:
         return
     users = load_users(known.users, Problems()) if known.users else ()
-    if question.user is not None and question.user not in {user.name for user in users}:
+    by_token = any(source.user for source in known.tokens)
+    if question.user is not None and not by_token and question.user not in {user.name for user in users}:
         click.echo(f"warning: no user is called {escape(quote(question.user))}: identity.users names them", err=True)
     namespace, account = split_workload(question.workload)
     spoken_for = [(network.namespace, network.service_account) for network in known.networks]
@@ -193,6 +194,7 @@ def _warn_of_strangers(path: str | None, question: Question) -> None:
     if (
         namespace
         and not known.trust.domains
+        and not any(source.kubernetes or source.namespace for source in known.tokens)
         and not any(space == namespace and account in ("", sa) for space, sa in spoken_for)
     ):
         words = f"nothing stands for {escape(quote(question.workload or ''))}"

@@ -63,7 +63,8 @@ def _identity(source: Mapping[str, Any]) -> dict[str, object]:
     """Of a source as logged. One that its user or its address has is found again by those, as it is today."""
     identity = source.get("identity")
     if not isinstance(identity, str) or source.get("identity_source") in (*LOGIN, "network"):
-        return {}
+        by_token = source.get("identity_source") == "token" and source.get("user") is None and identity
+        return {"from": identity, "token": True} if by_token else {}
     return {"identity" if "://" in identity else "from": identity}
 
 

@@ -5,7 +5,7 @@ only not there. Reading is reader.py's job; this module is what the rest of the 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, cast, get_args
 
 import msgspec
@@ -20,6 +20,7 @@ from gateway.contract import (
     TlsSettings,
 )
 from supervisor.config.tls import ListenerTls
+from supervisor.config.tokens import TokenSource
 from supervisor.config.trust import Trust
 from supervisor.config.upstreams import Upstream
 from supervisor.source.host_port import join, split
@@ -88,7 +89,9 @@ class Identity(msgspec.Struct, frozen=True):
     users_place: Place = Place("")
     trust: Trust = Trust()
     proxy_protocol_from: tuple[str, ...] = ()  # CIDRs of peers that have to send a PROXY header
-    max_age: float = 86400.0  # seconds that a tunnel outlives its client's certificate, since it was verified
+    max_age: float = 86400.0  # seconds that a tunnel outlives its client's certificate or token, since it was verified
+    tokens: tuple[TokenSource, ...] = ()
+    insecure_tokens: bool = False  # tokens are accepted over clear text from anywhere
 
 
 class Addresses(msgspec.Struct, frozen=True):
@@ -202,10 +205,14 @@ class Config(msgspec.Struct, frozen=True):
         )
 
     def settings(
-        self, passwords: Mapping[str, bytes] | None = None, tls: Mapping[str, TlsSettings] | None = None
+        self,
+        passwords: Mapping[str, bytes] | None = None,
+        tls: Mapping[str, TlsSettings] | None = None,
+        token_keys: Sequence[int] = (),
     ) -> Settings:
         """The part of a generation that a worker gets beside the policy image. `passwords`: by upstream; `tls`: by
-        listener. Tickets of period 0 are none: their secret is the running gateway's to give."""
+        listener; `token_keys`: marks of keys. Tickets of period 0 are none: their secret is the running gateway's to
+        give."""
         return Settings(
             listeners=[
                 _listener_settings(listener, (tls or {}).get(listener.name), number)
@@ -228,6 +235,8 @@ class Config(msgspec.Struct, frozen=True):
             tickets=TicketSettings(period=0, secret=bytes(32)),
             proxy_protocol_from=list(self.identity.proxy_protocol_from),
             identity_max_age=self.identity.max_age,
+            token_keys=list(token_keys),
+            insecure_tokens=self.identity.insecure_tokens,
             deny_message=self.gateway.deny_message,
             pod_networks=list(self.gateway.pod_networks),
             access_log=self.logs.access != "off",

@@ -10,6 +10,7 @@ import yaml
 
 from supervisor.config.config import Config
 from supervisor.config.tls import ListenerTls
+from supervisor.config.tokens import TokenSource
 from supervisor.config.upstreams import Upstream
 from supervisor.source.host_port import join
 
@@ -73,6 +74,8 @@ def effective(config: Config) -> dict[str, Any]:
             "subject": {"role": config.identity.trust.role},
             "maxAge": duration(config.identity.max_age),
             "proxyProtocolFrom": list(config.identity.proxy_protocol_from),
+            "tokens": [_token_source(source) for source in config.identity.tokens],
+            "insecureTokens": config.identity.insecure_tokens,
         },
         "addresses": {
             "allow": list(config.addresses.allow),
@@ -145,3 +148,11 @@ def _upstream(upstream: Upstream) -> dict[str, Any]:
     }
     given = {"user": upstream.user, "passwordFile": upstream.password_file}
     return found | {name: value for name, value in given.items() if value is not None}
+
+
+def _token_source(source: TokenSource) -> dict[str, object]:
+    claims = {"user": source.user, "namespace": source.namespace, "serviceAccount": source.service_account}
+    meaning: dict[str, object] = {"kubernetes": True}
+    if not source.kubernetes:
+        meaning = {"identity": {name: claim for name, claim in claims.items() if claim}}
+    return {"issuer": source.issuer, "audiences": list(source.audiences), "keys": source.keys.path, **meaning}

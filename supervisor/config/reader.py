@@ -25,6 +25,7 @@ from supervisor.config.config import (
 )
 from supervisor.config.later import names_in, take_out, take_unread
 from supervisor.config.tls import ListenerTls, read_listener_tls
+from supervisor.config.tokens import read_tokens
 from supervisor.config.trust import read_trust
 from supervisor.config.upstreams import Upstream, read_upstreams
 from supervisor.host import machine
@@ -153,7 +154,7 @@ class _Reader:
     # listeners
 
     def listeners(self, top: Fields, identity: Identity) -> tuple[Listener, ...]:
-        default: Auth = "optional" if identity.users else "off"
+        default: Auth = "optional" if identity.users or identity.tokens else "off"
         node = top.get("listeners")
         if node is None:
             return (Listener(auth=default),)
@@ -186,11 +187,13 @@ class _Reader:
         certified = tls is not None and tls.client_certificate != "off" and trust.gives_identities
         auth = fields.read("auth", lambda n: n.choice(*AUTHS), default)
         self.not_blank(fields, "auth", "write off, optional or required")
-        if (where := fields.get("auth")) and not identity.users:
+        if (where := fields.get("auth")) and not identity.users and not identity.tokens:
             if auth == "required" and not certified:
-                self.problems.error(where.place, "auth is required, and there are no users", "set identity.users")
+                hint = "set identity.users or identity.tokens"
+                self.problems.error(where.place, "auth is required, and there are no users and no tokens", hint)
             elif auth == "optional":
-                self.problems.warning(where.place, "there are no users: credentials that are sent will be refused")
+                words = "there are no users and no tokens: credentials that are sent will be refused"
+                self.problems.warning(where.place, words)
         return Listener(
             name=fields.read("name", entry_name, f"listener-{index + 1}"),
             host=host,
@@ -219,7 +222,10 @@ class _Reader:
 
     def identity(self, top: Fields) -> Identity:
         fields = self.section(
-            top, "identity", "networks", "users", "trustDomains", "subject", "maxAge", "proxyProtocolFrom"
+            top,
+            "identity",
+            *("networks", "users", "trustDomains", "subject", "maxAge", "proxyProtocolFrom"),
+            *("tokens", "insecureTokens"),
         )
         seen: dict[str, Node] = {}
         return Identity(
@@ -229,6 +235,8 @@ class _Reader:
             trust=read_trust(fields, self.folder, self.problems),
             proxy_protocol_from=tuple(dict.fromkeys(fields.each("proxyProtocolFrom", self.proxy_peer))),
             max_age=fields.read("maxAge", partial(Node.duration, low=1.0), DEFAULTS.identity.max_age),
+            tokens=read_tokens(fields, self.folder, self.problems),
+            insecure_tokens=fields.read("insecureTokens", Node.boolean, DEFAULTS.identity.insecure_tokens),
         )
 
     def proxy_peer(self, node: Node) -> str:

@@ -17,6 +17,7 @@ from gateway.contract import Settings
 from supervisor.config.config import Config
 from supervisor.config.tls import Expiry
 from supervisor.host.process import child_environment, python_command
+from supervisor.identity.issuers import Issuer
 from supervisor.source.problems import Problem, render
 
 GREETING: Final = b"sluice-compile-1"
@@ -45,6 +46,7 @@ class Report(msgspec.Struct, frozen=True):
     files_parsed: int = 0
     expiries: list[Expiry] = []
     marks: dict[str, str] = {}
+    issuers: tuple[Issuer, ...] = ()
 
 
 class CompileResult(msgspec.Struct, frozen=True):
@@ -71,7 +73,8 @@ class CompileResult(msgspec.Struct, frozen=True):
     files_opened: int = 0
     files_parsed: int = 0
     expiries: list[Expiry] = []  # of certificates and revocation lists
-    marks: dict[str, str] = {}  # of their files, as they were read
+    marks: dict[str, str] = {}  # of their files and those of keys, as they were read
+    issuers: tuple[Issuer, ...] = ()  # of tokens
 
     def problem_lines(self) -> list[str]:
         """`file:line:column: message (suggestion)`, one for each error."""

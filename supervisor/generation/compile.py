@@ -24,7 +24,9 @@ from supervisor.config.reader import load_config, load_defaults
 from supervisor.config.tls import ReadTls
 from supervisor.config.upstreams import read_passwords
 from supervisor.generation.compilation import NICE, OUT_OF_MEMORY, Report, send_result
+from supervisor.generation.token_keys import ReadTokens, read_issuers
 from supervisor.host import machine
+from supervisor.identity.issuers import marks
 from supervisor.identity.users import User, load_users
 from supervisor.policy.compiler import Built, build_image
 from supervisor.policy.loader import load_policy
@@ -54,7 +56,7 @@ def compile_config(
     users: tuple[User, ...] = ()
     built: Built | None = None
     passwords: dict[str, bytes] = {}
-    tls = ReadTls()
+    tls, tokens = ReadTls(), ReadTokens()
     slots = RuleSlots(known)
     reading = reading if reading is not None else Reading(Remembered())
     try:
@@ -70,6 +72,7 @@ def compile_config(
             config = msgspec.structs.replace(config, policy=named)
         passwords = read_passwords(config.upstreams, problems)
         tls = _tls(config, problems)
+        tokens = read_issuers(config, problems)
         policy = load_policy(config.policy.paths, config.policy.places, problems, reading)
         built = build_image(config, users, policy, problems, serving, slots)
         if built:
@@ -85,11 +88,12 @@ def compile_config(
         problems_left_out=problems.errors_left_out,
         warnings_left_out=problems.warnings_left_out,
         config=config,
-        settings=config.settings(passwords, tls.listeners) if config else None,
+        settings=config.settings(passwords, tls.listeners, marks(tokens.issuers)) if config else None,
         users={user.name: user.hash for user in users},
         counts=built.counts if built else {},
         expiries=tls.expiries,
-        marks=tls.marks,
+        marks=tls.marks | tokens.marks,
+        issuers=tokens.issuers,
         rule_slots=slots.known() if built else {},
         rules=pack(policy.rules) if built else b"",
         seconds=time.monotonic() - start,

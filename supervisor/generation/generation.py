@@ -27,6 +27,7 @@ from supervisor.generation.renewal import read_again, renewed
 from supervisor.generation.tickets import TicketSecret
 from supervisor.host.errors import StartError
 from supervisor.host.limits import tunnel_cap
+from supervisor.identity.tokens import TokenReader
 from supervisor.identity.users import dummy_hash
 from supervisor.identity.verifier import Verifier
 from supervisor.logs.access_log import AccessLog, Opened
@@ -52,7 +53,7 @@ class Generation:
     loaded_at: float  # seconds of the monotonic clock
     rules: bytes = b""  # rule_listing.py
     expiries: Sequence[Expiry] = ()  # of certificates and revocation lists
-    marks: Mapping[str, str] = field(default_factory=dict)  # of their files, as they were read
+    marks: Mapping[str, str] = field(default_factory=dict)  # of their files and those of keys, as they were read
 
     def published(self) -> Published:
         """As workers get it."""
@@ -71,6 +72,7 @@ class Prepared:
     access_log: Opened
     keys: ServerKeys | None
     rule_slots: RuleSlots
+    tokens: TokenReader
 
     def discard(self) -> None:
         """It does not become active after all."""
@@ -122,6 +124,7 @@ class Generations:
             # On a thread: a large image takes longer than the loop may stand still.
             await asyncio.to_thread(validate, image)
             dummy = await asyncio.to_thread(dummy_hash, result.users.values())
+            tokens = await asyncio.to_thread(TokenReader, result.issuers)
             settings = self._with_limits(result.config, result.settings)
             keys = self._read_keys(result.config)
             opened = self._access_log.open(result.config.logs.access)
@@ -131,7 +134,7 @@ class Generations:
         except BaseException:
             _close(image)
             raise
-        return Prepared(result, image, result.config, settings, dummy, opened, keys, slots)
+        return Prepared(result, image, result.config, settings, dummy, opened, keys, slots, tokens)
 
     def commit(self, prepared: Prepared) -> Generation:
         """Makes it active in the supervisor."""
@@ -160,6 +163,7 @@ class Generations:
         self.rule_slots = prepared.rule_slots
         self.keys = prepared.keys
         self._verifier.set_users(prepared.result.users, prepared.dummy, prepared.config.limits.login_failures)
+        self._verifier.set_tokens(prepared.tokens)
         self._log.set_level(prepared.config.logs.level)
         self._access_log.take(prepared.access_log)
         self._compiler.accepted()
@@ -219,17 +223,18 @@ class Generations:
         return Outcome(True, new.number, [], new.warnings, changed, listeners)
 
     async def renew(self, pool: Pool) -> Outcome:
-        """Reads the certificates, keys, CAs and revocation lists of the active configuration again, and nothing else:
-        policy that is being edited stays as it is. All or nothing, as a reload is."""
+        """Reads the certificates, keys, CAs, revocation lists and keys of tokens of the active configuration again, and
+        nothing else: policy that is being edited stays as it is. All or nothing, as a reload is."""
         current = self.current
         assert current is not None
-        self._log.info("renewal", "files of TLS have changed, and are read again")
-        read, problems = await asyncio.to_thread(read_again, current.config)
+        self._log.info("renewal", "files of TLS or tokens have changed, and are read again")
+        read, tokens, problems = await asyncio.to_thread(read_again, current.config)
         if problems:
             return self._failed(problems)
+        reader = await asyncio.to_thread(TokenReader, tokens.issuers)
         try:
             plan = pool.sockets.plan((listener.name, listener.address) for listener in current.config.listeners)
-            settings = renewed(current.config, current.settings, read, plan.numbers)
+            settings = renewed(current.config, current.settings, read, tokens, plan.numbers)
         except StartError as error:
             return self._failed([str(error)])
         settings["tickets"] = self._tickets.settings()
@@ -241,10 +246,10 @@ class Generations:
             settings=settings,
             loaded_at=time.monotonic(),
             expiries=read.expiries,
-            marks=read.marks,
+            marks=read.marks | tokens.marks,
         )
         try:
-            problems = await pool.publish(new.published(), lambda: self._replace(new), plan)
+            problems = await pool.publish(new.published(), lambda: self._replace(new, reader), plan)
         finally:
             if self.current is not new:
                 os.close(new.image)
@@ -252,11 +257,12 @@ class Generations:
             return self._failed(problems)
         self.reloads["ok"] += 1
         self.last_problems = []
-        self._log.info("renewed", "new certificates are active", generation=new.number)
+        self._log.info("renewed", "new certificates and keys are active", generation=new.number)
         return Outcome(True, new.number, [], new.warnings)
 
-    def _replace(self, new: Generation) -> None:
+    def _replace(self, new: Generation, tokens: TokenReader) -> None:
         old, self.current = self.current, new
+        self._verifier.set_tokens(tokens)
         self._mapping = None
         if old is not None:
             os.close(old.image)

@@ -1,4 +1,5 @@
-"""Certificates, keys, CAs and revocation lists that change on disk: noticed, and read again by themselves.
+"""Certificates, keys, CAs, revocation lists and keys of tokens that change on disk: noticed, and read again by
+themselves.
 
 Tools renew them by rename or by a swap of symlinks (cert-manager, SPIRE, Kubernetes secrets), a certificate and its key
 one after the other: so a change counts once nothing has changed for one look more. Files that cannot be used are told
@@ -13,23 +14,27 @@ from gateway.contract import Settings
 from supervisor.config.config import Config
 from supervisor.config.tls import ReadTls
 from supervisor.generation.listeners import placed
+from supervisor.generation.token_keys import ReadTokens, read_issuers
 from supervisor.host.file_marks import marks_of
+from supervisor.identity.issuers import marks
 from supervisor.source.problems import Problems, render
 
 PERIOD: Final = 1.0  # seconds between two looks
 
 
-def read_again(config: Config) -> tuple[ReadTls, list[str]]:
-    """TLS as its files are now, and what is wrong with them, one a line. Blocks."""
+def read_again(config: Config) -> tuple[ReadTls, ReadTokens, list[str]]:
+    """TLS and tokens as their files are now, and what is wrong with them, one a line. Blocks."""
     from supervisor.config.certificates import read_listeners  # takes a while to load
 
     problems = Problems()
     read = read_listeners(config.listeners, config.identity.trust, problems)
-    return read, render(tuple(problems.errors), problems.errors_left_out)
+    tokens = read_issuers(config, problems)
+    return read, tokens, render(tuple(problems.errors), problems.errors_left_out)
 
 
-def renewed(config: Config, settings: Settings, read: ReadTls, numbers: Sequence[int]) -> Settings:
-    """The settings with TLS as it was read; `numbers`: the sockets of the listeners, which stay. Raises StartError."""
+def renewed(config: Config, settings: Settings, read: ReadTls, tokens: ReadTokens, numbers: Sequence[int]) -> Settings:
+    """The settings with TLS and tokens as they were read; `numbers`: the sockets of the listeners, which stay. Raises
+    StartError."""
     known = {listener["name"]: listener for listener in settings["listeners"]}
     wanted = []
     for listener in config.listeners:
@@ -37,6 +42,7 @@ def renewed(config: Config, settings: Settings, read: ReadTls, numbers: Sequence
         entry["tls"] = read.listeners.get(listener.name, entry["tls"])
         wanted.append(entry)
     changed = settings.copy()
+    changed["token_keys"] = marks(tokens.issuers)
     changed["listeners"] = placed(settings["listeners"], wanted, numbers)
     return changed
 

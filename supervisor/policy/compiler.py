@@ -50,6 +50,7 @@ def build_image(
     and port of what the running gateway listens on, which `config` may no longer name. `slots`: the metrics slots that
     rules have; new ones are added."""
     compiler = _Compiler(users, policy, problems)
+    compiler.by_token = any(source.user for source in config.identity.tokens)
     compiler.slots = slots if slots is not None else RuleSlots()
     compiler.upstreams = tuple(upstream.name for upstream in config.upstreams)
     compiler.allowed = tuple(ipaddress.ip_network(cidr) for cidr in config.addresses.allow)
@@ -76,6 +77,7 @@ class _Compiler:
         self.policy = policy
         self.problems = problems
         self.selectors: dict[tuple[Selector, bool], int] = {}
+        self.by_token = False  # tokens name users as well
         self.unknown: set[str] = set()  # users that rules select and users.yaml does not have
         self.strange: set[str] = set()  # source addresses that are not this machine's
         self.local: list[Network] | None = None
@@ -152,7 +154,7 @@ class _Compiler:
             kind, second = principal(selector)
             cidr = selector.cidr or None
             self.selectors[key] = self.builder.selector(kind, selector.namespace, second, cidr, allows)
-        if selector.user and selector.user not in self.user_names | self.unknown:
+        if selector.user and not self.by_token and selector.user not in self.user_names | self.unknown:
             self.unknown.add(selector.user)
             words = f"{rule.kind} {rule.name} selects the user {quote(selector.user)}, who does not exist"
             self.problems.warning(rule.place, words, "identity.users in sluice.yaml names the users")

@@ -28,6 +28,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
 
     to: str  # host:port
     workload: str | None = None  # "namespace/service-account" or "namespace"
+    token: bool = False  # the workload is that of a token
     user: str | None = None
     identity: str | None = None
     source: str | None = None  # IP
@@ -73,10 +74,12 @@ def explain(image: PolicyImage, config: Config, question: Question) -> dict[str,
     namespace, account = split_workload(question.workload)
     if not namespace and question.identity and _is_at_home(config, question.identity):
         namespace, account = workload_of(question.identity)
-    workload = None
+    workload = token = None
     if question.user and not question.identity and namespace:
         # A user that logs in from this workload: the credentials are the higher identity (DECISIONS.md section 1).
         workload, namespace, account = (namespace, account), "", ""
+    elif question.token:
+        token, namespace, account = (namespace, account), "", ""
     audit, inner = _modes(listeners, question.listener)
 
     try:
@@ -88,7 +91,9 @@ def explain(image: PolicyImage, config: Config, question: Question) -> dict[str,
             service_account=account or None,
             identity=question.identity,
             user=question.user,
+            by_token=_is_by_token(image, config, question.user),
             workload=workload,
+            token=token,
             source_ip=question.source,
             audit=audit,
             sni=question.sni,
@@ -137,14 +142,20 @@ def _over_addresses(answers: list[dict[str, Any]], chosen: dict[str, Any]) -> di
 
 
 def _needs_login(listeners: Sequence[Listener], question: Question) -> str | None:
-    """The listener that requires credentials, where the question names neither a user nor the identity of a
+    """The listener that requires credentials, where the question names no user, no token and no identity of a
     certificate; None = there is none. Without --listener it must hold for all of them."""
     asked = [each for each in listeners if question.listener in (None, each.name)]
-    if question.user is not None or question.identity is not None:
+    if question.user is not None or question.identity is not None or question.token:
         return None
     if not asked or any(each.auth != "required" for each in asked):
         return None
     return asked[0].name
+
+
+def _is_by_token(image: PolicyImage, config: Config, user: str | None) -> bool:
+    """Whether a user can only be one that a token names."""
+    names_users = any(source.user for source in config.identity.tokens)
+    return user is not None and names_users and not image.knows_user(user)
 
 
 def _is_at_home(config: Config, identity: str) -> bool:

@@ -26,6 +26,7 @@ class _Known:
         self.spaces = {namespace for namespace, _ in pairs}
         self.accounts = set(pairs)
         self.domains = {domain.name for domain in config.identity.trust.domains}
+        self.tokens = any(source.kubernetes or source.namespace for source in config.identity.tokens)
 
 
 def warn_of_strangers(config: Config, users: Sequence[User], rules: Sequence[Rule], problems: Problems) -> None:
@@ -80,8 +81,8 @@ def _facts(known: _Known, rule: Rule, selector: Selector) -> Iterator[tuple[str,
         elif trust_domain_of(selector.identity) not in known.domains:
             words = f"no trust domain has the identity {quote(selector.identity)}: this item matches no source"
             yield words, "identity.trustDomains in sluice.yaml names them"
-    elif known.domains:
-        return  # certificates may name every namespace and service account
+    elif known.domains or known.tokens:
+        return  # certificates and tokens may name every namespace and service account
     elif selector.service_account:
         if (space, selector.service_account) not in known.accounts:
             workload = quote(f"{space}/{selector.service_account}")

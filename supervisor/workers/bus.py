@@ -27,6 +27,7 @@ __all__ = [
         "Parent",
         "Rejected",
         "Verify",
+        "VerifyToken",
     ),
     "routing_id",
 ]
@@ -70,6 +71,18 @@ class Verify(msgspec.Struct, tag_field="op", tag=contract.VERIFY):
         return f"Verify(slot={self.slot}, id={self.id})"
 
 
+class VerifyToken(msgspec.Struct, tag_field="op", tag=contract.VERIFY_TOKEN):
+    """A bearer token to be checked. Never logged either."""
+
+    slot: int
+    id: int
+    source: int
+    token: bytes
+
+    def __repr__(self) -> str:
+        return f"VerifyToken(slot={self.slot}, id={self.id})"
+
+
 class Rejected(msgspec.Struct, tag_field="op", tag=contract.REJECTED):
     """A login of a source failed without a check: its password is known to be wrong."""
 
@@ -106,7 +119,7 @@ class Parent(msgspec.Struct, tag_field="op", tag=contract.PARENT):
     text: str
 
 
-Message = Hello | Loaded | Active | Verify | Rejected | Full | Closed | Drained | Parent
+Message = Hello | Loaded | Active | Verify | VerifyToken | Rejected | Full | Closed | Drained | Parent
 Handler = Callable[[int, Message], None]
 
 

@@ -31,7 +31,8 @@ SEEDS: Final[dict[type[play.Codec], list[bytes]]] = {
 }
 PARTS: Final = [
     b"\0", b"\xff", b"\r\n", b"\n", b"\r\n\r\n", b" ", b":", b"[", b"]", b"%", b"@", b"CONNECT ", b" HTTP/1.1\r\n",
-    b"Host: x\r\n", b"Proxy-Authorization: Basic dTpw\r\n", b"\x05\x01\x00", b"\x05\x01\x00\x03", b"\x01\x01u\x01p",
+    b"Host: x\r\n", b"Proxy-Authorization: Basic dTpw\r\n",
+    b"Proxy-Authorization: Bearer a.b.c\r\n", b"\x05\x01\x00", b"\x05\x01\x00\x03", b"\x01\x01u\x01p",
     b"\x04\x01\x00P\0\0\0\1", b"a" * 300, b"A: b\r\n" * 30,
 ]  # fmt: skip
 

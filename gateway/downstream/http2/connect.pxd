@@ -5,6 +5,7 @@ from gateway.dial.opening cimport Opening
 from gateway.http2.carrier cimport H2Carrier
 from gateway.proto.http2.streams cimport H2Stream
 from gateway.proto.http2.work cimport Piece
+from gateway.state.claims cimport Token
 from gateway.state.parts cimport WorkerParts
 from gateway.state.record cimport Record
 from gateway.state.request cimport Request
@@ -27,6 +28,9 @@ cdef class H2Request(Request):
     # The client has reset the stream, or its connection is gone: no client is left to answer.
     cdef void lost(self) noexcept
 
+    # Whether credentials were verified, and the request still waits for that; else it is answered.
+    cdef bint is_verdict(self, int result) noexcept
+    cdef void refuse_login(self, bytes tried, int reason, str detail) noexcept
     cdef void limited(self, int outcome, int scope) noexcept
     cdef void answer(self, int outcome) noexcept
     cdef void refuse(self, int outcome, str rule, str reason) noexcept

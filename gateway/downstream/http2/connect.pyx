@@ -6,15 +6,15 @@ is connected: an H2Tunnel takes stream and socket over, and this is gone.
 
 cimport cython
 from cpython.ref cimport PyObject
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from gateway.c.contract cimport (
     SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_REQUEST_TIMEOUT,
-    SL_OUTCOME_SOURCE_LIMIT, SL_REASON_INTERNAL,
+    SL_OUTCOME_SOURCE_LIMIT, SL_REASON_INTERNAL, sl_reason_text,
 )
 from gateway.c.leg cimport sl_leg, sl_leg_reset
 from gateway.c.segment cimport (
-    SL_COUNTER_AUTH_FAILED, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_H2_ABUSE_RESETS,
+    SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_H2_ABUSE_RESETS,
     SL_LOG_DECISION, SL_PROTOCOL_HTTP2, SL_SCOPE_CREDENTIALS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_LOGINS,
 )
 from gateway.downstream.http2.tunnel cimport H2Tunnel, joined
@@ -25,6 +25,7 @@ from gateway.proto.http2.head cimport DIALECT_PIPY
 from gateway.proto.http2.server cimport H2Server
 from gateway.proto.http2.streams cimport END_RESET_BY_PEER, STREAM_REMOTE_ENDED
 from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
+from gateway.state.record cimport count_login
 from gateway.state.request cimport LINGERING, OPENING, VERIFYING
 from gateway.tunnel.inner cimport inspect_first
 from gateway.tunnel.request cimport drained_away, give_up, may_open, over_limit, told_reason, told_rule
@@ -70,21 +71,39 @@ cdef class H2Request(Request):
     # ---- the answer --------------------------------------------------------------------------------------------------
 
     cdef void on_verified(self, int result, uint64_t credential) noexcept:
+        cdef bytes tried = self.user
+        if not self.is_verdict(result):
+            return
+        if result == LOGIN_RIGHT and self.parts.generation.credential(self.user) == credential:
+            self.ask()
+        else:
+            self.user = None
+            self.refuse_login(tried, 0, "wrong user or password")
+
+    cdef void on_token(self, int result, Token token, int reason) noexcept:
+        if not self.is_verdict(result):
+            return
+        if token is not None:
+            self.token = token
+            self.ask()
+        else:
+            self.refuse_login(None, reason, sl_reason_text(<unsigned> reason).decode("ascii"))
+
+    cdef bint is_verdict(self, int result) noexcept:
         if self.state != VERIFYING or self.closed:
-            return  # it was refused before
+            return False  # it was refused before
         if result == LOGIN_BUSY:
             self.limited(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_CREDENTIALS)
         elif result == LOGIN_LIMITED:
             self.limited(SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_SOURCE_LOGINS)
-        elif result == LOGIN_RIGHT and self.parts.generation.credential(self.user) == credential:
-            self.ask()
-        else:
-            self.record.write_refused(self.source, SL_OUTCOME_AUTH_FAILED, self.user, "wrong user or password")
-            self.user = None
-            self.parts.meter.count(SL_COUNTER_AUTH_FAILED)
-            self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_OUTCOME_AUTH_FAILED, 0,
-                                      0)[0] += 1
-            self.refuse(SL_OUTCOME_AUTH_FAILED, None, "wrong user or password")
+        return result != LOGIN_BUSY and result != LOGIN_LIMITED
+
+    cdef void refuse_login(self, bytes tried, int reason, str detail) noexcept:
+        self.record.decision.reason = <uint8_t> reason
+        self.record.write_refused(self.source, SL_OUTCOME_AUTH_FAILED, tried, detail)
+        count_login(self.parts, reason, tried, detail)
+        self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_OUTCOME_AUTH_FAILED, 0, 0)[0] += 1
+        self.refuse(SL_OUTCOME_AUTH_FAILED, None, detail)
 
     cdef void rejudge(self) noexcept:
         if self.opening is not None:

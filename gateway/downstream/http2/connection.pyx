@@ -50,7 +50,7 @@ from gateway.downstream.http2.requests cimport ASKED_BROKEN, ASKED_PAGE, ASKED_T
 from gateway.downstream.http2.tunnel cimport H2Tunnel
 from gateway.proto.http2.work cimport FRAMES_A_STREAM, SLICES, TURN_BLOCKS, TURN_FRAMES, H2Work, Piece
 from gateway.io.loop cimport Handler, clock_us
-from gateway.tunnel.request cimport verify
+from gateway.tunnel.request cimport verify, verify_token
 
 cdef enum:
     EVENT_BLOCKS = 32          # what costs as much as that many header blocks, of one connection as an event
@@ -139,7 +139,7 @@ cdef class H2Connection(H2Carrier):
         elif kind == EVENT_FAILED:
             if self.session.abuse >= 0:
                 self.meter.labelled(SL_FAMILY_HTTP2_ABUSE, self.session.abuse, 0, 0, 0)[0] += 1
-            self.requests.protocol_error(SL_OUTCOME_MALFORMED, None, None)
+            self.requests.protocol_error(SL_OUTCOME_MALFORMED, None, None, 0)
             self.leave()
 
     cdef void ended_stream(self, H2Stream *stream, uint32_t code, int side) noexcept:
@@ -164,7 +164,7 @@ cdef class H2Connection(H2Carrier):
         if asked == ASKED_TUNNEL:
             self.connect(stream, event.status)
         elif asked == ASKED_BROKEN:
-            sequence = self.requests.protocol_error(head.outcome, head.user, head.detail)
+            sequence = self.requests.protocol_error(head.outcome, head.user, head.detail, head.reason)
             if head.malformed:
                 stream.flags |= STREAM_MALFORMED
             self.refuse_stream(stream, head.outcome, None, None, head.detail, sequence)
@@ -176,7 +176,7 @@ cdef class H2Connection(H2Carrier):
             else:
                 self.answers.note(self.loop.now)
         else:
-            sequence = self.requests.protocol_error(SL_OUTCOME_NOT_BUILT, None, None)
+            sequence = self.requests.protocol_error(SL_OUTCOME_NOT_BUILT, None, None, 0)
             self.settle(stream, self.answers.begin_none(stream, f"{self.meter.prefix}{sequence}",
                                                         self.settings.deny_message, self.loop.now))
 
@@ -187,7 +187,10 @@ cdef class H2Connection(H2Carrier):
         request.enter(stream)
         if status == CODEC_CREDENTIALS:
             self.loop.arm(request, self.settings.request_timeout)
-            verify(self.requests.parts, request, self.server.head.user, self.server.head.password)
+            if self.server.head.token is not None:
+                verify_token(self.requests.parts, request, self.server.head.token)
+            else:
+                verify(self.requests.parts, request, self.server.head.user, self.server.head.password)
         else:
             request.ask()
 
@@ -199,7 +202,7 @@ cdef class H2Connection(H2Carrier):
         cdef list block
         cdef bytes body
         block, body = http2_answer(outcome, rule, reason, detail, f"{self.meter.prefix}{sequence}",
-                                   self.settings.deny_message)
+                                   self.settings.deny_message, len(self.settings.token_keys) > 0)
         self.settle(stream, self.answers.begin(stream, block, body, self.loop.now))
 
     cdef void settle(self, H2Stream *stream, AnswerEnd end) noexcept:
@@ -385,7 +388,7 @@ cdef class H2Connection(H2Carrier):
     cdef void timed_out(self, uint32_t code) noexcept:
         self.meter.count(SL_COUNTER_REQUEST_TIMEOUTS)
         self.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_OUTCOME_REQUEST_TIMEOUT, 0, 0)[0] += 1
-        self.requests.turned_away(SL_OUTCOME_REQUEST_TIMEOUT, None, None)
+        self.requests.turned_away(SL_OUTCOME_REQUEST_TIMEOUT, None, None, 0)
         if code != H2_NO_ERROR:
             self.session.leave(code, b"SETTINGS were not acknowledged")
         self.leave()

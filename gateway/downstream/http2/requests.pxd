@@ -6,6 +6,7 @@ from gateway.c.addr cimport sl_addr
 from gateway.downstream.http2.connect cimport H2Request
 from gateway.http2.carrier cimport H2Carrier
 from gateway.proto.http2.server cimport H2Server
+from gateway.state.claims cimport Forwarded
 from gateway.state.parts cimport WorkerParts
 from gateway.tls.session cimport TlsSession
 
@@ -19,10 +20,12 @@ cdef class H2Requests:
     cdef WorkerParts parts
     cdef H2Server server
     cdef uint8_t listener      # index into the listeners of the settings
+    cdef uint8_t relayed       # the next five: as those of a request (gateway/state/request.pxd)
     cdef uint16_t peer_port
     cdef sl_addr peer
     cdef uint64_t source       # source that limits count the peer for
     cdef TlsSession tls        # session of the connection; None: cleartext
+    cdef Forwarded forwarded
 
     # The request in the session's head; `status` is head.finish()'s.
     cdef Asked kind(self, int status) noexcept
@@ -31,6 +34,7 @@ cdef class H2Requests:
     # The session has refused it: one stream too many, or behind the own GOAWAY.
     cdef void one_too_many(self, H2Carrier carrier, int status) noexcept
     # The `refused` line of a request without a record; answers its sequence, which the id of the answer ends in.
-    cdef uint64_t turned_away(self, int outcome, bytes tried, str detail) noexcept
+    # `reason`: an sl_reason, 0: as the outcome says.
+    cdef uint64_t turned_away(self, int outcome, bytes tried, str detail, int reason) noexcept
     # The same for a broken protocol, counted.
-    cdef uint64_t protocol_error(self, int outcome, bytes tried, str detail) noexcept
+    cdef uint64_t protocol_error(self, int outcome, bytes tried, str detail, int reason) noexcept

@@ -4,17 +4,16 @@ cimport cython
 from libc.stdint cimport uint64_t
 
 from gateway.c.contract cimport (
-    SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_GATEWAY_LIMIT, SL_REASON_DRAINING, SL_REASON_INTERNAL,
-    SL_REASON_TOO_MANY_STREAMS,
+    SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_GATEWAY_LIMIT, SL_REASON_DRAINING, SL_REASON_TOO_MANY_STREAMS,
 )
 from gateway.c.segment cimport (
-    SL_COUNTER_AUTH_FAILED, SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_SCOPE_DRAINING,
+    SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_SCOPE_DRAINING,
     SL_SCOPE_STREAMS,
 )
 from gateway.proto.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
 from gateway.proto.http2.head cimport HEAD_CONNECT, HEAD_GET, HEAD_HEAD, HEAD_POST, H2Head
 from gateway.state.meter cimport Meter
-from gateway.state.record cimport log_refused
+from gateway.state.record cimport count_login, log_refused
 from gateway.tunnel.request cimport note, over_limit
 
 
@@ -46,7 +45,7 @@ cdef class H2Requests:
         request.peer_port = self.peer_port
         request.source = self.source
         request.user = self.server.head.user
-        request.tls = self.tls
+        request.tls, request.relayed, request.forwarded = self.tls, self.relayed, self.forwarded
         request.record = note(self.parts, request, self.server.head, SL_PROTOCOL_HTTP2)
         return request
 
@@ -59,14 +58,17 @@ cdef class H2Requests:
         else:
             self.parts.meter.limited(scope)
 
-    cdef uint64_t turned_away(self, int outcome, bytes tried, str detail) noexcept:
+    cdef uint64_t turned_away(self, int outcome, bytes tried, str detail, int reason) noexcept:
         cdef uint64_t sequence = self.parts.meter.number()
         log_refused(self.parts, self.listener, SL_PROTOCOL_HTTP2, &self.peer, self.peer_port, self.source, sequence,
-                    outcome, tried, detail, self.tls, SL_REASON_INTERNAL)
+                    outcome, tried, detail, self.tls, reason)
         return sequence
 
-    cdef uint64_t protocol_error(self, int outcome, bytes tried, str detail) noexcept:
+    cdef uint64_t protocol_error(self, int outcome, bytes tried, str detail, int reason) noexcept:
         cdef Meter meter = self.parts.meter
-        meter.count(SL_COUNTER_AUTH_FAILED if outcome == SL_OUTCOME_AUTH_FAILED else SL_COUNTER_PROTOCOL_ERRORS)
+        if outcome == SL_OUTCOME_AUTH_FAILED:
+            count_login(self.parts, reason, tried, detail)
+        else:
+            meter.count(SL_COUNTER_PROTOCOL_ERRORS)
         meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, outcome, 0, 0)[0] += 1
-        return self.turned_away(outcome, tried, detail)
+        return self.turned_away(outcome, tried, detail, reason)

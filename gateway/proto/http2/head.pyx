@@ -25,7 +25,10 @@ cdef class H2Head(Codec):
         self.status = CODEC_MORE
         self.outcome = SL_OUTCOME_INTERNAL
         self.detail = self.unfit = None
-        self.user = self.password = self.out = None
+        self.user = self.password = self.token = self.out = None
+        self.reason = 0
+        self.forwarded.family = 0
+        self.baggage = None
         self.address.family = 0
         self.name[0] = 0
         self.name_length = 0
@@ -111,8 +114,13 @@ cdef class H2Head(Codec):
             self.keep(&self.host_field, field)
         elif named(field, b"proxy-authorization") and not self.trailers:
             self.authorizations += 1
-            if self.auth != AUTH_OFF and not self.set_basic(field.value, field.value_length):
+            if self.auth != AUTH_OFF and not self.set_authorization(field.value, field.value_length):
                 self.unfit = self.detail
+        elif self.trusted and not self.trailers and named(field, b"forwarded"):
+            if not self.set_forwarded(field.value, field.value_length):
+                self.bad(self.detail)
+        elif self.trusted and not self.trailers and named(field, b"baggage"):
+            self.set_baggage(field.value, field.value_length)
 
     cdef void keep(self, HeadText *kept, const Field *field) noexcept:
         kept.seen = True
@@ -169,7 +177,7 @@ cdef class H2Head(Codec):
             return self.refuse(SL_OUTCOME_MALFORMED, self.detail or "the target is too long")
         if self.unfit is not None:
             return self.refuse(SL_OUTCOME_AUTH_FAILED, self.unfit)
-        if self.user is not None:
+        if self.user is not None or self.token is not None:
             return CODEC_CREDENTIALS
         if self.auth == AUTH_REQUIRED:
             return self.refuse(SL_OUTCOME_AUTH_FAILED, "no credentials")

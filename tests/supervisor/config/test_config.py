@@ -233,7 +233,7 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     ),
     "auth without users": (
         "listeners: [{auth: required}]\n",
-        ["1:20: auth is required, and there are no users (set identity.users)"],
+        ["1:20: auth is required, and there are no users and no tokens (set identity.users or identity.tokens)"],
     ),
     "a name of blanks": (
         "listeners: [{name: 'a b'}]\n",
@@ -356,7 +356,8 @@ def test_a_mistake_is_named_at_its_place(tmp_path: Path, text: str, expected: li
 
 WARNINGS: Final = {
     "optional auth without users": (
-        "listeners: [{auth: optional}]", "1:20: there are no users: credentials that are sent will be refused",
+        "listeners: [{auth: optional}]",
+        "1:20: there are no users and no tokens: credentials that are sent will be refused",
     ),
     "allowed and denied": (
         "addresses: {allow: [10.0.0.0/8], deny: [10.0.0.0/8]}",

@@ -47,7 +47,9 @@ KEYS: dict[str, Any] = {
     "identity.subject": {"role": "CN"},
     "identity.networks": [{"cidr": "10.1.0.0/16", "namespace": "shop", "serviceAccount": "cart"}],
     "identity.users": "users.yaml",
-    "identity.tokens": [{"issuer": "https://issuer.test", "audiences": ["sluice"], "keys": "jwks.json"}],
+    "identity.tokens": [
+        {"issuer": "https://issuer.test", "audiences": ["sluice"], "keys": "jwks.json", "kubernetes": True}
+    ],
     "identity.insecureTokens": True,
     "identity.maxAge": "24h",
     "identity.proxyProtocolFrom": ["10.0.0.0/8"],

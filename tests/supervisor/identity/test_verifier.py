@@ -161,11 +161,13 @@ def test_a_check_that_fails_by_itself_is_a_no() -> None:
 
 
 def test_passwords_do_not_show() -> None:
-    from supervisor.identity.verifier import _Check
-    from supervisor.workers.bus import Verify
+    from supervisor.identity.verifier import _Password, _Token
+    from supervisor.workers.bus import Verify, VerifyToken
 
     assert "secret" not in repr(Verify(slot=0, id=1, source=2, user=b"u", password=b"secret"))
-    assert "secret" not in repr(_Check(1, b"u", b"secret", lambda result, credential: None))
+    assert "secret" not in repr(_Password(1, b"u", b"secret", lambda result, credential: None, "secret"))
+    assert "secret" not in repr(VerifyToken(slot=0, id=1, source=2, token=b"secret"))
+    assert "secret" not in repr(_Token(1, b"secret", lambda result, facts, reason: None))
 
 
 def test_sources_take_turns_whatever_one_of_them_sends() -> None:
