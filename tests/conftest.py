@@ -135,6 +135,7 @@ FIRST: Final = {
     "test_revocation.py::test_a_tunnel_that_nothing_allows_any_more_is_killed": 1,
     "test_revocation.py::test_an_explicit_denial_has_the_last_word": 1,
     "test_signals_at_start.py::test_an_end_that_is_asked_for_while_it_starts_is_a_clean_one": 4,
+    "test_tls_clients.py::test_node": 1,
     "test_tls_listener.py::test_alpn_follows_the_listener": 2,
     "test_upstreams.py::test_a_name_goes_to_the_parent_unresolved": 1,
     "test_upstreams.py::test_a_parent_that_answers_nonsense_is_a_refusal": 1,

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from supervisor.demo import Origin
+from tests.support.ports import free_port
 from tests.support.run_gateway import Gateway
 from tests.support.sluice_process import ROOT
 from tests.support.tour import Shell, agrees, steps
@@ -38,13 +39,14 @@ def origin() -> Iterator[int]:
 
 @pytest.mark.timeout(300)
 def test_the_rows_print_what_is_shown(tmp_path: Path) -> None:
-    document = DOCUMENT.read_text()
+    document, secure, admin = DOCUMENT.read_text(), free_port(), free_port()
     with origin() as port:
         text = (SAMPLE / "policy.yaml").read_text().replace("8088", str(port))
         with Gateway(list(yaml.safe_load_all(text))) as gateway:
 
             def replace(text: str) -> str:
                 text = text.replace("127.0.0.1:1080", f"127.0.0.1:{gateway.port}").replace("8088", str(port))
+                text = re.sub(r"\b1443\b", str(secure), text).replace("9902", str(admin))
                 return re.sub(r"\b1080\b", str(gateway.port), text).replace(FOLDER, str(tmp_path / "rows"))
 
             (tmp_path / "rows").mkdir()

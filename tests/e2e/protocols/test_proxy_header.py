@@ -4,16 +4,20 @@ pieces, before TLS; the address that it tells is the source (DECISIONS.md sectio
 import contextlib
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from bench.peers.base import environment
+from bench.peers.haproxy import HAProxy
 from tests.e2e.conftest import World
 from tests.support import wire
 from tests.support.certificates import Authority
 from tests.support.eventually import eventually
+from tests.support.ports import free_port
 from tests.support.run_gateway import Gateway, Mapping, policy
 from tests.support.tls import TlsSocket
 
@@ -206,3 +210,52 @@ def test_a_header_has_the_time_of_a_request(world: World) -> None:
         client.sendall(HEADERS["2"][:-1])
         assert_closed(client)
         assert found.event(event="refused")["reason"] == "proxy_header"
+
+
+HAPROXY: Final = """\
+defaults
+    mode tcp
+    timeout connect 20s
+    timeout client 20s
+    timeout server 20s
+listen front
+    bind 127.0.0.1:{port}
+    server gateway 127.0.0.1:{gateway} {sends}
+"""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("sends", ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl"])
+@pytest.mark.parametrize("secure", [False, True], ids=["cleartext", "TLS"])
+def test_haproxy_in_front(world: World, tmp_path: Path, sends: str, secure: bool) -> None:
+    authority, port = Authority(tmp_path), free_port()
+    certificate, key = authority.issue("gateway.test", "gateway.test")
+    listener = {"tls": {"certificates": [{"certificate": certificate, "key": key}]}} if secure else {}
+    with gateway(world, ["127.0.0.1/32"], **listener) as found:
+        found.config["identity"]["networks"][0]["cidr"] = "127.0.0.9/32"
+        found.write_config()
+        found.reload()
+        file = tmp_path / "haproxy.cfg"
+        file.write_text(HAPROXY.format(port=port, gateway=found.port, sends=sends))
+        command = [str(HAProxy.binary()), "-db", "-f", str(file)]
+        with subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL) as process:
+            try:
+                connection = eventually(lambda: dialed(port), "HAProxy listens")
+                assert connection is not None
+                client: Any = TlsSocket(connection, authority.client()) if secure else connection
+                with client:
+                    wire.open_socks5(client, "open.test", world.echo.port)
+                    assert wire.echoes(client)
+                    told = client.getsockname()
+                line = found.event(event="open")["source"]
+                assert (line["ip"], line["port"], line["identity"]) == (*told, "shop/")
+            finally:
+                process.terminate()
+
+
+def dialed(port: int) -> socket.socket | None:
+    """A connection from another address than the balancer's; None while there is no listener."""
+    try:
+        return socket.create_connection(("127.0.0.1", port), timeout=20, source_address=("127.0.0.9", 0))
+    except OSError:
+        return None
