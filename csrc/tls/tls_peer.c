@@ -5,10 +5,12 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bytes/spiffe.h"
+
 #define SCHEME "spiffe://"
 #define MIDDLE ".serviceaccount.identity."
 
-enum { SCHEME_LENGTH = sizeof SCHEME - 1, DOMAIN_MOST = 255 };
+enum { SCHEME_LENGTH = sizeof SCHEME - 1 };
 
 int sl_tls_trust_begin(struct sl_tls_trust *trust, const struct sl_tls_domain_text *domains, int count,
                        enum sl_tls_role role)
@@ -50,33 +52,6 @@ uint64_t sl_tls_domains_of(const struct sl_tls_trust *trust, const STACK_OF(X509
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
-static int in_domain(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
-}
-
-static int in_path(unsigned char c)
-{
-    return in_domain(c) || (c >= 'A' && c <= 'Z');
-}
-
-/* Whether the bytes are a workload's SPIFFE ID in its one spelling (SPIFFE-ID.md sections 2.1 to 2.3): a domain in lower
- * case and a path whose segments are not empty, `.` or `..`. */
-static int is_spiffe(const char *id, size_t length)
-{
-    size_t at = SCHEME_LENGTH, from;
-    if (length > SL_TLS_IDENTITY_MOST || length < at || memcmp(id, SCHEME, at) != 0) return 0;
-    while (at < length && in_domain((unsigned char)id[at])) at++;
-    if (at == SCHEME_LENGTH || at > SCHEME_LENGTH + DOMAIN_MOST || at == length) return 0;
-    while (at < length) {
-        if (id[at] != '/') return 0;
-        from = ++at;
-        while (at < length && in_path((unsigned char)id[at])) at++;
-        if (at == from || (id[from] == '.' && (at == from + 1 || (at == from + 2 && id[from + 1] == '.')))) return 0;
-    }
-    return 1;
-}
-
 /* The first name found counts; another one of a second identity makes them ambiguous. */
 static void found(struct sl_tls_identity *out, const char *id, size_t length)
 {
@@ -91,9 +66,10 @@ static void found(struct sl_tls_identity *out, const char *id, size_t length)
 
 static void take_uri(struct sl_tls_identity *out, const char *uri, size_t length, int *others)
 {
+    struct sl_spiffe parts;
     if (length < SCHEME_LENGTH || strncasecmp(uri, SCHEME, SCHEME_LENGTH) != 0)
         ++*others;
-    else if (is_spiffe(uri, length))
+    else if (sl_spiffe_read(uri, length, &parts))
         found(out, uri, length);
     else
         out->status = SL_TLS_IDENTITY_INVALID;
@@ -102,7 +78,8 @@ static void take_uri(struct sl_tls_identity *out, const char *uri, size_t length
 /* sa.ns.serviceaccount.identity.LINKERD.DOMAIN; a service account may have dots, a namespace has none. */
 static void take_dns(const struct sl_tls_trust *trust, struct sl_tls_identity *out, const char *name, size_t length)
 {
-    char suffix[sizeof MIDDLE + 2 * DOMAIN_MOST], id[SL_TLS_IDENTITY_MOST + 1];
+    char suffix[sizeof MIDDLE + 2 * SL_SPIFFE_DOMAIN], id[SL_TLS_IDENTITY_MOST + 1];
+    struct sl_spiffe parts;
     for (int i = 0; i < trust->count; i++) {
         const struct sl_tls_domain *domain = &trust->domains[i];
         size_t end, dot;
@@ -116,7 +93,7 @@ static void take_dns(const struct sl_tls_trust *trust, struct sl_tls_identity *o
         if (dot < 2 || dot == end) continue;
         made = snprintf(id, sizeof id, SCHEME "%s/ns/%.*s/sa/%.*s", domain->name, (int)(end - dot), name + dot,
                         (int)dot - 1, name);
-        if (made < 0 || (size_t)made >= sizeof id || !is_spiffe(id, (size_t)made))
+        if (made < 0 || (size_t)made >= sizeof id || !sl_spiffe_read(id, (size_t)made, &parts))
             out->status = SL_TLS_IDENTITY_INVALID;
         else
             found(out, id, (size_t)made);
@@ -160,18 +137,17 @@ static void take_names(const struct sl_tls_trust *trust, const X509 *certificate
 /* Whether the name that was found counts: a CA of its domain stands above it. Fills in the workload of the first domain. */
 static int counts(const struct sl_tls_trust *trust, uint64_t domains, struct sl_tls_identity *out)
 {
-    const char *domain = out->text + SCHEME_LENGTH, *path = strchr(domain, '/'), *middle;
-    size_t length = (size_t)(path - domain);
+    struct sl_spiffe parts;
     int at = 0;
-    while (at < trust->count && (strlen(trust->domains[at].name) != length ||
-                                 memcmp(trust->domains[at].name, domain, length) != 0 || !(domains >> at & 1)))
+    if (!sl_spiffe_read(out->text, strlen(out->text), &parts)) return 0;
+    while (at < trust->count &&
+           (strlen(trust->domains[at].name) != parts.domain_length ||
+            memcmp(trust->domains[at].name, parts.domain, parts.domain_length) != 0 || !(domains >> at & 1)))
         at++;
     if (at == trust->count) return 0;
-    if (at != 0 || strncmp(path, "/ns/", 4) != 0 || !(middle = strstr(path + 4, "/sa/"))) return 1;
-    if (memchr(path + 4, '/', (size_t)(middle - path - 4)) || strchr(middle + 4, '/')) return 1;
-    if ((size_t)(middle - path - 4) >= sizeof out->namespace_ || strlen(middle + 4) >= sizeof out->account) return 1;
-    memcpy(out->namespace_, path + 4, (size_t)(middle - path - 4));
-    memcpy(out->account, middle + 4, strlen(middle + 4));
+    if (at != 0 || !parts.namespace_) return 1;
+    memcpy(out->namespace_, parts.namespace_, parts.namespace_length);
+    memcpy(out->account, parts.account, parts.account_length);
     return 1;
 }
 

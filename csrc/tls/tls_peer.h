@@ -18,7 +18,7 @@
 enum {
     SL_TLS_DOMAINS_MOST = 64,
     SL_TLS_NAMES_MOST = 1000,    /* SANs of one certificate that are looked at */
-    SL_TLS_IDENTITY_MOST = 2048, /* bytes of a SPIFFE ID (SPIFFE-ID.md section 2.3) */
+    SL_TLS_IDENTITY_MOST = 2048, /* SL_SPIFFE_MOST */
     SL_TLS_ROLE_MOST = 255,
 };
 
