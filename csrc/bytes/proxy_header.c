@@ -6,7 +6,7 @@
 enum { LINE_MOST = 107, SIGNATURE = 12, FIXED = 16, PORT_DIGITS = 5 };
 
 /* Addresses of version 2: source, destination, source port, destination port. */
-enum { IPV4 = 0x11, IPV6 = 0x21, IPV4_LENGTH = 12, IPV6_LENGTH = 36, LOCAL = 0x20, PROXY = 0x21 };
+enum { IPV4 = 0x11, IPV6 = 0x21, IPV4_LENGTH = 12, IPV6_LENGTH = 36, LOCAL = 0x20, PROXY = 0x21, IDENTITY = 0xd0 };
 
 static const uint8_t SIGNED[SIGNATURE] = {'\r', '\n', '\r', '\n', 0, '\r', '\n', 'Q', 'U', 'I', 'T', '\n'};
 static const char WORD[] = "PROXY ";
@@ -87,6 +87,46 @@ static enum sl_proxy_status read_second(const uint8_t *bytes, size_t length, str
     memcpy(out->source.bytes, bytes + FIXED, bytes[13] == IPV4 ? 4 : 16);
     out->port = (uint16_t)(bytes[FIXED + need - 4] << 8 | bytes[FIXED + need - 3]);
     return SL_PROXY_DONE;
+}
+
+size_t sl_proxy_header_write(const struct sl_addr *source, uint16_t source_port, const struct sl_addr *target,
+                             uint16_t target_port, uint8_t out[SL_PROXY_OUT_MOST])
+{
+    size_t size = source->family == 4 ? 4 : 16, rest = 2 * size + 4;
+    uint8_t *at = out + FIXED;
+    memcpy(out, SIGNED, SIGNATURE);
+    out[SIGNATURE] = PROXY;
+    out[13] = source->family == 4 ? IPV4 : IPV6;
+    out[14] = 0;
+    out[15] = (uint8_t)rest;
+    memset(at, 0, rest);
+    memcpy(at, source->bytes, size);
+    if (target->family == source->family) memcpy(at + size, target->bytes, size);
+    at[2 * size] = (uint8_t)(source_port >> 8);
+    at[2 * size + 1] = (uint8_t)source_port;
+    at[2 * size + 2] = (uint8_t)(target_port >> 8);
+    at[2 * size + 3] = (uint8_t)target_port;
+    return FIXED + rest;
+}
+
+/* A type, a length of two bytes, a value (section 2.2). */
+int sl_proxy_header_identity(const uint8_t *header, size_t length, const char **identity, size_t *identity_length)
+{
+    size_t at, size;
+    *identity = NULL;
+    *identity_length = 0;
+    if (length < FIXED || memcmp(header, SIGNED, SIGNATURE) != 0 || header[SIGNATURE] != PROXY) return 1;
+    if (header[13] != IPV4 && header[13] != IPV6) return 1;
+    for (at = FIXED + (header[13] == IPV4 ? IPV4_LENGTH : IPV6_LENGTH); at < length; at += 3 + size) {
+        if (length - at < 3) return 0;
+        size = (size_t)header[at + 1] << 8 | header[at + 2];
+        if (size > length - at - 3) return 0;
+        if (header[at] != IDENTITY) continue;
+        if (*identity) return 0;
+        *identity = (const char *)header + at + 3;
+        *identity_length = size;
+    }
+    return 1;
 }
 
 enum sl_proxy_status sl_proxy_header_read(const uint8_t *bytes, size_t length, struct sl_proxy_header *out)

@@ -13,7 +13,10 @@
 
 #include "bytes/addr.h"
 
-enum { SL_PROXY_HEADER_MOST = 2048 }; /* bytes of a header with its TLVs that are waited for */
+enum {
+    SL_PROXY_HEADER_MOST = 2048, /* bytes of a header with its TLVs that are waited for */
+    SL_PROXY_OUT_MOST = 52,      /* bytes of one that is written */
+};
 
 enum sl_proxy_status {
     SL_PROXY_BROKEN = 0, /* no header, or one that cannot be read */
@@ -26,6 +29,15 @@ struct sl_proxy_header {
     uint16_t port;
     size_t length; /* of the header: what follows is the client's */
 };
+
+/* Writes a header of version 2, without TLVs, for a client at `source`. Where the target is of another family, or not
+ * known (family 0), its address is the unspecified one. Returns its length. */
+size_t sl_proxy_header_write(const struct sl_addr *source, uint16_t source_port, const struct sl_addr *target,
+                             uint16_t target_port, uint8_t out[SL_PROXY_OUT_MOST]);
+
+/* The identity of the client in the TLVs of a header that was read whole (0xD0, as ztunnel writes it): an unproven
+ * text. Returns 1, `*identity` NULL where there is none; 0 where the TLVs cannot be read, or have two. */
+int sl_proxy_header_identity(const uint8_t *header, size_t length, const char **identity, size_t *identity_length);
 
 /* Reads the header at the beginning of `length` bytes. `out` is filled with DONE. */
 enum sl_proxy_status sl_proxy_header_read(const uint8_t *bytes, size_t length, struct sl_proxy_header *out);

@@ -15,6 +15,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sl_proxy_header whole, part;
     enum sl_proxy_status status = sl_proxy_header_read(data, size, &whole);
     if (status == SL_PROXY_DONE) {
+        const char *identity;
+        size_t room;
+        if (sl_proxy_header_identity(data, whole.length, &identity, &room) && identity) {
+            const uint8_t *at = (const uint8_t *)identity;
+            require(at >= data && room <= whole.length && (size_t)(at - data) <= whole.length - room);
+        }
         require(whole.length > 0 && whole.length <= size && whole.length <= SL_PROXY_HEADER_MOST);
         require(whole.source.family == 0 || whole.source.family == 4 || whole.source.family == 6);
     }

@@ -130,10 +130,68 @@ TEST(a_header_that_does_not_end_is_broken)
     CHECK_EQ(read_exactly(second, SL_PROXY_HEADER_MOST, &found), SL_PROXY_BROKEN);
 }
 
+/* A header of version 2 for an IPv4 client, with these TLVs; its length. */
+static size_t with_tlvs(const char *tlvs, size_t length, uint8_t out[256])
+{
+    struct sl_addr client = {.family = 4, .bytes = {10, 9, 0, 7}}, target = {0};
+    size_t at = sl_proxy_header_write(&client, 4711, &target, 443, out);
+    memcpy(out + at, tlvs, length);
+    out[15] = (uint8_t)(out[15] + length);
+    return at + length;
+}
+
+TEST(an_identity_is_found_among_tlvs)
+{
+    static const struct {
+        const char *tlvs;
+        size_t length;
+        int read;
+        const char *identity; /* NULL: none */
+    } rows[] = {
+        {"", 0, 1, NULL},
+        {"\x04\0\2ab", 5, 1, NULL},
+        {"\xd0\0\2id", 5, 1, "id"},
+        {"\x04\0\2ab\xd0\0\2id", 10, 1, "id"},
+        {"\xd0\0\0", 3, 1, ""},
+        {"\xd0\0\2id\xd0\0\2id", 10, 0, NULL},
+        {"\xd0", 1, 0, NULL},
+        {"\xd0\0\3id", 5, 0, NULL},
+        {"\x04\xff\xffxy", 5, 0, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint8_t header[256], *copy;
+        size_t length = with_tlvs(rows[i].tlvs, rows[i].length, header), size = 0;
+        const char *identity = NULL, *told = rows[i].identity;
+        copy = malloc(length);
+        memcpy(copy, header, length);
+        CHECK_EQ(sl_proxy_header_identity(copy, length, &identity, &size), rows[i].read);
+        if (rows[i].read) CHECK_EQ(identity != NULL, told != NULL);
+        if (told && identity) CHECK(size == strlen(told) && memcmp(identity, told, size) == 0);
+        free(copy);
+    }
+}
+
+TEST(what_is_written_is_read)
+{
+    static const struct sl_addr four = {.family = 4, .bytes = {10, 9, 0, 7}}, six = {.family = 6, .bytes = {32, 1, 13}};
+    const struct sl_addr *addresses[] = {&four, &six};
+    for (int i = 0; i < 4; i++) {
+        uint8_t out[SL_PROXY_OUT_MOST];
+        struct sl_proxy_header found;
+        size_t length = sl_proxy_header_write(addresses[i & 1], 4711, addresses[i >> 1], 443, out);
+        CHECK_EQ(sl_proxy_header_read(out, length, &found), SL_PROXY_DONE);
+        CHECK(memcmp(&found.source, addresses[i & 1], sizeof found.source) == 0);
+        CHECK_EQ(found.port, 4711);
+        CHECK_EQ(found.length, length);
+    }
+}
+
 int main(void)
 {
     RUN(headers_are_read_whole_and_byte_by_byte);
     RUN(what_is_no_header_is_broken_once_that_is_known);
     RUN(a_header_that_does_not_end_is_broken);
+    RUN(an_identity_is_found_among_tlvs);
+    RUN(what_is_written_is_read);
     return CHECK_REPORT();
 }
