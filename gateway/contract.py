@@ -190,13 +190,23 @@ class LookupAnswer(TypedDict):
 
 
 class UpstreamSettings(TypedDict):
-    """One parent gateway. `addresses`: (IP text, port), in the order to try. Credentials: None = none are sent."""
+    """One parent gateway. `addresses`: (IP text, port), in the order to try. Credentials: None = none are sent.
+    `announces`: each connection begins with a PROXY header, version 2, that names the client."""
 
     name: str
     type: Literal["http", "socks5", "http2tunnel"]
     addresses: list[tuple[str, int]]
     user: bytes | None
     password: bytes | None
+    announces: bool
+
+
+class TrustedSettings(TypedDict):
+    """The identity of a certificate that may speak for others. `sources`: as so many its limits are, where it names no
+    client."""
+
+    identity: bytes
+    sources: int
 
 
 class TokenFacts(TypedDict):
@@ -227,6 +237,9 @@ class Settings(TypedDict):
     upstreams: list[UpstreamSettings]
     tickets: TicketSettings
     proxy_protocol_from: list[str]  # CIDRs of peers that have to send a PROXY header
+    proxy_identity_from: list[str]  # those of them whose header may have an identity
+    trusted: list[TrustedSettings]
+    trust_domains: list[bytes]  # domains of which a forwarded identity may be; the first one's have namespaces
     identity_max_age: float  # seconds that a tunnel outlives its client's certificate or token, since it was verified
     token_keys: list[int]  # marks of the keys whose tokens stand (supervisor/identity/issuers.py)
     insecure_tokens: bool  # tokens are accepted over clear text from anywhere

@@ -23,7 +23,7 @@ ROOMS: Final[dict[str, str]] = {
     "csrc/policy": "csrc/base csrc/bytes",
     "csrc/build": "csrc/base csrc/bytes csrc/policy",
     "csrc/relay": "",
-    "csrc/tls": "csrc/base csrc/relay",
+    "csrc/tls": "csrc/base csrc/bytes csrc/relay",
     "csrc/shared": "csrc/base csrc/bytes csrc/relay",
     "csrc/net": "csrc/base csrc/bytes csrc/shared",
     "gateway/c": "csrc/base csrc/bytes csrc/policy csrc/relay csrc/tls csrc/shared csrc/net",

@@ -7,6 +7,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 
 from gateway.c.contract cimport SL_OUTCOME_CONNECTED, SL_OUTCOME_UPSTREAM_FAILED
+from gateway.c.proxy_header cimport SL_PROXY_OUT_MOST, sl_proxy_header_write
 from gateway.dial.race cimport LEG_EVENTS
 from gateway.io.leg cimport leg_of
 from gateway.io.sockets cimport EPOLLIN, EPOLLRDHUP
@@ -36,6 +37,14 @@ cdef ParentWay way_through(WorkerParts parts, Race race, const sl_decision *deci
     return way
 
 
+cdef bytes announcement(Record record):
+    """A PROXY header for the client of a record. Its destination is the one asked for, where an address was; identities
+    are the gateway's own and stay here."""
+    cdef uint8_t header[SL_PROXY_OUT_MOST]
+    cdef size_t length = sl_proxy_header_write(&record.peer, record.peer_port, &record.address, record.port, header)
+    return header[:length]
+
+
 @cython.final
 cdef class ParentWay:
     """Made by an opening whose decision names a parent."""
@@ -46,6 +55,8 @@ cdef class ParentWay:
         except Exception:
             return PARENT_UNASKED
         self.asking = ParentRequest(parts.loop, codec)
+        if self.parent.announces:
+            self.asking.unsent = announcement(record)
         self.asking.leg = leg
         return self.stands(self.asking.start())
 

@@ -36,11 +36,8 @@ cdef class Entrance:
     cdef EntranceStep step(self, Request request, sl_leg *leg) noexcept
     cdef void finish(self, sl_leg *leg) noexcept
     cdef EntranceStep take_header(self, Request request, sl_leg *leg) noexcept
-    cdef EntranceStep refuse_header(self, Request request) noexcept
+    cdef bint take_identity(self, Request request, size_t length) noexcept
+    cdef EntranceStep refuse_header(self, Request request, str detail) noexcept
 
 # What stands before the requests of a connection from `request.peer`; None: nothing does.
 cdef Entrance entrance_of(WorkerParts parts, Request request)
-# The source that limits count for a peer without credentials.
-cdef uint64_t source_of(WorkerParts parts, const sl_addr *peer) noexcept
-# A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d; policy and logs know them as a.b.c.d.
-cdef void unmap(sl_addr *peer) noexcept

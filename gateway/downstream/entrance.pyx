@@ -9,8 +9,6 @@ others (gateway/state/handshakes.pxd). All this shares the time of one request.
 
 cimport cython
 from libc.errno cimport EAGAIN, errno
-from libc.stdint cimport uint64_t
-from libc.string cimport memmove, memset
 
 from gateway.c.contract cimport (
     SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED,
@@ -18,41 +16,23 @@ from gateway.c.contract cimport (
     SL_REASON_REQUEST_TIMEOUT, SL_REASON_TLS_HANDSHAKE, SL_TLS_RESULT_CERTIFICATE_MISSING, SL_TLS_RESULT_INTERNAL,
     SL_TLS_RESULT_LIMIT, SL_TLS_RESULT_NAME_MISMATCH, SL_TLS_RESULT_TIMEOUT, sl_tls_result,
 )
-from gateway.c.judge cimport sl_source_network
 from gateway.c.leg cimport (
     SL_LEG_FAILED, SL_LEG_READY, sl_leg_advance, sl_leg_peek, sl_leg_progress, sl_leg_reason, sl_leg_receive,
 )
 from gateway.c.limit_table cimport SL_LIMIT_HANDSHAKES
 from gateway.c.proxy_header cimport (
-    SL_PROXY_BROKEN, SL_PROXY_HEADER_MOST, SL_PROXY_MORE, sl_proxy_header, sl_proxy_header_read, sl_proxy_status,
+    SL_PROXY_BROKEN, SL_PROXY_HEADER_MOST, SL_PROXY_MORE, sl_proxy_header, sl_proxy_header_identity,
+    sl_proxy_header_read, sl_proxy_status,
 )
 from gateway.c.segment cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_FAMILY_TLS_HANDSHAKES, SL_HISTOGRAM_HANDSHAKE_CLIENT,
     SL_PROTOCOL_UNKNOWN, SL_SCOPE_HANDSHAKES, SL_TLS_SIDE_CLIENT, sl_segment_observe,
 )
 from gateway.io.loop cimport clock_us
+from gateway.state.claims cimport Forwarded
 from gateway.state.record cimport log_refused
+from gateway.state.speakers cimport source_of, unmap
 from gateway.tls.server cimport unfinished
-
-
-cdef void unmap(sl_addr *peer) noexcept:
-    cdef int i
-    for i in range(10):
-        if peer.bytes[i] != 0:
-            return
-    if peer.family != 6 or peer.bytes[10] != 0xFF or peer.bytes[11] != 0xFF:
-        return
-    memmove(peer.bytes, peer.bytes + 12, 4)
-    memset(peer.bytes + 4, 0, 12)
-    peer.family = 4
-
-
-cdef uint64_t source_of(WorkerParts parts, const sl_addr *peer) noexcept:
-    """The source that limits count for a peer without credentials."""
-    cdef const char *namespace = NULL
-    cdef const char *account = NULL
-    cdef bint known = peer.family == 6 and sl_source_network(&parts.generation.image.image, peer, &namespace, &account)
-    return parts.limits.of_peer(peer, known)
 
 
 cdef Entrance entrance_of(WorkerParts parts, Request request):
@@ -159,14 +139,16 @@ cdef class Entrance:
             return ENTRANCE_WAITS
         status = sl_proxy_header_read(self.parts.loop.scratch, <size_t> got, &found) if got > 0 else SL_PROXY_BROKEN
         if status == SL_PROXY_BROKEN:
-            return self.refuse_header(request)
+            return self.refuse_header(request, "expected a PROXY header")
         if status == SL_PROXY_MORE:
             return ENTRANCE_WAITS
+        if self.parts.speakers.contain(&request.peer) and not self.take_identity(request, found.length):
+            return self.refuse_header(request, "the identity in the PROXY header is not one of a trust domain")
         left = found.length
         while left:
             got = sl_leg_receive(leg, self.parts.loop.scratch, left)
             if got <= 0:
-                return self.refuse_header(request)
+                return self.refuse_header(request, "expected a PROXY header")
             left -= <size_t> got
         self.header, request.relayed = False, True
         if found.source.family:
@@ -175,11 +157,25 @@ cdef class Entrance:
             request.source = source_of(self.parts, &request.peer)
         return ENTRANCE_PASSED
 
-    cdef EntranceStep refuse_header(self, Request request) noexcept:
+    cdef bint take_identity(self, Request request, size_t length) noexcept:
+        """From the header in the scratch, before it is read off; False where it has one that does not count."""
+        cdef const char *identity = NULL
+        cdef size_t size = 0
+        cdef Forwarded claims
+        if not sl_proxy_header_identity(self.parts.loop.scratch, length, &identity, &size):
+            return False
+        if identity is NULL:
+            return True
+        claims = Forwarded.__new__(Forwarded)
+        claims.identity, claims.speaker = identity[:size], request.peer
+        request.forwarded = claims
+        return claims.rename(self.parts.settings.trust_domains)
+
+    cdef EntranceStep refuse_header(self, Request request, str detail) noexcept:
         """Counts and logs a peer that has to send one and does not."""
         self.parts.meter.count(SL_COUNTER_PROTOCOL_ERRORS)
         self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_UNKNOWN, SL_OUTCOME_MALFORMED, 0, 0)[0] += 1
         log_refused(self.parts, request.listener, SL_PROTOCOL_UNKNOWN, &request.peer, request.peer_port,
-                    request.source, 0, SL_OUTCOME_MALFORMED, None, "expected a PROXY header", None,
+                    request.source, 0, SL_OUTCOME_MALFORMED, None, detail, None,
                     SL_REASON_PROXY_HEADER)
         return ENTRANCE_FAILED

@@ -15,8 +15,8 @@ from libc.errno cimport ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, er
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
-from gateway.downstream.entrance cimport source_of, unmap
 from gateway.downstream.stream_connection cimport StreamConnection
+from gateway.state.speakers cimport source_of, unmap
 from gateway.c.addr cimport sl_addr, sl_addr_from_sockaddr
 from gateway.c.segment cimport SL_COUNTER_ACCEPTED, SL_SCOPE_DESCRIPTORS
 from gateway.c.socket cimport sockaddr, sockaddr_storage, socklen_t

@@ -17,7 +17,9 @@ from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from gateway.parent.parent cimport ParentStream
-from gateway.proto.codec cimport AUTH_OPTIONAL, AUTH_REQUIRED, CODEC_CREDENTIALS, CODEC_MORE, CODEC_REQUEST
+from gateway.proto.codec cimport (
+    AUTH_OPTIONAL, AUTH_REQUIRED, CODEC_CREDENTIALS, CODEC_FAILED, CODEC_MORE, CODEC_REQUEST,
+)
 from gateway.state.settings cimport ListenerSpec
 from gateway.c.addr cimport sl_addr
 from gateway.c.contract cimport (
@@ -45,6 +47,7 @@ from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.io.loop cimport SCRATCH_SIZE
 from gateway.dial.race cimport LEG_EVENTS
 from gateway.state.record cimport count_login, log_refused
+from gateway.state.speakers cimport may_speak, source_of_speaker, take_claims
 from gateway.state.request cimport LINGERING, OPENING, READING, VERIFYING
 from gateway.tunnel.inner cimport inspect_first
 from gateway.tunnel.request cimport drained_away, give_up, note, may_open, told_reason, told_rule, verify, verify_token
@@ -110,6 +113,7 @@ cdef class StreamConnection(Request):
             self.drop()
         elif step == ENTRANCE_PASSED:
             self.tls, self.entrance = self.entrance.tls, None
+            self.source = source_of_speaker(self.parts, self.tls, &self.peer) or self.source
         return step == ENTRANCE_PASSED
 
     cdef void on_turn(self) noexcept:
@@ -170,15 +174,18 @@ cdef class StreamConnection(Request):
             if found == SNIFF_HTTP2_PREFACE:
                 self.say(http2_refusal())
             self.linger()
-        elif kind_of(self.codec) == SL_PROTOCOL_HTTP:  # its answers are signed, before there is a record
+            return False
+        self.codec.trusted = may_speak(self.parts, self.tls)
+        if kind_of(self.codec) == SL_PROTOCOL_HTTP:  # its answers are signed, before there is a record
             self.codec.sign(self.parts.meter.prefix, self.parts.meter.number(), self.parts.settings.deny_message,
                             len(self.parts.settings.token_keys) > 0)
-        return self.codec is not None
+        return True
 
     cdef int auth(self) noexcept:
-        """A certificate that says who the client is does for the credentials that a listener requires."""
+        """An identity, of a certificate or forwarded, does for the credentials that a listener requires."""
         cdef int asked = self.parts.settings.listener(self.listener).auth
-        if asked == AUTH_REQUIRED and self.tls is not None and self.tls.identity is not None:
+        if asked == AUTH_REQUIRED and (self.forwarded is not None or (self.tls is not None
+                                                                      and self.tls.identity is not None)):
             return AUTH_OPTIONAL
         return asked
 
@@ -198,6 +205,7 @@ cdef class StreamConnection(Request):
         connection.writer.copies = not sl_leg_drains_pipes(&self.leg)
         connection.requests.tls, connection.requests.relayed = self.tls, self.relayed
         connection.requests.forwarded = self.forwarded
+        connection.server.head.trusted = may_speak(self.parts, self.tls)
         connection.requests.peer = self.peer
         connection.requests.peer_port = self.peer_port
         connection.requests.source = self.source
@@ -230,6 +238,9 @@ cdef class StreamConnection(Request):
         if status == CODEC_MORE:
             return
         self.held = PyBytes_FromStringAndSize(<const char *> rest, length) if length else None
+        if self.codec.trusted and status != CODEC_FAILED:
+            take_claims(self.parts, self, self.codec)
+            self.codec.trusted = False  # they are taken once
         if status == CODEC_CREDENTIALS:
             if self.codec.token is not None:
                 verify_token(self.parts, self, self.codec.token)

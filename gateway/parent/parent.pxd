@@ -21,6 +21,7 @@ cdef class Parent:
     cdef readonly int count
     cdef bytes user                                 # None: no credentials
     cdef bytes password
+    cdef readonly bint announces                    # a PROXY header names the client first
 
     cdef str host(self, bytes name, const sl_addr *address)
     # host:port as a request has it, for `name`, or for `address` without one.

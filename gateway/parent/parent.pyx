@@ -33,7 +33,9 @@ cdef class Parent:
             self.count += 1
         self.user, self.password = settings["user"], settings["password"]
         self.shared = self.kind == "http2tunnel"
-        self.identity = (self.name, tuple(map(tuple, settings["addresses"])), self.user, self.password)
+        self.announces = settings["announces"]
+        self.identity = (self.name, tuple(map(tuple, settings["addresses"])), self.user, self.password,
+                         self.announces)
 
     cdef str host(self, bytes name, const sl_addr *address):
         cdef char text[SL_ADDR_TEXT]

@@ -1,6 +1,8 @@
 # Claims of a source beside its certificate and its password: a token's, and those of a peer that may speak for others.
 from libc.stdint cimport int64_t, uint64_t
 
+from gateway.c.addr cimport sl_addr
+
 cdef class Token:
     # A bearer token, as the supervisor has verified it.
     cdef bytes user            # by the claim of its issuer that names one; None: none
@@ -22,3 +24,8 @@ cdef class Forwarded:
     cdef bytes namespace       # of the first trust domain; None: none
     cdef bytes account
     cdef bytes baggage         # for the log alone; None: none
+    cdef sl_addr speaker       # peer whose PROXY header has the identity; family 0: none
+    cdef bint addressed        # the client's address is that of a field Forwarded, of a peer with a trusted certificate
+
+    # Fills in what the identity means; False where it is of none of the domains.
+    cdef bint rename(self, list domains) noexcept

@@ -1,7 +1,10 @@
 """Claims of a source: a token's, and those of a peer that may speak for others. See claims.pxd."""
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.time cimport time
+
+from gateway.c.spiffe cimport sl_spiffe, sl_spiffe_read
 
 
 @cython.final
@@ -22,4 +25,19 @@ cdef class Token:
 
 @cython.final
 cdef class Forwarded:
-    """Made by the entrance of a connection, or by a request with such fields."""
+    """Made by the entrance of a connection, or by a request with such fields (speakers.pyx)."""
+
+    cdef bint rename(self, list domains) noexcept:
+        cdef sl_spiffe parts
+        cdef int at
+        self.namespace = self.account = None
+        if not sl_spiffe_read(PyBytes_AS_STRING(self.identity), PyBytes_GET_SIZE(self.identity), &parts):
+            return False
+        domain = parts.domain[:parts.domain_length]
+        for at in range(len(domains)):
+            if domains[at] == domain:
+                if at == 0 and parts.namespace_ is not NULL:
+                    self.namespace = parts.namespace_[:parts.namespace_length]
+                    self.account = parts.account[:parts.account_length]
+                return True
+        return False

@@ -27,3 +27,4 @@ cdef class Loaded:
     cdef dict parents
     cdef Resolver resolver           # None: the active one goes on
     cdef Prefixes proxies            # peers that have to send a PROXY header
+    cdef Prefixes speakers           # those of them whose header may have an identity

@@ -56,6 +56,7 @@ cdef class Loaded:
         self.listeners = [ListenerSpec(entry, settings["tickets"]) for entry in settings["listeners"]]
         self.parents = {entry["name"].encode("ascii"): Parent(entry) for entry in settings["upstreams"]}
         self.proxies = Prefixes(settings["proxy_protocol_from"])
+        self.speakers = Prefixes(settings["proxy_identity_from"])
 
     def discard(self):
         """It does not become active after all."""

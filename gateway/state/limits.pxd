@@ -13,6 +13,7 @@ cdef class Limits:
     cdef uint32_t most_handshakes         # likewise, of TLS with clients
     cdef sl_prefix *pods                  # networks in which every address is a source of its own; malloc'd
     cdef size_t pod_count
+    cdef dict factors                     # source -> how many sources it counts as; None: all are one
     cdef readonly uint64_t strays         # places given back that were not held: internal errors
 
     # The source to count: a hash that no client can aim at.
@@ -22,6 +23,9 @@ cdef class Limits:
     # The identity of a certificate, with the address it comes from.
     cdef uint64_t of_identity(self, bytes identity, const sl_addr *peer) noexcept
 
+    # A source counts as `factor` of them, until the next load().
+    cdef void multiply(self, uint64_t source, uint32_t factor) noexcept
+    cdef uint32_t times(self, uint64_t source, uint32_t most) noexcept
     cdef int _set(self, int kind, most) except -1
     cdef int _set_pods(self, list networks) except -1
     cdef sl_prefix *_parse(self, list networks) except? NULL

@@ -20,6 +20,7 @@ from gateway.c.limit_table cimport (
 
 cdef enum:
     NAME_ROOM = 256            # of a user: RFC 1929 has room for 255 bytes; longer ones are counted by their beginning
+    FACTORS_MOST = 4096        # sources with a factor; they come anew with their next request
     SHARED_FROM = 64           # a limit from which on its last eighth is shared out between destinations
 
 
@@ -45,6 +46,7 @@ cdef class Limits:
         `settings` is gateway.contract.LimitSettings, `pod_networks` are CIDRs. Raises ValueError for an invalid one.
         """
         cdef dict by_kind = settings["per_source"]
+        self.factors = None
         self._set_pods([network.encode("ascii") for network in pod_networks])
         self.most_tunnels = min(settings["tunnels"], 0xFFFFFFFF)
         self.most_handshakes = min(settings["handshakes"], 0xFFFFFFFF)
@@ -119,17 +121,31 @@ cdef class Limits:
 
     cdef bint enter(self, uint64_t source, int kind, uint32_t *place) noexcept:
         if place[0] == 0:
-            place[0] = sl_limits_enter(&self.table, source, kind, self.most[kind])
+            place[0] = sl_limits_enter(&self.table, source, kind, self.times(source, self.most[kind]))
         return place[0] != 0
 
     cdef bint enter_at_once(self, uint64_t source, int kind, uint32_t *place) noexcept:
         if place[0] == 0:
-            place[0] = sl_limits_enter(&self.table, source, kind, self.at_once[kind])
+            place[0] = sl_limits_enter(&self.table, source, kind, self.times(source, self.at_once[kind]))
         return place[0] != 0
 
     cdef uint64_t free(self, uint64_t source, int kind) noexcept:
         cdef uint64_t held = sl_limits_held(&self.table, source, kind)
-        return self.most[kind] - held if held < self.most[kind] else 0
+        cdef uint64_t most = self.times(source, self.most[kind])
+        return most - held if held < most else 0
+
+    cdef void multiply(self, uint64_t source, uint32_t factor) noexcept:
+        if factor > 1:
+            if self.factors is None or len(self.factors) >= FACTORS_MOST:
+                self.factors = {}
+            self.factors[source] = factor
+
+    cdef uint32_t times(self, uint64_t source, uint32_t most) noexcept:
+        cdef uint64_t factor
+        if self.factors is None:
+            return most
+        factor = self.factors.get(source, 1)
+        return <uint32_t> min(most * factor, <uint64_t> 0xFFFFFFFF)
 
     cdef bint enter_gateway(self, int kind, uint32_t *place) noexcept:
         if place[0] == 0:

@@ -38,6 +38,7 @@ cdef class WorkerParts:
     cdef Handshakes handshakes       # TLS handshakes of clients, under way
     cdef readonly bint certified     # a client has shown a certificate or a token, whose time will be over
     cdef Prefixes proxies            # peers that have to send a PROXY header
+    cdef Prefixes speakers           # those of them whose header may have an identity
     cdef TlsWork tls_work            # buffers of TLS legs; None before the first listener that has TLS
     cdef H2Work work                 # buffers of HTTP/2 connections; None before the first one
 

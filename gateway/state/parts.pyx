@@ -23,7 +23,7 @@ cdef class WorkerParts:
         self.queues = PlaceQueues(loop, limits)
         self.logins = Logins(loop)
         self.handshakes = Handshakes(loop)
-        self.proxies = Prefixes(())
+        self.proxies, self.speakers = Prefixes(()), Prefixes(())
         self.routes = LocalRoutes(loop)
 
     def attach(self, bus, AccessLog log, ParentStreams streams, on_empty, on_full):
@@ -59,7 +59,7 @@ cdef class WorkerParts:
             if self.resolver is not None:
                 self.resolver.retire()
             self.resolver, self.dns = loaded.resolver, settings["dns"]
-        self.proxies = loaded.proxies
+        self.proxies, self.speakers = loaded.proxies, loaded.speakers
         self.logins.renew()
         self.generation = Generation(loaded.number, loaded.image)
         self.meter.segment.generation = loaded.number

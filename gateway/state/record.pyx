@@ -11,6 +11,7 @@ from libc.string cimport memset, strcmp
 from gateway.parent.source_pool cimport SourcePool
 from gateway.state.meter cimport Meter
 from gateway.state.settings cimport ListenerSpec
+from gateway.state.speakers cimport claims_stand
 from gateway.c.contract cimport (
     SL_ALLOW, SL_AUDIT, SL_OUTCOME_AUTH_FAILED, SL_PHASE_NAME, SL_REASON_IDENTITY_EXPIRED, SL_REASON_INTERNAL,
     SL_REASON_UNAUTHORIZED, sl_outcome_text, sl_phase_text, sl_reason_text, sl_refusal_reason,
@@ -153,6 +154,8 @@ cdef class Record:
             if opens and self.tls.is_over():
                 self.revoked = SL_REASON_IDENTITY_EXPIRED
                 return
+        if not claims_stand(self.parts, self.forwarded, self.tls):
+            return
         if self.token is not None:
             if self.token.credential not in self.parts.settings.token_keys:
                 return

@@ -31,6 +31,8 @@ cdef class Settings:
     cdef uint32_t streams_per_connection   # of HTTP/2, of RFC form
     cdef uint64_t drain_time         # shutdown.drain: also how long a tunnel revoked with `drain` may go on
     cdef readonly uint64_t identity_max_age  # seconds since it was verified that a tunnel outlives a certificate
+    cdef dict trusted                # identities of certificates that may speak for others -> sources of each
+    cdef list trust_domains          # names, of which the first one has namespaces
     cdef frozenset token_keys        # marks of the keys whose tokens stand; empty: there are no tokens
     cdef bint insecure_tokens        # tokens are accepted over clear text from anywhere
     cdef bint access_log

@@ -39,6 +39,7 @@ cdef class Settings:
         self.listeners = []
         self.parents = {}
         self.token_keys = frozenset()
+        self.trusted, self.trust_domains = {}, []
 
     cdef void take(self, dict settings, list listeners, dict parents) except *:
         limits = settings["limits"]
@@ -52,6 +53,8 @@ cdef class Settings:
         self.drain_time = patience(settings["drain"])
         self.identity_max_age = round(settings["identity_max_age"])
         self.token_keys = frozenset(settings["token_keys"])
+        self.trusted = {entry["identity"]: entry["sources"] for entry in settings["trusted"]}
+        self.trust_domains = settings["trust_domains"]
         self.insecure_tokens = settings["insecure_tokens"]
         self.access_log = settings["access_log"]
         self.deny_message = settings["deny_message"]

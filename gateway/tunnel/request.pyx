@@ -15,6 +15,7 @@ from gateway.c.segment cimport SL_FAMILY_TUNNELS, SL_LOG_DECISION, SL_SCOPE_DRAI
 from gateway.dial.opening cimport opening_of
 from gateway.state.logins cimport LOGIN_RIGHT, LOGIN_WAITS, LOGIN_WRONG
 from gateway.state.request cimport VERIFYING
+from gateway.state.speakers cimport source_of_speaker
 
 
 cdef Record note(WorkerParts parts, Request request, Codec codec, int kind):
@@ -89,8 +90,14 @@ cdef Opening may_open(WorkerParts parts, Request request, Record record, bint op
     elif record.token is not None:
         record.source = parts.limits.of_user(record.token.subject)
         parts.certified = True
+    elif record.is_forwarded():
+        record.source = parts.limits.of_identity(record.forwarded.identity, &record.peer)
+    elif record.forwarded is not None and record.forwarded.addressed:
+        record.source = request.source
     elif record.is_certified():
-        record.source = parts.limits.of_identity(record.tls.identity, &record.peer)
+        record.source = source_of_speaker(parts, record.tls, &record.peer)
+        if not record.source:
+            record.source = parts.limits.of_identity(record.tls.identity, &record.peer)
     else:
         record.source = request.source
     return opening_of(parts, record)

@@ -18,7 +18,9 @@ from gateway.contract import (
     SourceLimitSettings,
     TicketSettings,
     TlsSettings,
+    TrustedSettings,
 )
+from supervisor.config.speakers import ProxyPeers, Trusted
 from supervisor.config.tls import ListenerTls
 from supervisor.config.tokens import TokenSource
 from supervisor.config.trust import Trust
@@ -88,7 +90,8 @@ class Identity(msgspec.Struct, frozen=True):
     users: str | None = None
     users_place: Place = Place("")
     trust: Trust = Trust()
-    proxy_protocol_from: tuple[str, ...] = ()  # CIDRs of peers that have to send a PROXY header
+    proxy_protocol_from: tuple[ProxyPeers, ...] = ()
+    trusted: tuple[Trusted, ...] = ()
     max_age: float = 86400.0  # seconds that a tunnel outlives its client's certificate or token, since it was verified
     tokens: tuple[TokenSource, ...] = ()
     insecure_tokens: bool = False  # tokens are accepted over clear text from anywhere
@@ -233,7 +236,12 @@ class Config(msgspec.Struct, frozen=True):
             dns=self.dns_settings(),
             upstreams=[upstream.settings((passwords or {}).get(upstream.name)) for upstream in self.upstreams],
             tickets=TicketSettings(period=0, secret=bytes(32)),
-            proxy_protocol_from=list(self.identity.proxy_protocol_from),
+            proxy_protocol_from=[peers.cidr for peers in self.identity.proxy_protocol_from],
+            proxy_identity_from=[peers.cidr for peers in self.identity.proxy_protocol_from if peers.identity],
+            trusted=[
+                TrustedSettings(identity=each.identity.encode(), sources=each.sources) for each in self.identity.trusted
+            ],
+            trust_domains=[domain.name.encode() for domain in self.identity.trust.domains],
             identity_max_age=self.identity.max_age,
             token_keys=list(token_keys),
             insecure_tokens=self.identity.insecure_tokens,

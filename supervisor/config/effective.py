@@ -73,7 +73,11 @@ def effective(config: Config) -> dict[str, Any]:
             ],
             "subject": {"role": config.identity.trust.role},
             "maxAge": duration(config.identity.max_age),
-            "proxyProtocolFrom": list(config.identity.proxy_protocol_from),
+            "proxyProtocolFrom": [
+                {"cidr": peers.cidr, "identity": True} if peers.identity else peers.cidr
+                for peers in config.identity.proxy_protocol_from
+            ],
+            "trusted": [{"identity": each.identity, "sources": each.sources} for each in config.identity.trusted],
             "tokens": [_token_source(source) for source in config.identity.tokens],
             "insecureTokens": config.identity.insecure_tokens,
         },
@@ -146,6 +150,8 @@ def _upstream(upstream: Upstream) -> dict[str, Any]:
         "type": upstream.type,
         "addresses": [join(host, port) for host, port in upstream.addresses],
     }
+    if upstream.proxy_protocol != "off":
+        found["proxyProtocol"] = upstream.proxy_protocol
     given = {"user": upstream.user, "passwordFile": upstream.password_file}
     return found | {name: value for name, value in given.items() if value is not None}
 

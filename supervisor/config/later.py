@@ -25,7 +25,6 @@ class Later(NamedTuple):
 _TLS: Final = "TLS; without it nothing is encrypted"
 _REQUESTS: Final = "plain HTTP requests; they are answered 501"
 _CLUSTER: Final = "the watch of a cluster; policy comes from files alone"
-_FORWARDED: Final = "forwarded identities; nothing would check them"
 _TENANTS: Final = "tenants of a cluster; nothing would be bounded by it"
 _DIALECTS: Final = "the policy dialects of other systems"
 _POOLS: Final = "kept-alive connections to origins; there are none"
@@ -44,11 +43,8 @@ LATER: Final[dict[str, Later]] = {
     "policy.perNamespace.bytes": Later(_TENANTS),
     "policy.perNamespace.states": Later(_TENANTS),
     "grants": Later(_TENANTS, empty=True),
-    "identity.proxyProtocolFrom[].identity": Later(_FORWARDED, ("false",)),
-    "identity.trusted": Later(_FORWARDED, empty=True),
     "credentials": Later("credentials in requests; none would be set", empty=True),
     "upstreams[].tls": Later(_TLS),
-    "upstreams[].proxyProtocol": Later("the PROXY header towards parents; none would be sent", ("off",)),
     "pools.perDestination": Later(_POOLS),
     "pools.pending": Later(_POOLS),
     "pools.idle": Later(_POOLS),

@@ -24,6 +24,7 @@ from supervisor.config.config import (
     SourceLimits,
 )
 from supervisor.config.later import names_in, take_out, take_unread
+from supervisor.config.speakers import read_proxy_peers, read_trusted
 from supervisor.config.tls import ListenerTls, read_listener_tls
 from supervisor.config.tokens import read_tokens
 from supervisor.config.trust import read_trust
@@ -225,25 +226,21 @@ class _Reader:
             top,
             "identity",
             *("networks", "users", "trustDomains", "subject", "maxAge", "proxyProtocolFrom"),
-            *("tokens", "insecureTokens"),
+            *("tokens", "insecureTokens", "trusted"),
         )
         seen: dict[str, Node] = {}
+        trust = read_trust(fields, self.folder, self.problems)
         return Identity(
             networks=tuple(fields.each("networks", lambda node: self.network(node, seen))),
             users=fields.read("users", self.file, None),
             users_place=node.place if (node := fields.get("users")) else Place(self.path),
-            trust=read_trust(fields, self.folder, self.problems),
-            proxy_protocol_from=tuple(dict.fromkeys(fields.each("proxyProtocolFrom", self.proxy_peer))),
+            trust=trust,
+            proxy_protocol_from=read_proxy_peers(fields, trust, self.problems),
+            trusted=read_trusted(fields, trust, self.problems),
             max_age=fields.read("maxAge", partial(Node.duration, low=1.0), DEFAULTS.identity.max_age),
             tokens=read_tokens(fields, self.folder, self.problems),
             insecure_tokens=fields.read("insecureTokens", Node.boolean, DEFAULTS.identity.insecure_tokens),
         )
-
-    def proxy_peer(self, node: Node) -> str:
-        """A CIDR, alone or as `cidr` of a mapping."""
-        if not isinstance(node.value, dict):
-            return node.cidr()
-        return self.fields(node, "cidr", *names_in("identity.proxyProtocolFrom[]")).need("cidr", Node.cidr, "")
 
     def network(self, node: Node, seen: dict[str, Node]) -> Network:
         fields = self.fields(node, "cidr", "namespace", "serviceAccount")

@@ -14,8 +14,9 @@ from supervisor.source.problems import Place, Problems, quote
 from supervisor.source.words import entry_name, file_path, user_name
 
 Type = Literal["http", "socks5", "http2tunnel"]
+ProxyProtocol = Literal["off", "v2"]
 
-UPSTREAM: Final = ("name", "type", "addresses", "user", "passwordFile")
+UPSTREAM: Final = ("name", "type", "addresses", "user", "passwordFile", "proxyProtocol")
 TYPES: Final[tuple[Type, ...]] = get_args(Type)
 MOST_UPSTREAMS: Final = 256
 MOST_ADDRESSES: Final = 16
@@ -30,6 +31,7 @@ class Upstream(msgspec.Struct, frozen=True):
     addresses: tuple[tuple[str, int], ...]
     user: str | None = None
     password_file: str | None = None  # absolute
+    proxy_protocol: ProxyProtocol = "off"  # the header by which each connection names its client
     place: Place = Place("")
     password_place: Place = Place("")
 
@@ -41,6 +43,7 @@ class Upstream(msgspec.Struct, frozen=True):
             addresses=list(self.addresses),
             user=self.user.encode() if self.user is not None else None,
             password=password,
+            announces=self.proxy_protocol != "off",
         )
 
 
@@ -72,12 +75,18 @@ def _upstream(node: Node, folder: str, problems: Problems) -> Upstream:
     if (user is None) != (file is None):
         there, missing = ("user", "passwordFile") if user else ("passwordFile", "user")
         problems.error((user or file or node).place, f"{there} without {missing}")
+    kind: Type = fields.need("type", _type, "http")
+    announces: ProxyProtocol = fields.read("proxyProtocol", lambda word: word.choice("off", "v2"), "off")
+    if announces != "off" and kind == "http2tunnel" and (where := fields.get("proxyProtocol")):
+        words = "proxyProtocol is not for an http2tunnel: one connection carries many clients"
+        problems.error(where.place, words, "use type http or socks5, or proxyProtocol: off")
     return Upstream(
         name=fields.need("name", entry_name, ""),
-        type=fields.need("type", _type, "http"),
+        type=kind,
         addresses=fields.need("addresses", _addresses, ()),
         user=fields.read("user", user_name, None),
         password_file=fields.read("passwordFile", lambda path: file_path(path, folder), None),
+        proxy_protocol=announces,
         place=node.place,
         password_place=file.place if file else node.place,
     )

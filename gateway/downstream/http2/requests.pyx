@@ -14,6 +14,7 @@ from gateway.proto.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
 from gateway.proto.http2.head cimport HEAD_CONNECT, HEAD_GET, HEAD_HEAD, HEAD_POST, H2Head
 from gateway.state.meter cimport Meter
 from gateway.state.record cimport count_login, log_refused
+from gateway.state.speakers cimport take_claims
 from gateway.tunnel.request cimport note, over_limit
 
 
@@ -46,6 +47,7 @@ cdef class H2Requests:
         request.source = self.source
         request.user = self.server.head.user
         request.tls, request.relayed, request.forwarded = self.tls, self.relayed, self.forwarded
+        take_claims(self.parts, request, self.server.head)
         request.record = note(self.parts, request, self.server.head, SL_PROTOCOL_HTTP2)
         return request
 

@@ -42,6 +42,37 @@ def inner(
     return Gateway(rules, settings, files={"secret": PASSWORD + "\n"})
 
 
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+@pytest.mark.parametrize("login", [False, True], ids=["without a login", "with a login"])
+def test_a_proxy_header_names_the_client(world: World, kind: str, login: bool) -> None:
+    """The parent sees the client's own address, for names and addresses."""
+    identity: Mapping = {"proxyProtocolFrom": ["127.0.0.1/32"], "users": "users.yaml"}
+    rules = [policy("outer", [{"host": "open.test"}, {"cidr": "127.0.0.0/8"}], sources=[{"cidr": "127.0.0.77/32"}])]
+    config = {"dns": {"servers": [world.names.address]}, "identity": identity}
+    text = yaml.safe_dump({"users": [{"name": "gate", "hash": hashed(PASSWORD)}]})
+    upstream: Mapping = {"proxyProtocol": "v2", **({"user": "gate", "passwordFile": "secret"} if login else {})}
+    far = FarGateway(rules, config, files={"users.yaml": text})
+    to = [{"host": "*.test"}, {"cidr": "127.0.0.0/8"}]
+    with far, inner([far.port], to, kind, upstream) as near:
+        for host in ("open.test", "127.0.0.1"):
+            with wire.connect(near.port, source="127.0.0.77") as client:
+                port = client.getsockname()[1]
+                wire.open_socks5(client, host, world.echo.port)
+                assert wire.echoes(client)
+            source = far.logged(0, port)["source"]
+            assert (source["ip"], source["user"]) == ("127.0.0.77", "gate" if login else None)
+        with wire.connect(near.port, source="127.0.0.78") as client:
+            assert wire.socks5(client, "open.test", world.echo.port) != 0
+
+
+class FarGateway(Gateway):
+    """Its workers are ready when they say so: a client without a header gets no answer."""
+
+    def serves(self) -> bool:
+        self.check_alive()
+        return True
+
+
 @contextlib.contextmanager
 def parent(answer: Callable[[socket.socket, Origin], None]) -> Iterator[int]:
     with Origin(answer) as origin:

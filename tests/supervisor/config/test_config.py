@@ -259,8 +259,11 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         ],
     ),
     "trusted identities": (
-        "identity: {trusted: ['spiffe://a/b']}\n",
-        ["1:21: `identity.trusted` is not built yet (it belongs to forwarded identities; nothing would check them)"],
+        "identity: {trusted: [{identity: 'spiffe://a/b'}]}\n",
+        [
+            "1:22: no trust domain has the identity `spiffe://a/b`: no client can show it (identity.trustDomains in "
+            "sluice.yaml names them)"
+        ],
     ),
     "upstreams": (
         "upstreams: [{name: corp}]\n", ["1:13: `addresses` is missing", "1:13: `type` is missing"],

@@ -127,6 +127,7 @@ WORDS: Final[list[tuple[str, Any, bool]]] = [
     ("logs.query", "redact", True),
 ]
 BESIDE: Final[dict[str, Any]] = {
+    "identity": {"trustDomains": [{"name": "cluster.local", "ca": "mesh.crt"}]},
     "identity.proxyProtocolFrom[]": {"cidr": "10.1.0.0/16"},
     "upstreams[]": {"name": "corp", "type": "http", "addresses": ["192.0.2.9:1080"]},
     "upstreams[].user": {"passwordFile": "corp.password"},
@@ -190,9 +191,10 @@ def test_the_example_has_every_key() -> None:
     assert later <= marked | written and set(LATER) <= marked
     assert not written & set(LATER), "check would refuse them"
     assert {path for path in KEYS if path not in later | written} == {
-        "limits.tunnels", "listeners[].tls", "upstreams[].user", "upstreams[].passwordFile"
+        "limits.tunnels", "listeners[].tls", "upstreams[].user", "upstreams[].passwordFile",
+        "upstreams[].proxyProtocol", "identity.proxyProtocolFrom[].identity",
     }  # fmt: skip
-    assert {"listeners[].tls", "upstreams[].user", "upstreams[].passwordFile"} <= marked
+    assert {"listeners[].tls", "upstreams[].user", "upstreams[].passwordFile", "upstreams[].proxyProtocol"} <= marked
 
 
 @pytest.mark.parametrize(("path", "value", "works"), WORDS)

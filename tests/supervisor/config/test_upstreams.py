@@ -53,7 +53,17 @@ def test_what_is_written_is_what_workers_get(tmp_path: Path, kind: str) -> None:
             "addresses": [("192.0.2.9", 3128), ("2001:db8::9", 3128)],
             "user": b"gate",
             "password": b"open: sesame",
+            "announces": False,
         }
+    ]
+
+
+def test_a_proxy_header_names_one_client(tmp_path: Path) -> None:
+    report = compiled(tmp_path, [CORP | {"type": "socks5", "proxyProtocol": "v2"}], {"upstream": "corp"})
+    assert report.settings is not None and report.settings["upstreams"][0]["announces"]
+    report = compiled(tmp_path, [CORP | {"type": "http2tunnel", "proxyProtocol": "v2"}], {"upstream": "corp"})
+    assert [problem.message for problem in report.problems] == [
+        "proxyProtocol is not for an http2tunnel: one connection carries many clients"
     ]
 
 
