@@ -9,6 +9,8 @@
 #include "tls/tls_facts.h"
 #include "tls/tls_wire.h"
 
+enum { FILLS_MOST = 64 }; /* calls of recv() below in one that brings no payload */
+
 static struct sl_tls *tls_of(const struct sl_leg *leg)
 {
     return (struct sl_tls *)(void *)leg->transport;
@@ -96,10 +98,11 @@ static ssize_t read_records(struct sl_tls *tls, uint8_t *to, size_t most)
         } else if (code != SSL_ERROR_WANT_READ) {
             broken(tls, code);
             break;
-        } else if (filled && (got || !tls->more)) {
+        } else if (filled && (got || filled == FILLS_MOST)) {
+            tls->more |= !got;
             break;
         } else if ((below = sl_tls_fill(tls)) > 0) {
-            filled = 1; /* once at least, as the edge that led here is not repeated */
+            filled++; /* once at least, as the edge that led here is not repeated: an end may stand behind half a record */
         } else if (below < 0 && errno == EAGAIN) {
             break;
         } else {

@@ -32,6 +32,7 @@ cdef class StreamConnection(Request):
     cdef bint passed(self, EntranceStep step) noexcept
     cdef int auth(self) noexcept
     cdef void refuse_proxy_header(self) noexcept
+    cdef void refuse_record(self) noexcept
     cdef void read(self) noexcept
     cdef void feed(self, const uint8_t *data, size_t length) noexcept
     cdef bint detect(self, const uint8_t *data, size_t length) noexcept

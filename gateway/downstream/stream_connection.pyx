@@ -11,7 +11,7 @@ READING -> (VERIFYING -> READING) -> OPENING -> a tunnel, or from any of them ->
 """
 
 cimport cython
-from libc.errno cimport EAGAIN, errno
+from libc.errno cimport EAGAIN, EPROTO, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -28,7 +28,7 @@ from gateway.c.contract cimport (
     SL_REASON_PROXY_HEADER, SL_TLS_RESULT_ENDED, SL_TLS_RESULT_TIMEOUT,
 )
 from gateway.c.leg cimport (
-    sl_leg_close, sl_leg_drains_pipes, sl_leg_events, sl_leg_pending, sl_leg_receive,
+    sl_leg_close, sl_leg_drains_pipes, sl_leg_events, sl_leg_pending, sl_leg_reason, sl_leg_receive,
     sl_leg_reset, sl_leg_send, sl_plain_leg,
 )
 from gateway.c.limit_table cimport SL_LIMIT_CONNECTIONS
@@ -135,8 +135,15 @@ cdef class StreamConnection(Request):
             elif got < 0 and errno == EAGAIN:
                 return
             else:
+                if got < 0 and errno == EPROTO and self.tls is not None:
+                    self.refuse_record()
                 self.drop()
                 return
+
+    cdef void refuse_record(self) noexcept:
+        """Bytes that are not records of the session: TLS fails behind its handshake, and has sent its alert."""
+        cdef const char *reason = sl_leg_reason(&self.leg)
+        self.protocol_error(SL_OUTCOME_MALFORMED, None if reason is NULL else reason.decode("ascii", "replace"))
 
     cdef void feed(self, const uint8_t *data, size_t length) noexcept:
         """Bytes of the request: to the codec, once it is known which."""

@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,14 +38,26 @@ class Authority:
         left: datetime.timedelta = 30 * DAY,
     ) -> tuple[str, str]:
         """The paths of a certificate and its key. `hosts`: DNS names, IP addresses and URIs."""
+        return self.issue_names(name, list(map(_name, hosts)), client=client, age=age, left=left)
+
+    def issue_names(
+        self,
+        name: str,
+        names: Sequence[x509.GeneralName],
+        *,
+        client: bool = True,
+        age: datetime.timedelta = DAY,
+        left: datetime.timedelta = 30 * DAY,
+    ) -> tuple[str, str]:
+        """The same, with names of any kind."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = self._builder(subject, key.public_key(), age, left).add_extension(
             x509.ExtendedKeyUsage([usage]), critical=False
         )
-        if hosts:
-            builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_name, hosts))), critical=False)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         pem = serialization.Encoding.PEM
         certificate, private = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         certificate.write_bytes(builder.sign(self.key, hashes.SHA256()).public_bytes(pem))

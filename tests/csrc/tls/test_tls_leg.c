@@ -239,6 +239,17 @@ TEST(an_end_without_it_is_a_reset)
     pair_free(p);
 }
 
+/* Both come with one edge, which is not repeated: the end shows in the call that had nothing else. */
+TEST(an_end_within_a_record_is_a_reset)
+{
+    struct pair *p = ready(TLS1_3_VERSION, 0);
+    uint8_t bytes[8];
+    CHECK(write(p->leg[CLIENT].fd, "\x17\x03\x03\x01\x00half", 9) == 9);
+    shutdown(p->leg[CLIENT].fd, SHUT_WR);
+    CHECK(sl_leg_receive(&p->leg[SERVER], bytes, 8) == -1 && errno == ECONNRESET);
+    pair_free(p);
+}
+
 TEST(garbage_is_an_error_with_a_reason)
 {
     struct pair *p = pair_new(TLS1_3_VERSION, 0);
@@ -333,6 +344,7 @@ int main(void)
     RUN(what_is_peeked_at_stays);
     RUN(an_end_is_close_notify);
     RUN(an_end_without_it_is_a_reset);
+    RUN(an_end_within_a_record_is_a_reset);
     RUN(garbage_is_an_error_with_a_reason);
     RUN(a_stranger_is_refused_with_the_verifiers_word);
     RUN(a_handshake_byte_by_byte);

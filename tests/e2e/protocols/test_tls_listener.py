@@ -19,6 +19,7 @@ import pytest
 from cryptography import x509
 from prometheus_client.parser import text_string_to_metric_families
 
+from supervisor.control.client import ControlError
 from tests.e2e import conftest
 from tests.e2e.conftest import World
 from tests.e2e.protocols import test_answers, test_bad_input, test_tunnels
@@ -459,7 +460,7 @@ def test_a_reload_shows_the_new_certificate(world: World, authority: Authority) 
             assert new.certificate().serial_number != before
         assert wire.echoes(old)  # type: ignore[arg-type]
         Path(tls["certificates"][0]["key"]).write_text("no key")
-        with pytest.raises(AssertionError, match="cannot be read"):
+        with pytest.raises(ControlError, match="cannot be read"):
             gateway.reload()
         with echoes(gateway.port, authority.client(), world):
             pass
