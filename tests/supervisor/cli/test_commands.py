@@ -343,6 +343,7 @@ def test_every_reason_of_a_decision_says_what_would_turn_it() -> None:
     to_come = {"unauthorized"}
     to_come |= {"login_missing", "login_failed", "malformed", "not_built", "request_timeout", "limit"}  # no question
     to_come |= {"tls_handshake", "proxy_header", "identity_expired"}
+    to_come |= {reason for reason in REASONS if reason.startswith("token_")}  # refused before any question
     to_come |= {"draining", "too_many_streams"}  # no policy decides them
     to_come |= {"source_address", "inner_too_long"}  # found out when it is dialed, or by what the client sends
     assert set(TURNS) == set(REASONS) - to_come
