@@ -34,6 +34,11 @@ static void put_text(struct cursor *c, const char *text)
     put_bytes(c, text, strlen(text));
 }
 
+/* 00 to 99. */
+static const char PAIRS[] =
+    "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+    "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+
 static void put_number(struct cursor *c, uint64_t value)
 {
     char digits[20], *at = digits + sizeof digits;
@@ -43,10 +48,15 @@ static void put_number(struct cursor *c, uint64_t value)
         put(c, digits, 1);
         return;
     }
-    do {
-        *--at = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
+    for (; value >= 100; value /= 100) {
+        at -= 2;
+        memcpy(at, PAIRS + 2 * (value % 100), 2);
+    }
+    if (value >= 10) {
+        at -= 2;
+        memcpy(at, PAIRS + 2 * value, 2);
+    } else
+        *--at = (char)('0' + value);
     put_bytes(c, at, (size_t)(digits + sizeof digits - at));
 }
 
@@ -133,17 +143,22 @@ static void put_utf8(struct cursor *c, const struct sl_log_text *text)
     PUT(c, "\"");
 }
 
-static void put_address(struct cursor *c, const struct sl_addr *address)
+/* An address as sl_addr_format() writes it; of no length: null. */
+static void put_formatted(struct cursor *c, const char *text, size_t length)
 {
-    char text[SL_ADDR_TEXT];
-
-    if (!address || address->family == 0) {
+    if (!length) {
         PUT(c, "null");
         return;
     }
     PUT(c, "\"");
-    put_bytes(c, text, sl_addr_format(address, text));
+    put_bytes(c, text, length);
     PUT(c, "\"");
+}
+
+static void put_address(struct cursor *c, const struct sl_addr *address)
+{
+    char text[SL_ADDR_TEXT];
+    put_formatted(c, text, address && address->family ? sl_addr_format(address, text) : 0);
 }
 
 /* RFC 3339 in UTC with milliseconds. */
@@ -190,15 +205,18 @@ static void put_source(struct cursor *c, const struct sl_log_line *line)
 
 static void put_destination(struct cursor *c, const struct sl_log_line *line)
 {
+    char address[SL_ADDR_TEXT];
+    size_t length = line->address && line->address->family ? sl_addr_format(line->address, address) : 0;
+
     PUT(c, ",\"destination\":{\"host\":");
     if (line->name.bytes)
         put_untrusted(c, &line->name);
     else
-        put_address(c, line->address);
+        put_formatted(c, address, length);
     PUT(c, ",\"port\":");
     put_number(c, line->port);
     PUT(c, ",\"address\":");
-    put_address(c, line->address);
+    put_formatted(c, address, length);
     PUT(c, "}");
 }
 

@@ -64,7 +64,7 @@ _WORD = (1 << 64) - 1
 _LONGEST = "turn_longest_us"  # a maximum, not a sum
 _GAUGE_FAMILY = FAMILIES.index("tunnels_open")
 _WIPE = 4096  # records at a time
-PIECE: Final = 131_072  # bytes of lines that are written, or dropped, together
+PIECE: Final = 32_768  # bytes of lines that are written, or dropped, together
 
 
 def layout(fields: Iterable[tuple[str, int, int]]) -> struct.Struct:
