@@ -200,7 +200,7 @@ def _measure_stalled(load: Load, target: tuple[str, ...], peer: Peer, where: fro
 
 def _measure_beside(load: Load, target: tuple[str, ...], peer: Peer, where: frozenset[int]) -> Figures:
     """p99 of round trips beside new connections with full handshakes, and without those, in turns. Raises Spoilt."""
-    seconds = max(float(load.arguments[load.arguments.index("--seconds") + 1]) / 4, 0.5)
+    seconds = float(load.arguments[load.arguments.index("--seconds") + 1]) / 2
     arguments = _changed(load.arguments, "--seconds", seconds)
     count = str(round(HANDSHAKES * (seconds + 0.4)))
     opening = ("open-close", "--count", count, "--rate", str(HANDSHAKES), "--at-once", "256", "--timeout", "60")

@@ -23,6 +23,8 @@ static enum sl_inner_status read_other(const uint8_t *data, size_t length, int l
     return status;
 }
 
+enum { RECORD_FIRST = 20, RECORD_LAST = 22 }; /* types of records by which sl_hello_read() may have noted something */
+
 enum sl_inner_status sl_inner_read(const uint8_t *data, size_t length, struct sl_inner *out)
 {
     size_t seen = length < SL_INNER_MAX ? length : SL_INNER_MAX;
@@ -32,7 +34,7 @@ enum sl_inner_status sl_inner_read(const uint8_t *data, size_t length, struct sl
     memset(out, 0, sizeof *out);
     status = sl_hello_read(data, seen, last, out);
     if (status == SL_INNER_OTHER) { /* no byte begins both */
-        memset(out, 0, sizeof *out);
+        if (data[0] & 0x80 || (data[0] >= RECORD_FIRST && data[0] <= RECORD_LAST)) memset(out, 0, sizeof *out);
         status = sl_inner_http1(data, seen, last, out);
     }
     if (status == SL_INNER_OTHER) status = read_other(data, seen, last, out);

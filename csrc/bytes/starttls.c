@@ -71,16 +71,20 @@ static int is_one_of(const struct word *word, const char *const *words)
     return 0;
 }
 
-/* A tag of IMAP, as clients make them: letters, digits and what HTTP's tokens have as well, so that no byte of it
- * settles what the bytes are. */
-static int is_tag(const struct word *word)
+/* Whether a byte may stand in a tag of IMAP, as clients make them: letters, digits and what HTTP's tokens have as well, so
+ * that no byte of it settles what the bytes are. Commands are letters alone. */
+static int in_tag(uint8_t byte)
 {
-    for (size_t i = 0; i < word->length; i++) {
-        uint8_t byte = word->at[i];
-        int plain = (uint8_t)((byte | 0x20) - 'a') < 26 || (uint8_t)(byte - '0') < 10;
-        if (!plain && !(byte && strchr(".-_$#", byte))) return 0;
-    }
-    return word->length > 0 && word->length <= TAG_MAX;
+    int plain = (uint8_t)((byte | 0x20) - 'a') < 26 || (uint8_t)(byte - '0') < 10;
+    return plain || (byte && strchr(".-_$#", byte));
+}
+
+/* Whether bytes begin with a tag or a command and a blank behind it: of most payload, the first byte or two say no. */
+static int begins_tagged(const uint8_t *at, const uint8_t *end)
+{
+    size_t length = 0, most = (size_t)(end - at) < TAG_MAX + 1 ? (size_t)(end - at) : TAG_MAX + 1;
+    while (length < most && in_tag(at[length])) length++;
+    return length > 0 && length < most && is_blank(at[length]);
 }
 
 /* Whether a first line, complete or not, begins a dialog: a command that may come ahead of TLS. */
@@ -90,12 +94,13 @@ static int begins_dialog(const uint8_t *line, const uint8_t *end)
                                            "VRFY", "AUTH", "CAPA", "STLS",       "FEAT",     "MODE", "CAPABILITIES",
                                            "DATE", "LIST", "USER", "CAPABILITY", "STARTTLS", NULL};
     static const char *const tagged[] = {"CAPABILITY", "NOOP", "ID", "STARTTLS", "ENABLE", "LOGOUT", NULL};
-    struct word first = next_word(&line, end), second;
+    struct word first, second;
 
-    if (!first.ended) return 0;
+    if (!begins_tagged(line, end)) return 0;
+    first = next_word(&line, end);
     if (is_one_of(&first, commands)) return 1;
     second = next_word(&line, end);
-    return is_tag(&first) && second.ended && is_one_of(&second, tagged);
+    return second.ended && is_one_of(&second, tagged);
 }
 
 /* Whether a line, its line feed off, asks for TLS: `STARTTLS`, `STLS`, `TAG STARTTLS`, `AUTH TLS`. */
