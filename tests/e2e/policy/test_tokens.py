@@ -14,10 +14,12 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import PASSWORD, World, sample_users
+from tests.e2e.policy.test_certificate_identity import CertifiedGateway, Mesh
 from tests.support import wire
 from tests.support.eventually import eventually
 from tests.support.http2 import RfcClient
 from tests.support.run_gateway import Gateway, Mapping, policy
+from tests.support.tls import TlsSocket
 from tests.support.tokens import AUDIENCE, ISSUER, Claims, SigningKey, claims, service_account, unsigned, write_keys
 
 KEYS: Final = [SigningKey("rsa", "RS256"), SigningKey("ec", "ES256"), SigningKey("ed", "EdDSA")]
@@ -193,10 +195,24 @@ def test_curl_sends_one(served: Gateway, world: World) -> None:
 def test_explain_knows_users_of_tokens(served: Gateway, world: World) -> None:
     target = f"team.test:{world.echo.port}"
     for user, source, verdict in (("build-bot", "password", "allow"), ("by-token", "token", "deny")):
-        for options in ((), ("--live",)):
-            done = served.sluice("explain", "--user", user, "--to", target, "--json", *options)
-            answer = json.loads(done.stdout)
-            assert (answer["identity_source"], answer["verdict"], done.stderr) == (source, verdict, "")
+        done = served.sluice("explain", "--user", user, "--to", target, "--json", "--live")
+        answer = json.loads(done.stdout)
+        assert (answer["identity_source"], answer["verdict"], done.stderr) == (source, verdict, "")
+
+
+NODE: Final = """
+const [port, path, token] = process.argv.slice(1);
+const headers = {"Proxy-Authorization": "Bearer " + token};
+const request = require("http").request({port, path, headers, method: "CONNECT", host: "127.0.0.1"});
+request.on("connect", answer => { console.log(answer.statusCode); process.exit(); }).end();
+"""
+
+
+def test_node_sends_one(served: Gateway, world: World) -> None:
+    for token, status in ((EC.token(claims()), "200"), (EC.token(claims(aud="x")), "407")):
+        command = ["node", "-e", NODE, str(served.port), f"team.test:{world.echo.port}", token]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stdout.strip() == status, done.stderr
 
 
 # ---- where it may come from ------------------------------------------------------------------------------------------
@@ -217,6 +233,21 @@ def test_clear_text_is_for_this_machine_alone(world: World, folder: Path) -> Non
         with wire.connect(gateway.port, source="127.0.0.9") as client:
             client.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 1080\r\n")
             assert wire.http(client, f"open.test:{world.echo.port}", bearer(cart())).status == 200
+
+
+def test_tls_carries_tokens_from_anywhere(world: World, folder: Path) -> None:
+    mesh = Mesh(folder)
+    tokens = [{"issuer": CLUSTER, "audiences": [AUDIENCE], "keys": str(folder / "cluster.json"), "kubernetes": True}]
+    identity = {"tokens": tokens, "proxyProtocolFrom": ["127.0.0.9/32"]}
+    config: Mapping = {"dns": {"servers": [world.names.address]}, "identity": identity}
+    mesh.tls.pop("clientCA")
+    with CertifiedGateway(rules(world), config, listener={"tls": mesh.tls}) as gateway:
+        for token, status in ((cart(), 200), (cart(aud="another"), 407)):
+            with wire.connect(gateway.port, source="127.0.0.9") as plain:
+                plain.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 1080\r\n")
+                client: Any = TlsSocket(plain, mesh.authority.client(None))
+                assert wire.http(client, f"open.test:{world.echo.port}", bearer(token)).status == status
+        assert gateway.event(event="refused", reason="token_audience")["source"]["ip"] == "192.0.2.7"
 
 
 def test_guesses_are_limited_by_source(world: World, folder: Path) -> None:

@@ -170,7 +170,7 @@ def draw_from(random: Random, namespace: str) -> dict[str, str]:
 
 
 def draw_question(random: Random) -> Question:
-    """A source with up to three identities, a name, a name with an address, or an address; often what shows inside."""
+    """A source with up to four identities, a name, a name with an address, or an address; often what shows inside."""
     source: dict[str, Any] = {}
     kind = random.random()
     if kind < 0.45:
@@ -186,6 +186,10 @@ def draw_question(random: Random) -> Question:
             source["user"] = random.choice(sorted(USERS))
     if random.random() < 0.8:
         source["source"] = random.choice(SOURCES)
+    if random.random() < 0.05 and "user" not in source:
+        source["token"] = f"{random.choice(NAMESPACES)}/{random.choice((*ACCOUNTS, ''))}"
+    if random.random() < 0.05:
+        source["forwarded"] = random.choice(IDENTITIES)
     target = random.random()
     address = random.choice(PUBLIC if random.random() < 0.75 else PRIVATE * 2 + REFUSED)
     host = address if target < 0.42 else random.choice(NAMES)

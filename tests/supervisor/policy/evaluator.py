@@ -43,6 +43,8 @@ class Question:
     account: str = ""
     identity: str = ""
     user: str = ""
+    token: str = ""  # namespace/account of a token
+    forwarded: str = ""  # URI of a workload, from a peer that may speak for others
     source: str = ""
     address: str = ""
     audit: bool = False  # the listener's
@@ -113,16 +115,23 @@ class Evaluator:
     # who asks
 
     def source(self, question: Question) -> Who:
-        """Section 1: certificate > credentials > network map. The first that holds is the source's identity, those
-        after it are lower. A user without an identity has no namespace."""
+        """Section 1: forwarded > certificate > credentials > network map. The first that holds is the source's
+        identity, those after it are lower. A user without an identity has no namespace."""
         address = ipaddress.ip_address(question.source) if question.source else None
         given = (question.namespace, question.account)
         found: list[Who] = []
+        if question.forwarded:
+            _, _, _, _, space, _, account = question.forwarded.split("/")
+            found.append(Who(space, account, question.forwarded, "", address))
+        certified = bool(question.identity)
         if question.identity or (question.namespace and not question.user):
             found.append(Who(*given, question.identity, "", address))
         if question.user:
             own = self.world.users.get(question.user, ("", ""))
-            found.append(Who(*(given if question.namespace and not found else own), "", question.user, address))
+            found.append(Who(*(given if question.namespace and not certified else own), "", question.user, address))
+        if question.token:
+            space, _, account = question.token.partition("/")
+            found.append(Who(space, account, "", "", address))
         if network := self.network(address):
             found.append(Who(*network, "", "", address))
         if not found:

@@ -52,6 +52,8 @@ def ask(image: PolicyImage, question: Question) -> Answer:
         service_account=question.account or None,
         identity=question.identity or None,
         user=question.user or None,
+        token=tuple(question.token.split("/")) if question.token else None,
+        forwarded=(question.forwarded, *question.forwarded.split("/")[4:7:2]) if question.forwarded else None,
         source_ip=question.source or None,
         address=question.address or None,
         audit=question.audit,
