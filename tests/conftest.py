@@ -70,7 +70,7 @@ LONG: Final = tuple(
         r"test_renewal\.py::test_(a_revocation_list|files_renamed|policy_waits)",
         r"test_tls_listener\.py::test_sessions_are_resumed.*\[771",
         r"test_certificate_identity\.py::test_a_tunnel_outlives",
-        r"test_tokens\.py::test_(a_tunnel_outlives|guesses_are|on_revoke_holds)",
+        r"test_tokens\.py::test_(a_tunnel_outlives|guesses_are|on_revoke_holds|a_token_satisfies)",
         r"test_forwarded\.py::test_(trust_that_is_gone.*identities|a_forwarded_identity_satisfies)",
         r"test_upstreams\.py::test_a_proxy_header_names.*\[with a login",
         r"test_parent_tunnels\.py::test_(both_ways|bulk_comes|half_closes|two_hundred|an_http2_client)",
