@@ -54,7 +54,7 @@ def build(names: list[str]) -> tuple[int, float]:
     image = builder.ImageBuilder()
     rule = image.rule("ClusterEgressPolicy", "", "partners", 0, "partners.yaml", 1, builder.TIER_ALLOW)
     all_sources = image.selector(builder.PRINCIPAL_MESH, "", "", None, True)
-    item = image.attach(rule, builder.TIER_ALLOW, image.portset([(443, 443)]), 0, [all_sources])
+    item = image.attach(rule, builder.TIER_ALLOW, image.portset([(443, 443)]), 0, image.who([all_sources]))
     image.host_list(item, data)
     descriptor = image.finish_memfd()
     return descriptor, time.perf_counter() - began
