@@ -93,6 +93,7 @@ POLICY = (
     "bytes/name",
     "policy/image",
     "policy/lookup",
+    "policy/entries",
     "policy/list_line",
     "policy/source",
     "policy/decide",
@@ -100,16 +101,19 @@ POLICY = (
     "policy/attributes",
     "policy/refusals",
 )
+VALIDATE = ("policy/validate", "policy/validate_lists")
 BUILDER = (
     "bytes/addr",
     "bytes/name",
     "policy/image",
-    "policy/validate",
+    *VALIDATE,
     "build/builder",
     "build/builder_sources",
     "build/builder_names",
     "build/builder_prefixes",
     "build/builder_layout",
+    "build/builder_clauses",
+    "build/builder_runs",
 )
 LEG = ("relay/leg", "relay/pipe_pool")
 TLS = tuple(f"tls/tls_{unit}" for unit in ("leg", "facts", "peer", "server", "session", "text", "ticket", "wire"))
@@ -125,7 +129,9 @@ SEGMENT = ("shared/segment", "shared/segment_text", "shared/live_tunnels", "shar
 EXTENSIONS = [
     extension("gateway.tables", "base/contract", "shared/segment_text", "bytes/addr"),
     extension("gateway.pending", "shared/pending_log"),
-    extension("gateway.policy.mapped_image", "policy/image", "policy/validate", "base/contract"),
+    extension(
+        "gateway.policy.mapped_image", "policy/image", "policy/validate", "policy/validate_lists", "base/contract"
+    ),
     extension("gateway.policy.image", *POLICY, "policy/describe", "net/local"),
     extension("gateway.proto.codec", "base/contract", "bytes/addr", "bytes/forwarded", "bytes/name"),
     extension("gateway.proto.socks"),

@@ -70,6 +70,7 @@ struct sl_builder *sl_builder_new(void)
     if (!b) return NULL;
     b->failed = SL_BUILD_OK;
     b->limit = UINT32_MAX;
+    sl_builder_layout(b, 8, 16);
     /* Index 0 of these is "none", the root, or the empty text. */
     sl_vec_push(b, &b->strings, 1, 1);
     sl_vec_push(b, &b->rules, sizeof(struct sl_rule), 1);
@@ -79,6 +80,7 @@ struct sl_builder *sl_builder_new(void)
     sl_vec_push(b, &b->prefixes, sizeof(struct sl_prefix_node), 1);
     sl_vec_push(b, &b->principals, sizeof(struct sl_principal), 1);
     sl_vec_push(b, &b->selectors, sizeof(struct sl_selector), 1);
+    sl_vec_push(b, &b->whos, sizeof(struct sl_who), 1);
     sl_vec_push(b, &b->users, sizeof(struct sl_user), 1);
     sl_vec_push(b, &b->networks, sizeof(struct sl_network), 1);
     if (b->failed == SL_BUILD_OK) return b;
@@ -89,14 +91,20 @@ struct sl_builder *sl_builder_new(void)
 void sl_builder_free(struct sl_builder *b)
 {
     if (!b) return;
-    struct sl_vec *vecs[] = {&b->strings, &b->rules,    &b->ranges, &b->portsets, &b->hangings,   &b->hanging_selectors,
-                             &b->nodes,   &b->labels,   &b->sets,   &b->prefixes, &b->principals, &b->selectors,
-                             &b->users,   &b->networks, &b->own,    &b->scratch,  &b->lines};
-    struct sl_table *tables[] = {&b->string_slots,    &b->portset_slots,  &b->edges,     &b->set_slots,
-                                 &b->principal_slots, &b->selector_slots, &b->user_slots};
+    struct sl_vec *vecs[] = {&b->strings,       &b->rules, &b->ranges,   &b->portsets, &b->hangings, &b->whos,
+                             &b->who_selectors, &b->nodes, &b->labels,   &b->sets,     &b->prefixes, &b->principals,
+                             &b->selectors,     &b->users, &b->networks, &b->own,      &b->scratch,  &b->lines};
+    struct sl_table *tables[] = {&b->string_slots,    &b->portset_slots,  &b->edges,      &b->set_slots,
+                                 &b->principal_slots, &b->selector_slots, &b->user_slots, &b->who_slots};
     for (size_t i = 0; i < sizeof vecs / sizeof *vecs; i++) free(vecs[i]->data);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) free(tables[i]->slots);
     free(b);
+}
+
+void sl_builder_layout(struct sl_builder *b, uint32_t spread, uint32_t walked)
+{
+    b->spread = spread;
+    b->walked = walked;
 }
 
 static uint32_t string_hash(const struct sl_builder *b, uint32_t offset)
@@ -237,40 +245,20 @@ enum sl_build_status sl_builder_portset(struct sl_builder *b, const struct sl_po
     return SL_BUILD_OK;
 }
 
-static int number_order(const void *left, const void *right)
-{
-    uint32_t a, b;
-    memcpy(&a, left, sizeof a);
-    memcpy(&b, right, sizeof b);
-    return (a > b) - (a < b);
-}
-
 enum sl_build_status sl_builder_attach(struct sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset,
-                                       uint32_t order, const uint32_t *selectors, size_t selector_count,
-                                       uint32_t *attachment)
+                                       uint32_t order, uint32_t who, uint32_t *attachment)
 {
     *attachment = 0;
     if (b->failed != SL_BUILD_OK) return b->failed;
     if (rule == 0 || rule >= b->rules.count || portset >= b->portsets.count || tier < SL_TIER_AUDIT ||
-        tier > SL_TIER_HARD_DENY || selector_count == 0)
+        tier > SL_TIER_HARD_DENY || who == 0 || who >= b->whos.count)
         return SL_BUILD_BAD_ARGUMENT;
-    for (size_t i = 0; i < selector_count; i++)
-        if (selectors[i] == 0 || selectors[i] >= b->selectors.count) return SL_BUILD_BAD_ARGUMENT;
-    if (b->hangings.count >= SL_ENTRY_EXCEPT) return b->failed = SL_BUILD_TOO_LARGE;
-    size_t first = b->hanging_selectors.count;
-    uint32_t *copy = sl_vec_push(b, &b->hanging_selectors, sizeof *copy, selector_count);
-    struct sl_hanging *hanging = copy ? sl_vec_push(b, &b->hangings, sizeof *hanging, 1) : NULL;
+    if (b->hangings.count >= SL_ENTRY_RUN) return b->failed = SL_BUILD_TOO_LARGE;
+    struct sl_hanging *hanging = sl_vec_push(b, &b->hangings, sizeof *hanging, 1);
     if (!hanging) return b->failed;
-    memcpy(copy, selectors, selector_count * sizeof *copy);
-    qsort(copy, selector_count, sizeof *copy, number_order);
-    size_t kept = 1;
-    for (size_t i = 1; i < selector_count; i++)
-        if (copy[i] != copy[kept - 1]) copy[kept++] = copy[i];
-    b->hanging_selectors.count = first + kept;
     hanging->record = (struct sl_attachment){.rule = rule, .portset = portset, .order = order, .tier = tier};
     hanging->record.flags = sl_rule_sets(&SL_AT(struct sl_rule, b->rules, rule));
-    hanging->first_selector = (uint32_t)first;
-    hanging->selector_count = (uint32_t)kept;
+    hanging->who = who;
     *attachment = (uint32_t)(b->hangings.count - 1);
     return SL_BUILD_OK;
 }

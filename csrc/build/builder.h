@@ -38,11 +38,17 @@ enum sl_build_status sl_builder_principal(struct sl_builder *b, uint8_t kind, co
 enum sl_build_status sl_builder_selector(struct sl_builder *b, uint32_t principal, const struct sl_prefix *cidr,
                                          int has_allow, uint32_t *id);
 
-/* One destination item of a rule, for a set of selectors (at least one). Destinations are then hung on it; it is
+/* Interned: a set of selectors, at least one; their order and repetitions mean nothing. */
+enum sl_build_status sl_builder_who(struct sl_builder *b, const uint32_t *selectors, size_t count, uint32_t *id);
+/* How images are laid out; tests make everything take one way. A set of selectors is a clause where it would take more
+ * than `spread` entries per member and use, 8 unless said otherwise; a run has an index where it has more than `walked`
+ * items, 16. */
+void sl_builder_layout(struct sl_builder *b, uint32_t spread, uint32_t walked);
+
+/* One destination item of a rule, for a set of selectors. Destinations are then hung on it; it is
  * fastest to hang all of one attachment before the next is made. */
 enum sl_build_status sl_builder_attach(struct sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset,
-                                       uint32_t order, const uint32_t *selectors, size_t selector_count,
-                                       uint32_t *attachment);
+                                       uint32_t order, uint32_t who, uint32_t *attachment);
 enum sl_build_status sl_builder_host(struct sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
                                      enum sl_name_status *why);
 enum sl_build_status sl_builder_host_except(struct sl_builder *b, uint32_t attachment, const char *pattern,

@@ -24,8 +24,12 @@ struct sl_set {
 
 struct sl_hanging { /* an attachment under construction */
     struct sl_attachment record;
-    uint32_t first_selector, selector_count; /* in `hanging_selectors`, sorted */
+    uint32_t who; /* sl_who */
     uint8_t has_host, has_cidr;
+};
+
+struct sl_who {            /* a set of selectors */
+    uint32_t first, count; /* in `who_selectors`, sorted */
 };
 
 enum { SL_LABEL_CACHE = 4096 };
@@ -33,14 +37,30 @@ enum { SL_LABEL_CACHE = 4096 };
 struct sl_builder {
     enum sl_build_status failed; /* SL_BUILD_OK, or what every call answers from now on */
     uint64_t limit;              /* records of a section; UINT32_MAX but in tests */
+    uint32_t spread;             /* entries per member and use of a set of selectors, above which it is a clause */
+    uint32_t walked;             /* items of a run, above which it has an index */
     uint32_t flags;
-    struct sl_vec strings, rules, ranges, portsets, hangings, hanging_selectors, nodes, labels, sets, prefixes,
+    struct sl_vec strings, rules, ranges, portsets, hangings, whos, who_selectors, nodes, labels, sets, prefixes,
         principals, selectors, users, networks, own, lines;
     struct sl_vec scratch; /* bytes, valid until the next call */
-    struct sl_table string_slots, portset_slots, edges, set_slots, principal_slots, selector_slots, user_slots;
+    struct sl_table string_slots, portset_slots, edges, set_slots, principal_slots, selector_slots, user_slots,
+        who_slots;
     uint32_t roots[SL_TRIE_COUNT][2];
     uint32_t source_cidrs;                /* ids given out */
     uint32_t label_cache[SL_LABEL_CACHE]; /* LABELS offset + 1 of a recent label with that hash: `www` is stored once */
+};
+
+/* Intermediate results for one image; freed at the end. */
+struct sl_layout {
+    struct sl_builder *b;
+    struct sl_vec lists, entries, keys;
+    struct sl_vec memberships, clause_ids;     /* of clauses */
+    struct sl_vec runs, stretches, candidates; /* of long runs */
+    uint32_t *list_of;                         /* by set; 0 = not referenced */
+    uint32_t *clause_of;                       /* by sl_who: SL_ENTRY_CLAUSE and its number; 0 = it is spread */
+    uint32_t *membership_of;                   /* by selector */
+    uint32_t clauses;
+    uint32_t cidr_reach, host_reach, host_deny_reach;
 };
 
 #define SL_AT(type, vec, index) ((type *)(vec).data)[index]
@@ -59,5 +79,14 @@ enum sl_build_status sl_text_intern(struct sl_builder *b, const char *text, uint
 enum sl_build_status sl_set_add(struct sl_builder *b, uint32_t *set, uint32_t item);
 /* The node of exactly this prefix, made when it is not there; 0 when `failed` was set. */
 uint32_t sl_prefix_insert(struct sl_builder *b, enum sl_trie trie, const struct sl_prefix *prefix);
+
+/* Counts, in clause_of, an entry that names a set; sl_choose_clauses puts clauses in the place of the counts. */
+void sl_count_who(struct sl_layout *layout, uint32_t who);
+void sl_choose_clauses(struct sl_layout *layout);
+/* The clauses of each selector. Returns 0 when `failed` was set. */
+int sl_lay_memberships(struct sl_layout *layout);
+/* The index of the items `keys` (who << 32 | attachment, sorted) as record *number of RUNS. Returns 0 when `failed` was
+ * set. */
+int sl_lay_run(struct sl_layout *layout, const uint64_t *keys, size_t count, uint32_t *number);
 
 #endif

@@ -25,6 +25,11 @@ static const uint8_t RECORD_SIZES[SL_SEC_COUNT] = {
     [SL_SEC_NETWORKS] = sizeof(struct sl_network),
     [SL_SEC_OWN] = sizeof(struct sl_own),
     [SL_SEC_LINES] = sizeof(struct sl_line),
+    [SL_SEC_MEMBERSHIPS] = sizeof(struct sl_membership),
+    [SL_SEC_CLAUSES] = sizeof(uint32_t),
+    [SL_SEC_RUNS] = sizeof(struct sl_run),
+    [SL_SEC_STRETCHES] = sizeof(struct sl_stretch),
+    [SL_SEC_CANDIDATES] = sizeof(uint32_t),
 };
 
 size_t sl_section_record_size(unsigned section)

@@ -14,7 +14,8 @@
  *   source  --(PRINCIPALS by hash, SOURCE tries for CIDRs)-->  the few selectors that match it
  *   host    --(EDGES by hash of parent and label)-->  path of name nodes, each with an exact and a wildcard list
  *   address --(DEST tries)-->  path of prefix nodes, each with a list
- *   list    = entries sorted by (selector, attachment); for each selector of the source a binary search
+ *   list    = entries sorted by (who, attachment); for each selector of the source a binary search, and one for each
+ *             clause that it is in. A long run of entries has an index by port behind it
  *   attachment = one destination item of one rule: tier, ports, order, excepts
  * lookup.h does the walks; source.c and decide.c ask it.
  */
@@ -27,7 +28,7 @@
 #include "base/contract.h"
 
 #define SL_IMAGE_MAGIC 0x4950454349554c53ull /* the bytes "SLUICEPI" in memory */
-enum { SL_IMAGE_VERSION = 2 };
+enum { SL_IMAGE_VERSION = 3 };
 
 enum sl_section {
     SL_SEC_STRINGS,         /* bytes; NUL-terminated texts; offset 0 is the empty text */
@@ -50,6 +51,11 @@ enum sl_section {
     SL_SEC_NETWORKS,        /* sl_network; 0 reserved: values of the NETWORK tries */
     SL_SEC_OWN,             /* sl_own */
     SL_SEC_LINES,           /* sl_line: where the names of host lists stand in their files */
+    SL_SEC_MEMBERSHIPS,     /* sl_membership; 0 = in no clause */
+    SL_SEC_CLAUSES,         /* u32 numbers of clauses, for MEMBERSHIPS */
+    SL_SEC_RUNS,            /* sl_run */
+    SL_SEC_STRETCHES,       /* sl_stretch, for RUNS */
+    SL_SEC_CANDIDATES,      /* u32 attachments, for STRETCHES and RUNS */
     SL_SEC_COUNT
 };
 
@@ -86,6 +92,8 @@ struct sl_image_header {
     /* Lists: one entry per selector and distinct (tier, ports) of what allows or audits CIDRs, what allows or audits
      * hosts, and what denies or audits hosts. */
     uint32_t cidr_reach, host_reach, host_deny_reach;
+    uint32_t clauses; /* how many there are; their numbers begin with 0 */
+    uint32_t walked;  /* a run of more items than that has an index */
     uint32_t pad;
     struct sl_section_ref sections[SL_SEC_COUNT];
 };
@@ -112,6 +120,8 @@ struct sl_rule {
 struct sl_port_range {
     uint16_t low, high;
 }; /* inclusive; low = high is a single port */
+/* How a set of ports holds one; the narrower wins. */
+enum sl_port_class { SL_PORT_ANY = 0, SL_PORT_RANGE = 1, SL_PORT_SINGLE = 2 };
 struct sl_portset {
     uint32_t first, count;
 }; /* RANGES, sorted by low, disjoint */
@@ -160,13 +170,35 @@ static inline uint64_t sl_line_key(uint32_t node, uint32_t bits)
     return (uint64_t)(bits & SL_LINE_SINGLE) << 8 | (uint64_t)node << 1 | ((bits & SL_LINE_WILD) != 0);
 }
 
-/* Of ENTRIES, sorted by (selector, attachment). */
+/* Of ENTRIES, sorted by (who, attachment): those of selectors first, those of clauses behind them. */
 struct sl_list {
     uint32_t first, count;
 };
+#define SL_LIST_DEEP 0x80000000u /* in `count`: there are clauses or indexes among the entries */
+
+/* A clause is a set of selectors that entries name by a number, where one entry for each selector would be too many. The
+ * image holds it from the other side: each selector names the clauses that it is in. */
+#define SL_ENTRY_CLAUSE 0x80000000u /* in `who`: a clause's number, else a selector */
 #define SL_ENTRY_EXCEPT 0x80000000u /* in `attachment`: an except, not a match */
+#define SL_ENTRY_RUN 0x40000000u    /* in `attachment`: RUNS, the index of the items before it */
 struct sl_entry {
-    uint32_t selector, attachment;
+    uint32_t who, attachment;
+};
+struct sl_membership {
+    uint32_t first, count; /* CLAUSES, ascending */
+};
+
+/* The index of a run, which is what one list has for one `who`: items, then the index where they are more than
+ * header.walked, then excepts. For each port it has the few items that can win, or set an attribute, or lift the guard;
+ * those with excepts may be taken out by them, and are all looked at. */
+struct sl_run {
+    uint32_t first, count;               /* STRETCHES, sorted by port */
+    uint32_t excepting, excepting_count; /* CANDIDATES: the items with excepts, ascending */
+};
+/* Ports from `low` up to the next stretch's. */
+struct sl_stretch {
+    uint16_t low, count; /* CANDIDATES; 0 = none matches there */
+    uint32_t first;
 };
 
 struct sl_node {
@@ -209,8 +241,9 @@ enum sl_selector_flags { SL_SELECTOR_HAS_ALLOW = 1 /* an EgressPolicy allow sele
 #define SL_SELECTOR_DENY_ONLY 0x80000000u /* never in an image: beside an index in sl_source.selectors */
 
 struct sl_selector {
-    uint32_t principal; /* PRINCIPALS */
-    uint32_t cidr;      /* id of the source prefix, 0 = any address */
+    uint32_t principal;  /* PRINCIPALS */
+    uint32_t cidr;       /* id of the source prefix, 0 = any address */
+    uint32_t membership; /* MEMBERSHIPS */
     uint16_t rank;  /* higher wins: identity and user > service account > namespace > cidr > mesh, then CIDR length */
     uint16_t flags; /* sl_selector_flags */
 };

@@ -2,6 +2,7 @@
  * read is bounds-checked, and a broken image can make a wrong number only. */
 #include <string.h>
 
+#include "policy/entries.h"
 #include "policy/lookup.h"
 
 struct search {
@@ -15,27 +16,8 @@ struct search {
 static int holds(struct search *search, uint32_t list)
 {
     if (list == 0 || list == search->list) return list != 0 && search->has;
-    const struct sl_image *image = search->image;
-    const struct sl_list *record = sl_image_record(image, SL_SEC_LISTS, list);
-    uint64_t entries = image->header->sections[SL_SEC_ENTRIES].count;
     search->list = list;
-    search->has = 0;
-    if (!record || record->first > entries || record->count > entries - record->first) return 0;
-    const struct sl_entry *entry = sl_image_record(image, SL_SEC_ENTRIES, record->first);
-    uint32_t low = 0, high = record->count;
-    while (low < high) { /* the first entry of the selector; of 0, the first of all */
-        uint32_t middle = low + (high - low) / 2;
-        if (entry[middle].selector < search->selector)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low < record->count && !search->has; low++) {
-        if (search->selector && entry[low].selector != search->selector) break;
-        if (entry[low].attachment & SL_ENTRY_EXCEPT) continue;
-        const struct sl_attachment *item = sl_image_record(image, SL_SEC_ATTACHMENTS, entry[low].attachment);
-        search->has = item && item->rule == search->rule;
-    }
+    search->has = sl_list_has_rule(search->image, list, search->selector, search->rule);
     return search->has;
 }
 

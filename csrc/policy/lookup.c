@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "policy/entries.h"
 #include "policy/seed.h"
 
 static void push(struct sl_path *path, uint32_t value, uint8_t depth)
@@ -73,42 +74,6 @@ void sl_path_address(const struct sl_image *image, enum sl_trie trie, const stru
     }
 }
 
-/* The entries of one list. */
-struct span {
-    const struct sl_entry *entries;
-    uint32_t count;
-};
-
-static struct span span_of(const struct sl_image *image, uint32_t list, int *broken)
-{
-    struct span span = {NULL, 0};
-    const struct sl_list *record = sl_image_record(image, SL_SEC_LISTS, list);
-    uint64_t entries = image->header->sections[SL_SEC_ENTRIES].count;
-    if (!record || record->first > entries || record->count > entries - record->first) {
-        *broken = 1;
-        return span;
-    }
-    span.entries = record->count ? sl_image_record(image, SL_SEC_ENTRIES, record->first) : NULL;
-    span.count = record->count;
-    return span;
-}
-
-/* The first entry at or after (selector, attachment). */
-static uint32_t lower_bound(struct span span, uint32_t selector, uint32_t attachment)
-{
-    uint32_t low = 0, high = span.count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        const struct sl_entry *entry = &span.entries[middle];
-        int before = entry->selector < selector || (entry->selector == selector && entry->attachment < attachment);
-        if (before)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* How the attachment's ports hold `port`: sl_port_class, or -1. */
 static int port_match(const struct sl_image *image, uint32_t portset, uint16_t port, int *broken)
 {
@@ -133,15 +98,11 @@ static int port_match(const struct sl_image *image, uint32_t portset, uint16_t p
 }
 
 /* An item does not apply where one of its excepts does, at whatever depth of the path either stands. */
-static int excepted(const struct sl_image *image, const struct sl_path *path, const struct sl_entry *entry, int *broken)
+static int excepted(const struct sl_image *image, const struct sl_path *path, const struct sl_item *item, int *broken)
 {
     if (SL_BUG(EXCEPT)) return 0;
-    for (unsigned i = path->count; i-- > 0;) {
-        struct span span = span_of(image, path->levels[i].value, broken);
-        uint32_t wanted = entry->attachment | SL_ENTRY_EXCEPT, at = lower_bound(span, entry->selector, wanted);
-        if (at < span.count && span.entries[at].selector == entry->selector && span.entries[at].attachment == wanted)
-            return 1;
-    }
+    for (unsigned i = path->count; i-- > 0;)
+        if (sl_list_excepts(image, path->levels[i].value, item->who, item->attachment, broken)) return 1;
     return 0;
 }
 
@@ -180,29 +141,32 @@ static uint8_t tier_reason(uint8_t tier)
 struct search {
     const struct sl_image *image;
     const struct sl_path *path;
+    const struct sl_level *level; /* of the path, where it is */
     uint16_t port;
     uint8_t phase;
     struct sl_matches *out;
     struct sl_trail *trail;
 };
 
-/* One entry of a selector that holds for the source. */
-static void consider(const struct search *search, const struct sl_level *level, const struct sl_entry *entry,
-                     int deny_only)
+/* One item of a selector that holds for the source. */
+static int consider(void *visitor, const struct sl_item *item)
 {
+    const struct search *search = visitor;
     const struct sl_image *image = search->image;
+    const struct sl_level *level = search->level;
     struct sl_matches *out = search->out;
-    const struct sl_attachment *attachment = sl_image_record(image, SL_SEC_ATTACHMENTS, entry->attachment);
-    const struct sl_selector *selector = sl_image_record(image, SL_SEC_SELECTORS, entry->selector);
+    int deny_only = item->deny_only && !SL_BUG(WIDENED);
+    const struct sl_attachment *attachment = sl_image_record(image, SL_SEC_ATTACHMENTS, item->attachment);
+    const struct sl_selector *selector = sl_image_record(image, SL_SEC_SELECTORS, item->selector);
     if (!attachment || !selector || attachment->tier == SL_TIER_NONE || attachment->tier > SL_TIER_HARD_DENY) {
         out->broken = 1;
-        return;
+        return 0;
     }
-    if (deny_only && attachment->tier < SL_TIER_DENY) return;
+    if (deny_only && (attachment->tier < SL_TIER_DENY || SL_BUG(LOWER))) return 0;
     int class = port_match(image, attachment->portset, search->port, &out->broken);
-    if (class < 0) return;
-    int taken_out = (attachment->flags & SL_ATTACH_EXCEPTS) && excepted(image, search->path, entry, &out->broken);
-    struct sl_match match = {attachment, entry->selector, selector->rank, level->depth, (uint8_t)class};
+    if (class < 0) return 0;
+    int taken_out = (attachment->flags & SL_ATTACH_EXCEPTS) && excepted(image, search->path, item, &out->broken);
+    struct sl_match match = {attachment, item->selector, selector->rank, level->depth, (uint8_t)class};
     if (SL_BUG(SUFFIX) && search->phase != SL_PHASE_ADDRESS && match.depth != SL_DEPTH_EXACT) match.depth = 0;
     if (search->trail) {
         struct sl_trail_step step = {.phase = search->phase,
@@ -213,10 +177,10 @@ static void consider(const struct search *search, const struct sl_level *level, 
                                      .port_class = (uint8_t)class,
                                      .family = level->prefix.addr.family,
                                      .rule = attachment->rule,
-                                     .selector = entry->selector};
+                                     .selector = item->selector};
         sl_trail_add(search->trail, &step);
     }
-    if (taken_out) return;
+    if (taken_out) return 0;
     if (attachment->tier == SL_TIER_ALLOW && (attachment->flags & SL_ATTACH_LIFTS) && sl_guard_liftable(&level->prefix))
         out->lifts = 1;
     if (deny_only) out->lower = 1;
@@ -224,6 +188,7 @@ static void consider(const struct search *search, const struct sl_level *level, 
     unsigned sets = attachment->flags / SL_ATTACH_SETS;
     for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
         if (sets >> i & 1) keep(&out->sets[attachment->tier][i], &match);
+    return 0;
 }
 
 void sl_match_path(const struct sl_image *image, const struct sl_source *source, const struct sl_path *path,
@@ -231,40 +196,33 @@ void sl_match_path(const struct sl_image *image, const struct sl_source *source,
 {
     memset(out, 0, sizeof *out);
     out->broken = path->broken;
-    struct search search = {image, path, port, (uint8_t)phase, out, trail};
+    struct search search = {image, path, NULL, port, (uint8_t)phase, out, trail};
     for (unsigned i = path->count; i-- > 0;) {
-        struct span span = span_of(image, path->levels[i].value, &out->broken);
-        for (uint32_t s = 0; s < source->count; s++) {
-            uint32_t selector = source->selectors[s] & ~SL_SELECTOR_DENY_ONLY;
-            int deny_only = selector != source->selectors[s] && !SL_BUG(WIDENED);
-            if (deny_only && SL_BUG(LOWER)) continue;
-            uint32_t at = lower_bound(span, selector, 0);
-            for (; at < span.count && span.entries[at].selector == selector; at++) {
-                if (span.entries[at].attachment & SL_ENTRY_EXCEPT) break; /* excepts sort last */
-                consider(&search, &path->levels[i], &span.entries[at], deny_only);
-            }
-        }
+        search.level = &path->levels[i];
+        sl_visit_items(image, search.level->value, source, port, trail != NULL, consider, &search, &out->broken);
     }
+}
+
+struct reach_search {
+    const struct sl_image *image;
+    uint16_t port;
+    int *broken;
+};
+
+static int reaches(void *visitor, const struct sl_item *item)
+{
+    const struct reach_search *search = visitor;
+    const struct sl_attachment *attachment = sl_image_record(search->image, SL_SEC_ATTACHMENTS, item->attachment);
+    if (!attachment) {
+        *search->broken = 1;
+        return 0;
+    }
+    if (item->deny_only && attachment->tier < SL_TIER_DENY) return 0;
+    return port_match(search->image, attachment->portset, search->port, search->broken) >= 0;
 }
 
 int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, int *broken)
 {
-    if (list == 0) return 0;
-    struct span span = span_of(image, list, broken);
-    for (uint32_t s = 0; s < source->count; s++) {
-        uint32_t selector = source->selectors[s] & ~SL_SELECTOR_DENY_ONLY;
-        int deny_only = selector != source->selectors[s];
-        uint32_t at = lower_bound(span, selector, 0);
-        for (; at < span.count && span.entries[at].selector == selector; at++) {
-            const struct sl_attachment *attachment =
-                sl_image_record(image, SL_SEC_ATTACHMENTS, span.entries[at].attachment);
-            if (!attachment) {
-                *broken = 1;
-                return 0;
-            }
-            if (deny_only && attachment->tier < SL_TIER_DENY) continue;
-            if (port_match(image, attachment->portset, port, broken) >= 0) return 1;
-        }
-    }
-    return 0;
+    struct reach_search search = {image, port, broken};
+    return list != 0 && sl_visit_items(image, list, source, port, 0, reaches, &search, broken);
 }

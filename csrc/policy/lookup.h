@@ -9,7 +9,6 @@
 #include "policy/judge.h"
 
 enum { SL_PATH_LEVELS = 130, SL_DEPTH_EXACT = 255 };
-enum sl_port_class { SL_PORT_ANY = 0, SL_PORT_RANGE = 1, SL_PORT_SINGLE = 2 };
 
 /* The values met on the way to a name or an address, the least specific first. */
 struct sl_level {

@@ -25,6 +25,8 @@
     X(BEHIND_ADDRESS, "a denied name behind an address passes")               \
     X(PROTOCOL, "any protocol may show inside")                               \
     X(ECH, "an encrypted ClientHello always passes")                          \
+    X(CLAUSES, "a source is in no clause")                                    \
+    X(STRETCH, "an index is read one stretch of ports too early")             \
     X(OTHER_WAY, "a held tunnel is carried by a rule with a parent")
 
 #define SL_BUG_NUMBER(name, text) SL_BUG_##name,

@@ -24,6 +24,12 @@ cdef extern from "policy/image.h" nogil:
         SL_SEC_USER_SLOTS
         SL_SEC_NETWORKS
         SL_SEC_OWN
+        SL_SEC_LINES
+        SL_SEC_MEMBERSHIPS
+        SL_SEC_CLAUSES
+        SL_SEC_RUNS
+        SL_SEC_STRETCHES
+        SL_SEC_CANDIDATES
         SL_SEC_COUNT
     enum sl_image_flags:
         SL_IMAGE_HAS_POLICY

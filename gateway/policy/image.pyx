@@ -207,7 +207,7 @@ cdef class PolicyImage(MappedImage):
 
     def explain(self, *, host, uint16_t port, namespace=None, service_account=None, identity=None, user=None,
                 workload=None, token=None, bint by_token=False, forwarded=None, source_ip=None, address=None,
-                bint audit=False, sni=None, str inner="enforce", str shows=None, bint ech=False):
+                bint audit=False, sni=None, str inner="enforce", str shows=None, bint ech=False, bint every=True):
         """The decision for one question, as CONTRACT.md section 2 writes it, and every rule that took part.
 
         `namespace` and `service_account` are those of `identity`, or of `user` instead of its own; `workload` is
@@ -218,6 +218,8 @@ cdef class PolicyImage(MappedImage):
         only the address can decide the answer is deny, `needs_address`. `sni` is the name shown inside the tunnel,
         judged by the rule's innerName, else by `inner`; `shows` instead of a name: none, malformed, too long, late
         (nothing in time), or the protocol (tls, http, ssh) of what has none. `ech`: an encrypted ClientHello.
+        `every`: the trail has all rules that match; without it there is no trail, and rules are looked up as workers
+        do, which skip those that an index knows to be outdone.
         Raises ValueError for what is not a name or address.
         """
         cdef sl_source source
@@ -245,7 +247,7 @@ cdef class PolicyImage(MappedImage):
             question.shows = <uint8_t> (<int> SHOWS[shows])
         question.ech = ech
         sl_judge(&self.image, &question, SL_PHASE_INNER if question.shows else SL_PHASE_ADDRESS, NULL, &decision,
-                 &trail)
+                 &trail if every else NULL)
         self.explained = decision
         passes = decision.verdict != SL_DENY
         return {

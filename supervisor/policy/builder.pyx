@@ -49,8 +49,10 @@ cdef extern from "build/builder.h" nogil:
                                          uint32_t *id)
     sl_build_status sl_builder_selector(sl_builder *b, uint32_t principal, const sl_prefix *cidr, int has_allow,
                                         uint32_t *id)
+    sl_build_status sl_builder_who(sl_builder *b, const uint32_t *selectors, size_t count, uint32_t *id)
+    void sl_builder_layout(sl_builder *b, uint32_t spread, uint32_t walked)
     sl_build_status sl_builder_attach(sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset, uint32_t order,
-                                      const uint32_t *selectors, size_t selector_count, uint32_t *attachment)
+                                      uint32_t who, uint32_t *attachment)
     sl_build_status sl_builder_host(sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
                                     sl_name_status *why)
     sl_build_status sl_builder_host_except(sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
@@ -238,11 +240,8 @@ cdef class ImageBuilder:
               "a selector")
         return number
 
-    def attach(self, uint32_t rule, int tier, uint32_t portset, uint32_t order, selectors):
-        """Adds one destination item of a rule: destinations are hung on the id it answers.
-
-        Lower `order` wins among equals; `selectors` are at least one id.
-        """
+    def who(self, selectors):
+        """The id of a set of sources: at least one selector."""
         cdef uint32_t *array = <uint32_t *> malloc((len(selectors) or 1) * sizeof(uint32_t))
         cdef uint32_t number = 0
         cdef size_t count = 0
@@ -252,10 +251,23 @@ cdef class ImageBuilder:
             for selector in selectors:
                 array[count] = selector
                 count += 1
-            check(sl_builder_attach(self.builder, rule, <uint8_t> tier, portset, order, array, count, &number),
-                  "an attachment")
+            check(sl_builder_who(self.builder, array, count, &number), "a set of sources")
         finally:
             free(array)
+        return number
+
+    def layout(self, uint32_t spread, uint32_t walked):
+        """When a set of sources becomes a clause, and a run of items gets an index (csrc/build/builder.h); for tests,
+        0 = always."""
+        sl_builder_layout(self.builder, spread, walked)
+
+    def attach(self, uint32_t rule, int tier, uint32_t portset, uint32_t order, uint32_t who):
+        """Adds one destination item of a rule for a set of sources: destinations are hung on the id it answers.
+
+        Lower `order` wins among equals.
+        """
+        cdef uint32_t number = 0
+        check(sl_builder_attach(self.builder, rule, <uint8_t> tier, portset, order, who, &number), "an attachment")
         return number
 
     def host(self, uint32_t attachment, bytes pattern):

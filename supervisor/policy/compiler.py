@@ -78,6 +78,7 @@ class _Compiler:
         self.problems = problems
         self.selectors: dict[tuple[Selector, bool], int] = {}
         self.by_token = False  # tokens name users as well
+        self.last_who: tuple[Rule | None, int] = (None, 0)
         self.unknown: set[str] = set()  # users that rules select and users.yaml does not have
         self.strange: set[str] = set()  # source addresses that are not this machine's
         self.local: list[Network] | None = None
@@ -107,8 +108,7 @@ class _Compiler:
             slot=self.slots.assign(label_of(rule.kind, rule.namespace, rule.name)),
         )
         ports = self.builder.portset(list(rule.destination.ports))
-        selectors = [self.selector(selector, rule) for selector in rule.selectors]
-        attachment = self.builder.attach(number, TIERS[rule.tier], ports, order, selectors)
+        attachment = self.builder.attach(number, TIERS[rule.tier], ports, order, self.who(rule))
         self.counts["rules"] += 1
         try:
             self.destination(rule, attachment)
@@ -145,6 +145,14 @@ class _Compiler:
         if self.local is None:
             self.local = [ipaddress.ip_network(cidr) for cidr in machine.local_networks()]
         return any(address in network for network in self.local if network.version == address.version)
+
+    def who(self, rule: Rule) -> int:
+        """The image's id of the sources of a rule; items of one resource share theirs."""
+        last, number = self.last_who
+        if last is None or last.selectors is not rule.selectors or last.tier != rule.tier:
+            number = self.builder.who([self.selector(selector, rule) for selector in rule.selectors])
+            self.last_who = rule, number
+        return number
 
     def selector(self, selector: Selector, rule: Rule) -> int:
         """The image's id of a selector; an allow marks it, as passthrough ends where an allow selects the source."""

@@ -81,13 +81,13 @@ static inline uint32_t item(struct fixture *f, const char *name, uint8_t tier, c
 {
     struct sl_rule rule = {.tier = tier};
     struct sl_port_range ranges[16];
-    uint32_t id, portset, attachment;
+    uint32_t id, portset, who, attachment;
     if (f->selector_count == 0) from_mesh(f);
     CHECK_EQ(sl_builder_string(f->b, name, strlen(name), &rule.name), SL_BUILD_OK);
     CHECK_EQ(sl_builder_rule(f->b, &rule, &id), SL_BUILD_OK);
     CHECK_EQ(sl_builder_portset(f->b, ranges, fixture_ports(ports, ranges), &portset), SL_BUILD_OK);
-    CHECK_EQ(sl_builder_attach(f->b, id, tier, portset, f->order++, f->selectors, f->selector_count, &attachment),
-             SL_BUILD_OK);
+    CHECK_EQ(sl_builder_who(f->b, f->selectors, f->selector_count, &who), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_attach(f->b, id, tier, portset, f->order++, who, &attachment), SL_BUILD_OK);
     f->selector_count = 0;
     return attachment;
 }

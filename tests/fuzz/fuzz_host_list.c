@@ -17,12 +17,13 @@ static void require(int condition)
 static uint32_t attachment_of(struct sl_builder *b)
 {
     struct sl_rule rule = {.tier = SL_TIER_ALLOW};
-    uint32_t principal, selector, id, attachment;
+    uint32_t principal, selector, who, id, attachment;
 
     require(sl_builder_principal(b, SL_PRINCIPAL_MESH, "", "", 0, &principal) == SL_BUILD_OK);
     require(sl_builder_selector(b, principal, NULL, 0, &selector) == SL_BUILD_OK);
     require(sl_builder_rule(b, &rule, &id) == SL_BUILD_OK);
-    require(sl_builder_attach(b, id, SL_TIER_ALLOW, 0, 0, &selector, 1, &attachment) == SL_BUILD_OK);
+    require(sl_builder_who(b, &selector, 1, &who) == SL_BUILD_OK);
+    require(sl_builder_attach(b, id, SL_TIER_ALLOW, 0, 0, who, &attachment) == SL_BUILD_OK);
     return attachment;
 }
 

@@ -26,7 +26,7 @@ static void build(uint8_t **data, size_t *size)
     struct sl_port_range ports[] = {{443, 443}, {8000, 8100}};
     struct sl_prefix source = prefix("10.0.0.0/8"), ten = prefix("10.0.0.0/8"), ten1 = prefix("10.1.0.0/16");
     struct sl_prefix nat64 = prefix("64:ff9b::/96"), loop = prefix("127.0.0.1/32"), six = prefix("2a00::/16");
-    uint32_t principal, selectors[3], id, portset, attachment;
+    uint32_t principal, selectors[3], id, portset, who, attachment;
     enum sl_name_status why;
     require(b != NULL);
     sl_builder_principal(b, SL_PRINCIPAL_MESH, "", "", 0, &principal);
@@ -35,10 +35,12 @@ static void build(uint8_t **data, size_t *size)
     sl_builder_principal(b, SL_PRINCIPAL_SERVICE_ACCOUNT, "shop", "cart", 1, &principal);
     sl_builder_selector(b, principal, NULL, 0, &selectors[2]);
     sl_builder_portset(b, ports, 2, &portset);
+    sl_builder_layout(b, 0, 1); /* clauses and indexes, and lists without */
     for (uint8_t tier = SL_TIER_AUDIT; tier <= SL_TIER_HARD_DENY; tier++) {
         rule.tier = tier;
         sl_builder_rule(b, &rule, &id);
-        sl_builder_attach(b, id, tier, tier % 2 ? portset : 0, tier, selectors, 3, &attachment);
+        sl_builder_who(b, selectors, tier > SL_TIER_ALLOW ? 3 : 1, &who);
+        sl_builder_attach(b, id, tier, tier % 2 ? portset : 0, tier, who, &attachment);
         sl_builder_host(b, attachment, "*.example.com", 13, &why);
         sl_builder_host(b, attachment, "www.example.com", 15, &why);
         sl_builder_host_except(b, attachment, "evil.example.com", 16, &why);

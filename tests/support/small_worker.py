@@ -175,7 +175,7 @@ class SmallWorker:
         for index, rule in enumerate(rules):
             tier = TIERS[rule.verdict]
             number = image.rule("P", "", f"p{index}", 0, "p.yaml", 1, tier, upstream=rule.via, on_revoke=rule.on_revoke)
-            item = image.attach(number, tier, image.portset([]), index, [mesh])
+            item = image.attach(number, tier, image.portset([]), index, image.who([mesh]))
             if "/" in rule.to:
                 image.cidr(item, rule.to)
             else:

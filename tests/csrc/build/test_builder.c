@@ -214,7 +214,7 @@ TEST(lists_of_names)
 TEST(wrong_arguments_are_refused)
 {
     struct fixture f = fixture_new();
-    uint32_t id, mesh;
+    uint32_t id, mesh, selector, who;
     enum sl_name_status why;
     struct sl_builder *b = f.b;
     struct sl_rule rule = {.tier = 0};
@@ -232,13 +232,17 @@ TEST(wrong_arguments_are_refused)
     struct sl_prefix bad = {.addr = {.family = 5}, .length = 1}, ten = fixture_prefix("10.0.0.0/8"),
                      nine = fixture_prefix("9.0.0.0/8");
     CHECK_EQ(sl_builder_selector(b, mesh, &bad, 0, &id), SL_BUILD_BAD_ARGUMENT);
-    CHECK_EQ(sl_builder_attach(b, 0, SL_TIER_DENY, 0, 0, &mesh, 1, &id), SL_BUILD_BAD_ARGUMENT);
+    CHECK_EQ(sl_builder_who(b, &mesh, 1, &who), SL_BUILD_BAD_ARGUMENT); /* not a selector yet */
+    CHECK_EQ(sl_builder_selector(b, mesh, NULL, 0, &selector), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_who(b, &selector, 1, &who), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_who(b, &selector, 0, &id), SL_BUILD_BAD_ARGUMENT);
+    CHECK_EQ(sl_builder_attach(b, 0, SL_TIER_DENY, 0, 0, who, &id), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_host(b, 0, "a.com", 5, &why), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_cidr(b, 0, &ten), SL_BUILD_BAD_ARGUMENT);
     uint32_t r = item(&f, "r", SL_TIER_ALLOW, "");
-    CHECK_EQ(sl_builder_attach(b, 1, SL_TIER_DENY, 0, 0, &mesh, 0, &id), SL_BUILD_BAD_ARGUMENT);
-    CHECK_EQ(sl_builder_attach(b, 1, SL_TIER_DENY, 9, 0, &mesh, 1, &id), SL_BUILD_BAD_ARGUMENT);
-    CHECK_EQ(sl_builder_attach(b, 1, 0, 0, 0, &mesh, 1, &id), SL_BUILD_BAD_ARGUMENT);
+    CHECK_EQ(sl_builder_attach(b, 1, SL_TIER_DENY, 0, 0, who + 1, &id), SL_BUILD_BAD_ARGUMENT);
+    CHECK_EQ(sl_builder_attach(b, 1, SL_TIER_DENY, 9, 0, who, &id), SL_BUILD_BAD_ARGUMENT);
+    CHECK_EQ(sl_builder_attach(b, 1, 0, 0, 0, who, &id), SL_BUILD_BAD_ARGUMENT);
     CHECK_EQ(sl_builder_host(b, r, "1.2.3.4", 7, &why), SL_BUILD_BAD_NAME);
     CHECK_EQ(why, SL_NAME_ADDRESS);
     CHECK_EQ(sl_builder_host_except(b, r, "a..b", 4, &why), SL_BUILD_BAD_NAME);
@@ -269,7 +273,7 @@ static enum sl_build_status build_some(struct sl_builder *b)
     struct sl_port_range ports[] = {{443, 443}, {80, 90}};
     struct sl_prefix ten = fixture_prefix("10.0.0.0/8"), ten1 = fixture_prefix("10.1.0.0/16"),
                      six = fixture_prefix("fd00::/8");
-    uint32_t principal, selector, id, portset, attachment[2];
+    uint32_t principal, selector, who, id, portset, attachment[2];
     uint64_t names, line;
     enum sl_name_status why;
     enum sl_build_status status;
@@ -289,8 +293,10 @@ static enum sl_build_status build_some(struct sl_builder *b)
         STEP(sl_builder_portset(b, ports, 2, &portset));
     }
     STEP(sl_builder_rule(b, &rule, &id));
-    for (unsigned i = 0; i < 2; i++)
-        STEP(sl_builder_attach(b, id, SL_TIER_ALLOW, portset, i, &selector, 1, &attachment[i]));
+    const uint32_t both[] = {selector, 1};
+    STEP(sl_builder_who(b, both, 2, &who));
+    sl_builder_layout(b, 0, 0);
+    for (unsigned i = 0; i < 2; i++) STEP(sl_builder_attach(b, id, SL_TIER_ALLOW, portset, i, who, &attachment[i]));
     STEP(sl_builder_host_list(b, attachment[1], (const uint8_t *)list, used, &names, &line, &why));
     STEP(sl_builder_host_list(b, attachment[0], (const uint8_t *)list, used, &names, &line, &why));
     STEP(sl_builder_host_except(b, attachment[0], "*.a.example.com", 15, &why));

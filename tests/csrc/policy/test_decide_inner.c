@@ -110,13 +110,14 @@ TEST(a_rule_with_a_parent_is_another_way)
     for (int looked = 0; looked < 2; looked++) {
         struct fixture f = fixture_new();
         struct sl_rule rule = {.tier = SL_TIER_AUDIT};
-        uint32_t id, attachment, mesh, principal;
+        uint32_t id, who, attachment, mesh, principal;
         CHECK_EQ(sl_builder_flags(f.b, looked ? SL_IMAGE_PASSTHROUGH : 0), SL_BUILD_OK);
         CHECK_EQ(sl_builder_string(f.b, "corp", 4, &rule.upstream), SL_BUILD_OK);
         CHECK_EQ(sl_builder_rule(f.b, &rule, &id), SL_BUILD_OK);
         CHECK_EQ(sl_builder_principal(f.b, SL_PRINCIPAL_MESH, "", "", 0, &principal), SL_BUILD_OK);
         CHECK_EQ(sl_builder_selector(f.b, principal, NULL, 0, &mesh), SL_BUILD_OK);
-        CHECK_EQ(sl_builder_attach(f.b, id, SL_TIER_AUDIT, 0, 0, &mesh, 1, &attachment), SL_BUILD_OK);
+        CHECK_EQ(sl_builder_who(f.b, &mesh, 1, &who), SL_BUILD_OK);
+        CHECK_EQ(sl_builder_attach(f.b, id, SL_TIER_AUDIT, 0, 0, who, &attachment), SL_BUILD_OK);
         host(&f, attachment, "a.com");
         finish(&f);
         /* Provisional: only the parent could carry it. Passed by the default: it is carried, and reported. */

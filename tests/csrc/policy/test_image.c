@@ -2,10 +2,11 @@
 #include "policy/image.h"
 #include "policy_fixture.h"
 
-/* A bit of everything that an image can hold. */
-static struct fixture full_policy(void)
+/* A bit of everything that an image can hold; `deep`: with clauses and indexes wherever there can be any. */
+static struct fixture policy(int deep)
 {
     struct fixture f = fixture_new();
+    if (deep) sl_builder_layout(f.b, 0, 0);
     from(&f, SL_PRINCIPAL_SERVICE_ACCOUNT, "shop", "cart", NULL, 1);
     from(&f, SL_PRINCIPAL_USER, "", "bot", "10.0.0.0/8", 1);
     uint32_t aws = rule_for(&f, "aws", SL_TIER_ALLOW, "*.aws.com", "443,8000-8100");
@@ -29,6 +30,11 @@ static struct fixture full_policy(void)
     return f;
 }
 
+static struct fixture full_policy(void)
+{
+    return policy(0);
+}
+
 static void ask_everything(const struct sl_image *image)
 {
     static const struct ask questions[] = {
@@ -46,6 +52,8 @@ static void ask_everything(const struct sl_image *image)
         CHECK(d.verdict <= SL_AUDIT && d.reason < SL_REASON_COUNT && d.phase < SL_PHASE_COUNT);
         for (uint32_t step = 0; step < trail.count; step++)
             sl_image_record(image, SL_SEC_RULES, trail.steps[step].rule);
+        d = ask_image(image, questions[i], NULL); /* by the indexes of runs */
+        CHECK(d.verdict <= SL_AUDIT && d.reason < SL_REASON_COUNT && d.phase < SL_PHASE_COUNT);
     }
 }
 
@@ -158,9 +166,8 @@ TEST(the_checksum_finds_every_changed_byte)
     fixture_free(&f);
 }
 
-TEST(no_forged_byte_makes_a_bad_read)
+static void forge_bytes(struct fixture f)
 {
-    struct fixture f = full_policy();
     uint8_t *copy = malloc(f.size);
     unsigned opened = 0, valid = 0;
     for (size_t i = 0; i < f.size; i++) {
@@ -177,9 +184,8 @@ TEST(no_forged_byte_makes_a_bad_read)
     fixture_free(&f);
 }
 
-TEST(no_forged_word_makes_a_bad_read)
+static void forge_words(struct fixture f)
 {
-    struct fixture f = full_policy();
     uint8_t *copy = malloc(f.size);
     unsigned opened = 0, valid = 0;
     for (size_t i = 0; i + 4 <= f.size; i += 4) {
@@ -195,6 +201,18 @@ TEST(no_forged_word_makes_a_bad_read)
     CHECK(opened > f.size / 4);
     free(copy);
     fixture_free(&f);
+}
+
+TEST(no_forged_byte_makes_a_bad_read)
+{
+    forge_bytes(policy(0));
+    forge_bytes(policy(1));
+}
+
+TEST(no_forged_word_makes_a_bad_read)
+{
+    forge_words(policy(0));
+    forge_words(policy(1));
 }
 
 /* Forgeries that validate() must name. Each sets one field of a fresh copy. */
@@ -258,7 +276,7 @@ TEST(validate_names_what_is_wrong)
     expect(&f, copy, SL_IMAGE_BOUNDS, "list 1");
     const struct sl_list *list = records(copy, SL_SEC_LISTS);
     while (list->count < 2) list++;
-    ((struct sl_entry *)records(copy, SL_SEC_ENTRIES))[list->first].selector = 4; /* not sorted any more */
+    ((struct sl_entry *)records(copy, SL_SEC_ENTRIES))[list->first].who = 4; /* not sorted any more */
     expect(&f, copy, SL_IMAGE_ORDER, "list");
     ((struct sl_entry *)records(copy, SL_SEC_ENTRIES))[0].attachment = 77;
     expect(&f, copy, SL_IMAGE_BOUNDS, "list");
@@ -298,6 +316,50 @@ TEST(validate_names_what_is_wrong)
     fixture_free(&f);
 }
 
+TEST(validate_names_what_is_wrong_with_clauses_and_indexes)
+{
+    struct fixture f = policy(1);
+    uint8_t *copy = malloc(f.size);
+    memcpy(copy, f.data, f.size);
+    struct sl_image_header *header = (struct sl_image_header *)(void *)copy;
+    CHECK(header->clauses && header->sections[SL_SEC_RUNS].count > 2);
+    header->clauses = 0;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "list");
+    header->walked = 1; /* runs of one item have an index */
+    expect(&f, copy, SL_IMAGE_ORDER, "list");
+    header->sections[SL_SEC_RUNS].count--;
+    expect(&f, copy, SL_IMAGE_ORDER, "list");
+    header->sections[SL_SEC_MEMBERSHIPS].count--;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "selector");
+    ((struct sl_list *)records(copy, SL_SEC_LISTS))[1].count &= ~SL_LIST_DEEP;
+    expect(&f, copy, SL_IMAGE_ORDER, "list 1");
+    ((struct sl_run *)records(copy, SL_SEC_RUNS))[0].count = 99;
+    expect(&f, copy, SL_IMAGE_ORDER, "list");
+    ((struct sl_run *)records(copy, SL_SEC_RUNS))[0].first = 1;
+    expect(&f, copy, SL_IMAGE_ORDER, "list");
+    struct sl_run *runs = records(copy, SL_SEC_RUNS);
+    while (!runs->excepting_count) runs++;
+    runs->excepting_count = 0; /* an item with excepts is in no index */
+    expect(&f, copy, SL_IMAGE_ORDER, "list");
+    struct sl_stretch *stretches = records(copy, SL_SEC_STRETCHES);
+    const struct sl_run *longer = records(copy, SL_SEC_RUNS);
+    while (longer->count < 2) longer++;
+    stretches[longer->first + 1].low = stretches[longer->first].low;
+    expect(&f, copy, SL_IMAGE_ORDER, "list");
+    stretches[0].first++;
+    expect(&f, copy, SL_IMAGE_ORDER, "list");
+    *(uint32_t *)records(copy, SL_SEC_CANDIDATES) = 77; /* not of the run */
+    expect(&f, copy, SL_IMAGE_ORDER, "list");
+    *(uint32_t *)records(copy, SL_SEC_CLAUSES) = 77;
+    expect(&f, copy, SL_IMAGE_ORDER, "membership 1");
+    ((struct sl_membership *)records(copy, SL_SEC_MEMBERSHIPS))[1].first = 1;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "membership 1");
+    ((struct sl_selector *)records(copy, SL_SEC_SELECTORS))[1].membership = 77;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "selector 1");
+    free(copy);
+    fixture_free(&f);
+}
+
 TEST(statuses_have_texts)
 {
     for (unsigned i = 0; i <= SL_IMAGE_ORDER; i++) CHECK(sl_image_status_text((enum sl_image_status)i)[0] != 0);
@@ -315,6 +377,7 @@ int main(void)
     RUN(no_forged_byte_makes_a_bad_read);
     RUN(no_forged_word_makes_a_bad_read);
     RUN(validate_names_what_is_wrong);
+    RUN(validate_names_what_is_wrong_with_clauses_and_indexes);
     RUN(statuses_have_texts);
     return CHECK_REPORT();
 }

@@ -19,13 +19,14 @@ static uint32_t with(struct fixture *f, uint8_t tier, const char *name, const ch
                      const char *destination)
 {
     struct sl_rule rule = {.tier = tier, .inner = inner};
-    uint32_t id, attachment, mesh, principal;
+    uint32_t id, who, attachment, mesh, principal;
     CHECK_EQ(sl_builder_string(f->b, name, strlen(name), &rule.name), SL_BUILD_OK);
     if (upstream) CHECK_EQ(sl_builder_string(f->b, upstream, strlen(upstream), &rule.upstream), SL_BUILD_OK);
     CHECK_EQ(sl_builder_rule(f->b, &rule, &id), SL_BUILD_OK);
     CHECK_EQ(sl_builder_principal(f->b, SL_PRINCIPAL_MESH, "", "", 0, &principal), SL_BUILD_OK);
     CHECK_EQ(sl_builder_selector(f->b, principal, NULL, tier == SL_TIER_ALLOW, &mesh), SL_BUILD_OK);
-    CHECK_EQ(sl_builder_attach(f->b, id, tier, 0, id, &mesh, 1, &attachment), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_who(f->b, &mesh, 1, &who), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_attach(f->b, id, tier, 0, id, who, &attachment), SL_BUILD_OK);
     if (strchr(destination, '/'))
         cidr(f, attachment, destination);
     else
@@ -170,12 +171,13 @@ TEST(the_kernel_is_asked_for_ports_of_the_gateway_and_by_source)
             struct fixture f = fixture_new();
             struct sl_rule rule = {.tier = SL_TIER_ALLOW};
             const char *sources = "{\"sourceAddress\": [\"192.0.2.1\"]}";
-            uint32_t id, attachment, mesh, principal;
+            uint32_t id, who, attachment, mesh, principal;
             if (sourced) CHECK_EQ(sl_builder_string(f.b, sources, strlen(sources), &rule.attributes), SL_BUILD_OK);
             CHECK_EQ(sl_builder_rule(f.b, &rule, &id), SL_BUILD_OK);
             CHECK_EQ(sl_builder_principal(f.b, SL_PRINCIPAL_MESH, "", "", 0, &principal), SL_BUILD_OK);
             CHECK_EQ(sl_builder_selector(f.b, principal, NULL, 1, &mesh), SL_BUILD_OK);
-            CHECK_EQ(sl_builder_attach(f.b, id, SL_TIER_ALLOW, 0, 0, &mesh, 1, &attachment), SL_BUILD_OK);
+            CHECK_EQ(sl_builder_who(f.b, &mesh, 1, &who), SL_BUILD_OK);
+            CHECK_EQ(sl_builder_attach(f.b, id, SL_TIER_ALLOW, 0, 0, who, &attachment), SL_BUILD_OK);
             cidr(&f, attachment, "8.0.0.0/8");
             own_port(&f, 1080);
             finish(&f);

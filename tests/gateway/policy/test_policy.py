@@ -24,15 +24,15 @@ def small_policy() -> Any:
     allow = image.rule(
         "EgressPolicy", "shop", "payments", 0, "policy.yaml", 7, builder.TIER_ALLOW, on_revoke="drain", inner="audit"
     )
-    item = image.attach(allow, builder.TIER_ALLOW, image.portset([(443, 443), (8000, 8100)]), 0, [shop])
+    item = image.attach(allow, builder.TIER_ALLOW, image.portset([(443, 443), (8000, 8100)]), 0, image.who([shop]))
     image.host(item, b"*.Example.com")
     image.host_except(item, b"evil.example.com")
     network = image.rule("EgressPolicy", "shop", "database", 1, "policy.yaml", 9, builder.TIER_ALLOW)
-    item = image.attach(network, builder.TIER_ALLOW, image.portset([(5432, 5432)]), 1, [shop])
+    item = image.attach(network, builder.TIER_ALLOW, image.portset([(5432, 5432)]), 1, image.who([shop]))
     image.cidr(item, "10.0.0.0/8")
     image.cidr_except(item, "10.1.0.0/16")
     deny = image.rule("ClusterEgressPolicy", "", "blocked", 0, "cluster.yaml", 3, builder.TIER_DENY)
-    item = image.attach(deny, builder.TIER_DENY, 0, 2, [all_sources])
+    item = image.attach(deny, builder.TIER_DENY, 0, 2, image.who([all_sources]))
     image.host(item, b"bad.com")
     image.user("bot", "shop", "cart")
     image.network("192.168.7.0/24", "shop", "cart")

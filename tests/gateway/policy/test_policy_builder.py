@@ -16,7 +16,7 @@ def started(tier: int = builder.TIER_ALLOW) -> tuple[Any, int]:
     image = builder.ImageBuilder()
     rule = image.rule("EgressPolicy", "shop", "r", 0, "p.yaml", 1, tier)
     all_sources = image.selector(builder.PRINCIPAL_MESH, "", "", None, True)
-    return image, image.attach(rule, tier, 0, 0, [all_sources])
+    return image, image.attach(rule, tier, 0, 0, image.who([all_sources]))
 
 
 def finished(image: Any) -> Any:
@@ -150,9 +150,11 @@ def test_wrong_arguments_are_build_errors() -> None:
         lambda: image.rule(*rule, 0),
         lambda: image.rule("Egress\0Policy", *rule[1:], builder.TIER_ALLOW),
         lambda: image.portset([(9, 8)]),
-        lambda: image.attach(99, builder.TIER_ALLOW, 0, 0, [1]),
-        lambda: image.attach(1, builder.TIER_ALLOW, 0, 0, []),
-        lambda: image.attach(1, builder.TIER_ALLOW, 0, 0, [99]),
+        lambda: image.attach(99, builder.TIER_ALLOW, 0, 0, 1),
+        lambda: image.attach(1, builder.TIER_ALLOW, 0, 0, 0),
+        lambda: image.who([]),
+        lambda: image.who([99]),
+        lambda: image.attach(1, builder.TIER_ALLOW, 0, 0, 99),
         lambda: image.selector(builder.PRINCIPAL_NAMESPACE, "", "", None, False),
         lambda: image.selector(99, "", "", None, False),
         lambda: image.host(item + 1, b"a.com"),

@@ -129,6 +129,8 @@ NEGATED: Final = {
 # No sentence of sections 1 to 4 is about these alone, or no question to an image shows them.
 ELSEWHERE: Final = {
     "excepted names and addresses match all the same": "tests/supervisor/policy/test_property.py",
+    "a source is in no clause": "tests/supervisor/policy/test_property.py",
+    "an index is read one stretch of ports too early": "tests/supervisor/policy/test_property.py",
     "what the kernel routes here passes": "tests/e2e/network/test_own_addresses.py",
 }
 

@@ -2,19 +2,39 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from gateway.policy.image import PolicyImage
 from supervisor.config.config import Addresses, Config, Gateway, Identity, Listener, Network, Policy
 from supervisor.config.upstreams import Upstream
 from supervisor.identity.users import User
+from supervisor.policy import builder
 from supervisor.policy.compiler import build_image
 from supervisor.policy.loader import load_policy
 from supervisor.source.problems import Place, Problems
 from tests.supervisor.policy.draws import LISTENERS, UPSTREAM
 from tests.supervisor.policy.evaluator import Answer, Question, Rule
 from tests.supervisor.policy.matching import World
+
+
+@contextmanager
+def laid_out(spread: int, walked: int) -> Iterator[None]:
+    """Images are laid out so (csrc/build/builder.h); 0 and 0: with clauses and indexes wherever there can be any."""
+    base: Any = builder.ImageBuilder
+
+    class Builder(base):  # type: ignore[misc] # compiled, untyped
+        def __init__(self) -> None:
+            super().__init__()
+            self.layout(spread, walked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builder, "ImageBuilder", Builder)
+        yield
 
 
 def compile_world(world: World, folder: Path, kind: type[PolicyImage] = PolicyImage) -> PolicyImage:
@@ -43,8 +63,8 @@ def compile_world(world: World, folder: Path, kind: type[PolicyImage] = PolicyIm
         os.close(built.descriptor)
 
 
-def ask(image: PolicyImage, question: Question) -> Answer:
-    """The image's answer, in the evaluator's words."""
+def ask(image: PolicyImage, question: Question, every: bool = True) -> Answer:
+    """The image's answer, in the evaluator's words. `every`: with a trail, for which every rule is looked at."""
     said = image.explain(
         host=question.host,
         port=question.port,
@@ -61,6 +81,7 @@ def ask(image: PolicyImage, question: Question) -> Answer:
         sni=question.sni or None,
         shows=question.shows or None,
         ech=question.ech,
+        every=every,
     )
     rule = said["rule"]
     assert said["source_address"] == said["attributes"].get("sourceAddress", {"value": None})["value"]
