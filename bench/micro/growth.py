@@ -134,7 +134,7 @@ def time_rules(count: int, ports: Callable[[int], list[tuple[int, int]]], port: 
         if allowed != len(questions):
             raise SystemExit(f"{allowed} of {len(questions)} look-ups are allowed")
         spent.append(seconds * 1e9 / len(questions))
-    return statistics.median(spent)
+    return float(statistics.median(spent))
 
 
 def rules_row(count: int) -> dict[str, float]:

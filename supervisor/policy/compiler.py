@@ -14,7 +14,7 @@ from supervisor.host import machine
 from supervisor.identity.users import User, credential_of
 from supervisor.policy.loader import Policy
 from supervisor.policy.resources.host_lists import likeness, read_list
-from supervisor.policy.resources.model import Rule, Selector, Text
+from supervisor.policy.resources.model import Item, Range, Rules, Selector, Text
 from supervisor.segment.rule_slots import RuleSlots, label_of
 from supervisor.source.problems import Invalid, Place, Problems, did_you_mean, quote
 
@@ -55,8 +55,10 @@ def build_image(
     compiler.upstreams = tuple(upstream.name for upstream in config.upstreams)
     compiler.allowed = tuple(ipaddress.ip_network(cidr) for cidr in config.addresses.allow)
     try:
-        for order, rule in enumerate(sorted(policy.rules, key=lambda rule: rule.order)):
-            compiler.rule(rule, order)
+        order = 0
+        for rules in sorted(policy.rules, key=lambda rules: rules.order):
+            compiler.rules(rules, order)
+            order += len(rules.items)
         compiler.surroundings(config, serving)
         if problems.errors:
             return None
@@ -78,57 +80,57 @@ class _Compiler:
         self.problems = problems
         self.selectors: dict[tuple[Selector, bool], int] = {}
         self.by_token = False  # tokens name users as well
-        self.last_who: tuple[Rule | None, int] = (None, 0)
+        self.portsets: dict[tuple[Range, ...], int] = {}
         self.unknown: set[str] = set()  # users that rules select and users.yaml does not have
         self.strange: set[str] = set()  # source addresses that are not this machine's
         self.local: list[Network] | None = None
         self.allowed: tuple[Network, ...] = ()
         self.slots = RuleSlots()
         self.upstreams: tuple[str, ...] = ()
-        self.missing: set[Place] = set()  # of upstreams that sluice.yaml has not
         counted = ("files", "resources", "rules", "names", "cidrs", "users", "networks")
         self.counts = dict.fromkeys(counted, 0) | {"files": policy.files, "resources": policy.resources}
 
-    def rule(self, rule: Rule, order: int) -> None:
-        """One rule with its destination."""
-        number = self.builder.rule(
-            rule.kind,
-            rule.namespace,
-            rule.name,
-            rule.index,
-            rule.place.file,
-            rule.place.line,
-            TIERS[rule.tier],
-            on_revoke=rule.on_revoke,
-            inner=rule.inner,
-            protocol=rule.protocol,
-            ech=rule.ech,
-            upstream=self.upstream(rule),
-            attributes=self.attributes(rule),
-            slot=self.slots.assign(label_of(rule.kind, rule.namespace, rule.name)),
-        )
-        ports = self.builder.portset(list(rule.destination.ports))
-        attachment = self.builder.attach(number, TIERS[rule.tier], ports, order, self.who(rule))
-        self.counts["rules"] += 1
-        try:
-            self.destination(rule, attachment)
-        except Invalid as wrong:
-            self.problems.add(wrong.problem)
+    def rules(self, rules: Rules, order: int) -> None:
+        """The rules of one resource and their destinations; the first has the `order`, the others the next ones."""
+        who = self.builder.who([self.selector(selector, rules) for selector in rules.selectors])
+        tier, add = TIERS[rules.tier], self.builder.rule
+        shared = {
+            "on_revoke": rules.on_revoke,
+            "inner": rules.inner,
+            "protocol": rules.protocol,
+            "ech": rules.ech,
+            "upstream": self.upstream(rules),
+            "attributes": self.attributes(rules),
+            "slot": self.slots.assign(label_of(rules.kind, rules.namespace, rules.name)),
+        }
+        for number, item in enumerate(rules.items, order):
+            rule = add(rules.kind, rules.namespace, rules.name, item.index, rules.file, item.line, tier, **shared)
+            ports = self.portset(item.destination.ports)
+            try:
+                self.destination(rules, item, self.builder.attach(rule, tier, ports, number, who))
+            except Invalid as wrong:
+                self.problems.add(wrong.problem)
+        self.counts["rules"] += len(rules.items)
 
-    def upstream(self, rule: Rule) -> str | None:
+    def portset(self, ports: tuple[Range, ...]) -> int:
+        """The image's id of a set of ports; most items have one that another has."""
+        number = self.portsets.get(ports)
+        if number is None:
+            number = self.portsets[ports] = self.builder.portset(ports)
+        return number
+
+    def upstream(self, rule: Rules) -> str | None:
         """The parent gateway of a rule; sluice.yaml has to have it."""
         if rule.upstream is None:
             return None
         if rule.upstream.value not in self.upstreams:
-            if rule.upstream.place not in self.missing:  # each item of `to` says it again
-                self.missing.add(rule.upstream.place)
-                words = f"there is no upstream {quote(rule.upstream.value)}"
-                hint = did_you_mean(rule.upstream.value, self.upstreams) or "`upstreams` in sluice.yaml names them"
-                self.problems.error(rule.upstream.place, words, hint)
+            words = f"there is no upstream {quote(rule.upstream.value)}"
+            hint = did_you_mean(rule.upstream.value, self.upstreams) or "`upstreams` in sluice.yaml names them"
+            self.problems.error(rule.place(rule.upstream), words, hint)
             return None
         return rule.upstream.value
 
-    def attributes(self, rule: Rule) -> str | None:
+    def attributes(self, rule: Rules) -> str | None:
         """A rule's attributes for workers, as JSON."""
         if not rule.source_addresses or rule.tier in ("deny", "hard_deny"):
             return None  # what a denied request does where audit mode lets it pass is not the denying rule's to say
@@ -137,7 +139,7 @@ class _Compiler:
             if text not in self.strange and not self.is_ours(text):
                 self.strange.add(text)
                 words = f"{text} is not an address of this machine: connections from it fail"
-                self.problems.warning(rule.place, words, "`ip address` lists the machine's addresses")
+                self.problems.warning(rule.place(rule.items[0]), words, "`ip address` lists the machine's addresses")
         return json.dumps({"sourceAddress": rule.source_addresses}, separators=(",", ":"))
 
     def is_ours(self, text: str) -> bool:
@@ -146,15 +148,7 @@ class _Compiler:
             self.local = [ipaddress.ip_network(cidr) for cidr in machine.local_networks()]
         return any(address in network for network in self.local if network.version == address.version)
 
-    def who(self, rule: Rule) -> int:
-        """The image's id of the sources of a rule; items of one resource share theirs."""
-        last, number = self.last_who
-        if last is None or last.selectors is not rule.selectors or last.tier != rule.tier:
-            number = self.builder.who([self.selector(selector, rule) for selector in rule.selectors])
-            self.last_who = rule, number
-        return number
-
-    def selector(self, selector: Selector, rule: Rule) -> int:
+    def selector(self, selector: Selector, rule: Rules) -> int:
         """The image's id of a selector; an allow marks it, as passthrough ends where an allow selects the source."""
         allows = rule.tier == "allow"
         key = (selector, allows)
@@ -162,41 +156,40 @@ class _Compiler:
             kind, second = principal(selector)
             cidr = selector.cidr or None
             self.selectors[key] = self.builder.selector(kind, selector.namespace, second, cidr, allows)
-        if selector.user and not self.by_token and selector.user not in self.user_names | self.unknown:
+        if selector.user and not (self.by_token or selector.user in self.user_names or selector.user in self.unknown):
             self.unknown.add(selector.user)
             words = f"{rule.kind} {rule.name} selects the user {quote(selector.user)}, who does not exist"
-            self.problems.warning(rule.place, words, "identity.users in sluice.yaml names the users")
+            self.problems.warning(rule.place(rule.items[0]), words, "identity.users in sluice.yaml names the users")
         return self.selectors[key]
 
-    def destination(self, rule: Rule, attachment: int) -> None:
-        to = rule.destination
+    def destination(self, rules: Rules, item: Item, attachment: int) -> None:
+        to = item.destination
         if to.host is not None:
-            self.name(self.builder.host, attachment, to.host)
-            for text in to.excepts:
-                self.name(self.builder.host_except, attachment, text)
+            self.name(self.builder.host, attachment, rules, to.host)
             self.counts["names"] += 1
         elif to.cidr:
             self.builder.cidr(attachment, to.cidr)
             for text in to.excepts:
                 self.builder.cidr_except(attachment, text.value)
             self.counts["cidrs"] += 1
-            if rule.tier in ("allow", "audit"):
-                self.warn_never_lifted(rule, to.cidr)
+            if rules.tier in ("allow", "audit"):
+                self.warn_never_lifted(rules.place(item), to.cidr)
+            return
         elif to.hosts_from is not None:
-            self.host_list(attachment, to.hosts_from)
-            for text in to.excepts:
-                self.name(self.builder.host_except, attachment, text)
+            self.host_list(attachment, rules, to.hosts_from)
+        for text in to.excepts:
+            self.name(self.builder.host_except, attachment, rules, text)
 
-    def name(self, add: Any, attachment: int, text: Text) -> None:
+    def name(self, add: Any, attachment: int, rules: Rules, text: Text) -> None:
         """A pattern; what C says of it is reported where it is written."""
         try:
             add(attachment, text.value.encode())
         except image.NameProblem as wrong:
-            self.problems.error(text.place, f"{quote(text.value)} is not a host name: {wrong.rule}")
+            self.problems.error(rules.place(text), f"{quote(text.value)} is not a host name: {wrong.rule}")
 
-    def host_list(self, attachment: int, path: Text) -> None:
+    def host_list(self, attachment: int, rules: Rules, path: Text) -> None:
         """All names of a list file. An error names its line and the rule broken, never what stands there."""
-        data = read_list(path, self.policy.roots)
+        data = read_list(path.value, rules.place(path), self.policy.roots)
         try:
             names = self.builder.host_list(attachment, data)
         except image.NameProblem as wrong:
@@ -208,14 +201,14 @@ class _Compiler:
             self.problems.warning(Place(path.value), "the list holds no name: the rule matches nothing")
         self.counts["names"] += names
 
-    def warn_never_lifted(self, rule: Rule, cidr: str) -> None:
+    def warn_never_lifted(self, place: Place, cidr: str) -> None:
         """A mistake, unless addresses.allow lifts the guard."""
         network = ipaddress.ip_network(cidr)
         if any(within(network, allowed) for allowed in self.allowed):
             return
         if any(within(network, block) for block in NEVER_LIFTED):
             words = f"the address guard refuses {cidr} whatever rules say"
-            self.problems.warning(rule.place, words, "addresses.allow in sluice.yaml lifts it")
+            self.problems.warning(place, words, "addresses.allow in sluice.yaml lifts it")
 
     def surroundings(self, config: Config, serving: Sequence[tuple[str, int]]) -> None:
         """Everything of sluice.yaml that decisions need."""

@@ -11,7 +11,7 @@ from supervisor.policy.dialects import egress_policy
 from supervisor.policy.remembered import FileContent, Named, Reading, Remembered, lists_of
 from supervisor.policy.resources.host_lists import inside, list_roots
 from supervisor.policy.resources.manifest import Manifest, manifests_of
-from supervisor.policy.resources.model import Rule
+from supervisor.policy.resources.model import Rules
 from supervisor.source.problems import Invalid, Place, Problems, did_you_mean, quote
 from supervisor.source.yaml_source import parse_documents
 
@@ -37,12 +37,13 @@ NOT_YET: Final[dict[str, tuple[str, ...]]] = {
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """The loaded policy: rules in no particular order, and how many files and resources they came from.
+    """The loaded policy: the rules of each resource, in no particular order. `files` and `resources`: how many they
+    came from.
 
     `roots` are the real folders that host lists may lie in.
     """
 
-    rules: tuple[Rule, ...]
+    rules: tuple[Rules, ...]
     files: int
     resources: int
     roots: tuple[str, ...] = ()
@@ -68,7 +69,7 @@ class _Loader:
     def __init__(self, paths: tuple[str, ...], problems: Problems, reading: Reading) -> None:
         self.problems = problems
         self.reading = reading
-        self.rules: list[Rule] = []
+        self.rules: list[Rules] = []
         self.resources = 0
         self.files: set[tuple[int, int]] = set()
         self.folders: set[tuple[int, int]] = set()
@@ -178,7 +179,7 @@ class _File:
     def __init__(self, roots: tuple[str, ...]) -> None:
         self.roots = roots
         self.problems = Problems()
-        self.rules: list[Rule] = []
+        self.rules: list[Rules] = []
         self.named: list[Named] = []
         self.resources = 0
 
@@ -206,10 +207,9 @@ class _File:
             self.problems.add(wrong.problem)
             return
         self.resources += 1
-        if rules:
-            first = rules[0]
-            self.named.append(Named(first.kind, first.namespace, first.name, manifest.node.place))
-            self.rules.extend(rules)
+        if rules.items:
+            self.named.append(Named(rules.kind, rules.namespace, rules.name, manifest.node.place))
+            self.rules.append(rules)
 
     def reader(self, manifest: Manifest) -> "Reader | None":
         """The reader of this kind; None for a kind that is not a policy. Raises Invalid for one that is to come."""
@@ -233,4 +233,4 @@ class _File:
         return None
 
 
-Reader = Callable[[Manifest, tuple[str, ...], Problems], list[Rule]]
+Reader = Callable[[Manifest, tuple[str, ...], Problems], Rules]

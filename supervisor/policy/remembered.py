@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from supervisor.policy.resources.model import Rule
+from supervisor.policy.resources.model import Rules
 from supervisor.source.problems import Place, Problem, Problems
 from supervisor.source.yaml_source import open_file, read_descriptor
 
@@ -37,7 +37,7 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
 class FileContent(msgspec.Struct, frozen=True, array_like=True):
     """All that one file gives. `lists` are the paths of its host lists: where they lead may change without the file."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[Rules, ...]
     named: tuple[Named, ...]
     resources: int
     lists: tuple[str, ...]
@@ -152,6 +152,7 @@ def identity(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def lists_of(rules: Iterable[Rule]) -> tuple[str, ...]:
+def lists_of(resources: Iterable[Rules]) -> tuple[str, ...]:
     """The host lists that rules name, each once."""
-    return tuple(dict.fromkeys(to.hosts_from.value for rule in rules if (to := rule.destination).hosts_from))
+    lists = (item.destination.hosts_from for rules in resources for item in rules.items)
+    return tuple(dict.fromkeys(path.value for path in lists if path))

@@ -8,15 +8,16 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from supervisor.policy.resources.model import Rule, Selector, Tier
+from supervisor.policy.resources.model import Item, Rules, Selector, Tier
 
 __all__ = ["MOST_ITEMS", "ListingError", "Page", "pack", "page_of", "port_text", "selector_text"]
 
 MOST_ITEMS: Final = 1000
 ACTIONS: Final[dict[Tier, str]] = {"allow": "Allow", "deny": "Deny", "hard_deny": "Deny", "audit": "Audit"}
 # A page takes its own rules apart alone: the rest is skipped, which takes far less time.
-_split: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_rule: Final = msgspec.msgpack.Decoder(Rule)
+_split: Final = msgspec.msgpack.Decoder(list[tuple[msgspec.Raw, list[msgspec.Raw]]])
+_shared: Final = msgspec.msgpack.Decoder(Rules)
+_own: Final = msgspec.msgpack.Decoder(Item)
 
 
 class ListingError(ValueError):
@@ -30,15 +31,16 @@ class Page(NamedTuple):
     next: str | None
 
 
-def pack(rules: Sequence[Rule]) -> bytes:
-    """The rules as bytes, in the order of files and lines."""
-    return msgspec.msgpack.encode(sorted(rules, key=lambda rule: (rule.place, rule.index)))
+def pack(rules: Sequence[Rules]) -> bytes:
+    """The rules as bytes, in the order of files and lines: of each resource what its items share, and the items."""
+    ordered = sorted(rules, key=lambda one: one.place(one.items[0]))
+    return msgspec.msgpack.encode([(msgspec.structs.replace(one, items=()), one.items) for one in ordered])
 
 
 def page_of(data: bytes, generation: int, limit: int = MOST_ITEMS, after: str | None = None) -> Page:
     """A page of what `pack` gave. `after` is the `next` of the page before; a page of another generation would repeat
     rules or leave some out. Raises ListingError."""
-    rules = _split.decode(data) if data else []
+    packed = _split.decode(data) if data else []
     start = 0
     if after is not None:
         number, _, text = after.partition("-")
@@ -48,20 +50,26 @@ def page_of(data: bytes, generation: int, limit: int = MOST_ITEMS, after: str | 
             raise ListingError("the policy has changed since the page before: begin again without after")
         start = int(text)
     end = start + limit
-    items = [_item(_rule.decode(rule)) for rule in rules[start:end]]
-    return Page(items, f"{generation}-{end}" if end < len(rules) else None)
+    items, passed = [], 0
+    for shared, own in packed:
+        wanted = own[max(0, start - passed) : max(0, end - passed)]
+        if wanted:
+            rules = _shared.decode(shared)
+            items += [_item(rules, _own.decode(item)) for item in wanted]
+        passed += len(own)
+    return Page(items, f"{generation}-{end}" if end < passed else None)
 
 
-def _item(rule: Rule) -> dict[str, Any]:
-    to = rule.destination
+def _item(rule: Rules, own: Item) -> dict[str, Any]:
+    to = own.destination
     item: dict[str, Any] = {
         "rule": {
             "kind": rule.kind,
             "namespace": rule.namespace or None,
             "name": rule.name,
-            "index": rule.index,
-            "file": rule.place.file,
-            "line": rule.place.line,
+            "index": own.index,
+            "file": rule.file,
+            "line": own.line,
         },
         "action": ACTIONS[rule.tier],
         "hard": rule.tier == "hard_deny",

@@ -8,7 +8,7 @@ from typing import Final
 
 from supervisor.config.config import Config
 from supervisor.identity.users import User
-from supervisor.policy.resources.model import Rule, Selector
+from supervisor.policy.resources.model import Rules, Selector
 from supervisor.source.problems import Place, Problems, quote
 from supervisor.source.words import trust_domain_of, workload_of
 
@@ -29,16 +29,12 @@ class _Known:
         self.tokens = any(source.kubernetes or source.namespace for source in config.identity.tokens)
 
 
-def warn_of_strangers(config: Config, users: Sequence[User], rules: Sequence[Rule], problems: Problems) -> None:
+def warn_of_strangers(config: Config, users: Sequence[User], rules: Sequence[Rules], problems: Problems) -> None:
     """One warning for each resource and source, at the resource's first item; at most MOST."""
     known = _Known(config, users)
     seen: set[tuple[str, str, str, Selector]] = set()
     told = left_out = 0
-    last: tuple[Selector, ...] | None = None
     for rule in rules:
-        if rule.selectors is last:
-            continue  # the next item of the same resource: there may be a million
-        last = rule.selectors
         for selector in rule.selectors:
             key = (rule.kind, rule.namespace, rule.name, selector)
             if key in seen:
@@ -47,7 +43,7 @@ def warn_of_strangers(config: Config, users: Sequence[User], rules: Sequence[Rul
             for text, hint in _facts(known, rule, selector):
                 if told < MOST:
                     told += 1
-                    problems.warning(rule.place, text, hint)
+                    problems.warning(rule.place(rule.items[0]), text, hint)
                 else:
                     left_out += 1
     if left_out:
@@ -55,18 +51,18 @@ def warn_of_strangers(config: Config, users: Sequence[User], rules: Sequence[Rul
         problems.warning(Place(config.path), words, WAYS)
 
 
-def warn_of_void_passthrough(config: Config, rules: Iterable[Rule], problems: Problems) -> None:
+def warn_of_void_passthrough(config: Config, rules: Iterable[Rules], problems: Problems) -> None:
     """Passthrough is for sources that no allow selects (DECISIONS.md section 4): a mesh-wide allow selects them all."""
     if not config.policy.passthrough:
         return
     for rule in rules:
         if rule.tier == "allow" and Selector() in rule.selectors:
             words = "this allow selects every source: policy.passthrough: true has no effect beside it"
-            problems.warning(rule.place, words, "give it a `from`, or set policy.passthrough: false")
+            problems.warning(rule.place(rule.items[0]), words, "give it a `from`, or set policy.passthrough: false")
             return
 
 
-def _facts(known: _Known, rule: Rule, selector: Selector) -> Iterator[tuple[str, str]]:
+def _facts(known: _Known, rule: Rules, selector: Selector) -> Iterator[tuple[str, str]]:
     """The warning about one source: (text, hint)."""
     space = selector.namespace
     if selector.user:

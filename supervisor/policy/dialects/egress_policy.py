@@ -16,15 +16,16 @@ from supervisor.policy.resources.model import (
     Ech,
     Inner,
     InnerProtocol,
+    Item,
     OnRevoke,
     Range,
-    Rule,
+    Rules,
     Selector,
     Text,
     Tier,
 )
 from supervisor.source.node import Fields, Node, each
-from supervisor.source.problems import Invalid, Problems, did_you_mean, quote
+from supervisor.source.problems import Invalid, Place, Problems, did_you_mean, quote
 from supervisor.source.words import identity_uri, namespace_name, object_name, user_name
 
 GROUP: Final = "sluice.dev"
@@ -50,7 +51,7 @@ PROTOCOLS: Final[tuple[InnerProtocol, ...]] = ("tls", "http", "ssh", "any")
 ECHS: Final[tuple[Ech, ...]] = ("allow", "deny")
 
 
-def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> list[Rule]:
+def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> Rules:
     """The rules of one resource, one for each item of `to`. Host lists must lie in one of `roots` (real paths)."""
     top = manifest.node.fields(TOP, problems)
     nameless = Metadata("", None, None, None)
@@ -77,7 +78,7 @@ class _Resource:
         self.roots = roots
         self.problems = problems
 
-    def rules(self, spec: Node) -> list[Rule]:
+    def rules(self, spec: Node) -> Rules:
         fields = spec.fields(SPEC, self.problems)
         for name, hint in NOT_BUILT.items():
             if node := fields.get(name):
@@ -90,39 +91,34 @@ class _Resource:
         for name in ("innerName", "inner", "ech") if tier in ("deny", "hard_deny") else ():
             if node := fields.get(name):
                 self.problems.warning(node.place, f"{name} has no effect on a rule that denies")
-        upstream = fields.read("upstream", lambda node: Text(node.string(), node.place), None)
+        upstream = fields.read("upstream", lambda node: Text(node.string(), node.line, node.column), None)
         if upstream and tier in ("deny", "hard_deny"):
-            self.problems.warning(upstream.place, "upstream has no effect on a rule that denies")
+            self.problems.warning(
+                Place(spec.file, upstream.line, upstream.column), "upstream has no effect on a rule that denies"
+            )
             upstream = None
         none: tuple[str, ...] = ()
         sources = fields.read("sourceAddress", self.source_addresses, none)
         if sources and tier in ("deny", "hard_deny") and (node := fields.get("sourceAddress")):
             self.problems.warning(node.place, "sourceAddress has no effect on a rule that denies")
         selectors = self.selectors(fields)
-        rules = []
-        for index, (node, destination) in enumerate(self.destinations(fields)):
-            if destination is None:
-                continue
-            rules.append(
-                Rule(
-                    kind=self.kind,
-                    namespace=self.namespace,
-                    name=self.metadata.name,
-                    index=index,
-                    place=node.place,
-                    tier=tier,
-                    selectors=selectors,
-                    destination=destination,
-                    created=self.metadata.created,
-                    on_revoke=on_revoke,
-                    inner=inner,
-                    protocol=protocol,
-                    ech=ech,
-                    upstream=upstream,
-                    source_addresses=sources,
-                )
-            )
-        return rules
+        found = enumerate(self.destinations(fields))
+        return Rules(
+            kind=self.kind,
+            namespace=self.namespace,
+            name=self.metadata.name,
+            file=spec.file,
+            tier=tier,
+            selectors=selectors,
+            items=tuple(Item(index, node.line, node.column, to) for index, (node, to) in found if to is not None),
+            created=self.metadata.created,
+            on_revoke=on_revoke,
+            inner=inner,
+            protocol=protocol,
+            ech=ech,
+            upstream=upstream,
+            source_addresses=sources,
+        )
 
     def tier(self, fields: Fields) -> Tier:
         """`action` and `hard`."""
@@ -278,7 +274,7 @@ class _Resource:
         path = os.path.join(os.path.dirname(node.file), text)
         if not inside(os.path.realpath(path), self.roots):
             raise node.invalid(*outside(text))
-        return Text(path, node.place)
+        return Text(path, node.line, node.column)
 
     def filled(self, node: Node, empty: str) -> list[Node]:
         """The items of a list. An empty one, or nothing at all, is an error: was something commented out?"""

@@ -9,7 +9,6 @@ import os
 import re
 from typing import Final
 
-from supervisor.policy.resources.model import Text
 from supervisor.source.problems import Invalid, Place, quote
 from supervisor.source.yaml_source import read_descriptor
 
@@ -35,18 +34,18 @@ def outside(text: str) -> tuple[str, str]:
     return f"{quote(text)} is outside the policy paths", "list files lie inside policy.paths"
 
 
-def read_list(path: Text, roots: tuple[str, ...]) -> bytes:
-    """The bytes of a list. Raises Invalid; at the rule that names it, when it cannot be opened."""
+def read_list(path: str, place: Place, roots: tuple[str, ...]) -> bytes:
+    """The bytes of a list. Raises Invalid; at `place`, where a rule names it, when it cannot be opened."""
     try:
         # O_NONBLOCK: opening a FIFO without a writer must not hang.
-        descriptor = os.open(path.value, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as wrong:
-        raise Invalid(path.place, f"the list {quote(path.value)} cannot be read: {wrong.strerror}") from None
+        raise Invalid(place, f"the list {quote(path)} cannot be read: {wrong.strerror}") from None
     # The opened file counts, not the path before: a link may have been turned after that.
     if not inside(os.readlink(f"/proc/self/fd/{descriptor}"), roots):
         os.close(descriptor)
-        raise Invalid(path.place, *outside(path.value))
-    return read_descriptor(descriptor, Place(path.value), MOST_BYTES)
+        raise Invalid(place, *outside(path))
+    return read_descriptor(descriptor, Place(path), MOST_BYTES)
 
 
 def likeness(data: bytes, line: int) -> tuple[int, str, str]:

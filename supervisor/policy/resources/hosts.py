@@ -14,6 +14,8 @@ from supervisor.policy.resources.model import Text
 from supervisor.source.node import Node, each
 from supervisor.source.problems import Problems, quote
 
+_LAST_OF_ADDRESS = tuple("0123456789]")
+
 
 def host_pattern(node: Node) -> Text:
     """A name, `*.name` or `*`. Raises Invalid with what was probably meant."""
@@ -21,16 +23,12 @@ def host_pattern(node: Node) -> Text:
     if not text:
         raise node.unexpected('a host name, "*.name" or "*"')
     _refuse_lookalikes(node, text)
-    return Text(a_labels(node, text).removesuffix(".") if text != "." else text, node.place)
+    return Text(a_labels(node, text).removesuffix(".") if text != "." else text, node.line, node.column)
 
 
 def _refuse_lookalikes(node: Node, text: str) -> None:
     """Addresses, URLs, ports and leading dots: each has another place, or another spelling."""
-    try:
-        address = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        pass
-    else:
+    if (address := _address(text)) is not None:
         hint = f"write cidr: {address}/{address.max_prefixlen}"
         raise node.invalid(f"{quote(text)} is an IP address, not a host name", hint)
     if "://" in text:
@@ -43,6 +41,16 @@ def _refuse_lookalikes(node: Node, text: str) -> None:
         raise node.invalid(f"{quote(text)} is not a host name", hint)
     if text.startswith(".") and len(text) > 1:
         raise node.invalid(f"{quote(text)} begins with a dot", f'for every name below it write "*{text}"')
+
+
+def _address(text: str) -> "ipaddress.IPv4Address | ipaddress.IPv6Address | None":
+    """The address that a text is, in brackets or without them; most names are told by their last letter alone."""
+    if ":" not in text and not text.endswith(_LAST_OF_ADDRESS):
+        return None
+    try:
+        return ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
 
 
 def a_labels(node: Node, text: str) -> str:
@@ -71,7 +79,7 @@ def read_excepts(items: list[Node], host: Text | None, cidr: str, problems: Prob
             words = f"duplicate item in `except`: {quote(text.value)}"
             problems.error(node.place, words, f"it is first listed in line {found[text.value].line}")
         found.setdefault(text.value, node)
-    return tuple(Text(value, node.place) for value, node in found.items())
+    return tuple(Text(value, node.line, node.column) for value, node in found.items())
 
 
 def _except_item(node: Node, host: Text | None, cidr: str) -> Text:
@@ -82,7 +90,7 @@ def _except_item(node: Node, host: Text | None, cidr: str) -> Text:
         raise node.invalid(f"{inner} is the whole destination: nothing would be left")
     if inner.version != outer.version or not inner.subnet_of(outer):  # type: ignore[arg-type] # versions are equal
         raise node.invalid(f"{inner} lies outside {outer}: it can never match")
-    return Text(str(inner), node.place)
+    return Text(str(inner), node.line, node.column)
 
 
 def _except_host(node: Node, host: str) -> Text:

@@ -1,4 +1,7 @@
-"""Policy in the words that every dialect shares: rules, whom they select, where to. Not manifests, not images."""
+"""Policy in the words that every dialect shares: rules, whom they select, where to. Not manifests, not images.
+
+A resource has few facts of its own and may have very many items, so that what they share is said once.
+"""
 
 from typing import Literal
 
@@ -14,7 +17,7 @@ Ech = Literal["allow", "deny"]
 Range = tuple[int, int]  # ports, both included; equal = a single port
 
 
-class Selector(msgspec.Struct, frozen=True, array_like=True):
+class Selector(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Sources: all that is set must hold. Nothing set = the whole mesh.
 
     At most one of `service_account`, `identity` and `user`; a service account has a namespace.
@@ -27,14 +30,15 @@ class Selector(msgspec.Struct, frozen=True, array_like=True):
     cidr: str = ""
 
 
-class Text(msgspec.Struct, frozen=True, array_like=True):
-    """A text of a manifest and where it stands, for what can only be judged later."""
+class Text(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A text of a manifest and where it stands in its file, for what can only be judged later."""
 
     value: str
-    place: Place
+    line: int
+    column: int
 
 
-class Destination(msgspec.Struct, frozen=True, array_like=True):
+class Destination(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where to: exactly one of `host` (a name, `*.name` or `*`), `cidr` and `hosts_from` (a path). No ports = any."""
 
     host: Text | None = None
@@ -44,17 +48,25 @@ class Destination(msgspec.Struct, frozen=True, array_like=True):
     excepts: tuple[Text, ...] = ()  # host patterns for `host` and `hosts_from`, CIDRs for `cidr`
 
 
-class Rule(msgspec.Struct, frozen=True, array_like=True):
-    """One destination item of one resource; `index` counts the resource's items from 0, `place` is the item's."""
+class Item(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One rule: one destination item of a resource. `index` counts the resource's items from 0."""
+
+    index: int
+    line: int
+    column: int
+    destination: Destination
+
+
+class Rules(msgspec.Struct, frozen=True, array_like=True):
+    """The rules of one resource: one for each of `items`, which differ in their destination alone."""
 
     kind: str
     namespace: str  # "" for kinds without one
     name: str
-    index: int
-    place: Place
+    file: str
     tier: Tier
     selectors: tuple[Selector, ...]
-    destination: Destination
+    items: tuple[Item, ...]
     created: int | None = None  # creationTimestamp, microseconds since 1970
     on_revoke: OnRevoke | None = None  # None = the resource does not say
     inner: Inner | None = None  # innerName
@@ -64,10 +76,14 @@ class Rule(msgspec.Struct, frozen=True, array_like=True):
     source_addresses: tuple[str, ...] = ()  # connections come from one of these; none = the system chooses
 
     @property
-    def order(self) -> tuple[bool, int, str, str, int]:
-        """The order of rules that match equally well: the lower wins (DECISIONS.md section 4).
+    def order(self) -> tuple[bool, int, str, str]:
+        """The order of rules that match equally well: the lower wins, then the lower item (DECISIONS.md section 4).
 
         The older resource first. One without a creationTimestamp is of unknown age: it comes after all that have one,
         so that adding a file does not displace what an API server has dated; among themselves they are equal.
         """
-        return self.created is None, self.created or 0, self.kind, f"{self.namespace}/{self.name}", self.index
+        return self.created is None, self.created or 0, self.kind, f"{self.namespace}/{self.name}"
+
+    def place(self, part: Item | Text) -> Place:
+        """Where a part of it stands."""
+        return Place(self.file, part.line, part.column)

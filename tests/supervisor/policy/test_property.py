@@ -148,7 +148,7 @@ def _deny_below_allow(patch: pytest.MonkeyPatch) -> None:
 
 
 def _age_ignored(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(model.Rule, "order", property(lambda rule: (f"{rule.namespace}/{rule.name}", rule.index)))
+    patch.setattr(model.Rules, "order", property(lambda rules: f"{rules.namespace}/{rules.name}"))
 
 
 BUGS: Final[dict[str, Callable[[pytest.MonkeyPatch], None]]] = {
