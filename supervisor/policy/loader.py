@@ -12,8 +12,9 @@ from supervisor.policy.remembered import FileContent, Named, Reading, Remembered
 from supervisor.policy.resources.host_lists import inside, list_roots
 from supervisor.policy.resources.manifest import Manifest, manifests_of
 from supervisor.policy.resources.model import Rules
+from supervisor.source.node import Node
 from supervisor.source.problems import Invalid, Place, Problems, did_you_mean, quote
-from supervisor.source.yaml_source import parse_documents
+from supervisor.source.yaml_source import each_document
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 MOST_FILES: Final = 100_000
@@ -157,19 +158,16 @@ class _Loader:
 def read(data: bytes, path: str, roots: tuple[str, ...]) -> FileContent:
     """All documents of one file, from its bytes. `roots`: real folders that host lists may lie in."""
     file = _File(roots)
+    empty = True
     try:
-        documents = [node for node in parse_documents(data, path, file.problems) if not node.is_null]
-        if not documents:
+        for document in each_document(data, path, file.problems):
+            if not document.is_null:
+                empty = False
+                file.document(document)
+        if empty:
             raise Invalid(Place(path), "the file holds no resource", "remove it, if that is meant")
     except Invalid as wrong:
         file.problems.add(wrong.problem)
-        documents = []
-    for document in documents:
-        try:
-            for manifest in manifests_of(document, file.problems):
-                file.resource(manifest)
-        except Invalid as wrong:
-            file.problems.add(wrong.problem)
     return file.content()
 
 
@@ -195,6 +193,14 @@ class _File:
             warnings=tuple(problems.warnings),
             warnings_left_out=problems.warnings_left_out,
         )
+
+    def document(self, document: Node) -> None:
+        """The resources of one document."""
+        try:
+            for manifest in manifests_of(document, self.problems):
+                self.resource(manifest)
+        except Invalid as wrong:
+            self.problems.add(wrong.problem)
 
     def resource(self, manifest: Manifest) -> None:
         """One resource; its rules are kept."""

@@ -6,11 +6,13 @@ Nodes are composed here and not by PyYAML, whose C composer recurses without bou
 import os
 import re
 import stat
-from typing import Final
+from collections.abc import Callable, Iterator
+from sys import intern
+from typing import Any, Final
 
 import yaml
 
-from supervisor.source.json_source import MOST_DEPTH, TOO_DEEP, add_key, duplicate, parse_json
+from supervisor.source.json_source import MOST_DEPTH, TOO_DEEP, duplicate, parse_json
 from supervisor.source.node import Node, quoting_hint
 from supervisor.source.problems import Invalid, Place, Problems, quote
 from supervisor.source.yaml_cursor import LONGEST_WORD, position
@@ -18,6 +20,7 @@ from supervisor.source.yaml_faults import find_fault
 
 MOST_BYTES: Final = 16 << 20
 MOST_EXPANSIONS: Final = 1000
+SHORT: Final = 16  # characters of texts that are often repeated, keys and ports: one object for all
 # Base 60 integers and floats of YAML 1.1 (yaml.org/type/int.html): `22:30` would be 1350.
 _SEXAGESIMAL: Final = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
@@ -66,10 +69,16 @@ def load_documents(path: str, problems: Problems, kind: type[Node] = Node) -> li
 
 def parse_documents(data: bytes, path: str, problems: Problems, kind: type[Node] = Node) -> list[Node]:
     """The same for the bytes of a file. Raises Invalid when they are not UTF-8, or not YAML or JSON."""
+    return list(each_document(data, path, problems, kind))
+
+
+def each_document(data: bytes, path: str, problems: Problems, kind: type[Node] = Node) -> Iterator[Node]:
+    """The same one by one: a document that was read need not stay while the next one is."""
     text = _decode(data, path)
-    if path.endswith(".json"):
-        return parse_json(text, path, problems, kind) if text.strip(" \t\r\n") else []
-    return parse_yaml(text, path, problems, kind)
+    if not path.endswith(".json"):
+        yield from each_yaml(text, path, problems, kind)
+    elif text.strip(" \t\r\n"):
+        yield from parse_json(text, path, problems, kind)
 
 
 def load_document(path: str, problems: Problems, kind: type[Node] = Node) -> Node:
@@ -89,10 +98,20 @@ def only(documents: list[Node]) -> Node:
 
 def parse_yaml(text: str, file: str, problems: Problems, kind: type[Node] = Node) -> list[Node]:
     """The documents of a YAML text. Raises Invalid where it is not YAML; duplicate keys go to `problems`."""
+    return list(each_yaml(text, file, problems, kind))
+
+
+def each_yaml(text: str, file: str, problems: Problems, kind: type[Node] = Node) -> Iterator[Node]:
+    """The same one by one."""
     composer = _Composer(file, problems, kind)
+    takers, done = composer.takers(), composer.documents
     try:
-        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            composer.take(event)
+        next_event = yaml.CSafeLoader(text).get_event
+        while type(event := next_event()) is not yaml.StreamEndEvent:
+            if (take := takers.get(type(event))) is not None:
+                take(event)
+            if done:
+                yield done.pop()
     except yaml.MarkedYAMLError as wrong:
         _check_depth(text, wrong, file)
         raise _malformed(text, wrong, file, kind.secret) from None
@@ -104,7 +123,6 @@ def parse_yaml(text: str, file: str, problems: Problems, kind: type[Node] = Node
         if fault is None:
             raise
         raise Invalid(Place(file, *position(text, fault.at)), f"not YAML: {fault.message}", fault.suggestion) from None
-    return composer.documents
 
 
 class _Unquoted(Invalid):
@@ -200,31 +218,33 @@ class _Composer:
         self.anchors: dict[str, tuple[Node, int]] = {}
         self.expansions = 0
         self.again: list[tuple[Node, Node]] = []  # keys of a manifest that the document has already: first, second
+        self.line = 0  # the last one, as one object for all nodes that stand in it
 
-    def take(self, event: yaml.Event) -> None:
-        """One event of the stream."""
-        if isinstance(event, yaml.ScalarEvent):
-            self.scalar(event)
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            self.begin(event)
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-            done = self.open.pop()
-            if done.anchor is not None:
-                self.anchors[done.anchor] = (done.node, done.weight)
-            self.place(done.node, done.weight)
-        elif isinstance(event, yaml.AliasEvent):
-            self.alias(event)
-        elif isinstance(event, yaml.DocumentStartEvent):
-            self.anchors.clear()
+    def takers(self) -> dict[type, Callable[[Any], None]]:
+        """What is done with each type of event; nothing with others."""
+        return {
+            yaml.ScalarEvent: self.scalar,
+            yaml.MappingStartEvent: self.begin,
+            yaml.SequenceStartEvent: self.begin,
+            yaml.MappingEndEvent: self.end,
+            yaml.SequenceEndEvent: self.end,
+            yaml.AliasEvent: self.alias,
+            yaml.DocumentStartEvent: lambda _: self.anchors.clear(),
+        }
 
-    def node(self, event: yaml.NodeEvent, value: str | list[Node] | dict[str, tuple[Node, Node]]) -> Node:
+    def node(
+        self, event: yaml.NodeEvent, value: str | list[Node] | dict[str, tuple[Node, Node]], plain: bool = False
+    ) -> Node:
         mark = event.start_mark
         assert mark is not None  # libyaml marks every event
-        return self.kind(self.file, mark.line + 1, mark.column + 1, value)
+        line = mark.line + 1
+        if line != self.line:
+            self.line = line
+        return self.kind(self.file, self.line, mark.column + 1, value, plain)
 
     def scalar(self, event: yaml.ScalarEvent) -> None:
-        node = self.node(event, event.value)
-        node.plain = not event.style and event.tag is None
+        text = event.value
+        node = self.node(event, intern(text) if len(text) <= SHORT else text, event.tag is None and not event.style)
         if event.tag is not None and event.tag not in (_STRING_TAG, "!"):
             raise node.invalid("tags are not supported", "write the value without it")
         if node.plain and ":" in event.value and _SEXAGESIMAL.fullmatch(event.value):
@@ -243,6 +263,12 @@ class _Composer:
         if self.wants_key():
             raise _Unquoted(node.place, "a key must be a text")
         self.open.append(_Open(node, event.anchor))
+
+    def end(self, _: yaml.Event) -> None:
+        done = self.open.pop()
+        if done.anchor is not None:
+            self.anchors[done.anchor] = (done.node, done.weight)
+        self.place(done.node, done.weight)
 
     def wants_key(self) -> bool:
         """Whether a mapping is open whose next node is a key."""
@@ -270,17 +296,20 @@ class _Composer:
             return
         parent = self.open[-1]
         parent.weight += weight
-        if isinstance(parent.node.value, list):
-            parent.node.value.append(node)
-        elif parent.key is None:
+        value, key = parent.node.value, parent.key
+        if type(value) is list:
+            value.append(node)
+        elif key is None:
             parent.key = node
-        elif isinstance(parent.node.value, dict):
-            first = parent.node.value.get(str(parent.key.value)) if len(self.open) == 1 else None
-            if first is not None and parent.key.value in MANIFEST:
-                self.again.append((first[0], parent.key))
-            else:
-                add_key(parent.node.value, parent.key, node, self.problems)
+        elif type(value) is dict:
             parent.key = None
+            first = value.get(str(key.value))
+            if first is None:
+                value[str(key.value)] = (key, node)
+            elif len(self.open) == 1 and key.value in MANIFEST:
+                self.again.append((first[0], key))
+            else:
+                self.problems.error(key.place, *duplicate(first[0], key))
 
     def twice(self, document: Node) -> None:
         """Reports keys of a manifest that a document has twice: several of them are a second manifest."""

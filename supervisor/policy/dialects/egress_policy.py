@@ -77,6 +77,7 @@ class _Resource:
         self.kind = kind
         self.roots = roots
         self.problems = problems
+        self.same_ports: dict[tuple[Range, ...], tuple[Range, ...]] = {}  # equal ones are one object
 
     def rules(self, spec: Node) -> Rules:
         fields = spec.fields(SPEC, self.problems)
@@ -219,13 +220,14 @@ class _Resource:
 
     def unique(self, item: Node, destination: Destination, seen: dict[object, Node]) -> None:
         """The same item twice is a slip: most likely one of the two was meant to be another."""
-        key = (
-            destination.host and destination.host.value,
-            destination.cidr,
-            destination.hosts_from and destination.hosts_from.value,
-            tuple(sorted(destination.ports)),
-            frozenset(text.value for text in destination.excepts),
-        )
+        ports = destination.ports if len(destination.ports) < 2 else tuple(sorted(destination.ports))
+        key: tuple[object, ...]
+        if destination.host is not None:
+            key = (destination.host.value, ports)
+        else:
+            key = (destination.cidr, destination.hosts_from and destination.hosts_from.value, ports)
+        if destination.excepts:
+            key = (*key, frozenset(text.value for text in destination.excepts))
         if key in seen:
             where = f"it is first listed in line {seen[key].line}"
             raise item.invalid("duplicate rule: the same item of `to` twice", where)
@@ -243,6 +245,7 @@ class _Resource:
         cidr = fields.read("cidr", Node.cidr, "")
         any_port: tuple[Range, ...] = ()
         ports = fields.read("ports", self.ports, any_port)
+        ports = self.same_ports.setdefault(ports, ports)
         hosts_from = fields.read("hostsFrom", self.hosts_from, None)
         excepts: tuple[Text, ...] = ()
         if node := fields.get("except"):
@@ -253,16 +256,19 @@ class _Resource:
 
     def ports(self, node: Node) -> tuple[Range, ...]:
         """Numbers and "low-high" ranges; none may lie in another."""
-        found: list[Range] = []
         items = self.filled(node, "matches no port")
-        for item, (low, high) in each(items, _port_item, self.problems):
-            for other in found:
-                if low <= other[1] and other[0] <= high:
-                    words = f"duplicate port: {_range_text((low, high))} and {_range_text(other)} overlap"
-                    self.problems.error(item.place, words)
-                    break
-            found.append((low, high))
-        return tuple(found)
+        found = each(items, _port_item, self.problems)
+        wrong: dict[int, int] = {}  # an item, and one before it that it overlaps
+        widest = -1  # of the items with lower ports, the one that reaches highest
+        for number in sorted(range(len(found)), key=lambda number: found[number][1]):
+            if widest >= 0 and found[number][1][0] <= found[widest][1][1]:
+                wrong.setdefault(max(number, widest), min(number, widest))
+            if widest < 0 or found[number][1][1] > found[widest][1][1]:
+                widest = number
+        for number, other in sorted(wrong.items()):
+            words = f"duplicate port: {_range_text(found[number][1])} and {_range_text(found[other][1])} overlap"
+            self.problems.error(found[number][0].place, words)
+        return tuple(ports for _, ports in found)
 
     def hosts_from(self, node: Node) -> Text:
         """A path, relative to the manifest; inside a policy path once every symlink is followed."""
