@@ -221,7 +221,7 @@ class _Composer:
         self.line = 0  # the last one, as one object for all nodes that stand in it
 
     def takers(self) -> dict[type, Callable[[Any], None]]:
-        """What is done with each type of event; nothing with others."""
+        """The work on each type of event; none on others."""
         return {
             yaml.ScalarEvent: self.scalar,
             yaml.MappingStartEvent: self.begin,

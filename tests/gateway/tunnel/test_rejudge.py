@@ -64,7 +64,7 @@ class World:
                 "P", "", f"p{index}", 0, "p.yaml", 1, TIERS[rule.tier],
                 on_revoke=rule.on_revoke, upstream=rule.upstream, attributes=attributes,
             )  # fmt: skip
-            item = image.attach(number, TIERS[rule.tier], image.portset([]), index, [mesh])
+            item = image.attach(number, TIERS[rule.tier], image.portset([]), index, image.who([mesh]))
             if "/" in rule.to:
                 image.cidr(item, rule.to)
             else:

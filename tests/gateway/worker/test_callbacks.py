@@ -100,7 +100,7 @@ class World:
             [(b"*.slow.test", None), (b"localhost", None), (b"parent.test", "one"), (b"shared.test", "many")]
         ):
             rule = image.rule("P", "", f"p{index}", 0, "p.yaml", 1, builder.TIER_ALLOW, upstream=upstream)
-            image.host(image.attach(rule, builder.TIER_ALLOW, image.portset([]), index, [all_sources]), host)
+            image.host(image.attach(rule, builder.TIER_ALLOW, image.portset([]), index, image.who([all_sources])), host)
         image.guard("127.0.0.0/8", True)
         image.user("bot", "", "", USER)
         image.flags(builder.IMAGE_HAS_POLICY)
