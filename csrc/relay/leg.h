@@ -52,6 +52,8 @@ struct sl_leg_table {
     unsigned (*wants)(const struct sl_leg *leg);     /* bits of sl_leg_wants, after EAGAIN or SL_LEG_WAITS */
     int (*pending)(const struct sl_leg *leg);        /* behind what the last receive or peek brought lies more, maybe,
                                                           * that no edge will announce */
+    int (*ended)(const struct sl_leg *leg);          /* behind what the last receive or peek brought no byte comes any
+                                                          * more; NULL: epoll says so */
     const char *(*reason)(const struct sl_leg *leg); /* why it failed, for the log; NULL: errno says it all */
 };
 
@@ -161,6 +163,12 @@ static inline enum sl_leg_progress sl_leg_advance(struct sl_leg *leg)
 static inline int sl_leg_pending(const struct sl_leg *leg)
 {
     return leg->transport && sl_leg_table(leg)->pending(leg);
+}
+
+/* Whether the peer's bytes have ended behind what the last receive() or peek() brought, where no edge says so. */
+static inline int sl_leg_ended(const struct sl_leg *leg)
+{
+    return leg->transport && sl_leg_table(leg)->ended && sl_leg_table(leg)->ended(leg);
 }
 
 static inline const char *sl_leg_reason(const struct sl_leg *leg)

@@ -77,6 +77,26 @@ enum sl_tls_result sl_tls_result_for(unsigned long last, long verified)
     }
 }
 
+uint8_t sl_tls_alert_in(unsigned long last)
+{
+    int reason = ERR_GET_REASON(last);
+    if (ERR_GET_LIB(last) != ERR_LIB_SSL || reason < SSL_AD_REASON_OFFSET) return 0;
+    return (uint8_t)(reason - SSL_AD_REASON_OFFSET);
+}
+
+/* Alerts of TLS 1.3 and ALPN are missing in the library's own table before OpenSSL 3.2. */
+const char *sl_tls_alert_of(const struct sl_leg *leg)
+{
+    const struct sl_tls *tls = tls_of(leg);
+    if (!tls || !tls->alert) return NULL;
+    switch (tls->alert) {
+    case SSL_AD_MISSING_EXTENSION: return "missing extension";
+    case SSL_AD_CERTIFICATE_REQUIRED: return "certificate required";
+    case SSL_AD_NO_APPLICATION_PROTOCOL: return "no application protocol";
+    default: return SSL_alert_desc_string_long(tls->alert);
+    }
+}
+
 enum sl_tls_result sl_tls_result_of(const struct sl_leg *leg)
 {
     const struct sl_tls *tls = tls_of(leg);

@@ -2,6 +2,8 @@
 #ifndef SLUICE_TLS_FACTS_H
 #define SLUICE_TLS_FACTS_H
 
+#include <stdint.h>
+
 #include "base/contract.h"
 #include "tls/tls_leg.h"
 
@@ -22,6 +24,12 @@ void sl_tls_facts_of(const struct sl_leg *leg, struct sl_tls_facts *out);
  * TLS, and for one that neither is done nor has failed. */
 enum sl_tls_result sl_tls_result_of(const struct sl_leg *leg);
 
+/* The alert by which the peer has ended a TLS leg, in the handshake or behind it, as "handshake failure"; static. NULL:
+ * it sent none. */
+const char *sl_tls_alert_of(const struct sl_leg *leg);
+
+/* For tls_leg.c: the alert in an error of the library, 0 for none. */
+uint8_t sl_tls_alert_in(unsigned long last);
 /* For tls_leg.c: what an error of the library means. `last` is the last one of its queue, 0 for none; `verified` is what
  * SSL_get_verify_result() says. */
 enum sl_tls_result sl_tls_result_for(unsigned long last, long verified);

@@ -39,7 +39,10 @@ static int broken(struct sl_tls *tls, int code)
     const char *reason = ERR_reason_error_string(last);
     if (ERR_GET_LIB(last) == ERR_LIB_SSL && ERR_GET_REASON(last) == SSL_R_CERTIFICATE_VERIFY_FAILED)
         reason = X509_verify_cert_error_string(SSL_get_verify_result(tls->ssl));
-    if (!tls->error) tls->result = (uint8_t)sl_tls_result_for(last, SSL_get_verify_result(tls->ssl));
+    if (!tls->error) {
+        tls->result = (uint8_t)sl_tls_result_for(last, SSL_get_verify_result(tls->ssl));
+        tls->alert = sl_tls_alert_in(last);
+    }
     sl_tls_fail(tls, code == SSL_ERROR_SSL ? EPROTO : ECONNRESET, reason);
     sl_tls_send_put(tls); /* the alert, where the socket takes it */
     errno = tls->error;
@@ -224,7 +227,7 @@ static int tls_end_writing(struct sl_leg *leg)
 }
 
 /* The leg is as the one below from here on. */
-static void take_off(struct sl_leg *leg)
+void sl_tls_leg_take_off(struct sl_leg *leg)
 {
     struct sl_tls *tls = tls_of(leg);
     sl_tls_forget(tls, &tls->in);
@@ -242,13 +245,13 @@ static void tls_close(struct sl_leg *leg)
         enter(tls);
         if (SSL_shutdown(tls->ssl) >= 0) sl_tls_send_put(tls);
     }
-    take_off(leg);
+    sl_tls_leg_take_off(leg);
     sl_leg_close(leg);
 }
 
 static void tls_reset(struct sl_leg *leg)
 {
-    take_off(leg);
+    sl_tls_leg_take_off(leg);
     sl_leg_reset(leg);
 }
 
@@ -264,6 +267,12 @@ static int tls_pending(const struct sl_leg *leg)
     const struct sl_tls *tls = tls_of(leg);
     if (sl_tls_left(&tls->seen) || sl_tls_left(&tls->in) || SSL_has_pending(tls->ssl) || tls->more) return 1;
     return tls->peer_ended || tls->below_ended || tls->error;
+}
+
+static int tls_ended(const struct sl_leg *leg)
+{
+    const struct sl_tls *tls = tls_of(leg);
+    return tls->peer_ended || tls->error;
 }
 
 static const char *tls_reason(const struct sl_leg *leg)
@@ -284,6 +293,7 @@ static const struct sl_leg_table TLS = {
     .advance = tls_advance,
     .wants = tls_wants,
     .pending = tls_pending,
+    .ended = tls_ended,
     .reason = tls_reason,
 };
 

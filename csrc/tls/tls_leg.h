@@ -47,6 +47,9 @@ SSL_CTX *sl_tls_context(int server);
  * does; until it says READY there is neither payload nor room for it: EAGAIN. */
 int sl_tls_leg_begin(struct sl_leg *leg, struct sl_tls_work *work, SSL_CTX *context, int server);
 
+/* Takes TLS off again: the leg is as the one below it, and no word is sent. */
+void sl_tls_leg_take_off(struct sl_leg *leg);
+
 /* The library's object, for names, certificates and versions; NULL for a leg without TLS. */
 SSL *sl_tls_leg_ssl(const struct sl_leg *leg);
 

@@ -6,24 +6,20 @@
 #include <openssl/ssl.h>
 
 #include "relay/leg.h"
+#include "tls/tls_context.h"
 #include "tls/tls_peer.h"
 #include "tls/tls_ticket.h"
 
 enum { SL_TLS_PAIRS_MOST = 64 };
 
-/* A certificate with the intermediate ones behind it, and its key. */
-struct sl_tls_pair {
-    struct sl_tls_text chain, key;
-};
-
-enum sl_tls_client { SL_TLS_CLIENT_OFF = 0, SL_TLS_CLIENT_OPTIONAL = 1, SL_TLS_CLIENT_REQUIRED = 2 };
+enum sl_tls_client_mode { SL_TLS_CLIENT_OFF = 0, SL_TLS_CLIENT_OPTIONAL = 1, SL_TLS_CLIENT_REQUIRED = 2 };
 
 struct sl_tls_server_options {
     const struct sl_tls_pair *pairs; /* the first one is shown where no other has the name asked for */
     int pair_count;                  /* 1 to SL_TLS_PAIRS_MOST */
     struct sl_tls_text client_ca;    /* who signs the certificates of clients; none: the CAs of all trust domains */
     struct sl_tls_text crl;          /* of them, one for each; then a certificate without a current one is refused */
-    enum sl_tls_client client;
+    enum sl_tls_client_mode client;
     const struct sl_tls_domain_text *domains; /* trust domains; their texts live as long as the server */
     int domain_count;
     enum sl_tls_role role;

@@ -25,6 +25,7 @@ struct sl_tls {
     char const *reason;         /* why it failed */
     int error;                  /* errno of the failure; 0: none */
     uint8_t result;             /* sl_tls_result of a handshake that failed */
+    uint8_t alert;              /* of the peer, by which it failed; close_notify, 0: none */
     unsigned ready : 1;         /* the handshake is done */
     unsigned more : 1;          /* the leg below may have more: its last recv() filled the buffer */
     unsigned below_ended : 1;   /* it had its end */
