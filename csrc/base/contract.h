@@ -113,14 +113,16 @@
     X(TOKEN_EXPIRED, "token_expired", "none", "none", "407", "the time of the token is over")                         \
     X(TOKEN_NOT_YET_VALID, "token_not_yet_valid", "none", "none", "407", "the time of the token has not begun")       \
     X(TOKEN_CLEARTEXT, "token_cleartext", "none", "none", "407",                                                      \
-      "the token came over clear text, from elsewhere than loopback")
+      "the token came over clear text, from elsewhere than loopback")                                                 \
+    X(TLS_UPSTREAM, "tls_upstream", "name, address", "allow", "502 tls_certificate_error, SOCKS 1",                   \
+      "allowed, and the TLS handshake with the parent or the origin failed; `tls.upstream.failure` tells how")
 
-/* How a TLS handshake went: `result` of its metric, and `tls.client.failure` of a refused line. X(NAME, "text"). */
+/* How a TLS handshake went: `result` of its metric, and `failure` of a leg's TLS in the log. X(NAME, "text"). */
 #define SL_TLS_RESULTS(X)                                                                 \
     X(INTERNAL, "internal") /* an error of the gateway, or no memory */                   \
     X(FULL, "full")                                                                       \
     X(RESUMED, "resumed")                                                                 \
-    X(TIMEOUT, "timeout")     /* not done within limits.requestTimeout */                 \
+    X(TIMEOUT, "timeout")     /* not done within requestTimeout or dialTimeout */         \
     X(LIMIT, "limit")         /* limits.handshakes were under way */                      \
     X(ENDED, "ended")         /* the peer left */                                         \
     X(NOT_TLS, "not_tls")     /* its bytes are no records of TLS */                       \
@@ -204,6 +206,7 @@ enum sl_attribute {
     SL_ATTR_REVOKE,
     SL_ATTR_PROTOCOL,
     SL_ATTR_ECH,
+    SL_ATTR_TLS,
     SL_ATTR_COUNT
 };
 

@@ -152,7 +152,8 @@ enum sl_build_status sl_builder_rule(struct sl_builder *b, const struct sl_rule 
 {
     *id = 0;
     if (b->failed != SL_BUILD_OK) return b->failed;
-    const uint32_t texts[] = {rule->kind, rule->namespace_, rule->name, rule->file, rule->upstream, rule->attributes};
+    const uint32_t texts[] = {rule->kind,     rule->namespace_, rule->name, rule->file,
+                              rule->upstream, rule->attributes, rule->tls};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i] >= b->strings.count) return SL_BUILD_BAD_ARGUMENT;
     if (rule->tier < SL_TIER_AUDIT || rule->tier > SL_TIER_HARD_DENY || rule->on_revoke > SL_REVOKE_KEEP ||

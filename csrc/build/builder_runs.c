@@ -11,7 +11,8 @@
 struct ranked { /* one range of one item */
     uint32_t attachment, order;
     uint32_t from, to; /* pieces, `to` not included; ports until they are cut */
-    uint8_t class, tier, flags;
+    uint8_t class, tier;
+    uint16_t flags;
 };
 
 struct index {
@@ -34,7 +35,7 @@ static int add_range(struct index *index, uint32_t attachment, uint32_t low, uin
     uint32_t *cut = range ? sl_vec_push(index->layout->b, &index->cuts, sizeof *cut, 2) : NULL;
     if (!cut) return 0;
     *range = (struct ranked){
-        attachment, record->order, low, high + 1, class, record->tier, (uint8_t)(record->flags & ~SL_ATTACH_EXCEPTS)};
+        attachment, record->order, low, high + 1, class, record->tier, (uint16_t)(record->flags & ~SL_ATTACH_EXCEPTS)};
     cut[0] = low;
     cut[1] = high + 1;
     return 1;
@@ -56,7 +57,8 @@ static int add_ranges(struct index *index, uint32_t attachment)
 
 struct likeness { /* items of one tier and portset differ in order and flags alone */
     uint32_t portset, order, attachment;
-    uint8_t tier, flags;
+    uint8_t tier;
+    uint16_t flags;
 };
 
 static int likeness_order(const void *left, const void *right)

@@ -1,4 +1,6 @@
 /* What a decision brings along: each attribute from the rule that sets it, and rules as logs name them. */
+#include <string.h>
+
 #include "policy/image.h"
 #include "policy/judge.h"
 
@@ -17,6 +19,28 @@ const char *sl_judged_sources(const struct sl_image *policy, const struct sl_dec
 {
     const struct sl_rule *rule = rule_at(policy, decision->sets[SL_ATTR_SOURCE]);
     return rule && rule->attributes ? sl_image_string(policy, rule->attributes) : NULL;
+}
+
+/* The rule that TLS comes from; NULL: bytes leave as they come. */
+static const struct sl_rule *originates(const struct sl_image *policy, const struct sl_decision *decision)
+{
+    const struct sl_rule *rule = rule_at(policy, decision->sets[SL_ATTR_TLS]);
+    const char *text = rule && rule->tls ? sl_image_string(policy, rule->tls) : NULL;
+    return text && strcmp(text, "{}") != 0 ? rule : NULL;
+}
+
+const char *sl_judged_tls(const struct sl_image *policy, const struct sl_decision *decision)
+{
+    const struct sl_rule *rule = originates(policy, decision);
+    return rule ? sl_image_string(policy, rule->tls) : NULL;
+}
+
+uint16_t sl_judged_port(const struct sl_image *policy, const struct sl_decision *decision, uint16_t asked)
+{
+    const struct sl_rule *rule = originates(policy, decision);
+    if (!rule) return asked;
+    if (rule->tls_port) return rule->tls_port;
+    return asked == 80 ? 443 : asked;
 }
 
 unsigned sl_judged_inner(const struct sl_image *policy, const struct sl_decision *decision, unsigned listener)

@@ -225,7 +225,7 @@ static int is_own(const struct sl_image *image, const struct sl_addr *addr, uint
 {
     uint64_t count = image->header->sections[SL_SEC_OWN].count;
     const struct sl_own *own = sl_image_record(image, SL_SEC_OWN, 0);
-    if (local && is_own_port(image, port)) return 1;
+    if (local) return 1;
     for (; count > 0; count--, own++) {
         if (own->family != addr->family || (own->port && own->port != port)) continue;
         struct sl_prefix block = {.addr = {.family = own->family}, .length = own->length};

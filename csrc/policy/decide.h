@@ -16,7 +16,8 @@
 void sl_decide_name(const struct sl_image *image, const struct sl_source *source, const char *name, size_t length,
                     uint16_t port, int audit, struct sl_decision *out, struct sl_trail *trail);
 
-/* Address phase for one address. `local`: one of those that sl_own_asked named is local now. `by_name` is the name
+/* Address phase for one address. `local`: one of those that sl_own_asked named, for the port
+ * that is dialed, is local now. `by_name` is the name
  * phase's decision, or NULL when the request named an address; one that is final is the answer. */
 void sl_decide_address(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
                        const struct sl_addr *addr, uint16_t port, int local, int audit, struct sl_decision *out,

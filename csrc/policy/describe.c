@@ -17,6 +17,7 @@ int sl_rule_describe(const struct sl_image *policy, uint32_t index, struct sl_ru
         .file = sl_image_string(policy, rule->file),
         .upstream = sl_image_string(policy, rule->upstream),
         .attributes = sl_image_string(policy, rule->attributes),
+        .tls = sl_image_string(policy, rule->tls),
         .index = rule->index,
         .line = rule->line,
         .slot = rule->slot,

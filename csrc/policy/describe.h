@@ -14,6 +14,7 @@ struct sl_rule_description {
     const char *kind, *namespace_, *name, *file;
     const char *upstream;   /* parent gateway */
     const char *attributes; /* JSON object with sourceAddress */
+    const char *tls;        /* JSON object with the TLS that is originated */
     uint32_t index;         /* item in the resource, 0-based */
     uint32_t line;          /* 1-based */
     uint16_t slot;          /* of metrics; 0 = `other` */

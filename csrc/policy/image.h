@@ -115,6 +115,9 @@ struct sl_rule {
     uint8_t inner;              /* sl_inner_mode */
     uint8_t protocol;           /* sl_inner_protocol */
     uint8_t ech;                /* sl_ech */
+    uint32_t tls;               /* string: JSON of the TLS that tunnels leave by, "{}": as they come; 0 = not said */
+    uint16_t tls_port;          /* that is dialed for it; 0 = 443 for 80, else the one asked for */
+    uint16_t pad;
 };
 
 struct sl_port_range {
@@ -133,7 +136,7 @@ enum sl_attachment_flags {
 };
 
 /* The attributes that a rule sets, as bits of sl_attachment.flags. */
-static inline uint8_t sl_rule_sets(const struct sl_rule *rule)
+static inline uint16_t sl_rule_sets(const struct sl_rule *rule)
 {
     int passes = rule->tier == SL_TIER_ALLOW || rule->tier == SL_TIER_AUDIT;
     unsigned sets = passes && rule->upstream ? 1u << SL_ATTR_UPSTREAM : 0;
@@ -141,8 +144,9 @@ static inline uint8_t sl_rule_sets(const struct sl_rule *rule)
     sets |= passes && rule->inner ? 1u << SL_ATTR_INNER : 0;
     sets |= passes && rule->protocol ? 1u << SL_ATTR_PROTOCOL : 0;
     sets |= passes && rule->ech ? 1u << SL_ATTR_ECH : 0;
+    sets |= passes && rule->tls ? 1u << SL_ATTR_TLS : 0;
     sets |= rule->tier != SL_TIER_HARD_DENY && rule->on_revoke_set ? 1u << SL_ATTR_REVOKE : 0;
-    return (uint8_t)(sets * SL_ATTACH_SETS);
+    return (uint16_t)(sets * SL_ATTACH_SETS);
 }
 
 struct sl_attachment {
@@ -150,8 +154,8 @@ struct sl_attachment {
     uint32_t portset; /* PORTSETS, 0 = any */
     uint32_t order;   /* lower wins: creationTimestamp, namespace/name, index; unique */
     uint8_t tier;     /* sl_tier */
-    uint8_t flags;    /* sl_attachment_flags */
-    uint8_t pad[2];
+    uint8_t pad;
+    uint16_t flags; /* sl_attachment_flags */
 };
 
 /* Lines of the names of host lists, without four bytes a name: a run gives the line of its first node, and each further

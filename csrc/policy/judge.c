@@ -30,25 +30,33 @@ static void judge_name(const struct sl_image *policy, struct sl_question *questi
 
 /* ---- the address ------------------------------------------------------------------------------------------------- */
 
-static int is_local(const struct sl_image *policy, const struct sl_question *question, const struct sl_decision *by)
+static int is_local(const struct sl_image *policy, const struct sl_question *question, uint16_t port,
+                    const struct sl_decision *by)
 {
     struct sl_addr asked[2];
-    unsigned count = question->is_local ? sl_own_asked(policy, question->address, question->port, asked) : 0;
+    unsigned count = question->is_local ? sl_own_asked(policy, question->address, port, asked) : 0;
     for (unsigned i = 0; i < count; i++)
-        if (question->is_local(question->asked, &asked[i], question->port, by)) return !SL_BUG(OWN_ADDRESS);
+        if (question->is_local(question->asked, &asked[i], port, by)) return !SL_BUG(OWN_ADDRESS);
     return 0;
 }
 
-/* The source addresses of the decision change the way there, and so whether it ends here. */
+/* The source addresses of the decision change the way there, and its TLS the port, and so whether it ends here. */
+static int ends_here(const struct sl_image *policy, const struct sl_question *question, const struct sl_decision *by)
+{
+    int passes = by->verdict != SL_DENY;
+    uint16_t port = passes ? sl_judged_port(policy, by, question->port) : question->port;
+    if (is_local(policy, question, port, NULL)) return 1;
+    return passes && by->sets[SL_ATTR_SOURCE] != SL_NO_RULE && is_local(policy, question, port, by);
+}
+
 static void judge_address(const struct sl_image *policy, struct sl_question *question,
                           const struct sl_decision *by_name, struct sl_decision *out, struct sl_trail *trail)
 {
     const struct sl_source *source = source_of(policy, question);
     struct sl_trail before;
     if (trail) before = *trail;
-    int local = is_local(policy, question, NULL);
-    sl_decide_address(policy, source, by_name, question->address, question->port, local, question->audit, out, trail);
-    if (out->verdict == SL_DENY || out->sets[SL_ATTR_SOURCE] == SL_NO_RULE || !is_local(policy, question, out)) return;
+    sl_decide_address(policy, source, by_name, question->address, question->port, 0, question->audit, out, trail);
+    if (!ends_here(policy, question, out)) return;
     if (trail) *trail = before;
     sl_decide_address(policy, source, by_name, question->address, question->port, 1, question->audit, out, trail);
 }
@@ -136,6 +144,7 @@ static void judge_inner_of_address(const struct sl_image *policy, struct sl_ques
         if (held) return;
         out->sets[SL_ATTR_UPSTREAM] = before->sets[SL_ATTR_UPSTREAM]; /* it is dialed by what let the address pass */
         out->sets[SL_ATTR_SOURCE] = before->sets[SL_ATTR_SOURCE];
+        out->sets[SL_ATTR_TLS] = before->sets[SL_ATTR_TLS];
     } else if (held) {
         disagree(policy, question, before, SL_REASON_INNER_NAME_MISSING, out);
     } else if (question->shows == SL_SHOWS_MALFORMED) { /* another reader may find a name in it */
@@ -178,12 +187,16 @@ static uint8_t needs_of(const struct sl_image *policy, const struct sl_question 
 }
 
 /* A tunnel that stands carries nothing that leads elsewhere. What a parent resolved has no address to be judged. */
-static void hold_to_way(const struct sl_image *policy, const struct sl_question *question, const char *way,
-                        struct sl_decision *out)
+static int same_text(const char *one, const char *other)
+{
+    return one && other ? strcmp(one, other) == 0 : !one && !other;
+}
+
+static void hold_to_way(const struct sl_image *policy, const struct sl_question *question, struct sl_decision *out)
 {
     if (sl_refused(out) || SL_BUG(OTHER_WAY)) return;
-    const char *leads = sl_judged_upstream(policy, out);
-    int same = leads && way ? strcmp(leads, way) == 0 : !leads && !way;
+    int same = same_text(sl_judged_upstream(policy, out), question->way) &&
+               same_text(sl_judged_tls(policy, out), question->tls);
     int waits = out->verdict == SL_DENY && !(out->needs & SL_NEEDS_ADDRESS); /* for a name inside */
     if ((same || waits) && !(out->needs & SL_NEEDS_ADDRESS && !question->address)) return;
     out->verdict = SL_DENY;
@@ -221,14 +234,14 @@ unsigned sl_judge(const struct sl_image *policy, struct sl_question *question, e
     int inside = reached >= SL_PHASE_INNER;
     if (!inside || !before) {
         judge_outside(policy, question, reached >= SL_PHASE_ADDRESS && question->address, before, out, trail);
-        if (question->dialed) hold_to_way(policy, question, question->way, out);
+        if (question->dialed) hold_to_way(policy, question, out);
         if (!inside || sl_refused(out)) return out->needs;
         outside = *out;
         before = &outside;
     }
     judge_inner(policy, question, before, out, trail);
     /* A tunnel that was held is dialed, and directly. */
-    if (question->dialed || before->flags & SL_DECISION_PROVISIONAL) hold_to_way(policy, question, question->way, out);
+    if (question->dialed || before->flags & SL_DECISION_PROVISIONAL) hold_to_way(policy, question, out);
     if (question->shows != SL_SHOWS_UNKNOWN && out->verdict != SL_DENY) judge_demands(policy, question, out);
     return out->needs;
 }

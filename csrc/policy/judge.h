@@ -143,6 +143,7 @@ struct sl_question {
     /* A tunnel cannot change its way: what passes only by another one is denied (OTHER_WAY). */
     uint8_t dialed;  /* it stands already */
     const char *way; /* the parent gateway it goes through; NULL: none */
+    const char *tls; /* the text of the TLS that it leaves by; NULL: as it comes */
     /* Whether a connection to `addr` at `port` ends on this machine, as the kernel routes it now; from where the system
      * chooses when `by` is NULL, else from the source addresses of that decision. NULL: no address is local. */
     int (*is_local)(void *asked, const struct sl_addr *addr, uint16_t port, const struct sl_decision *by);
@@ -195,6 +196,11 @@ const char *sl_judged_upstream(const struct sl_image *policy, const struct sl_de
 /* The rule attributes with its source addresses, a JSON object; NULL: the system chooses. Equal texts of one policy are
  * one pointer. */
 const char *sl_judged_sources(const struct sl_image *policy, const struct sl_decision *decision);
+/* The TLS that the tunnel leaves by, a JSON object that Settings.originations has the files of; NULL: bytes leave as they
+ * come. Equal texts of one policy are one pointer. */
+const char *sl_judged_tls(const struct sl_image *policy, const struct sl_decision *decision);
+/* The port that is dialed where `asked` was asked for: TLS has its own. */
+uint16_t sl_judged_port(const struct sl_image *policy, const struct sl_decision *decision, uint16_t asked);
 /* sl_inner_mode: the rule's innerName, else `listener`. */
 unsigned sl_judged_inner(const struct sl_image *policy, const struct sl_decision *decision, unsigned listener);
 /* sl_inner_protocol that has to show inside; ANY: whatever does. */

@@ -53,6 +53,7 @@ cdef extern from "base/contract.h" nogil:
         SL_REASON_TOO_MANY_STREAMS
         SL_REASON_TLS_HANDSHAKE
         SL_REASON_IDENTITY_EXPIRED
+        SL_REASON_TLS_UPSTREAM
         SL_REASON_PROXY_HEADER
         SL_REASON_TOKEN_MALFORMED
         SL_REASON_TOKEN_TOO_LONG
@@ -115,6 +116,7 @@ cdef extern from "base/contract.h" nogil:
         SL_ATTR_REVOKE
         SL_ATTR_PROTOCOL
         SL_ATTR_ECH
+        SL_ATTR_TLS
         SL_ATTR_COUNT
     enum sl_on_revoke:
         SL_REVOKE_KILL
@@ -145,6 +147,7 @@ cdef extern from "base/contract.h" nogil:
         SL_TLS_RESULT_FULL
         SL_TLS_RESULT_RESUMED
         SL_TLS_RESULT_TIMEOUT
+        SL_TLS_RESULT_ALERT
         SL_TLS_RESULT_LIMIT
         SL_TLS_RESULT_ENDED
         SL_TLS_RESULT_NOT_TLS

@@ -11,6 +11,7 @@ cdef extern from "policy/describe.h" nogil:
         const char *file
         const char *upstream
         const char *attributes
+        const char *tls
         uint32_t index
         uint32_t line
         uint16_t slot

@@ -86,6 +86,9 @@ cdef extern from "policy/image.h" nogil:
         uint8_t inner
         uint8_t protocol
         uint8_t ech
+        uint32_t tls
+        uint16_t tls_port
+        uint16_t pad
     struct sl_port_range:
         uint16_t low
         uint16_t high

@@ -81,6 +81,7 @@ cdef extern from "policy/judge.h" nogil:
         size_t inner_length
         uint8_t dialed
         const char *way
+        const char *tls
         int (*is_local)(void *asked, const sl_addr *addr, uint16_t port, const sl_decision *by) noexcept
         void *asked
 
@@ -98,6 +99,8 @@ cdef extern from "policy/judge.h" nogil:
 
     const char *sl_judged_upstream(const sl_image *policy, const sl_decision *decision)
     const char *sl_judged_sources(const sl_image *policy, const sl_decision *decision)
+    const char *sl_judged_tls(const sl_image *policy, const sl_decision *decision)
+    uint16_t sl_judged_port(const sl_image *policy, const sl_decision *decision, uint16_t asked)
     unsigned sl_judged_inner(const sl_image *policy, const sl_decision *decision, unsigned listener)
     unsigned sl_judged_protocol(const sl_image *policy, const sl_decision *decision)
     unsigned sl_judged_ech(const sl_image *policy, const sl_decision *decision)

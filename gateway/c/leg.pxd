@@ -32,5 +32,6 @@ cdef extern from "relay/leg.h" nogil:
     bint sl_leg_drains_pipes(const sl_leg *leg)
     sl_leg_progress sl_leg_advance(sl_leg *leg)
     bint sl_leg_pending(const sl_leg *leg)
+    bint sl_leg_ended(const sl_leg *leg)
     const char *sl_leg_reason(const sl_leg *leg)
     uint32_t sl_leg_events(const sl_leg *leg, uint32_t events)

@@ -66,6 +66,8 @@ cdef extern from "shared/segment.h" nogil:
         SL_HISTOGRAM_DNS
         SL_HISTOGRAM_TURN
         SL_HISTOGRAM_HANDSHAKE_CLIENT
+        SL_HISTOGRAM_HANDSHAKE_PARENT
+        SL_HISTOGRAM_HANDSHAKE_ORIGIN
         SL_HISTOGRAM_COUNT
     enum sl_family:
         SL_FAMILY_DECISIONS
@@ -146,6 +148,7 @@ cdef extern from "shared/segment.h" nogil:
     enum sl_tls_side:
         SL_TLS_SIDE_CLIENT
         SL_TLS_SIDE_PARENT
+        SL_TLS_SIDE_ORIGIN
         SL_TLS_SIDE_COUNT
     enum sl_h2_code:
         SL_H2_CODE_OTHER

@@ -11,6 +11,9 @@ cdef extern from "<openssl/ssl.h>" nogil:
         pass
     struct stack_st_X509:
         pass
+    ctypedef struct X509_STORE:
+        pass
+    void X509_STORE_free(X509_STORE *store)
     enum:
         TLS1_2_VERSION
         TLS1_3_VERSION
@@ -32,11 +35,37 @@ cdef extern from "tls/tls_facts.h" nogil:
         const char *sni
     void sl_tls_facts_of(const sl_leg *leg, sl_tls_facts *out)
     sl_tls_result sl_tls_result_of(const sl_leg *leg)
+    const char *sl_tls_alert_of(const sl_leg *leg)
 
 cdef extern from "tls/tls_text.h" nogil:
     struct sl_tls_text:
         const char *text
         size_t length
+
+cdef extern from "tls/tls_context.h" nogil:
+    struct sl_tls_pair:
+        sl_tls_text chain
+        sl_tls_text key
+    X509_STORE *sl_tls_context_store(const sl_tls_text *authorities)
+
+cdef extern from "tls/tls_client.h" nogil:
+    enum:
+        SL_TLS_CLIENT_NAMES
+    struct sl_tls_client_options:
+        X509_STORE *authorities
+        const sl_tls_pair *pair
+        const char *server_name
+        const char *const *names
+        int name_count
+        int min_version
+        const uint8_t *protocols
+        unsigned protocols_length
+    struct sl_tls_client:
+        SSL_CTX *context
+    int sl_tls_client_begin(sl_tls_client *client, const sl_tls_client_options *options, const char **reason)
+    void sl_tls_client_end(sl_tls_client *client)
+    int sl_tls_client_leg(sl_tls_client *client, sl_leg *leg, sl_tls_work *work, const char *name)
+    const char *sl_tls_client_peer(const sl_tls_client *client, const sl_leg *leg)
 
 cdef extern from "tls/tls_peer.h" nogil:
     enum:
@@ -72,19 +101,16 @@ cdef extern from "tls/tls_server.h" nogil:
         SL_TLS_PAIRS_MOST
         SL_TLS_TICKET_SCOPE
         SL_TLS_TICKET_SECRET
-    enum sl_tls_client:
+    enum sl_tls_client_mode:
         SL_TLS_CLIENT_OFF
         SL_TLS_CLIENT_OPTIONAL
         SL_TLS_CLIENT_REQUIRED
-    struct sl_tls_pair:
-        sl_tls_text chain
-        sl_tls_text key
     struct sl_tls_server_options:
         const sl_tls_pair *pairs
         int pair_count
         sl_tls_text client_ca
         sl_tls_text crl
-        sl_tls_client client
+        sl_tls_client_mode client
         const sl_tls_domain_text *domains
         int domain_count
         sl_tls_role role

@@ -11,8 +11,8 @@ from libc.string cimport memcmp, memset
 
 from gateway.c.addr cimport SL_ADDR_TEXT, sl_addr, sl_addr_embedded, sl_addr_format, sl_addr_parse
 from gateway.c.contract cimport (
-    SL_ATTR_ECH, SL_ATTR_INNER, SL_ATTR_PROTOCOL, SL_ATTR_REVOKE, SL_ATTR_SOURCE, SL_ATTR_UPSTREAM, SL_DENY,
-    SL_PHASE_ADDRESS, SL_PHASE_INNER, SL_PHASE_NAME, SL_TIER_NONE, sl_phase_text, sl_reason_text, sl_tier_text,
+    SL_ATTR_ECH, SL_ATTR_INNER, SL_ATTR_PROTOCOL, SL_ATTR_REVOKE, SL_ATTR_SOURCE, SL_ATTR_TLS, SL_ATTR_UPSTREAM,
+    SL_DENY, SL_PHASE_ADDRESS, SL_PHASE_INNER, SL_PHASE_NAME, SL_TIER_NONE, sl_phase_text, sl_reason_text, sl_tier_text,
     sl_verdict_text,
 )
 from gateway.c.describe cimport (
@@ -25,7 +25,8 @@ from gateway.c.image cimport (
 from gateway.c.judge cimport (
     SL_NO_RULE, SL_SHOWS_HTTP, SL_SHOWS_LATE, SL_SHOWS_MALFORMED, SL_SHOWS_OTHER, SL_SHOWS_SSH, SL_SHOWS_TLS,
     SL_SHOWS_TOO_LONG, sl_decision, sl_judge, sl_judged_ech, sl_judged_inner, sl_judged_protocol, sl_judged_revoke,
-    sl_judged_sources, sl_judged_upstream, sl_list_line, sl_question, sl_rule_name, sl_rule_named, sl_source,
+    sl_judged_port, sl_judged_sources, sl_judged_tls, sl_judged_upstream, sl_list_line, sl_question, sl_rule_name,
+    sl_rule_named, sl_source,
     sl_source_key, sl_source_network, sl_source_user, sl_trail, sl_trail_step,
 )
 from gateway.c.local cimport sl_local, sl_local_close, sl_local_is, sl_local_open
@@ -261,7 +262,7 @@ cdef class PolicyImage(MappedImage):
             "identity_source": origin,
             "destination": {"host": shown, "port": port, "address": address_text(&asked)},
             "source_address": self.source_addresses(&decision) if passes else None,
-            "attributes": self.attributes(&decision, inner if question.host is not NULL else None),
+            "attributes": self.attributes(&decision, inner if question.host is not NULL else None, port),
             "trail": self.trail(&trail, shown, inside.decode("ascii") or None, &asked),
         }
 
@@ -303,10 +304,10 @@ cdef class PolicyImage(MappedImage):
             question.address = asked
         return address_text(asked) if question.host is NULL else name[:question.host_length].decode("ascii")
 
-    cdef object attributes(self, const sl_decision *decision, str inner):
+    cdef object attributes(self, const sl_decision *decision, str inner, uint16_t port):
         """{name: {value, rule}} of what a decision brings along, as tunnels are opened by it: each from the best rule
         that sets it, None for a default. A denial has nothing but what its rules do to tunnels that are open. `inner`
-        is the listener's innerName where a name was asked for."""
+        is the listener's innerName where a name was asked for, `port` the one asked for."""
         cdef const char *upstream = sl_judged_upstream(&self.image, decision)
         found = {}
         if decision.verdict != SL_DENY or decision.sets[<int> SL_ATTR_REVOKE] != SL_NO_RULE:
@@ -326,9 +327,19 @@ cdef class PolicyImage(MappedImage):
         if upstream is not NULL:
             found["upstream"] = {"value": decoded(upstream),
                                  "rule": self.rule_brief(decision.sets[<int> SL_ATTR_UPSTREAM])}
+        if decision.sets[<int> SL_ATTR_TLS] != SL_NO_RULE:
+            found["tls"] = {"value": self.origination(decision, port),
+                            "rule": self.rule_brief(decision.sets[<int> SL_ATTR_TLS])}
         if (listed := self.source_addresses(decision)) is not None:
             found["sourceAddress"] = {"value": listed, "rule": self.rule_brief(decision.sets[<int> SL_ATTR_SOURCE])}
         return found
+
+    cdef object origination(self, const sl_decision *decision, uint16_t port):
+        """TLS that a tunnel leaves by, with the port that is dialed."""
+        cdef const char *text = sl_judged_tls(&self.image, decision)
+        if text is NULL:
+            return {"originate": False}
+        return {"originate": True, **json.loads(decoded(text)), "port": sl_judged_port(&self.image, decision, port)}
 
     cdef object source_addresses(self, const sl_decision *decision):
         """Addresses that connections come from which a decision lets pass; None where the system chooses."""

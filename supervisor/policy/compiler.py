@@ -13,6 +13,7 @@ from supervisor.config.config import Config
 from supervisor.host import machine
 from supervisor.identity.users import User, credential_of
 from supervisor.policy.loader import Policy
+from supervisor.policy.originations import origination_text
 from supervisor.policy.resources.host_lists import likeness, read_list
 from supervisor.policy.resources.model import Item, Range, Rules, Selector, Text
 from supervisor.segment.rule_slots import RuleSlots, label_of
@@ -101,6 +102,8 @@ class _Compiler:
             "ech": rules.ech,
             "upstream": self.upstream(rules),
             "attributes": self.attributes(rules),
+            "tls": origination_text(rules.tls) if rules.tls and rules.tier in ("allow", "audit") else None,
+            "tls_port": rules.tls.port if rules.tls else 0,
             "slot": self.slots.assign(label_of(rules.kind, rules.namespace, rules.name)),
         }
         for number, item in enumerate(rules.items, order):

@@ -3,12 +3,14 @@
 The compile process packs them once; they are unpacked when they are asked for, so that a gateway that runs keeps bytes.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from supervisor.policy.resources.model import Item, Rules, Selector, Tier
+from supervisor.policy.originations import origination_text
+from supervisor.policy.resources.model import Item, Origination, Rules, Selector, Tier
 
 __all__ = ["MOST_ITEMS", "ListingError", "Page", "pack", "page_of", "port_text", "selector_text"]
 
@@ -87,8 +89,14 @@ def _item(rule: Rules, own: Item) -> dict[str, Any]:
         "ech": rule.ech,
         "upstream": rule.upstream.value if rule.upstream else None,
         "sourceAddress": list(rule.source_addresses),
+        "tls": _tls(rule.tls) if rule.tls else None,
     }
     return item
+
+
+def _tls(tls: Origination) -> dict[str, Any]:
+    """As `explain` has it."""
+    return {"originate": tls.originate, **json.loads(origination_text(tls))}
 
 
 def _selector(selector: Selector) -> dict[str, str]:
@@ -132,6 +140,8 @@ def _row(item: dict[str, Any]) -> tuple[str, ...]:
     sets = [f"{name}: {item[name]}" for name in ("upstream", "innerName", "ech", "onRevoke") if item[name]]
     if item["inner"]:
         sets.append(f"inner: {item['inner']['protocol']}")
+    if item["tls"]:
+        sets.append("tls: originate" if item["tls"]["originate"] else "tls: as it comes")
     if item["sourceAddress"]:
         sets.append(f"sourceAddress: {', '.join(item['sourceAddress'])}")
     return (

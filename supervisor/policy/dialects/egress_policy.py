@@ -8,6 +8,7 @@ import ipaddress
 import os
 from typing import Final
 
+from supervisor.policy.dialects.origination import read_origination
 from supervisor.policy.resources.host_lists import inside, outside
 from supervisor.policy.resources.hosts import host_pattern, read_excepts
 from supervisor.policy.resources.manifest import TOP, Manifest, Metadata, read_metadata
@@ -18,6 +19,7 @@ from supervisor.policy.resources.model import (
     InnerProtocol,
     Item,
     OnRevoke,
+    Origination,
     Range,
     Rules,
     Selector,
@@ -40,9 +42,6 @@ SPEC: Final = (
 )
 FROM: Final = ("namespace", "serviceAccount", "identity", "user", "cidr")
 TO: Final = ("host", "cidr", "hostsFrom", "ports", "except")
-NOT_BUILT: Final = {
-    "tls": "without it bytes are carried as they come",
-}
 ACTIONS: Final[dict[str, Tier]] = {"Allow": "allow", "Deny": "deny", "Audit": "audit"}
 ON_REVOKE: Final[tuple[OnRevoke, ...]] = ("kill", "drain", "keep")
 INNERS: Final[tuple[Inner, ...]] = ("enforce", "audit", "off")
@@ -81,15 +80,14 @@ class _Resource:
 
     def rules(self, spec: Node) -> Rules:
         fields = spec.fields(SPEC, self.problems)
-        for name, hint in NOT_BUILT.items():
-            if node := fields.get(name):
-                self.problems.error(node.place, f"{quote(name)} is not built yet", hint)
         tier = self.tier(fields)
         on_revoke = fields.read("onRevoke", lambda node: node.choice(*ON_REVOKE), None)
         inner = fields.read("innerName", lambda node: node.choice(*INNERS), None)
         protocol = fields.read("inner", self.protocol, None)
         ech = fields.read("ech", lambda node: node.choice(*ECHS), None)
-        for name in ("innerName", "inner", "ech") if tier in ("deny", "hard_deny") else ():
+        none_said: Origination | None = None
+        tls = fields.read("tls", lambda node: read_origination(node, self.problems), none_said)
+        for name in ("innerName", "inner", "ech", "tls") if tier in ("deny", "hard_deny") else ():
             if node := fields.get(name):
                 self.problems.warning(node.place, f"{name} has no effect on a rule that denies")
         upstream = fields.read("upstream", lambda node: Text(node.string(), node.line, node.column), None)
@@ -119,6 +117,7 @@ class _Resource:
             ech=ech,
             upstream=upstream,
             source_addresses=sources,
+            tls=tls,
         )
 
     def tier(self, fields: Fields) -> Tier:

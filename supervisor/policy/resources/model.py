@@ -14,6 +14,7 @@ OnRevoke = Literal["kill", "drain", "keep"]
 Inner = Literal["enforce", "audit", "off"]
 InnerProtocol = Literal["any", "tls", "http", "ssh"]
 Ech = Literal["allow", "deny"]
+TlsVersion = Literal["1.2", "1.3"]
 Range = tuple[int, int]  # ports, both included; equal = a single port
 
 
@@ -57,6 +58,23 @@ class Item(msgspec.Struct, frozen=True, array_like=True, gc=False):
     destination: Destination
 
 
+class Origination(msgspec.Struct, frozen=True, array_like=True):
+    """`tls` of a rule: its tunnels leave as TLS, or as they come where `originate` is False. `port` that is dialed, 0 =
+    443 for 80, else the one asked for. Without `sans` the certificate names `server_name`, without that the host asked
+    for. `ca` None = the CAs of the system."""
+
+    place: Place
+    originate: bool
+    port: int = 0
+    server_name: str | None = None
+    sans: tuple[str, ...] = ()
+    ca: Text | None = None  # absolute path, as the next two
+    certificate: Text | None = None
+    key: Text | None = None
+    min_version: TlsVersion = "1.2"
+    alpn: tuple[str, ...] = ()
+
+
 class Rules(msgspec.Struct, frozen=True, array_like=True):
     """The rules of one resource: one for each of `items`, which differ in their destination alone."""
 
@@ -74,6 +92,7 @@ class Rules(msgspec.Struct, frozen=True, array_like=True):
     ech: Ech | None = None  # whether an encrypted ClientHello passes
     upstream: Text | None = None  # a parent gateway of sluice.yaml
     source_addresses: tuple[str, ...] = ()  # connections come from one of these; none = the system chooses
+    tls: Origination | None = None  # None = the resource does not say
 
     @property
     def order(self) -> tuple[bool, int, str, str]:

@@ -199,6 +199,65 @@ TEST(the_kernel_is_asked_for_ports_of_the_gateway_and_by_source)
         }
 }
 
+/* 1 where it is asked for the own port. */
+static int at_own_port(void *asked, const struct sl_addr *addr, uint16_t port, const struct sl_decision *by)
+{
+    (void)addr, (void)by;
+    ++*(unsigned *)asked;
+    return port == 1080;
+}
+
+TEST(tls_has_a_port_and_is_a_way)
+{
+    static const char text[] = "{\"port\":1080}", off[] = "{}";
+    struct fixture f = fixture_new();
+    struct sl_rule rule = {.tier = SL_TIER_ALLOW, .tls_port = 1080}, plain = {.tier = SL_TIER_ALLOW};
+    uint32_t id[2], who, attachment, mesh, principal;
+    CHECK_EQ(sl_builder_string(f.b, text, strlen(text), &rule.tls), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_string(f.b, off, strlen(off), &plain.tls), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_rule(f.b, &rule, &id[0]), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_rule(f.b, &plain, &id[1]), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_principal(f.b, SL_PRINCIPAL_MESH, "", "", 0, &principal), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_selector(f.b, principal, NULL, 1, &mesh), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_who(f.b, &mesh, 1, &who), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_attach(f.b, id[0], SL_TIER_ALLOW, 0, 0, who, &attachment), SL_BUILD_OK);
+    cidr(&f, attachment, "8.0.0.0/8");
+    CHECK_EQ(sl_builder_attach(f.b, id[1], SL_TIER_ALLOW, 0, 1, who, &attachment), SL_BUILD_OK);
+    cidr(&f, attachment, "8.8.0.0/16");
+    own_port(&f, 1080);
+    finish(&f);
+    struct sl_source source;
+    struct sl_addr address = fixture_addr("8.1.1.1");
+    unsigned asked = 0;
+    struct sl_question question = {
+        .source = &source, .address = &address, .port = 80, .is_local = at_own_port, .asked = &asked};
+    struct sl_decision d;
+    sl_judge(&f.image, &question, SL_PHASE_ADDRESS, NULL, &d, NULL);
+    CHECK_EQ(d.verdict, SL_DENY);
+    CHECK_EQ(d.reason, SL_REASON_OWN_ADDRESS);
+    CHECK_EQ(asked, 1);
+    question.is_local = NULL;
+    sl_judge(&f.image, &question, SL_PHASE_ADDRESS, NULL, &d, NULL);
+    CHECK_EQ(d.verdict, SL_ALLOW);
+    CHECK_STR(sl_judged_tls(&f.image, &d), text);
+    CHECK_EQ(sl_judged_port(&f.image, &d, 80), 1080);
+    question.dialed = 1;
+    sl_judge(&f.image, &question, SL_PHASE_ADDRESS, NULL, &d, NULL);
+    CHECK_EQ(d.reason, SL_REASON_OTHER_WAY);
+    question.tls = text;
+    sl_judge(&f.image, &question, SL_PHASE_ADDRESS, NULL, &d, NULL);
+    CHECK_EQ(d.verdict, SL_ALLOW);
+    address = fixture_addr("8.8.1.1");
+    sl_judge(&f.image, &question, SL_PHASE_ADDRESS, NULL, &d, NULL);
+    CHECK_EQ(d.reason, SL_REASON_OTHER_WAY);
+    question.tls = NULL;
+    sl_judge(&f.image, &question, SL_PHASE_ADDRESS, NULL, &d, NULL);
+    CHECK_EQ(d.verdict, SL_ALLOW);
+    CHECK(!sl_judged_tls(&f.image, &d));
+    CHECK_EQ(sl_judged_port(&f.image, &d, 80), 80);
+    fixture_free(&f);
+}
+
 TEST(a_step_at_a_time_is_the_same_answer)
 {
     struct fixture f = fixture_new();
@@ -258,6 +317,7 @@ int main(void)
     RUN(what_was_asked_by_address_and_shows_no_name);
     RUN(a_tunnel_that_stands_cannot_change_its_way);
     RUN(the_kernel_is_asked_for_ports_of_the_gateway_and_by_source);
+    RUN(tls_has_a_port_and_is_a_way);
     RUN(a_step_at_a_time_is_the_same_answer);
     RUN(nothing_asked_and_a_login_that_is_gone_are_denied);
     return CHECK_REPORT();

@@ -92,6 +92,8 @@ def draw_manifest(random: Random, number: int, lists: dict[str, str], weights: t
     if action != "Deny" and random.random() < 0.15:
         spec["upstream"] = UPSTREAM
     if random.random() < 0.2:
+        spec["tls"] = random.choice(({"originate": True}, {"originate": True, "port": 8443}, {"originate": False}))
+    if random.random() < 0.2:
         spec["innerName"] = random.choice(INNERS)
     if random.random() < 0.22:
         spec["inner"] = {"protocol": random.choice(PROTOCOLS)}

@@ -67,6 +67,13 @@ class Answer:
     tier: str = field(default="", compare=False)  # "" = a default, or the guard
 
 
+def dialed_port(question: Question, tls: Any) -> int | None:
+    """Of `tls` in a manifest; None where bytes leave as they come."""
+    if not tls["originate"]:
+        return None
+    return int(tls.get("port", 443 if question.port == 80 else question.port))
+
+
 class Evaluator:
     """Answers questions about one world; counts in `hits` which tiers, phases and tie-breaks decided."""
 
@@ -166,6 +173,26 @@ class Evaluator:
     def address_phase(
         self, question: Question, who: Who, address: Address, named: Answer | None, tier: str, by_name: bool = False
     ) -> Answer:
+        """The gateway's own ports are judged by the one that is dialed, which the answer says: `tls` has its own."""
+        said = self.elsewhere(question, who, address, named, tier, by_name)
+        port = question.port
+        phases = self.phases(replace(question, address=str(address)), who, said)
+        if said.verdict != "deny" and (tls := self.setting(question, who, said.tier, phases, "tls")):
+            port = dialed_port(question, tls[0]) or port
+        if self.is_own(self.subjects(question, who, address), port):
+            return Answer("deny", "address", "own_address")
+        return said
+
+    def is_own(self, subjects: list[Address], port: int) -> bool:
+        """By its port, 0: whatever that is."""
+        return any(
+            own == port and any(holds(ipaddress.ip_network(cidr), address) for address in subjects)
+            for cidr, own in self.world.own
+        )
+
+    def elsewhere(
+        self, question: Question, who: Who, address: Address, named: Answer | None, tier: str, by_name: bool
+    ) -> Answer:
         subjects = self.subjects(question, who, address)
         self.hits["embedded"] += len(subjects) > 1
         refused = self.refusal(question, who, subjects)
@@ -194,9 +221,8 @@ class Evaluator:
 
     def refusal(self, question: Question, who: Who, subjects: list[Address]) -> Answer | None:
         """Denials that no allow overrides."""
-        for cidr, port in self.world.own:
-            if port in (0, question.port) and any(holds(ipaddress.ip_network(cidr), address) for address in subjects):
-                return Answer("deny", "address", "own_address")
+        if self.is_own(subjects, 0):
+            return Answer("deny", "address", "own_address")
         for cidr in self.world.deny:
             if any(holds(ipaddress.ip_network(cidr), address) for address in subjects):
                 return Answer("deny", "address", "address_denied")
@@ -263,7 +289,9 @@ class Evaluator:
             for tier, match in matches.items():
                 if match is None:
                     continue
-                if self.setting(question, who, tier, [(name_depth, question.sni)], "upstream"):
+                inside: list[Phase] = [(name_depth, question.sni)]
+                tls = self.setting(question, who, tier, inside, "tls")
+                if self.setting(question, who, tier, inside, "upstream") or (tls and dialed_port(question, tls[0])):
                     return Answer("deny", "inner", "other_way", match.item.rule, tier=tier)
                 return self.soften(question, by_rule(match, tier, "inner"))
             return self.soften(question, Answer("deny", "inner", "no_cidr_rule"))
@@ -359,9 +387,10 @@ class Evaluator:
             if setting := self.setting(question, who, tier, before, name):
                 value = setting[0]["protocol"] if isinstance(setting[0], dict) else setting[0]
                 found.append((name, value, setting[1]))
-        for name in ("upstream", "sourceAddress"):
+        for name in ("upstream", "sourceAddress", "tls"):
             if setting := self.setting(question, who, way, dialed, name):
-                found.append((name, *setting))
+                value = dialed_port(question, setting[0]) if name == "tls" else setting[0]
+                found.append((name, value, setting[1]))
         for name, _, rule in found:
             if rule and rule != inside.rule:
                 self.hits[f"attribute {name} of another rule"] += 1

@@ -16,6 +16,7 @@ import yaml
 
 import tests.support.seeded_probe as seeded_probe
 from gateway.policy.image import PolicyImage
+from tests.support.certificates import Authority
 from tests.support.front import HASH, compiled, errors
 
 ROOT: Final = Path(__file__).resolve().parents[3]
@@ -61,6 +62,8 @@ def compile_vector(vector: dict[str, Any], folder: Path, kind: type[PolicyImage]
         for name, text in vector.get("users", {}).items()
     ]
     if rules := vector.get("rules"):
+        if any("tls" in rule for rule in rules):
+            Authority(folder / "policy")
         (folder / "policy/rules.yaml").write_text(yaml.safe_dump_all([manifest(rule) for rule in rules]))
     (folder / "users.yaml").write_text(yaml.safe_dump({"users": users}))
     (folder / "sluice.yaml").write_text(yaml.safe_dump(config))
@@ -162,6 +165,8 @@ def test_every_bug_of_the_judge_negates_a_sentence() -> None:
 
 def attribute(each: dict[str, Any]) -> str:
     value = " ".join(each["value"]) if isinstance(each["value"], list) else str(each["value"])
+    if isinstance(each["value"], dict):  # tls
+        value = str(each["value"].get("port", "as it comes"))
     return f"{value} from {each['rule']['name']}" if each["rule"] else value
 
 

@@ -88,9 +88,26 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         ALLOW + OK_TO + 'sourceAddress: ["::ffff:192.0.2.1"]',
         ["7:19: an IPv4-mapped address stands for an IPv4 address (write 192.0.2.1)"],
     ),
-    "tls": (
-        ALLOW + OK_TO + "tls: {originate: true}",
-        ["7:8: `tls` is not built yet (without it bytes are carried as they come)"],
+    "tls, not said whether": (
+        ALLOW + OK_TO + "tls: {port: 443}",
+        ["7:8: `originate` is missing (write originate: true, or false for bytes as they come)"],
+    ),
+    "tls, wrong values": (
+        ALLOW + OK_TO + "tls: {originate: true, port: 0, minVersion: 1.1, serverName: '*.a.test', sans: ['a b']}",
+        [
+            "7:32: port: 0 is out of range: 1 to 65535",
+            "7:47: minVersion: expected one of 1.2, 1.3, found the number `1.1` (did you mean `1.3`?)",
+            "7:64: serverName: expected a host such as proxy.example.com, without a wildcard, or an address, found the "
+            "text `*.a.test`",
+            "7:83: expected a host such as proxy.example.com, without a wildcard, or an address, found the text `a b`",
+        ],
+    ),
+    "tls, half a pair": (
+        ALLOW + OK_TO + "tls: {originate: true, certificate: a.crt}", ["7:39: certificate without key"],
+    ),
+    "tls, no protocol": (
+        ALLOW + OK_TO + "tls: {originate: true, alpn: [h 2]}",
+        ["7:33: expected a protocol such as h2 or http/1.1: 1 to 255 printable ASCII characters, found the text `h 2`"],
     ),
     # from
     "an unknown field in from": (

@@ -32,7 +32,7 @@ COVERED: Final = (
     *(f"demand inner_{what}" for what in ("protocol_mismatch", "protocol_missing", "ech")),
     *("inner audit behind passthrough", "inner of a name mismatch", "inner nameless provisional"),
     *(f"inner {how} {what}" for how in ("of a name", "nameless") for what in ("malformed", "too long")),
-    *(f"attribute {name} of another rule" for name in ("upstream", "sourceAddress", "innerName", "onRevoke")),
+    *(f"attribute {name} of another rule" for name in ("upstream", "sourceAddress", "tls", "innerName", "onRevoke")),
     *(
         f"tie-break {name}"
         for name in (

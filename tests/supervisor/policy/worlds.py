@@ -85,6 +85,8 @@ def ask(image: PolicyImage, question: Question, every: bool = True) -> Answer:
     )
     rule = said["rule"]
     assert said["source_address"] == said["attributes"].get("sourceAddress", {"value": None})["value"]
+    if tls := said["attributes"].get("tls"):
+        tls["value"] = tls["value"].get("port")
     attributes = [(name, each["value"], known(each["rule"])) for name, each in sorted(said["attributes"].items())]
     return Answer(said["verdict"], said["phase"], said["reason"], known(rule), said["would_deny"], tuple(attributes))
 
