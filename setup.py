@@ -116,7 +116,10 @@ BUILDER = (
     "build/builder_runs",
 )
 LEG = ("relay/leg", "relay/pipe_pool")
-TLS = tuple(f"tls/tls_{unit}" for unit in ("leg", "facts", "peer", "server", "session", "text", "ticket", "wire"))
+TLS = tuple(
+    f"tls/tls_{unit}"
+    for unit in ("client", "context", "facts", "leg", "peer", "server", "session", "text", "ticket", "wire")
+)
 INNER = (
     "bytes/inner",
     "bytes/hello",
@@ -167,8 +170,12 @@ EXTENSIONS = [
     extension("gateway.proto.client_handshake", "bytes/addr"),
     extension("gateway.parent.parent", "bytes/addr", *LEG),
     # Not all of TLS: legs know theirs by the address of its table, and each module has a table of its own.
-    extension("gateway.tls.session", "bytes/spiffe", "tls/tls_peer", "tls/tls_text", libraries=("libssl", "libcrypto")),
+    extension(
+        *("gateway.tls.session", "base/contract", "bytes/spiffe", "tls/tls_peer", "tls/tls_text"),
+        libraries=("libssl", "libcrypto"),
+    ),
     extension("gateway.tls.server", "base/contract", "bytes/spiffe", *TLS, *LEG, libraries=("libssl", "libcrypto")),
+    extension("gateway.tls.client", "base/contract", "bytes/spiffe", *TLS, *LEG, libraries=("libssl", "libcrypto")),
     extension("gateway.state.limits", "shared/limit_table", "bytes/addr"),
     extension("gateway.state.queues"),
     extension("gateway.state.handshakes"),
@@ -190,6 +197,7 @@ EXTENSIONS = [
     extension("gateway.dial.review", *POLICY),
     extension("gateway.dial.phases", *POLICY),
     extension("gateway.dial.places", *SEGMENT, *POLICY),
+    extension("gateway.dial.origination", *LEG, *SEGMENT),
     extension("gateway.dial.parent_way", "bytes/proxy_header", *LEG, *SEGMENT, *POLICY),
     extension("gateway.dial.opening", *LEG, *SEGMENT, *POLICY),
     extension("gateway.http2.deadlines", *SEGMENT),
@@ -201,7 +209,7 @@ EXTENSIONS = [
     extension("gateway.upstream.states"),
     extension("gateway.upstream.stream", *LEG, *SEGMENT),
     extension("gateway.upstream.connection", *SEGMENT),
-    extension("gateway.upstream.pool", *SEGMENT),
+    extension("gateway.upstream.pool", *LEG, *SEGMENT, *POLICY),
     extension("gateway.tunnel.states"),
     extension("gateway.tunnel.tunnel", "net/silence", "relay/relay", *LEG, *SEGMENT),
     extension("gateway.tunnel.socket_tunnel", "relay/relay", *LEG, *SEGMENT),

@@ -127,7 +127,7 @@ class ListenerSettings(TypedDict):
 
     name: str
     address: str  # as bound, "127.0.0.1:1080"
-    protocol: Literal["auto", "socks5", "http", "http2tunnel"]
+    protocol: Literal["auto", "socks5", "http", "http2tunnel", "hbone"]
     auth: Literal["off", "optional", "required"]
     audit: bool
     inner: Literal["enforce", "audit", "off"]
@@ -189,6 +189,18 @@ class LookupAnswer(TypedDict):
     addresses: list[str]  # at most 32; empty unless ok
 
 
+class TlsClientSettings(TypedDict):
+    """TLS towards a parent or an origin, checked by the supervisor. The certificate of the peer has to have one of
+    `sans` (DNS names, addresses and URIs), without these `server_name`, without that the host or address dialed."""
+
+    server_name: str | None  # SNI
+    sans: list[str]
+    ca: bytes | None  # PEM text; None: Settings.system_ca
+    certificate: TlsPairSettings | None  # that is shown where the peer asks
+    min_version: Literal["1.2", "1.3"]
+    alpn: list[str]  # protocols offered, best first; empty: none
+
+
 class UpstreamSettings(TypedDict):
     """One parent gateway. `addresses`: (IP text, port), in the order to try. Credentials: None = none are sent.
     `announces`: each connection begins with a PROXY header, version 2, that names the client."""
@@ -199,6 +211,7 @@ class UpstreamSettings(TypedDict):
     user: bytes | None
     password: bytes | None
     announces: bool
+    tls: TlsClientSettings | None  # None: cleartext
 
 
 class TrustedSettings(TypedDict):
@@ -235,6 +248,8 @@ class Settings(TypedDict):
     limits: LimitSettings
     dns: DnsSettings
     upstreams: list[UpstreamSettings]
+    originations: dict[str, TlsClientSettings]  # TLS of rules, by the text that the image has (sl_judged_tls)
+    system_ca: bytes | None  # CAs of the system, PEM text; None: no TLS towards parents and origins uses them
     tickets: TicketSettings
     proxy_protocol_from: list[str]  # CIDRs of peers that have to send a PROXY header
     proxy_identity_from: list[str]  # those of them whose header may have an identity

@@ -33,7 +33,7 @@
 
 #define SL_SEGMENT_MAGIC 0x4745534349554c53ull
 enum {
-    SL_SEGMENT_VERSION = 7,
+    SL_SEGMENT_VERSION = 8,
     SL_SEGMENT_COUNTERS_AT = 64,
     SL_SEGMENT_HISTOGRAMS_AT = 1024,
     SL_SEGMENT_LABELLED_AT = 4096,
@@ -104,7 +104,9 @@ enum sl_counter { SL_COUNTERS(SL_ENUM_COUNTER) SL_COUNTER_COUNT };
     X(DIAL, "dial_seconds", "Time from the first connection attempt of a request to its connected socket") \
     X(DNS, "dns_seconds", "Time a name took to resolve, from the cache or from a server")                  \
     X(TURN, "worker_turn_seconds", "Time that one turn of a worker's event loop took")                     \
-    X(HANDSHAKE_CLIENT, "tls_handshake_seconds side:client", "Time from accept to the end of a TLS handshake")
+    X(HANDSHAKE_CLIENT, "tls_handshake_seconds side:client", "Time that a TLS handshake took")             \
+    X(HANDSHAKE_PARENT, "tls_handshake_seconds side:parent", "Time that a TLS handshake took")             \
+    X(HANDSHAKE_ORIGIN, "tls_handshake_seconds side:origin", "Time that a TLS handshake took")
 
 enum { SL_BUCKET_FIRST_US = 100, SL_BUCKETS = 20 }; /* 100 us to 26 s, and above */
 #define SL_ENUM_HISTOGRAM(name, text, help) SL_HISTOGRAM_##name,

@@ -4,6 +4,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from gateway.c.addr cimport sl_addr
 from gateway.c.judge cimport sl_decision
 from gateway.c.leg cimport sl_leg
+from gateway.c.segment cimport sl_tls_side
+from gateway.dial.origination cimport Origination, OriginationStep
 from gateway.dial.parent_way cimport ParentWay
 from gateway.dial.race cimport Race, RaceStep
 from gateway.dns.resolution cimport Resolution
@@ -12,6 +14,8 @@ from gateway.state.parts cimport WorkerParts
 from gateway.state.queues cimport QueueEntry
 from gateway.state.record cimport Record
 from gateway.state.request cimport Request
+from gateway.tls.client cimport TlsClient
+from gateway.tls.session cimport TlsSession
 
 cdef class Opening(QueueEntry):
     cdef WorkerParts parts
@@ -20,6 +24,7 @@ cdef class Opening(QueueEntry):
     cdef Race race
     cdef OpeningResolution resolution  # look-up of the name under way; None: none
     cdef ParentWay way         # way through a parent, whose addresses are the candidates; None: no parent
+    cdef Origination origination  # TLS handshake under way on `leg`; None: none
     cdef sl_leg leg            # connected leg, once it is no attempt any more; descriptor -1: none
     cdef sl_decision by_name   # decision of the name phase
     cdef uint32_t events       # events of that leg, reported and left to its next owner
@@ -53,6 +58,11 @@ cdef class Opening(QueueEntry):
     cdef bint through(self, const sl_decision *decision) noexcept
     cdef void ask(self) noexcept
     cdef void asked(self, ParentStep step) noexcept
+    cdef void originate(self, TlsClient client, bytes name, sl_tls_side side) noexcept
+    cdef void originated(self, OriginationStep step) noexcept
+    cdef void connected(self) noexcept
+    cdef void begin_tls(self, TlsClient client) noexcept
+    cdef void blame_tls(self, TlsSession failed) noexcept
     cdef void opened(self) noexcept
 
     # ---- places ----------------------------------------------------------------------------------------------------

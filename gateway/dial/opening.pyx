@@ -15,16 +15,20 @@ from gateway.c.addr cimport sl_addr
 from gateway.c.contract cimport (
     SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT,
     SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UPSTREAM_FAILED, SL_PHASE_DELEGATED,
-    SL_REASON_SOURCE_ADDRESS,
+    SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM, SL_TLS_RESULT_ALERT,
 )
-from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_decision, sl_judged_upstream
+from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_decision, sl_judged_tls, sl_judged_upstream
 from gateway.c.leg cimport sl_leg_reset, sl_plain_leg
 from gateway.c.limit_table cimport SL_LIMIT_DIALS, SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_REQUESTS
-from gateway.c.segment cimport SL_COUNTER_DNS_FAILURES, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_TUNNELS
+from gateway.c.segment cimport (
+    SL_COUNTER_DNS_FAILURES, SL_FAMILY_TLS_HANDSHAKES, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_TUNNELS,
+    SL_TLS_SIDE_ORIGIN, SL_TLS_SIDE_PARENT,
+)
+from gateway.dial.origination cimport ORIGINATION_DONE, ORIGINATION_WAITS, origination_of
 from gateway.dial.parent_way cimport way_through
 from gateway.dial.phases cimport deny_own_address, judge_addresses, judge_name, unresolved_outcome
 from gateway.dial.places cimport (
-    count_refusal, destination_of, note_connected, note_resolved, note_source, reserve_tunnel, scope_of,
+    address_text, count_refusal, destination_of, note_connected, note_resolved, note_source, reserve_tunnel, scope_of,
 )
 from gateway.dial.race cimport RACE_LOST, RACE_NEXT, RACE_STUCK, RACE_WON, Candidate, race_of
 from gateway.dial.review cimport (
@@ -157,7 +161,9 @@ cdef class Opening(QueueEntry):
             self.lost(self.race.failure)
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
-        if self.way is not None and self.way.asking is not None:
+        if self.origination is not None:
+            self.originated(self.origination.on_event(events))
+        elif self.way is not None and self.way.asking is not None:
             self.asked(self.way.on_event(events))
         else:
             self.events = events & ~<uint32_t> EPOLLOUT  # that it is connected
@@ -166,6 +172,10 @@ cdef class Opening(QueueEntry):
     cdef void on_timer(self) noexcept:
         if self.queued_for != NOT_QUEUED:
             self.over(SL_OUTCOME_SOURCE_LIMIT, scope_of(self.queued_for))
+        elif self.origination is not None:
+            self.origination.expire()
+            self.blame_tls(self.origination.tls)
+            self.lost(SL_OUTCOME_DIAL_TIMEOUT)
         elif self.way is not None and self.way.waits():
             self.lost(SL_OUTCOME_DIAL_TIMEOUT)
         else:
@@ -188,7 +198,7 @@ cdef class Opening(QueueEntry):
             return
         self.record.address = candidate.address
         self.record.decided(&candidate.decision)
-        self.opened()
+        self.connected()
 
     # ---- parents -----------------------------------------------------------------------------------------------------
 
@@ -211,20 +221,80 @@ cdef class Opening(QueueEntry):
 
     cdef void ask(self) noexcept:
         """Asks the parent for the tunnel, before the deadline of the whole race."""
+        cdef Candidate *candidate = &self.race.candidates[self.race.targets[self.race.winner]]
         self.leg = leg_of(self.race.take_winner())
         self.parts.loop.arm(self, self.race.deadline - min(self.race.deadline, self.parts.loop.now))
-        self.asked(self.way.ask(self.parts, self.record, &self.leg))
+        if self.way.parent.tls is None:
+            self.asked(self.way.ask(self.parts, self.record, &self.leg, 0))
+        elif self.way.announce(self.record, &self.leg):
+            self.originate(self.way.parent.tls, address_text(&candidate.address), SL_TLS_SIDE_PARENT)
+        else:
+            self.refuse(SL_OUTCOME_UPSTREAM_FAILED)
 
     cdef void on_turn(self) noexcept:
-        if self.way is not None:
+        if self.origination is not None:
+            self.originated(self.origination.on_turn())
+        elif self.way is not None:
             self.asked(self.way.on_turn(self.parts, self.record, self, &self.leg))
 
     cdef void asked(self, ParentStep step) noexcept:
         if step == PARENT_CONNECTED:
             self.events = self.way.events
-            self.opened()
+            if self.review():
+                self.connected()
         elif step != PARENT_WAITS:
+            if self.way.parent.tls is not None and self.way.parent.tls.was_refused(&self.leg):
+                self.parts.meter.labelled(SL_FAMILY_TLS_HANDSHAKES, SL_TLS_SIDE_PARENT, SL_TLS_RESULT_ALERT, 0,
+                                          0)[0] += 1
+                self.blame_tls(self.way.parent.tls.failed(&self.leg, SL_TLS_RESULT_ALERT))
             self.over(self.way.outcome, SL_SCOPE_DESCRIPTORS)  # that scope where a limit is what it failed for
+
+    # ---- TLS ---------------------------------------------------------------------------------------------------------
+
+    cdef void connected(self) noexcept:
+        """This is the destination, or a way to it: TLS comes next where a rule originates it."""
+        cdef TlsClient client = self.record.generation.origination(&self.record.decision)
+        if client is not None:
+            self.begin_tls(client)
+        elif sl_judged_tls(&self.record.generation.image.image, &self.record.decision) is not NULL:
+            self.refuse(SL_OUTCOME_INTERNAL)
+        else:
+            self.opened()
+
+    cdef void begin_tls(self, TlsClient client) noexcept:
+        if self.leg.fd < 0:
+            self.leg = leg_of(self.race.take_winner())
+            self.parts.loop.arm(self, self.race.deadline - min(self.race.deadline, self.parts.loop.now))
+        self.originate(client, self.record.name if self.record.name is not None else
+                       address_text(&self.record.address), SL_TLS_SIDE_ORIGIN)
+
+    cdef void originate(self, TlsClient client, bytes name, sl_tls_side side) noexcept:
+        """Begins TLS on the connected leg, within the time that is left."""
+        self.origination = origination_of(self.parts, self, client, &self.leg, name, side)
+        self.originated(self.origination.on_event(0))
+
+    cdef void originated(self, OriginationStep step) noexcept:
+        cdef Origination origination = self.origination
+        if step == ORIGINATION_WAITS or not self.review() or self.origination is not origination:
+            return
+        self.origination = None
+        if step != ORIGINATION_DONE:
+            self.blame_tls(origination.tls)
+            self.refuse(SL_OUTCOME_UPSTREAM_FAILED)
+            return
+        self.record.upstream_tls = origination.tls
+        if origination.side == SL_TLS_SIDE_ORIGIN:
+            if self.way is None:  # a review may have named another address
+                self.record.decided(&self.race.candidates[self.race.targets[self.race.winner]].decision)
+            origination.tls.settings = sl_judged_tls(&self.record.generation.image.image, &self.record.decision)
+            self.events |= origination.events
+            self.opened()
+            return
+        self.asked(self.way.ask(self.parts, self.record, &self.leg, origination.events))
+
+    cdef void blame_tls(self, TlsSession failed) noexcept:
+        self.record.upstream_tls = failed
+        self.record.decision.reason = SL_REASON_TLS_UPSTREAM
 
     # ---- places ------------------------------------------------------------------------------------------------------
 
@@ -322,6 +392,7 @@ cdef class Opening(QueueEntry):
             self.resolution = None
         if self.way is not None:
             self.way.give_up()
+        self.origination = None
         sl_leg_reset(&self.leg)
         self.leg = sl_plain_leg(-1)
         self.race.give_up()
@@ -363,7 +434,7 @@ cdef class Opening(QueueEntry):
         self.give_up_way()
         self.parts.queues.leave(self, SL_LIMIT_LOOKUPS)
         record.leave_limits()
-        self.way = record.upstream = None
+        self.way = record.upstream = record.upstream_tls = None
         if record.name is not None:
             record.address.family = 0
         self.stage = STAGE_NAME

@@ -16,9 +16,12 @@ cdef class ParentWay:
     cdef int outcome           # sl_outcome of PARENT_FAILED and PARENT_UNASKED
     cdef uint32_t events       # events of the leg, left to its next owner with PARENT_CONNECTED
 
-    # Asks for the tunnel over a connected leg, which stays the caller's. Events of the leg are for on_event().
-    cdef ParentStep ask(self, WorkerParts parts, Record record, sl_leg *leg) noexcept
+    # Asks for the tunnel over a connected leg, which stays the caller's. Events of the leg are for on_event(), and
+    # `events` were reported before.
+    cdef ParentStep ask(self, WorkerParts parts, Record record, sl_leg *leg, uint32_t events) noexcept
     cdef ParentStep on_event(self, uint32_t events) noexcept
+    # Sends the PROXY header that comes ahead of TLS, where the parent gets one; False when it could not.
+    cdef bint announce(self, Record record, sl_leg *leg) noexcept
     # Asks for a way through one of the shared connections, which are dialed as they are needed: `owner` has a turn when
     # there is an answer, for on_turn(), which makes the leg, watched for the owner.
     cdef ParentStep ask_shared(self, WorkerParts parts, Record record, Handler owner) noexcept

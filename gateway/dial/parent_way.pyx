@@ -4,9 +4,12 @@ A name goes to the parent unresolved, an address after it was judged here.
 """
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from gateway.c.contract cimport SL_OUTCOME_CONNECTED, SL_OUTCOME_UPSTREAM_FAILED
+from gateway.c.judge cimport sl_judged_port
+from gateway.c.leg cimport sl_leg_send
 from gateway.c.proxy_header cimport SL_PROXY_OUT_MOST, sl_proxy_header_write
 from gateway.dial.race cimport LEG_EVENTS
 from gateway.io.leg cimport leg_of
@@ -45,20 +48,37 @@ cdef bytes announcement(Record record):
     return header[:length]
 
 
+cdef uint16_t port_of(Record record) noexcept:
+    """The port that the parent is asked for."""
+    return sl_judged_port(&record.generation.image.image, &record.decision, record.port)
+
+
 @cython.final
 cdef class ParentWay:
     """Made by an opening whose decision names a parent."""
 
-    cdef ParentStep ask(self, WorkerParts parts, Record record, sl_leg *leg) noexcept:
+    cdef ParentStep ask(self, WorkerParts parts, Record record, sl_leg *leg, uint32_t events) noexcept:
+        cdef ParentStep step
         try:
-            codec = self.parent.handshake(record.name, &record.address, record.port)
+            codec = self.parent.handshake(record.name, &record.address, port_of(record))
         except Exception:
             return PARENT_UNASKED
         self.asking = ParentRequest(parts.loop, codec)
-        if self.parent.announces:
+        if self.parent.announces and self.parent.tls is None:
             self.asking.unsent = announcement(record)
         self.asking.leg = leg
-        return self.stands(self.asking.start())
+        step = self.asking.start()
+        if step == PARENT_WAITS and events:
+            step = self.asking.on_event(events)
+        return self.stands(step)
+
+    cdef bint announce(self, Record record, sl_leg *leg) noexcept:
+        """A header of a few bytes finds room in a new socket."""
+        cdef bytes header
+        if not self.parent.announces:
+            return True
+        header = announcement(record)
+        return sl_leg_send(leg, PyBytes_AS_STRING(header), PyBytes_GET_SIZE(header), False) == PyBytes_GET_SIZE(header)
 
     cdef ParentStep on_event(self, uint32_t events) noexcept:
         return self.stands(self.asking.on_event(events))
@@ -74,7 +94,7 @@ cdef class ParentWay:
         try:
             self.parent_stream = parts.parent_streams.ask(
                 self.parent, record.generation.pool(&record.decision), owner,
-                self.parent.target(record.name, &record.address, record.port))
+                self.parent.target(record.name, &record.address, port_of(record)))
         except Exception:
             return PARENT_UNASKED
         return PARENT_WAITS
@@ -87,7 +107,9 @@ cdef class ParentWay:
             if not parts.loop.watch(parent_stream.fd, owner, 0, LEG_EVENTS):
                 return PARENT_UNASKED
             leg[0] = leg_of(parent_stream.take())
+            record.upstream_tls = parent_stream.tls
             return PARENT_CONNECTED
+        record.upstream_tls = parent_stream.tls
         if parent_stream.reason >= 0:
             record.decision.reason = <uint8_t> parent_stream.reason
         self.outcome = parent_stream.outcome

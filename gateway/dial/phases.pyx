@@ -10,7 +10,7 @@ from gateway.c.contract cimport (
     SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_PHASE_ADDRESS,
     SL_PHASE_NAME, SL_REASON_OWN_ADDRESS,
 )
-from gateway.c.judge cimport sl_deny, sl_judge, sl_question, sl_refused
+from gateway.c.judge cimport sl_deny, sl_judge, sl_judged_port, sl_question, sl_refused
 from gateway.c.log_line cimport sl_refused_address
 from gateway.dial.race cimport Candidate
 from gateway.dial.verdicts cimport Refusals, add_refusal, refusal_outcome
@@ -45,7 +45,7 @@ cdef int judge_addresses(Race race, const sl_decision *by_name, const sl_addr *a
             out += 1
             continue
         kept[total].address = addresses[i]
-        kept[total].port = record.port
+        kept[total].port = sl_judged_port(&record.generation.image.image, &decision, record.port)
         kept[total].decision = decision
         total += 1
     if out:

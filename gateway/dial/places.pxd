@@ -1,6 +1,7 @@
 # Sums that an opening keeps: places of limits, its times, its refusal.
 from libc.stdint cimport uint64_t
 
+from gateway.c.addr cimport sl_addr
 from gateway.parent.parent cimport Parent, ParentStream
 from gateway.state.record cimport Record
 
@@ -18,3 +19,5 @@ cdef void note_connected(Record record, uint64_t began) noexcept
 cdef void note_source(Record record, ParentStream parent_stream, int fd) noexcept
 # Refused with an outcome; `scope`: that of the limit, where it is one.
 cdef void count_refusal(Record record, int outcome, int scope) noexcept
+# An address as text.
+cdef bytes address_text(const sl_addr *address)

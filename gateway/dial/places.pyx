@@ -8,7 +8,7 @@ DNS leaves unanswered is waited for by its own request alone, and so it is with 
 
 from libc.stdint cimport uint16_t, uint64_t
 
-from gateway.c.addr cimport sl_addr
+from gateway.c.addr cimport SL_ADDR_TEXT, sl_addr, sl_addr_format
 from gateway.c.contract cimport (
     SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_SOURCE_LIMIT,
 )
@@ -21,6 +21,11 @@ from gateway.c.segment cimport (
 )
 from gateway.io.sockets cimport local_address
 from gateway.state.parts cimport WorkerParts
+
+
+cdef bytes address_text(const sl_addr *address):
+    cdef char text[SL_ADDR_TEXT]
+    return text[:sl_addr_format(address, text)]
 
 
 cdef int scope_of(int kind) noexcept:

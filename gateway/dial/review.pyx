@@ -51,7 +51,7 @@ cdef Review review_addresses(Race race, const sl_decision *by_name, Generation b
         candidate.decision = decision
         if first < 0:
             first = i
-    if first < 0 or (race.winner >= 0 and race.fds[race.winner] < 0):
+    if first < 0 or (race.winner >= 0 and race.candidates[race.targets[race.winner]].address.family == 0):
         return REVIEW_REFUSED
     record.decided(&race.candidates[first].decision)
     if not same:

@@ -9,5 +9,6 @@ ctypedef sl_refusals Refusals
 cdef void add_refusal(Refusals *refusals, const sl_decision *decision) noexcept
 # sl_outcome of a request of which nothing but refusals is left.
 cdef int refusal_outcome(const Refusals *refusals) noexcept
-# Whether two decisions, each of its generation, lead out by the same parent, or none, and from the same addresses.
+# Whether two decisions, each of its generation, lead out by the same parent, or none, by the same TLS,
+# and from the same addresses.
 cdef bint same_way(Generation before, const sl_decision *one, Generation after, const sl_decision *other)

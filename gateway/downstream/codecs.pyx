@@ -4,7 +4,7 @@ from gateway.c.segment cimport SL_PROTOCOL_HTTP, SL_PROTOCOL_SOCKS4, SL_PROTOCOL
 from gateway.proto.http1 cimport Http1Codec
 from gateway.proto.sniff cimport SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_SOCKS4, SNIFF_SOCKS5
 from gateway.proto.socks cimport Socks4Codec, Socks5Codec
-from gateway.state.settings cimport PROTOCOL_AUTO, PROTOCOL_HTTP, PROTOCOL_HTTP2, PROTOCOL_SOCKS5
+from gateway.state.settings cimport PROTOCOL_AUTO, PROTOCOL_HBONE, PROTOCOL_HTTP, PROTOCOL_HTTP2, PROTOCOL_SOCKS5
 
 
 cdef Codec codec_for(int found, ListenerSpec spec, int auth):
@@ -20,7 +20,7 @@ cdef Codec codec_for(int found, ListenerSpec spec, int auth):
 
 
 cdef bint takes_http2(ListenerSpec spec) noexcept:
-    return spec.protocol in (PROTOCOL_AUTO, PROTOCOL_HTTP2)
+    return spec.protocol in (PROTOCOL_AUTO, PROTOCOL_HTTP2, PROTOCOL_HBONE)
 
 
 cdef int kind_of(Codec codec) noexcept:

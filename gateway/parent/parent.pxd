@@ -6,6 +6,8 @@ from gateway.c.leg cimport sl_leg
 from gateway.proto.client_handshake cimport Handshake
 from gateway.io.loop cimport Handler, Loop
 from gateway.parent.source_pool cimport SourcePool
+from gateway.tls.client cimport TlsClient, TlsClients
+from gateway.tls.session cimport TlsSession
 
 cdef enum:
     MAX_PARENT_ADDRESSES = 16
@@ -22,6 +24,7 @@ cdef class Parent:
     cdef bytes user                                 # None: no credentials
     cdef bytes password
     cdef readonly bint announces                    # a PROXY header names the client first
+    cdef TlsClient tls                              # None: cleartext
 
     cdef str host(self, bytes name, const sl_addr *address)
     # host:port as a request has it, for `name`, or for `address` without one.
@@ -37,6 +40,7 @@ cdef class ParentStream(Handler):
     cdef int reason            # an sl_reason that explains a refusal, or -1
     cdef int fd                # non-blocking, not watched; -1: taken, or none
     cdef bint broken           # the way is gone: what was received before stands in the tunnel's descriptor
+    cdef TlsSession tls        # of its connection, or of the handshake that failed; None: cleartext, or no connection
 
     # The descriptor, the caller's from now on.
     cdef int take(self) noexcept

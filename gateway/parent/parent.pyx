@@ -12,7 +12,7 @@ from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint16_t, uint32_t
 
 from gateway.c.addr cimport SL_ADDR_TEXT, sl_addr, sl_addr_format, sl_addr_parse
-from gateway.c.leg cimport sl_leg_events, sl_leg_peek, sl_leg_pending, sl_leg_receive, sl_leg_send
+from gateway.c.leg cimport sl_leg_ended, sl_leg_events, sl_leg_peek, sl_leg_pending, sl_leg_receive, sl_leg_send
 from gateway.proto.client_handshake cimport (
     HANDSHAKE_DONE, HANDSHAKE_MAX, HANDSHAKE_MORE, HttpHandshake, Socks5Handshake,
 )
@@ -22,7 +22,7 @@ from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHU
 cdef class Parent:
     """Made from gateway.contract.UpstreamSettings."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, TlsClients clients):
         cdef bytes text
         self.name, self.kind = settings["name"], settings["type"]
         for host, port in settings["addresses"][:MAX_PARENT_ADDRESSES]:
@@ -34,8 +34,10 @@ cdef class Parent:
         self.user, self.password = settings["user"], settings["password"]
         self.shared = self.kind == "http2tunnel"
         self.announces = settings["announces"]
+        if settings["tls"] is not None:
+            self.tls = clients.client(settings["tls"])
         self.identity = (self.name, tuple(map(tuple, settings["addresses"])), self.user, self.password,
-                         self.announces)
+                         self.announces, self.tls.digest if self.tls is not None else None)
 
     cdef str host(self, bytes name, const sl_addr *address):
         cdef char text[SL_ADDR_TEXT]
@@ -132,11 +134,12 @@ cdef class ParentRequest:
         cdef ssize_t got
         cdef size_t used = 0, taken
         cdef int status
-        cdef bint all_seen
+        cdef bint all_seen, ended
         while True:
             got = sl_leg_peek(self.leg, self.loop.scratch, HANDSHAKE_MAX)
-            all_seen = not sl_leg_pending(self.leg)
-            if got < 0 and errno == EAGAIN and not (self.ended and all_seen):
+            ended = sl_leg_ended(self.leg)
+            all_seen = ended or not sl_leg_pending(self.leg)
+            if got < 0 and errno == EAGAIN and not ((self.ended or ended) and all_seen):
                 return PARENT_WAITS
             if got <= 0:
                 return PARENT_FAILED
@@ -147,7 +150,7 @@ cdef class ParentRequest:
                 taken += max(got, 0)
             if status == HANDSHAKE_DONE:
                 return PARENT_CONNECTED
-            if status != HANDSHAKE_MORE or not self.say() or (self.ended and all_seen and not used):
+            if status != HANDSHAKE_MORE or not self.say() or ((self.ended or ended) and all_seen and not used):
                 return PARENT_FAILED
             if not used:
                 return PARENT_WAITS

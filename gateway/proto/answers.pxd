@@ -16,3 +16,5 @@ cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signe
 
 # Text as printable ASCII, at most 256 characters: other bytes and the backslash become \xNN of their UTF-8.
 cdef str printable(str text)
+# The `:status` of an answer as HBONE has it.
+cdef tuple hbone_status(tuple field)

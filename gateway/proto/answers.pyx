@@ -56,6 +56,9 @@ cdef dict ROWS = {
 # A request that a draining gateway lets go meets the same end as one over its limit.
 ROWS[SL_OUTCOME_DRAINED] = ROWS[SL_OUTCOME_GATEWAY_LIMIT]
 
+# Statuses that ztunnel has others for: 401 for a denial, 503 where there is no way.
+cdef dict HBONE = {b"403": b"401", b"407": b"401", b"502": b"503", b"504": b"503"}
+
 
 cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signed, str note, bint bearer):
     cdef str status, error, text
@@ -106,6 +109,10 @@ cdef tuple http2_answer(int outcome, str rule, str reason, str detail, str signe
     block = [(b":status", status[:3].encode("ascii"))]
     block += [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in fields]
     return block, text.encode("ascii")
+
+
+cdef tuple hbone_status(tuple field):
+    return field[0], HBONE.get(field[1], field[1])
 
 
 cdef str people(str text, str rule, str reason, bint denied):

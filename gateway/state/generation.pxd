@@ -6,16 +6,21 @@ from gateway.dns.resolver cimport Resolver
 from gateway.parent.source_pool cimport SourcePool
 from gateway.policy.image cimport PolicyImage
 from gateway.state.prefixes cimport Prefixes
+from gateway.tls.client cimport TlsClient, TlsClients
 
 cdef class Generation:
     # Tunnels hold a reference to the one that admitted them.
     cdef readonly uint64_t number
     cdef readonly PolicyImage image
     cdef dict rule_texts             # rule index -> "Kind/namespace/name", made when first asked for
+    cdef dict originations           # the image's text for TLS of a rule -> TlsClient
+    cdef dict clients                # where the image has that text -> TlsClient; made likewise
     cdef dict pools                  # where the image has a rule's source addresses -> SourcePool; made likewise
 
     cdef str rule_text(self, uint32_t rule)
     cdef SourcePool pool(self, const sl_decision *decision)
+    # TLS that a tunnel leaves by; None where the decision has none, or settings that are missing.
+    cdef TlsClient origination(self, const sl_decision *decision)
     cdef uint64_t credential(self, bytes user) noexcept
 
 cdef class Loaded:
@@ -25,6 +30,8 @@ cdef class Loaded:
     cdef dict settings
     cdef list listeners
     cdef dict parents
+    cdef TlsClients clients          # TLS towards parents and origins
+    cdef dict originations           # of them, those of rules, by the image's text
     cdef Resolver resolver           # None: the active one goes on
     cdef Prefixes proxies            # peers that have to send a PROXY header
     cdef Prefixes speakers           # those of them whose header may have an identity

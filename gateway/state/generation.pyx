@@ -5,7 +5,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint32_t, uint64_t
 
 from gateway.c.judge cimport (
-    SL_NO_RULE, sl_judged_sources, sl_rule_name, sl_rule_named, sl_source_credential,
+    SL_NO_RULE, sl_judged_sources, sl_judged_tls, sl_rule_name, sl_rule_named, sl_source_credential,
 )
 from gateway.parent.parent cimport Parent
 from gateway.state.settings cimport ListenerSpec
@@ -15,11 +15,13 @@ from gateway.state.settings cimport ListenerSpec
 cdef class Generation:
     """A number and an image."""
 
-    def __init__(self, uint64_t number, PolicyImage image):
+    def __init__(self, uint64_t number, PolicyImage image, dict originations):
         self.number = number
         self.image = image
         self.rule_texts = {}
+        self.originations = originations
         self.pools = {}
+        self.clients = {}
 
     cdef str rule_text(self, uint32_t rule):
         """The name a rule is known by in logs and answers, None for a default. Shared by every tunnel it admitted."""
@@ -44,17 +46,30 @@ cdef class Generation:
             pool = self.pools[<size_t> text] = SourcePool(text.decode("utf-8", "replace"))
         return pool
 
+    cdef TlsClient origination(self, const sl_decision *decision):
+        cdef const char *text = sl_judged_tls(&self.image.image, decision)
+        if text is NULL:
+            return None
+        client = self.clients.get(<size_t> text)
+        if client is None:
+            client = self.clients[<size_t> text] = self.originations.get(<bytes> text)
+        return client
+
 
 @cython.final
 cdef class Loaded:
     """An image and its settings, as WorkerParts.load makes them ready."""
 
-    def __init__(self, uint64_t number, PolicyImage image, dict settings):
+    def __init__(self, uint64_t number, PolicyImage image, dict settings, TlsClients before):
         self.number = number
         self.image = image
         self.settings = settings
         self.listeners = [ListenerSpec(entry, settings["tickets"]) for entry in settings["listeners"]]
-        self.parents = {entry["name"].encode("ascii"): Parent(entry) for entry in settings["upstreams"]}
+        self.clients = TlsClients(before, settings["system_ca"])
+        self.parents = {entry["name"].encode("ascii"): Parent(entry, self.clients) for entry in settings["upstreams"]}
+        self.originations = {text.encode(): self.clients.client(entry)
+                             for text, entry in settings["originations"].items()}
+        self.clients.settle()
         self.proxies = Prefixes(settings["proxy_protocol_from"])
         self.speakers = Prefixes(settings["proxy_identity_from"])
 

@@ -17,6 +17,7 @@ from gateway.state.prefixes cimport Prefixes
 from gateway.state.queues cimport PlaceQueues
 from gateway.state.roster cimport Roster
 from gateway.state.settings cimport Settings
+from gateway.tls.client cimport TlsClients
 from gateway.tls.server cimport TlsWork
 
 cdef class WorkerParts:
@@ -35,11 +36,13 @@ cdef class WorkerParts:
     cdef ParentStreams parent_streams  # through connections to parents that many tunnels share
     cdef AccessLog log               # None before attach()
     cdef sl_source source            # scratch: the source being judged, valid within one call
-    cdef Handshakes handshakes       # TLS handshakes of clients, under way
+    cdef Handshakes handshakes       # TLS handshakes, under way
     cdef readonly bint certified     # a client has shown a certificate or a token, whose time will be over
     cdef Prefixes proxies            # peers that have to send a PROXY header
     cdef Prefixes speakers           # those of them whose header may have an identity
-    cdef TlsWork tls_work            # buffers of TLS legs; None before the first listener that has TLS
+    cdef TlsWork tls_work            # buffers of TLS legs; None before the first settings that have TLS
+    cdef TlsWork inner_tls_work      # of those on another TLS leg, to a parent; None before the first rule that has TLS
+    cdef TlsClients clients          # TLS towards parents and origins; None before the first generation
     cdef H2Work work                 # buffers of HTTP/2 connections; None before the first one
 
     cdef H2Work http2_work(self)

@@ -39,10 +39,13 @@ cdef class WorkerParts:
 
     def load(self, uint64_t number, PolicyImage image, settings):
         """Prepares a generation: everything is made, and nothing changed before activate()."""
-        cdef Loaded loaded = Loaded(number, image, settings)
+        cdef Loaded loaded = Loaded(number, image, settings, self.clients)
         self.limits.check(settings["pod_networks"])
-        if self.tls_work is None and any(entry["tls"] is not None for entry in settings["listeners"]):
+        if self.tls_work is None and (settings["originations"] or any(
+                entry["tls"] is not None for entry in [*settings["listeners"], *settings["upstreams"]])):
             self.tls_work = TlsWork()
+        if self.inner_tls_work is None and settings["originations"]:
+            self.inner_tls_work = TlsWork()
         if settings["dns"] != self.dns:
             loaded.resolver = Resolver(self.loop, settings["dns"])
             loaded.resolver.query_tally = &self.meter.segment.counters[<unsigned> SL_COUNTER_DNS_QUERIES]
@@ -59,9 +62,9 @@ cdef class WorkerParts:
             if self.resolver is not None:
                 self.resolver.retire()
             self.resolver, self.dns = loaded.resolver, settings["dns"]
-        self.proxies, self.speakers = loaded.proxies, loaded.speakers
+        self.proxies, self.speakers, self.clients = loaded.proxies, loaded.speakers, loaded.clients
         self.logins.renew()
-        self.generation = Generation(loaded.number, loaded.image)
+        self.generation = Generation(loaded.number, loaded.image, loaded.originations)
         self.meter.segment.generation = loaded.number
 
     cdef H2Work http2_work(self):

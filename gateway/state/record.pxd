@@ -15,10 +15,12 @@ cdef class Record:
     cdef Generation generation   # the one that judged it
     cdef readonly uint64_t sequence
     cdef TlsSession tls          # of the client's connection; None: cleartext
+    cdef TlsSession upstream_tls  # of the origin's, or the parent's, or of a handshake that failed; None: cleartext
     cdef sl_addr peer
     cdef uint16_t peer_port
     cdef uint8_t listener        # index into parts.settings.listeners
     cdef uint8_t names_itself    # bool: asked for by address, and `inner` is the name it has shown
+    cdef uint8_t on_revoke       # sl_on_revoke of the rule that admitted the tunnel
     cdef bytes user              # verified by its password, or None
     cdef Token token             # verified, or None
     cdef Forwarded forwarded     # claims of a peer that may speak for others; None: none
@@ -29,7 +31,6 @@ cdef class Record:
     cdef sl_addr source_address  # dialed from, where the rule says so; family 0 else
     cdef sl_decision decision
     cdef str rule                # of the decision, "Kind/namespace/name"; None for a default
-    cdef uint8_t on_revoke       # sl_on_revoke of the rule that admitted the tunnel
     cdef bytes refused           # sl_refused_address of each address that may not be dialed, or None
     cdef bytes inner             # the name shown inside, "none", or None when nothing was looked at
     cdef uint64_t asked          # loop milliseconds
@@ -72,8 +73,8 @@ cdef class Record:
     cdef void delist(self, int outcome) noexcept
     cdef str reason(self)
     cdef void write(self, sl_log_event event, int outcome, uint64_t up, uint64_t down) noexcept
+    # `tls`: room for the facts of both legs.
     cdef void fill(self, sl_log_line *line, sl_log_tls *tls, sl_log_event event, int outcome) noexcept
-    cdef void tell_tls(self, sl_log_line *line, sl_log_tls *tls) noexcept
     # One `refused` line, unless `source` (as limits know it) has had too many: no question was reached.
     cdef void write_refused(self, uint64_t source, int outcome, bytes tried, str detail) noexcept
     cdef void name_rule(self, sl_log_line *line) noexcept

@@ -19,8 +19,8 @@ from gateway.c.contract cimport (
 )
 from gateway.c.image cimport sl_image
 from gateway.c.judge cimport (
-    sl_judge, sl_judged_revoke, sl_list_line, sl_rule_name, sl_rule_named, sl_rule_slot, sl_source_credential,
-    sl_source_key, sl_source_network, sl_source_user,
+    sl_judge, sl_judged_port, sl_judged_revoke, sl_list_line, sl_rule_name, sl_rule_named, sl_rule_slot,
+    sl_source_credential, sl_source_key, sl_source_network, sl_source_user,
 )
 from gateway.c.limit_table cimport SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS
 from gateway.c.log_line cimport sl_log_line, sl_log_text, sl_log_tls, sl_refused_address
@@ -56,6 +56,21 @@ cdef sl_log_text text_of(str text) noexcept:
     found.bytes = PyUnicode_AsUTF8AndSize(text, &length) if text is not None else NULL
     found.length = <size_t> length
     return found
+
+
+cdef sl_log_tls *told_tls(TlsSession session, sl_log_tls *tls) noexcept:
+    """The facts of one leg; they live as long as the session."""
+    memset(tls, 0, sizeof(tls[0]))
+    tls.version, tls.cipher, tls.alpn = session.version, session.cipher, session.alpn
+    if session.group is not None:
+        tls.group = PyBytes_AS_STRING(session.group)
+    tls.failure = session.fault
+    if session.sni is not None:
+        tls.sni.bytes, tls.sni.length = PyBytes_AS_STRING(session.sni), PyBytes_GET_SIZE(session.sni)
+    if session.identity is not None:
+        tls.peer.bytes = PyBytes_AS_STRING(session.identity)
+        tls.peer.length = min(<size_t> PyBytes_GET_SIZE(session.identity), <size_t> PEER_SHOWN)
+    return tls
 
 
 cdef int is_local(void *asked, const sl_addr *addr, uint16_t port, const sl_decision *by) noexcept:
@@ -108,6 +123,8 @@ cdef class Record:
             out.address = &self.address
         if self.upstream is not None:
             out.way = PyBytes_AS_STRING(self.upstream)
+        if self.upstream_tls is not None and self.upstream_tls.settings is not None:
+            out.tls = PyBytes_AS_STRING(self.upstream_tls.settings)
         out.is_local, out.asked = is_local, <void *> self
 
     cdef void ask_for_token(self, sl_source_key *who) noexcept:
@@ -228,7 +245,7 @@ cdef class Record:
             listing.peer_port = self.peer_port
             listing.port = self.port
             listing.dialed = self.address
-            listing.dialed_port = self.port
+            listing.dialed_port = sl_judged_port(&self.generation.image.image, &self.decision, self.port)
             listing.protocol = self.kind
             user = self.known_user()
             if user is not None:
@@ -306,10 +323,10 @@ cdef class Record:
         """One line of the access log; close and interval lines carry bytes and duration."""
         cdef WorkerParts parts = self.parts
         cdef sl_log_line line
-        cdef sl_log_tls tls
+        cdef sl_log_tls tls[2]
         if not parts.settings.access_log or parts.log is None:
             return
-        self.fill(&line, &tls, event, outcome)
+        self.fill(&line, tls, event, outcome)
         if event == SL_LOG_CLOSE or event == SL_LOG_INTERVAL:
             line.carried = 1
             line.bytes_up, line.bytes_down = up, down
@@ -319,13 +336,13 @@ cdef class Record:
     cdef void write_refused(self, uint64_t source, int outcome, bytes tried, str detail) noexcept:
         cdef WorkerParts parts = self.parts
         cdef sl_log_line line
-        cdef sl_log_tls tls
+        cdef sl_log_tls tls[2]
         cdef uint32_t suppressed = 0
         if not parts.settings.access_log or parts.log is None:
             return
         if not parts.log.may_refuse(source, parts.loop.now, &suppressed):
             return
-        self.fill(&line, &tls, SL_LOG_REFUSED, outcome)
+        self.fill(&line, tls, SL_LOG_REFUSED, outcome)
         line.verdict = NULL
         # One that is noted already is more telling than the outcome: a drain, streams that are too many.
         line.reason = sl_reason_text(self.decision.reason if self.decision.reason != SL_REASON_INTERNAL else
@@ -338,7 +355,7 @@ cdef class Record:
         parts.log.write(SL_LOG_REFUSED, &line)
 
     cdef void fill(self, sl_log_line *line, sl_log_tls *tls, sl_log_event event, int outcome) noexcept:
-        """The members of every line; `tls` has to live as long as it."""
+        """The members of every line; `tls`, which has room for two, has to live as long as it."""
         cdef WorkerParts parts = self.parts
         memset(line, 0, sizeof(line[0]))
         line.id_prefix = PyUnicode_AsUTF8(parts.meter.prefix)
@@ -376,24 +393,11 @@ cdef class Record:
         line.source_address = &self.source_address
         line.dns_ms, line.dial_ms = self.dns_ms, self.dial_ms
         if self.tls is not None:
-            self.tell_tls(line, tls)
+            line.client_tls = told_tls(self.tls, &tls[0])
+        if self.upstream_tls is not None:
+            line.upstream_tls = told_tls(self.upstream_tls, &tls[1])
         if event == SL_LOG_CLOSE or event == SL_LOG_DECISION or event == SL_LOG_REFUSED:
             line.outcome = sl_outcome_text(outcome)
-
-    cdef void tell_tls(self, sl_log_line *line, sl_log_tls *tls) noexcept:
-        """The facts of the client's connection."""
-        cdef TlsSession session = self.tls
-        memset(tls, 0, sizeof(tls[0]))
-        tls.version, tls.cipher, tls.alpn = session.version, session.cipher, session.alpn
-        if session.group is not None:
-            tls.group = PyBytes_AS_STRING(session.group)
-        tls.failure = session.fault
-        if session.sni is not None:
-            tls.sni.bytes, tls.sni.length = PyBytes_AS_STRING(session.sni), PyBytes_GET_SIZE(session.sni)
-        if session.identity is not None:
-            tls.peer.bytes = PyBytes_AS_STRING(session.identity)
-            tls.peer.length = min(<size_t> PyBytes_GET_SIZE(session.identity), <size_t> PEER_SHOWN)
-        line.client_tls = tls
 
     cdef void name_rule(self, sl_log_line *line) noexcept:
         """The item of the rule, and the line of its host list: the name asked for, or shown inside, is in it."""

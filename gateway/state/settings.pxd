@@ -8,6 +8,7 @@ cdef enum Protocol:
     PROTOCOL_SOCKS5 = 1
     PROTOCOL_HTTP = 2
     PROTOCOL_HTTP2 = 3
+    PROTOCOL_HBONE = 4         # HTTP/2 over mTLS, as ztunnel speaks it
 
 cdef class ListenerSpec:
     # One listener of the settings: what its connections may speak and how they are judged.

@@ -8,7 +8,8 @@ from gateway.io.durations cimport patience
 from gateway.proto.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
 
 cdef dict PROTOCOLS = {
-    "auto": PROTOCOL_AUTO, "socks5": PROTOCOL_SOCKS5, "http": PROTOCOL_HTTP, "http2tunnel": PROTOCOL_HTTP2
+    "auto": PROTOCOL_AUTO, "socks5": PROTOCOL_SOCKS5, "http": PROTOCOL_HTTP, "http2tunnel": PROTOCOL_HTTP2,
+    "hbone": PROTOCOL_HBONE,
 }
 cdef dict AUTH_MODES = {"off": AUTH_OFF, "optional": AUTH_OPTIONAL, "required": AUTH_REQUIRED}
 

@@ -1,1 +1,1 @@
-"""TLS of listeners: what is shown and asked, and legs that stand on it. It knows no policy."""
+"""TLS of listeners, and towards parents and origins: what is shown and asked, and legs on it. It knows no policy."""

@@ -7,14 +7,13 @@ from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
-from gateway.c.contract cimport sl_tls_result_text
 from gateway.c.tls cimport (
     SL_TLS_CLIENT_OFF, SL_TLS_CLIENT_OPTIONAL, SL_TLS_CLIENT_REQUIRED, SL_TLS_DOMAINS_MOST, SL_TLS_PAIRS_MOST,
     SL_TLS_ROLE_CN, SL_TLS_ROLE_NONE, SL_TLS_ROLE_OU, SL_TLS_TICKET_SCOPE, SL_TLS_TICKET_SECRET, TLS1_2_VERSION,
-    TLS1_3_VERSION, sl_tls_client, sl_tls_client_certificate, sl_tls_domain_text, sl_tls_facts, sl_tls_facts_of,
-    sl_tls_leg_begin, sl_tls_pair,
-    sl_tls_result_of, sl_tls_role, sl_tls_server_begin, sl_tls_server_client, sl_tls_server_end,
-    sl_tls_server_options, sl_tls_server_verify, sl_tls_text, sl_tls_work_begin, sl_tls_work_end,
+    TLS1_3_VERSION, sl_tls_alert_of, sl_tls_client_certificate, sl_tls_client_mode, sl_tls_domain_text, sl_tls_facts,
+    sl_tls_facts_of, sl_tls_leg_begin, sl_tls_pair, sl_tls_result_of, sl_tls_role, sl_tls_server_begin,
+    sl_tls_server_client, sl_tls_server_end, sl_tls_server_options, sl_tls_server_verify, sl_tls_text,
+    sl_tls_work_begin, sl_tls_work_end,
 )
 
 # ALPN as on the wire, by the listener's protocol: what each of them can speak, best first. Static, as the library keeps
@@ -33,7 +32,7 @@ cdef const char *spoken(str protocol):
         return BOTH
     if protocol == "http":
         return ONLY_HTTP1
-    return ONLY_HTTP2 if protocol == "http2tunnel" else NULL
+    return ONLY_HTTP2 if protocol in ("http2tunnel", "hbone") else NULL
 
 
 cdef sl_tls_text text_of(bytes text):
@@ -91,7 +90,7 @@ cdef class TlsServer:
             options.domain_count += 1
         options.pairs, options.domains = pairs, domains
         options.client_ca, options.crl = text_of(settings["client_ca"]), text_of(settings["crl"])
-        options.client = <sl_tls_client> <int> CLIENTS[settings["client_certificate"]]
+        options.client = <sl_tls_client_mode> <int> CLIENTS[settings["client_certificate"]]
         options.role = <sl_tls_role> <int> ROLES[settings["role"]]
         options.min_version = TLS1_3_VERSION if settings["min_version"] == "1.3" else TLS1_2_VERSION
         options.protocols = spoken(protocol)
@@ -141,5 +140,5 @@ cdef TlsSession unfinished(const sl_leg *leg, sl_tls_result why):
     cdef sl_tls_facts facts
     sl_tls_facts_of(leg, &facts)
     session.note(&facts)
-    session.fault = sl_tls_result_text(why)
+    session.blame(why, sl_tls_alert_of(leg))
     return session

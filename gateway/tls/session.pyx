@@ -1,19 +1,24 @@
-"""The facts of one handshake with a client: what was agreed on, for logs, and the certificate with its identity, for
-decisions. All requests of a connection share one. The certificate is kept as it came: it can be judged again."""
+"""The facts of one handshake: what was agreed on, for logs. With a client, its certificate and identity as well, for
+decisions: all requests of a connection share one, and the certificate is kept as it came: it can be judged again."""
 
 cimport cython
 from libc.stdint cimport int64_t
 from libc.time cimport time
+from cpython.bytes cimport PyBytes_AS_STRING
 
+from gateway.c.contract cimport sl_tls_result, sl_tls_result_text
 from gateway.c.tls cimport (
     SL_TLS_IDENTITY_FOUND, sl_tls_client_certificate_free, sl_tls_facts, sl_tls_identity_fault,
 )
 
 cdef dict GROUPS = {}  # the names of the library's groups, each once
 
-# ALPN that listeners choose from (server.pyx).
-cdef const char *H2 = b"h2"
-cdef const char *HTTP1 = b"http/1.1"
+cdef dict PROTOCOLS = {}  # that ALPN has chosen, likewise: all of them are of the configuration
+cdef dict FAULTS = {}  # of handshakes that an alert has ended, likewise
+
+
+cdef const char *interned(dict known, bytes text):
+    return PyBytes_AS_STRING(<bytes> known.setdefault(text, text))
 
 
 @cython.final
@@ -30,10 +35,16 @@ cdef class TlsSession:
         if facts.group is not NULL:
             self.group = GROUPS.setdefault(<bytes> facts.group, <bytes> facts.group)
         if facts.alpn_length:
-            self.alpn = H2 if facts.alpn_length == 2 else HTTP1
+            self.alpn = interned(PROTOCOLS, (<const char *> facts.alpn)[:facts.alpn_length])
         if facts.sni is not NULL:
             self.sni = facts.sni
         self.verified = time(NULL)
+
+    cdef void blame(self, sl_tls_result why, const char *alert) noexcept:
+        if alert is NULL:
+            self.fault = sl_tls_result_text(why)
+        else:
+            self.fault = interned(FAULTS, b"alert_" + (<bytes> alert).replace(b" ", b"_"))
 
     cdef void take(self, sl_tls_client_certificate *certificate) noexcept:
         self.leaf, self.chain = certificate.leaf, certificate.chain

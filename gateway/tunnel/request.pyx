@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from gateway.c.addr cimport sl_addr
 from gateway.c.contract cimport (
     SL_DENY, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_DRAINING,
-    SL_REASON_SOURCE_ADDRESS, SL_REASON_TOKEN_CLEARTEXT, SL_REASON_TOKEN_ISSUER,
+    SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM, SL_REASON_TOKEN_CLEARTEXT, SL_REASON_TOKEN_ISSUER,
 )
 from gateway.c.segment cimport SL_FAMILY_TUNNELS, SL_LOG_DECISION, SL_SCOPE_DRAINING
 from gateway.dial.opening cimport opening_of
@@ -123,11 +123,12 @@ cdef void give_up(Opening opening) noexcept:
 
 
 cdef bint is_told(Record record, int outcome) noexcept:
-    """Whether the decision explains a refusal. A request that was allowed and could not be connected has one reason to
-    name: where it would have come from."""
+    """Whether the decision explains a refusal. A request that was allowed and could not be connected has two reasons to
+    name: where it would have come from, and the TLS of the way."""
     if record is None or outcome == SL_OUTCOME_SOURCE_LIMIT or outcome == SL_OUTCOME_GATEWAY_LIMIT:
         return False
-    return record.decision.verdict == SL_DENY or record.decision.reason == SL_REASON_SOURCE_ADDRESS
+    return record.decision.verdict == SL_DENY or record.decision.reason in (
+        SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM)
 
 
 cdef bint is_draining(Record record) noexcept:
@@ -139,4 +140,9 @@ cdef str told_rule(Record record, int outcome):
 
 
 cdef str told_reason(Record record, int outcome):
-    return record.reason() if is_draining(record) or is_told(record, outcome) else None
+    if not is_draining(record) and not is_told(record, outcome):
+        return None
+    if (record.decision.reason == SL_REASON_TLS_UPSTREAM and record.upstream_tls is not None
+            and record.upstream_tls.fault is not NULL):
+        return f"{record.reason()}: {record.upstream_tls.fault.decode('ascii')}"
+    return record.reason()

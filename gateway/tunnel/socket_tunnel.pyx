@@ -7,7 +7,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from gateway.c.contract cimport SL_OUTCOME_RESET
 from gateway.c.leg cimport (
-    sl_leg_close, sl_leg_events, sl_leg_peek, sl_leg_pending, sl_leg_receive, sl_leg_reset, sl_leg_send, sl_plain_leg,
+    sl_leg_close, sl_leg_ended, sl_leg_events, sl_leg_peek, sl_leg_pending, sl_leg_receive, sl_leg_reset, sl_leg_send,
+    sl_plain_leg,
 )
 from gateway.c.relay cimport (
     SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY, SL_PUMP_FULL, SL_PUMP_SINK_RESET, sl_direction, sl_direction_answer,
@@ -95,8 +96,8 @@ cdef class SocketTunnel(Tunnel):
     cdef ssize_t peek(self, uint8_t *buffer, size_t room, bint *ended) noexcept:
         cdef ssize_t got = sl_leg_peek(&self.client, buffer, room)
         # After an error the relay meets it too and carries it over as a reset.
-        ended[0] = (got == 0 or (got < 0 and errno != EAGAIN)
-                    or (self.up.hangup and got < <ssize_t> room and not sl_leg_pending(&self.client)))
+        ended[0] = (got == 0 or (got < 0 and errno != EAGAIN) or got < <ssize_t> room and (
+            self.up.hangup and not sl_leg_pending(&self.client) or sl_leg_ended(&self.client)))
         return got
 
     cdef size_t receive(self, uint8_t *buffer, size_t length) noexcept:

@@ -7,6 +7,7 @@ from gateway.proto.http2.core cimport H2Event
 from gateway.proto.http2.streams cimport H2Stream
 from gateway.state.roster cimport Roster
 from gateway.state.settings cimport Settings
+from gateway.tls.session cimport TlsSession
 from gateway.upstream.states cimport ParentState
 from gateway.upstream.stream cimport ConnectStream, ParentConnections
 
@@ -17,6 +18,7 @@ cdef class ParentConnection(H2Carrier):
     cdef ParentConnections pool  # None once it was told that this is gone
     cdef bint proved           # has answered a request
     cdef bint asked            # was given one
+    cdef TlsSession tls        # facts of its handshake; None: cleartext
     cdef ParentState service   # as new requests find it
 
     # The next state; see states.pxd.

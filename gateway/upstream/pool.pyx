@@ -17,9 +17,12 @@ from gateway.io.leg cimport leg_of
 from gateway.c.contract cimport (
     SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
     SL_OUTCOME_INTERNAL, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_UPSTREAM_FAILED,
-    SL_REASON_SOURCE_ADDRESS,
+    SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM, SL_TLS_RESULT_ALERT,
 )
-from gateway.c.segment cimport SL_COUNTER_PARENTS_FAILED
+from gateway.c.leg cimport sl_leg_drains_pipes, sl_leg_reset, sl_plain_leg
+from gateway.c.segment cimport SL_COUNTER_PARENTS_FAILED, SL_FAMILY_TLS_HANDSHAKES, SL_TLS_SIDE_PARENT
+from gateway.dial.origination cimport ORIGINATION_DONE, ORIGINATION_WAITS, origination_of
+from gateway.dial.places cimport address_text
 from gateway.parent.parent cimport ParentStream
 from gateway.dial.race cimport RACE_GOES_ON, RACE_LOST, RACE_NEXT, RACE_WON, race_of
 from gateway.io.loop cimport Handler
@@ -48,6 +51,7 @@ cdef class ParentPool(ParentConnections):
         self.connections = []
         self.waiting = {}
         self.reason = -1
+        self.leg.fd = -1
 
     cdef void queue(self, ConnectStream stream) noexcept:
         self.waiting[stream] = None
@@ -57,6 +61,8 @@ cdef class ParentPool(ParentConnections):
         self.waiting.pop(stream, None)
 
     cdef void on_turn(self) noexcept:
+        if self.origination is not None:
+            self.originated(self.origination.on_turn())
         self.serve()
 
     cdef void serve(self) noexcept:
@@ -70,9 +76,10 @@ cdef class ParentPool(ParentConnections):
             stream = next(iter(self.waiting))
             del self.waiting[stream]
             connection.asked = True
+            stream.tls = connection.tls
             if not stream.go(connection):
                 stream.refused(SL_OUTCOME_INTERNAL, -1)
-        if self.waiting and self.race is None and self.opening is None:
+        if self.waiting and self.race is None and self.opening is None and self.origination is None:
             if self.failures and self.parts.loop.now < self.retry_at:
                 self.refuse_all()
             else:
@@ -84,7 +91,8 @@ cdef class ParentPool(ParentConnections):
                 self.shared.forget(self)
 
     cdef bint is_empty(self) noexcept:
-        return not self.waiting and not self.connections and self.opening is None and self.race is None
+        return (not self.waiting and not self.connections and self.opening is None and self.race is None
+                and self.origination is None)
 
     cdef ParentConnection pick(self):
         """The first one with a free stream: so the last ones become idle when there is less to do, and end."""
@@ -100,6 +108,7 @@ cdef class ParentPool(ParentConnections):
         cdef list refused = list(self.waiting)
         self.waiting.clear()
         for stream in refused:
+            stream.tls = self.fault
             stream.refused(self.outcome, self.reason)
 
     # ---- connections -------------------------------------------------------------------------------------------------
@@ -108,7 +117,7 @@ cdef class ParentPool(ParentConnections):
         cdef WorkerParts parts = self.parts
         cdef Race race
         cdef int i
-        self.reason = -1
+        self.reason, self.fault = -1, None
         if not parts.files.has_room(0, 1, FILES_KEPT):
             self.failed(SL_OUTCOME_GATEWAY_LIMIT, -1, FAILURES[SL_OUTCOME_GATEWAY_LIMIT])
             return
@@ -125,18 +134,25 @@ cdef class ParentPool(ParentConnections):
         self.act(race.run())
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
-        if self.race is not None:
+        if self.origination is not None:
+            self.originated(self.origination.on_event(events))
+        elif self.race is not None:
             self.act(self.race.on_event(events, leg))
 
     cdef void on_timer(self) noexcept:
-        if self.race is not None:
+        cdef Origination origination = self.origination
+        if origination is not None:
+            origination.expire()
+            self.end_origination()
+            self.failed_tls(origination.tls, SL_OUTCOME_DIAL_TIMEOUT)
+        elif self.race is not None:
             self.act(self.race.on_time())
 
     cdef void act(self, RaceStep step) noexcept:
         if step == RACE_NEXT:
             step = self.race.advance()
         if step == RACE_WON:
-            self.dialed(self.end_race())
+            self.dialed()
         elif step != RACE_GOES_ON:
             self.lost()
 
@@ -152,7 +168,7 @@ cdef class ParentPool(ParentConnections):
         self.failed(outcome, self.reason, detail)
 
     cdef int end_race(self) noexcept:
-        """The descriptor of the winner, -1 without one."""
+        """The descriptor of the winner, -1 without one; watched as before."""
         cdef Race race = self.race
         cdef int fd = race.take_winner() if race.winner >= 0 else -1
         self.race = None
@@ -161,12 +177,56 @@ cdef class ParentPool(ParentConnections):
         self.parts.loop.disarm(self)
         return fd
 
-    cdef void dialed(self, int fd) noexcept:
-        self.opening = ParentConnection(self.parts, self)
-        self.opening.leg = leg_of(fd)
-        if not self.opening.start():
+    cdef void dialed(self) noexcept:
+        """Connected; TLS comes next, within the time of the race, where the parent has it."""
+        cdef uint64_t deadline = self.race.deadline
+        cdef bytes name = address_text(&self.race.candidates[self.race.targets[self.race.winner]].address)
+        self.leg = leg_of(self.end_race())
+        if self.parent.tls is None:
+            self.connect(None, 0)
+            return
+        self.parts.files.apart += 1
+        self.parts.loop.arm(self, deadline - min(deadline, self.parts.loop.now))
+        self.origination = origination_of(self.parts, self, self.parent.tls, &self.leg, name, SL_TLS_SIDE_PARENT)
+        self.originated(self.origination.on_event(0))
+
+    cdef void originated(self, OriginationStep step) noexcept:
+        cdef Origination origination = self.origination
+        if step == ORIGINATION_WAITS:
+            return
+        if step == ORIGINATION_DONE:
+            self.origination = None
+            self.parts.files.apart -= 1
+            self.parts.loop.disarm(self)
+            self.connect(origination.tls, origination.events)
+        else:
+            self.end_origination()
+            self.failed_tls(origination.tls, SL_OUTCOME_UPSTREAM_FAILED)
+
+    cdef void end_origination(self) noexcept:
+        self.origination = None
+        self.parts.files.apart -= 1
+        self.parts.loop.disarm(self)
+        sl_leg_reset(&self.leg)
+        self.leg = sl_plain_leg(-1)
+
+    cdef void connect(self, TlsSession tls, uint32_t events) noexcept:
+        """A connection of HTTP/2 on the leg; what came with the end of a handshake is read at once."""
+        cdef ParentConnection connection = ParentConnection(self.parts, self)
+        self.opening = connection
+        connection.leg, self.leg = self.leg, sl_plain_leg(-1)
+        connection.tls = tls
+        connection.writer.copies = not sl_leg_drains_pipes(&connection.leg)
+        if not connection.start():
             self.opening = None
             self.failed(SL_OUTCOME_INTERNAL, -1, "an internal error")
+        elif events:
+            connection.on_event(events, 0)
+
+    cdef void failed_tls(self, TlsSession fault, int outcome) noexcept:
+        self.fault = fault
+        self.failed(outcome, SL_REASON_TLS_UPSTREAM,
+                    f"the TLS handshake failed: {fault.fault.decode('ascii').replace('_', ' ')}")
 
     cdef void on_room(self, Handler handler) noexcept:
         cdef ParentConnection connection = <ParentConnection> handler
@@ -185,12 +245,16 @@ cdef class ParentPool(ParentConnections):
             self.failures = 0
             self.shared.report(self.parent.name, True, "it answers again")
 
-    cdef void on_gone(self, Handler connection, int outcome, str detail) noexcept:
+    cdef void on_gone(self, Handler handler, int outcome, str detail) noexcept:
+        cdef ParentConnection connection = <ParentConnection> handler
         if connection is self.opening:
             self.opening = None
         elif connection in self.connections:
             self.connections.remove(connection)
-        if detail is not None:
+        if detail is not None and self.parent.tls is not None and self.parent.tls.was_refused(&connection.leg):
+            self.parts.meter.labelled(SL_FAMILY_TLS_HANDSHAKES, SL_TLS_SIDE_PARENT, SL_TLS_RESULT_ALERT, 0, 0)[0] += 1
+            self.failed_tls(self.parent.tls.failed(&connection.leg, SL_TLS_RESULT_ALERT), SL_OUTCOME_UPSTREAM_FAILED)
+        elif detail is not None:
             self.failed(outcome, -1, detail)
         if self.waiting or self.retired:
             self.parts.loop.later(self)
@@ -212,6 +276,8 @@ cdef class ParentPool(ParentConnections):
         cdef ParentConnection connection
         if self.race is not None:
             self.end_race()
+        if self.origination is not None:
+            self.end_origination()
         for connection in [*self.connections, *([self.opening] if self.opening is not None else [])]:
             connection.pool = None  # nothing has failed
             connection.close()

@@ -171,8 +171,7 @@ class _Collector(Collector):
             yield metric
         for scalar, (name, text) in SCALARS.items():
             yield _single(name, text, _value(taken, scalar))
-        for name, found in taken.histograms.items():
-            yield _histogram(name, found)
+        yield from _histograms(taken.histograms)
         yield from self._own()
 
     def _own(self) -> Iterator[Metric]:
@@ -212,19 +211,26 @@ def _single(name: str, text: str, value: float) -> Metric:
     return metric
 
 
-def _histogram(name: str, found: Histogram) -> Metric:
-    """`name` is that of the metric, and behind a blank its one label with a value (csrc/shared/segment.h)."""
-    metric_name, _, label = name.partition(" ")
-    labels = dict([label.split(":", 1)]) if label else {}
+def _histograms(found: Mapping[str, Histogram]) -> Iterator[Metric]:
+    """A name is that of the metric, and behind a blank its one label with a value (csrc/shared/segment.h)."""
+    metrics: dict[str, HistogramMetricFamily] = {}
+    for name, histogram in found.items():
+        metric, _, label = name.partition(" ")
+        labels = dict([label.split(":", 1)]) if label else {}
+        if metric not in metrics:
+            metrics[metric] = HistogramMetricFamily(PREFIX + metric, HELP[name], labels=tuple(labels))
+        metrics[metric].add_metric(tuple(labels.values()), _buckets(histogram), histogram.sum_us / 1e6)
+    yield from metrics.values()
+
+
+def _buckets(found: Histogram) -> list[tuple[str, float]]:
     count = 0
     buckets: list[tuple[str, float]] = []
     for index, inside in enumerate(found.buckets):
         count += inside
         last = index == len(found.buckets) - 1
         buckets.append(("+Inf" if last else _seconds(BUCKET_FIRST_US << index), count))
-    metric = HistogramMetricFamily(PREFIX + metric_name, HELP[name], labels=tuple(labels))
-    metric.add_metric(tuple(labels.values()), buckets, found.sum_us / 1e6)
-    return metric
+    return buckets
 
 
 def _seconds(microseconds: int) -> str:

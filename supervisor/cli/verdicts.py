@@ -87,8 +87,18 @@ def attribute_lines(attributes: dict[str, dict[str, Any]]) -> Iterator[str]:
     """The attributes, each with its rule; defaults are left out."""
     for name, found in attributes.items():
         if (rule := found["rule"]) is not None:
-            value = ", ".join(found["value"]) if isinstance(found["value"], list) else found["value"]
+            value = found["value"]
+            if isinstance(value, dict):
+                value = ", ".join(f"{key} {_value(each)}" for key, each in value.items() if each not in (None, []))
+            elif isinstance(value, list):
+                value = ", ".join(value)
             yield f"  sets     {name}: {value}  by {_name(rule)}, item {rule['index']}"
+
+
+def _value(found: object) -> str:
+    if isinstance(found, list):
+        return " ".join(map(str, found))
+    return str(found).lower() if isinstance(found, bool) else str(found)
 
 
 def source_text(source: dict[str, Any]) -> str:

@@ -6,7 +6,10 @@ Errors name files, never their content.
 
 import datetime
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+import ssl
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeVar
 
 from cryptography import x509
@@ -15,12 +18,12 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL
 
-from gateway.contract import TlsPairSettings, TlsSettings, TrustDomainSettings
-from supervisor.config.config import Listener
-from supervisor.config.tls import Expiry, Pair, ReadTls, Use
+from gateway.contract import TlsClientSettings, TlsPairSettings, TlsSettings, TrustDomainSettings
+from supervisor.config.config import Config, Listener
+from supervisor.config.tls import ClientTls, Expiry, Pair, ReadTls, Use
 from supervisor.config.trust import NamedFile, Trust, TrustDomain
 from supervisor.host.file_marks import marks_of
-from supervisor.source.problems import Invalid, Problems, quote
+from supervisor.source.problems import Invalid, Place, Problems, quote
 from supervisor.source.yaml_source import read_file
 
 Parsed = TypeVar("Parsed")
@@ -30,29 +33,55 @@ SOON: Final = datetime.timedelta(days=7)
 BEGIN: Final = b"-----BEGIN "
 CERTIFICATE: Final = BEGIN + b"CERTIFICATE-----"
 LIST: Final = BEGIN + b"X509 CRL-----"
+# Of the systems that OpenSSL's own default does not name.
+BUNDLES: Final = (
+    *("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"),
+    "/etc/ssl/cert.pem",
+)
 
 
-def read_listeners(listeners: Sequence[Listener], trust: Trust, problems: Problems) -> ReadTls:
-    """Every file that TLS of listeners names. What is wrong is left out, and reported."""
-    marks = marks_of(_paths(listeners, trust))
+def read_tls(config: Config, originations: Mapping[str, ClientTls], problems: Problems) -> ReadTls:
+    """Every file that TLS of a configuration and of its rules names. What is wrong is left out, and reported."""
+    trust = config.identity.trust
+    clients = {upstream.name: upstream.tls for upstream in config.upstreams if upstream.tls is not None}
+    marks = marks_of(_paths(config, [*clients.values(), *originations.values()]))
     reading = _Reading(problems)
     before = len(problems.errors)
     domains = [reading.domain(domain) for domain in trust.domains]
     broken = len(problems.errors) > before
     found = ReadTls(marks=marks)
-    for listener in listeners:
+    for listener in config.listeners:
         if listener.tls is not None and (settings := reading.listener(listener, trust, domains)) and not broken:
             found.listeners[listener.name] = settings
+    for name, tls in clients.items():
+        if read := reading.client(tls):
+            found.upstreams[name] = read
+    for text, tls in originations.items():
+        if read := reading.client(tls):
+            found.originations[text] = read
+    found.system_ca = reading.system_ca
     found.expiries = sorted(reading.expiries.values(), key=lambda each: (each.until, each.use, each.name))
     return found
 
 
-def _paths(listeners: Iterable[Listener], trust: Trust) -> Iterator[str]:
-    for tls in (listener.tls for listener in listeners if listener.tls is not None):
+def _paths(config: Config, clients: Iterable[ClientTls]) -> Iterator[str]:
+    for tls in (listener.tls for listener in config.listeners if listener.tls is not None):
         for pair in tls.certificates:
             yield from (pair.certificate.path, pair.key.path)
         yield from (file.path for file in (tls.client_ca, tls.crl) if file is not None)
-    yield from (domain.ca.path for domain in trust.domains)
+    yield from (domain.ca.path for domain in config.identity.trust.domains)
+    for client in clients:
+        if client.certificate is not None:
+            yield from (client.certificate.certificate.path, client.certificate.key.path)
+        yield client.ca.path if client.ca is not None else system_bundle() or ""
+
+
+def system_bundle() -> str | None:
+    """The file with the CAs that this system trusts; None where there is none."""
+    known = ssl.get_default_verify_paths()
+    named = os.environ.get(known.openssl_cafile_env)
+    candidates = (named,) if named else (known.openssl_cafile, *BUNDLES)
+    return next((path for path in candidates if path and os.path.isfile(path)), None)
 
 
 class _Reading:
@@ -61,6 +90,7 @@ class _Reading:
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
         self.expiries: dict[tuple[str, str], Expiry] = {}
+        self.system_ca: bytes | None = None
 
     def domain(self, domain: TrustDomain) -> TrustDomainSettings:
         """One whose CAs cannot be read is reported, and has none."""
@@ -96,7 +126,38 @@ class _Reading:
             self.expiries[(use, file.path)] = Expiry(use, file.path, int(until))
         return known is None
 
-    def pair(self, pair: Pair) -> TlsPairSettings | None:
+    def client(self, tls: ClientTls) -> TlsClientSettings | None:
+        """TLS towards a parent or an origin."""
+        before = len(self.problems.errors)
+        authority = self.authorities(tls.ca, "upstream_ca") if tls.ca else self.system(tls.place)
+        pair = self.pair(tls.certificate, "upstream") if tls.certificate else None
+        if len(self.problems.errors) > before or authority is None:
+            return None
+        return TlsClientSettings(
+            server_name=tls.server_name,
+            sans=list(tls.sans),
+            ca=authority if tls.ca else None,
+            certificate=pair,
+            min_version=tls.min_version,
+            alpn=list(tls.alpn),
+        )
+
+    def system(self, place: Place) -> bytes | None:
+        """The CAs of the system, read once. Some of them may have expired: they are of no use, and do no harm."""
+        if self.system_ca is None:
+            path = system_bundle()
+            if path is None:
+                self.problems.error(place, "this system has no file of trusted CAs", "install them, or name a file: ca")
+                return None
+            file = NamedFile(path, place)
+            text = _read(file, "CA", self.problems)
+            with warnings.catch_warnings():  # some of these are older than the rules of today
+                warnings.simplefilter("ignore")
+                certificates = _certificates(text, file, self.problems) if text is not None else []
+            self.system_ca = _text(certificates) or None
+        return self.system_ca
+
+    def pair(self, pair: Pair, use: Literal["listener", "upstream"] = "listener") -> TlsPairSettings | None:
         problems = self.problems
         chain, key = _read(pair.certificate, "certificate", problems), _read(pair.key, "key", problems)
         if chain is None or key is None:
@@ -114,11 +175,11 @@ class _Reading:
             words = f"the key {quote(pair.key.path)} is not that of the certificate {quote(pair.certificate.path)}"
             problems.error(pair.key.place, words)
             return None
-        self.note("listener", pair.certificate, min(each.not_valid_after_utc.timestamp() for each in certificates))
-        _lifetime(certificates[0], pair.certificate, problems)
+        self.note(use, pair.certificate, min(each.not_valid_after_utc.timestamp() for each in certificates))
+        _lifetime(certificates[0], pair.certificate, "clients" if use == "listener" else "the peer", problems)
         return TlsPairSettings(chain=_text(certificates), key=key)
 
-    def authorities(self, file: NamedFile, use: Literal["client_ca", "trust_domain"]) -> bytes | None:
+    def authorities(self, file: NamedFile, use: Literal["client_ca", "trust_domain", "upstream_ca"]) -> bytes | None:
         text = _read(file, "CA", self.problems)
         certificates = _certificates(text, file, self.problems) if text is not None else []
         if not certificates:
@@ -168,15 +229,15 @@ def _ending(file: NamedFile, what: str, until: datetime.datetime, then: str, pro
         problems.warning(file.place, f"{words} expires at {_moment(until)}", f"that is within 7 days: {then}")
 
 
-def _lifetime(certificate: x509.Certificate, file: NamedFile, problems: Problems) -> None:
-    """A certificate that is not valid now would only be refused by clients: it is used, and a warning says so."""
+def _lifetime(certificate: x509.Certificate, file: NamedFile, peer: str, problems: Problems) -> None:
+    """A certificate that is not valid now would only be refused by its peers: it is used, and a warning says so."""
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     now = datetime.datetime.now(datetime.UTC)
     words = f"the certificate {quote(file.path)}"
     if now >= ends:
-        problems.warning(file.place, f"{words} expired at {_moment(ends)}", "clients will refuse it")
+        problems.warning(file.place, f"{words} expired at {_moment(ends)}", f"{peer} will refuse it")
     elif now < begins:
-        problems.warning(file.place, f"{words} is not valid before {_moment(begins)}", "clients will refuse it")
+        problems.warning(file.place, f"{words} is not valid before {_moment(begins)}", f"{peer} will refuse it")
     elif ends - now < SOON:
         problems.warning(file.place, f"{words} expires at {_moment(ends)}", "that is within 7 days")
 

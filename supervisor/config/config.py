@@ -21,7 +21,7 @@ from gateway.contract import (
     TrustedSettings,
 )
 from supervisor.config.speakers import ProxyPeers, Trusted
-from supervisor.config.tls import ListenerTls
+from supervisor.config.tls import ListenerTls, ReadTls
 from supervisor.config.tokens import TokenSource
 from supervisor.config.trust import Trust
 from supervisor.config.upstreams import Upstream
@@ -30,7 +30,7 @@ from supervisor.source.problems import Place, Problem
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
-Protocol = Literal["auto", "socks5", "http", "http2tunnel"]
+Protocol = Literal["auto", "socks5", "http", "http2tunnel", "hbone"]
 Auth = Literal["off", "optional", "required"]
 Inner = Literal["enforce", "audit", "off"]
 
@@ -210,15 +210,17 @@ class Config(msgspec.Struct, frozen=True):
     def settings(
         self,
         passwords: Mapping[str, bytes] | None = None,
-        tls: Mapping[str, TlsSettings] | None = None,
+        tls: ReadTls | None = None,
         token_keys: Sequence[int] = (),
     ) -> Settings:
-        """The part of a generation that a worker gets beside the policy image. `passwords`: by upstream; `tls`: by
-        listener; `token_keys`: marks of keys. Tickets of period 0 are none: their secret is the running gateway's to
-        give."""
+        """The part of a generation that a worker gets beside the policy image. `passwords`: by upstream; `tls`: files
+        as they were read; `token_keys`: marks of keys. Tickets of period 0 are none: their secret is the running
+        gateway's to give."""
+        tls = tls or ReadTls()
+        passwords = passwords or {}
         return Settings(
             listeners=[
-                _listener_settings(listener, (tls or {}).get(listener.name), number)
+                _listener_settings(listener, tls.listeners.get(listener.name), number)
                 for number, listener in enumerate(self.listeners)
             ],
             limits=LimitSettings(
@@ -234,7 +236,12 @@ class Config(msgspec.Struct, frozen=True):
                 keep_alive=self.limits.keep_alive,
             ),
             dns=self.dns_settings(),
-            upstreams=[upstream.settings((passwords or {}).get(upstream.name)) for upstream in self.upstreams],
+            upstreams=[
+                upstream.settings(passwords.get(upstream.name), tls.upstreams.get(upstream.name))
+                for upstream in self.upstreams
+            ],
+            originations=tls.originations,
+            system_ca=tls.system_ca,
             tickets=TicketSettings(period=0, secret=bytes(32)),
             proxy_protocol_from=[peers.cidr for peers in self.identity.proxy_protocol_from],
             proxy_identity_from=[peers.cidr for peers in self.identity.proxy_protocol_from if peers.identity],

@@ -22,7 +22,6 @@ class Later(NamedTuple):
     empty: bool = False
 
 
-_TLS: Final = "TLS; without it nothing is encrypted"
 _REQUESTS: Final = "plain HTTP requests; they are answered 501"
 _CLUSTER: Final = "the watch of a cluster; policy comes from files alone"
 _TENANTS: Final = "tenants of a cluster; nothing would be bounded by it"
@@ -44,7 +43,6 @@ LATER: Final[dict[str, Later]] = {
     "policy.perNamespace.states": Later(_TENANTS),
     "grants": Later(_TENANTS, empty=True),
     "credentials": Later("credentials in requests; none would be set", empty=True),
-    "upstreams[].tls": Later(_TLS),
     "pools.perDestination": Later(_POOLS),
     "pools.pending": Later(_POOLS),
     "pools.idle": Later(_POOLS),
@@ -79,7 +77,7 @@ UNREAD: Final[dict[str, dict[str, Later]]] = {
     },
 }
 # Words of a listener's protocol.
-LATER_PROTOCOLS: Final = ("hbone", "tls", "tcp", "transparent")
+LATER_PROTOCOLS: Final = ("tls", "tcp", "transparent")
 
 
 def take_out(document: Node, problems: Problems) -> None:

@@ -25,7 +25,7 @@ from supervisor.config.config import (
 )
 from supervisor.config.later import names_in, take_out, take_unread
 from supervisor.config.speakers import read_proxy_peers, read_trusted
-from supervisor.config.tls import ListenerTls, read_listener_tls
+from supervisor.config.tls import ListenerTls, check_hbone, read_listener_tls
 from supervisor.config.tokens import read_tokens
 from supervisor.config.trust import read_trust
 from supervisor.config.upstreams import Upstream, read_upstreams
@@ -180,11 +180,17 @@ class _Reader:
         fields = self.fields(node, *LISTENER, *names_in("listeners[]"))
         (usual,) = DEFAULTS.listeners
         host, port = fields.read("address", endpoint, (usual.host, usual.port))
+        protocol = fields.read("protocol", values.listener_protocol, usual.protocol)
         trust = identity.trust
         nothing: ListenerTls | None = None
         tls = fields.read(
-            "tls", lambda n: read_listener_tls(n, self.folder, bool(trust.domains), self.problems), nothing
+            "tls",
+            lambda n: read_listener_tls(n, self.folder, bool(trust.domains), protocol == "hbone", self.problems),
+            nothing,
         )
+        if protocol == "hbone":
+            default = "required"
+            check_hbone(fields, tls, bool(trust.domains), self.problems)
         certified = tls is not None and tls.client_certificate != "off" and trust.gives_identities
         auth = fields.read("auth", lambda n: n.choice(*AUTHS), default)
         self.not_blank(fields, "auth", "write off, optional or required")
@@ -199,7 +205,7 @@ class _Reader:
             name=fields.read("name", entry_name, f"listener-{index + 1}"),
             host=host,
             port=port,
-            protocol=fields.read("protocol", values.listener_protocol, usual.protocol),
+            protocol=protocol,
             auth=auth,
             inner_name=fields.read("innerName", lambda n: n.choice(*INNERS), usual.inner_name),
             audit=fields.read("audit", Node.boolean, usual.audit),

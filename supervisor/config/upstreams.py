@@ -6,8 +6,9 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from gateway.contract import UpstreamSettings
+from gateway.contract import TlsClientSettings, UpstreamSettings
 from supervisor.config.later import names_in
+from supervisor.config.tls import ClientTls, read_client_tls
 from supervisor.source.host_port import endpoint
 from supervisor.source.node import Fields, Node
 from supervisor.source.problems import Place, Problems, quote
@@ -16,11 +17,18 @@ from supervisor.source.words import entry_name, file_path, user_name
 Type = Literal["http", "socks5", "http2tunnel"]
 ProxyProtocol = Literal["off", "v2"]
 
-UPSTREAM: Final = ("name", "type", "addresses", "user", "passwordFile", "proxyProtocol")
+UPSTREAM: Final = ("name", "type", "addresses", "tls", "user", "passwordFile", "proxyProtocol")
+PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {"http": ("http/1.1",), "http2tunnel": ("h2",)}  # offered by ALPN
 TYPES: Final[tuple[Type, ...]] = get_args(Type)
 MOST_UPSTREAMS: Final = 256
 MOST_ADDRESSES: Final = 16
 LONGEST_PASSWORD: Final = 255  # RFC 1929
+
+
+# What a worker cannot serve with: cleartext never stands in for TLS whose files could not be read.
+_NO_AUTHORITY: Final = TlsClientSettings(
+    server_name=None, sans=[], ca=b"", certificate=None, min_version="1.3", alpn=[]
+)
 
 
 class Upstream(msgspec.Struct, frozen=True):
@@ -32,11 +40,12 @@ class Upstream(msgspec.Struct, frozen=True):
     user: str | None = None
     password_file: str | None = None  # absolute
     proxy_protocol: ProxyProtocol = "off"  # the header by which each connection names its client
+    tls: ClientTls | None = None  # None: cleartext
     place: Place = Place("")
     password_place: Place = Place("")
 
-    def settings(self, password: bytes | None) -> UpstreamSettings:
-        """As a worker needs it."""
+    def settings(self, password: bytes | None, tls: TlsClientSettings | None) -> UpstreamSettings:
+        """As a worker needs it. `tls`: its files, as they were read."""
         return UpstreamSettings(
             name=self.name,
             type=self.type,
@@ -44,6 +53,7 @@ class Upstream(msgspec.Struct, frozen=True):
             user=self.user.encode() if self.user is not None else None,
             password=password,
             announces=self.proxy_protocol != "off",
+            tls=tls or _NO_AUTHORITY if self.tls is not None else None,
         )
 
 
@@ -80,6 +90,7 @@ def _upstream(node: Node, folder: str, problems: Problems) -> Upstream:
     if announces != "off" and kind == "http2tunnel" and (where := fields.get("proxyProtocol")):
         words = "proxyProtocol is not for an http2tunnel: one connection carries many clients"
         problems.error(where.place, words, "use type http or socks5, or proxyProtocol: off")
+    cleartext: ClientTls | None = None
     return Upstream(
         name=fields.need("name", entry_name, ""),
         type=kind,
@@ -87,6 +98,7 @@ def _upstream(node: Node, folder: str, problems: Problems) -> Upstream:
         user=fields.read("user", user_name, None),
         password_file=fields.read("passwordFile", lambda path: file_path(path, folder), None),
         proxy_protocol=announces,
+        tls=fields.read("tls", lambda tls: read_client_tls(tls, folder, PROTOCOLS.get(kind, ()), problems), cleartext),
         place=node.place,
         password_place=file.place if file else node.place,
     )

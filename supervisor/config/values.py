@@ -38,7 +38,7 @@ def passthrough(node: Node) -> bool:
 
 def listener_protocol(node: Node) -> Protocol:
     if node.value in LATER_PROTOCOLS:
-        built = "auto, socks5, http and http2tunnel are"
+        built = "auto, socks5, http, http2tunnel and hbone are"
         raise node.invalid(f"protocol {quote(str(node.value))} is not built yet", built)
     return "socks5" if node.value == "sock5" else node.choice(*PROTOCOLS)
 

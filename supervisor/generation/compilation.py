@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.contract import Settings
 from supervisor.config.config import Config
-from supervisor.config.tls import Expiry
+from supervisor.config.tls import ClientTls, Expiry
 from supervisor.host.process import child_environment, python_command
 from supervisor.identity.issuers import Issuer
 from supervisor.source.problems import Problem, render
@@ -44,6 +44,7 @@ class Report(msgspec.Struct, frozen=True):
     rules: bytes = b""  # rule_listing.pack
     files_opened: int = 0  # policy files that were read, if only to compare them
     files_parsed: int = 0
+    originations: dict[str, ClientTls] = {}
     expiries: list[Expiry] = []
     marks: dict[str, str] = {}
     issuers: tuple[Issuer, ...] = ()
@@ -72,6 +73,7 @@ class CompileResult(msgspec.Struct, frozen=True):
     rules: bytes = b""
     files_opened: int = 0
     files_parsed: int = 0
+    originations: dict[str, ClientTls] = {}  # TLS of rules, by the text that the image has
     expiries: list[Expiry] = []  # of certificates and revocation lists
     marks: dict[str, str] = {}  # of their files and those of keys, as they were read
     issuers: tuple[Issuer, ...] = ()  # of tokens

@@ -21,7 +21,7 @@ import msgspec
 
 from supervisor.config.config import Config
 from supervisor.config.reader import load_config, load_defaults
-from supervisor.config.tls import ReadTls
+from supervisor.config.tls import ClientTls, ReadTls
 from supervisor.config.upstreams import read_passwords
 from supervisor.generation.compilation import NICE, OUT_OF_MEMORY, Report, send_result
 from supervisor.generation.token_keys import ReadTokens, read_issuers
@@ -30,6 +30,7 @@ from supervisor.identity.issuers import marks
 from supervisor.identity.users import User, load_users
 from supervisor.policy.compiler import Built, build_image
 from supervisor.policy.loader import load_policy
+from supervisor.policy.originations import originations_of
 from supervisor.policy.remembered import Reading, Remembered
 from supervisor.policy.rule_listing import pack
 from supervisor.policy.strangers import warn_of_strangers, warn_of_void_passthrough
@@ -57,6 +58,7 @@ def compile_config(
     built: Built | None = None
     passwords: dict[str, bytes] = {}
     tls, tokens = ReadTls(), ReadTokens()
+    originations: dict[str, ClientTls] = {}
     slots = RuleSlots(known)
     reading = reading if reading is not None else Reading(Remembered())
     try:
@@ -71,9 +73,10 @@ def compile_config(
             named = msgspec.structs.replace(config.policy, paths=tuple(manifests), places=tuple(map(Place, manifests)))
             config = msgspec.structs.replace(config, policy=named)
         passwords = read_passwords(config.upstreams, problems)
-        tls = _tls(config, problems)
         tokens = read_issuers(config, problems)
         policy = load_policy(config.policy.paths, config.policy.places, problems, reading)
+        originations = originations_of(policy.rules)
+        tls = _tls(config, originations, problems)
         built = build_image(config, users, policy, problems, serving, slots)
         if built:
             warn_of_strangers(config, users, policy.rules, problems)
@@ -88,9 +91,10 @@ def compile_config(
         problems_left_out=problems.errors_left_out,
         warnings_left_out=problems.warnings_left_out,
         config=config,
-        settings=config.settings(passwords, tls.listeners, marks(tokens.issuers)) if config else None,
+        settings=config.settings(passwords, tls, marks(tokens.issuers)) if config else None,
         users={user.name: user.hash for user in users},
         counts=built.counts if built else {},
+        originations=originations,
         expiries=tls.expiries,
         marks=tls.marks | tokens.marks,
         issuers=tokens.issuers,
@@ -103,12 +107,13 @@ def compile_config(
     return report, built.descriptor if built else None
 
 
-def _tls(config: Config, problems: Problems) -> ReadTls:
-    if all(listener.tls is None for listener in config.listeners) and not config.identity.trust.domains:
+def _tls(config: Config, originations: Mapping[str, ClientTls], problems: Problems) -> ReadTls:
+    have = [listener.tls for listener in config.listeners] + [upstream.tls for upstream in config.upstreams]
+    if not any(have) and not originations and not config.identity.trust.domains:
         return ReadTls()
-    from supervisor.config.certificates import read_listeners  # takes a while to load
+    from supervisor.config.certificates import read_tls  # takes a while to load
 
-    return read_listeners(config.listeners, config.identity.trust, problems)
+    return read_tls(config, originations, problems)
 
 
 def _users(config: Config, problems: Problems) -> tuple[User, ...]:

@@ -17,7 +17,7 @@ import msgspec
 from gateway.contract import Settings
 from gateway.policy.image import PolicyImage
 from supervisor.config.config import Config
-from supervisor.config.tls import Expiry
+from supervisor.config.tls import ClientTls, Expiry
 from supervisor.control.curve import ServerKeys, keys_folder, load_server
 from supervisor.generation.compilation import CompileResult
 from supervisor.generation.compiler import CompileFailed, Compiler
@@ -52,6 +52,7 @@ class Generation:
     warnings: list[str]
     loaded_at: float  # seconds of the monotonic clock
     rules: bytes = b""  # rule_listing.py
+    originations: Mapping[str, ClientTls] = field(default_factory=dict)  # TLS of rules, by the image's text
     expiries: Sequence[Expiry] = ()  # of certificates and revocation lists
     marks: Mapping[str, str] = field(default_factory=dict)  # of their files and those of keys, as they were read
 
@@ -153,6 +154,7 @@ class Generations:
             warnings=prepared.result.warning_lines(),
             loaded_at=time.monotonic(),
             rules=prepared.result.rules,
+            originations=prepared.result.originations,
             expiries=prepared.result.expiries,
             marks=prepared.result.marks,
         )
@@ -228,7 +230,7 @@ class Generations:
         current = self.current
         assert current is not None
         self._log.info("renewal", "files of TLS or tokens have changed, and are read again")
-        read, tokens, problems = await asyncio.to_thread(read_again, current.config)
+        read, tokens, problems = await asyncio.to_thread(read_again, current.config, current.originations)
         if problems:
             return self._failed(problems)
         reader = await asyncio.to_thread(TokenReader, tokens.issuers)

@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.contract import Settings
 from supervisor.config.config import Config
-from supervisor.config.tls import ReadTls
+from supervisor.config.tls import ClientTls, ReadTls
 from supervisor.generation.listeners import placed
 from supervisor.generation.token_keys import ReadTokens, read_issuers
 from supervisor.host.file_marks import marks_of
@@ -22,12 +22,12 @@ from supervisor.source.problems import Problems, render
 PERIOD: Final = 1.0  # seconds between two looks
 
 
-def read_again(config: Config) -> tuple[ReadTls, ReadTokens, list[str]]:
+def read_again(config: Config, originations: Mapping[str, ClientTls]) -> tuple[ReadTls, ReadTokens, list[str]]:
     """TLS and tokens as their files are now, and what is wrong with them, one a line. Blocks."""
-    from supervisor.config.certificates import read_listeners  # takes a while to load
+    from supervisor.config.certificates import read_tls  # takes a while to load
 
     problems = Problems()
-    read = read_listeners(config.listeners, config.identity.trust, problems)
+    read = read_tls(config, originations, problems)
     tokens = read_issuers(config, problems)
     return read, tokens, render(tuple(problems.errors), problems.errors_left_out)
 
@@ -43,6 +43,11 @@ def renewed(config: Config, settings: Settings, read: ReadTls, tokens: ReadToken
         wanted.append(entry)
     changed = settings.copy()
     changed["token_keys"] = marks(tokens.issuers)
+    changed["upstreams"] = [
+        entry | {"tls": read.upstreams.get(entry["name"], entry["tls"])} for entry in settings["upstreams"]
+    ]
+    changed["originations"] = settings["originations"] | read.originations
+    changed["system_ca"] = read.system_ca
     changed["listeners"] = placed(settings["listeners"], wanted, numbers)
     return changed
 

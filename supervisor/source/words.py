@@ -1,5 +1,6 @@
 """The words that policy and configuration share: names of Kubernetes objects, users, identities. Readers over nodes."""
 
+import ipaddress
 import os
 import re
 from typing import Final
@@ -11,6 +12,8 @@ _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-
 _USER: Final = re.compile(r"[\x21-\x39\x3b-\x7e]{1,255}")
 # SPIFFE-ID.md sections 2.1 and 2.2: a trust domain in lower case, then path segments that are not empty, `.` or `..`.
 _SPIFFE: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}((/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)+)?")
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
+_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://[\x21-\x7e]+")
 _SPIFFE_WORKLOAD: Final = re.compile(r"spiffe://[^/]+/ns/([^/]+)/sa/([^/]+)")
 
 
@@ -69,6 +72,29 @@ def identity_uri(node: Node) -> str:
     text = node.string()
     if not is_identity(text):
         raise node.unexpected("a SPIFFE ID such as spiffe://cluster.local/ns/shop/sa/cart")
+    return text
+
+
+def server_name(node: Node) -> str:
+    """A host as certificates name it: a DNS name in lower case without a wildcard, or an address."""
+    text = node.string()
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    name = text.lower().removesuffix(".")
+    if len(name) > 253 or not _HOST.fullmatch(name) or name.rpartition(".")[2].isdecimal():
+        raise node.unexpected("a host such as proxy.example.com, without a wildcard, or an address")
+    return name
+
+
+def certificate_name(node: Node) -> str:
+    """A subject alternative name: a host, or a URI such as a SPIFFE ID."""
+    text = node.string()
+    if "://" not in text:
+        return server_name(node)
+    if not _URI.fullmatch(text) or len(text) > 2048:
+        raise node.unexpected("a URI such as spiffe://cluster.local/ns/shop/sa/cart")
     return text
 
 

@@ -14,8 +14,8 @@ from gateway.c.contract cimport (
 )
 from gateway.c.leg cimport sl_leg, sl_leg_reset
 from gateway.c.segment cimport (
-    SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_H2_ABUSE_RESETS,
-    SL_LOG_DECISION, SL_PROTOCOL_HTTP2, SL_SCOPE_CREDENTIALS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_LOGINS,
+    SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_H2_ABUSE_RESETS, SL_LOG_DECISION,
+    SL_SCOPE_CREDENTIALS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_LOGINS,
 )
 from gateway.downstream.http2.tunnel cimport H2Tunnel, joined
 from gateway.parent.parent cimport ParentStream
@@ -102,7 +102,7 @@ cdef class H2Request(Request):
         self.record.decision.reason = <uint8_t> reason
         self.record.write_refused(self.source, SL_OUTCOME_AUTH_FAILED, tried, detail)
         count_login(self.parts, reason, tried, detail)
-        self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_OUTCOME_AUTH_FAILED, 0, 0)[0] += 1
+        self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, self.record.kind, SL_OUTCOME_AUTH_FAILED, 0, 0)[0] += 1
         self.refuse(SL_OUTCOME_AUTH_FAILED, None, detail)
 
     cdef void rejudge(self) noexcept:

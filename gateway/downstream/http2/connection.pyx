@@ -21,14 +21,14 @@ from gateway.c.limit_table cimport SL_LIMIT_CONNECTIONS
 from gateway.c.pipe_pool cimport sl_pipe
 from gateway.c.segment cimport (
     SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_HTTP2_ABUSE, SL_FAMILY_PROTOCOL_ERRORS, SL_H2_SIDE_CLIENT,
-    SL_H2_SIDE_GATEWAY, SL_PROTOCOL_HTTP2,
+    SL_H2_SIDE_GATEWAY, SL_PROTOCOL_HBONE,
 )
 from gateway.http2.deadlines cimport (
     LATE_IDLE, LATE_SETTINGS, LATE_UNFINISHED, Late, deadlines_arm, deadlines_late, deadlines_look, deadlines_none,
 )
 from gateway.http2.carrier cimport H2Carrier
 from gateway.http2.states cimport CARRIER_OPEN
-from gateway.proto.answers cimport http2_answer
+from gateway.proto.answers cimport hbone_status, http2_answer
 from gateway.proto.codec cimport CODEC_CREDENTIALS
 from gateway.proto.http2.frames cimport (
     H2_CANCEL, H2_NO_ERROR, H2_PROTOCOL_ERROR, H2_REFUSED_STREAM, H2_SETTINGS_TIMEOUT,
@@ -203,6 +203,8 @@ cdef class H2Connection(H2Carrier):
         cdef bytes body
         block, body = http2_answer(outcome, rule, reason, detail, f"{self.meter.prefix}{sequence}",
                                    self.settings.deny_message, len(self.settings.token_keys) > 0)
+        if self.requests.protocol == SL_PROTOCOL_HBONE:
+            block[0] = hbone_status(block[0])
         self.settle(stream, self.answers.begin(stream, block, body, self.loop.now))
 
     cdef void settle(self, H2Stream *stream, AnswerEnd end) noexcept:
@@ -387,7 +389,7 @@ cdef class H2Connection(H2Carrier):
 
     cdef void timed_out(self, uint32_t code) noexcept:
         self.meter.count(SL_COUNTER_REQUEST_TIMEOUTS)
-        self.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_OUTCOME_REQUEST_TIMEOUT, 0, 0)[0] += 1
+        self.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, self.requests.protocol, SL_OUTCOME_REQUEST_TIMEOUT, 0, 0)[0] += 1
         self.requests.turned_away(SL_OUTCOME_REQUEST_TIMEOUT, None, None, 0)
         if code != H2_NO_ERROR:
             self.session.leave(code, b"SETTINGS were not acknowledged")

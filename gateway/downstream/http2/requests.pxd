@@ -20,6 +20,7 @@ cdef class H2Requests:
     cdef WorkerParts parts
     cdef H2Server server
     cdef uint8_t listener      # index into the listeners of the settings
+    cdef uint8_t protocol      # sl_protocol: that of HTTP/2, or HBONE
     cdef uint8_t relayed       # the next five: as those of a request (gateway/state/request.pxd)
     cdef uint16_t peer_port
     cdef sl_addr peer

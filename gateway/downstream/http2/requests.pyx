@@ -7,13 +7,14 @@ from gateway.c.contract cimport (
     SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_GATEWAY_LIMIT, SL_REASON_DRAINING, SL_REASON_TOO_MANY_STREAMS,
 )
 from gateway.c.segment cimport (
-    SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_SCOPE_DRAINING,
+    SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HBONE, SL_PROTOCOL_HTTP2, SL_SCOPE_DRAINING,
     SL_SCOPE_STREAMS,
 )
 from gateway.proto.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
 from gateway.proto.http2.head cimport HEAD_CONNECT, HEAD_GET, HEAD_HEAD, HEAD_POST, H2Head
 from gateway.state.meter cimport Meter
 from gateway.state.record cimport count_login, log_refused
+from gateway.state.settings cimport PROTOCOL_HBONE
 from gateway.state.speakers cimport take_claims
 from gateway.tunnel.request cimport note, over_limit
 
@@ -24,6 +25,8 @@ cdef class H2Requests:
 
     def __cinit__(self, WorkerParts parts, H2Server server, int listener):
         self.parts, self.server, self.listener = parts, server, listener
+        self.protocol = (SL_PROTOCOL_HBONE if parts.settings.listener(listener).protocol == PROTOCOL_HBONE
+                         else SL_PROTOCOL_HTTP2)
 
     cdef Asked kind(self, int status) noexcept:
         cdef H2Head head = self.server.head
@@ -48,7 +51,7 @@ cdef class H2Requests:
         request.user = self.server.head.user
         request.tls, request.relayed, request.forwarded = self.tls, self.relayed, self.forwarded
         take_claims(self.parts, request, self.server.head)
-        request.record = note(self.parts, request, self.server.head, SL_PROTOCOL_HTTP2)
+        request.record = note(self.parts, request, self.server.head, self.protocol)
         return request
 
     cdef void one_too_many(self, H2Carrier carrier, int status) noexcept:
@@ -62,7 +65,7 @@ cdef class H2Requests:
 
     cdef uint64_t turned_away(self, int outcome, bytes tried, str detail, int reason) noexcept:
         cdef uint64_t sequence = self.parts.meter.number()
-        log_refused(self.parts, self.listener, SL_PROTOCOL_HTTP2, &self.peer, self.peer_port, self.source, sequence,
+        log_refused(self.parts, self.listener, self.protocol, &self.peer, self.peer_port, self.source, sequence,
                     outcome, tried, detail, self.tls, reason)
         return sequence
 
@@ -72,5 +75,5 @@ cdef class H2Requests:
             count_login(self.parts, reason, tried, detail)
         else:
             meter.count(SL_COUNTER_PROTOCOL_ERRORS)
-        meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, outcome, 0, 0)[0] += 1
+        meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, self.protocol, outcome, 0, 0)[0] += 1
         return self.turned_away(outcome, tried, detail, reason)

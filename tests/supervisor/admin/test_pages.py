@@ -107,6 +107,7 @@ RULE: Final[dict[str, Any]] = {
     "ech": None,
     "upstream": HOSTILE,
     "sourceAddress": ["192.0.2.1"],
+    "tls": None,
 }
 POLICY_ANSWER: Final[dict[str, Any]] = {
     "generation": 3,

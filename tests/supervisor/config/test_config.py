@@ -217,13 +217,23 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         ["3:5: duplicate listener address: [::]:1 and 127.0.0.1:1 overlap (listener `a` in line 2 has it)"],
     ),
     "a protocol that is to come": (
-        "listeners: [{protocol: hbone}]\n",
-        ["1:24: protocol: protocol `hbone` is not built yet (auto, socks5, http and http2tunnel are)"],
+        "listeners: [{protocol: transparent}]\n",
+        [
+            "1:24: protocol: protocol `transparent` is not built yet (auto, socks5, http, http2tunnel and hbone are)",
+        ],
+    ),
+    "hbone by itself": (
+        "listeners: [{protocol: hbone, auth: optional}]\n",
+        [
+            "1:24: hbone without identity.trustDomains (certificates would name no identity)",
+            "1:24: hbone without tls (set tls: {certificates: [...]})",
+            "1:37: hbone implies auth: required (remove the key)",
+        ],
     ),
     "an unknown protocol": (
         "listeners: [{protocol: socks6}]\n",
         [
-            "1:24: protocol: expected one of auto, socks5, http, http2tunnel, found the text `socks6`"
+            "1:24: protocol: expected one of auto, socks5, http, http2tunnel, hbone, found the text `socks6`"
             " (did you mean `socks5`?)"
         ],
     ),

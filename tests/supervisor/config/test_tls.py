@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from supervisor.config.certificates import read_listeners
+from supervisor.config.certificates import read_tls
 from supervisor.config.reader import load_config
 from supervisor.source.problems import Problems
 from tests.support.certificates import Authority
@@ -27,7 +27,7 @@ def settings(folder: Path, tls: Any) -> tuple[dict[str, Any], list[str], list[st
     except Problems as wrong:
         problems = wrong
     else:
-        found = dict(read_listeners(config.listeners, config.identity.trust, problems).listeners)
+        found = dict(read_tls(config, {}, problems).listeners)
     return found, [str(error) for error in problems.errors], [str(warning) for warning in problems.warnings]
 
 

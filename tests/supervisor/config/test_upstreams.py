@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from supervisor.config.reader import load_config
 from supervisor.generation.compilation import Report
 from supervisor.generation.compile import compile_config
 from supervisor.source.problems import Problems
+from tests.support.certificates import Authority
 
 CORP = {"name": "corp", "type": "http", "addresses": ["192.0.2.9:3128", "[2001:db8::9]:3128"]}
 
@@ -54,6 +56,7 @@ def test_what_is_written_is_what_workers_get(tmp_path: Path, kind: str) -> None:
             "user": b"gate",
             "password": b"open: sesame",
             "announces": False,
+            "tls": None,
         }
     ]
 
@@ -89,7 +92,14 @@ def test_on_a_rule_that_denies_it_has_no_effect(tmp_path: Path) -> None:
     ("upstream", "expected"),
     [
         (CORP | {"type": "http3"}, "expected one of http, socks5, http2tunnel"),
-        (CORP | {"tls": {}}, "`upstreams.tls` is not built yet"),
+        (CORP | {"tls": {"certificate": "a.crt"}}, "certificate without key"),
+        (CORP | {"tls": {"key": "a.key"}}, "key without certificate"),
+        (CORP | {"tls": {"serverName": "*.corp.test"}}, "expected a host such as proxy.example.com"),
+        (CORP | {"tls": {"serverName": ""}}, "expected a host such as proxy.example.com"),
+        (CORP | {"tls": {"sans": ["spiffe://"]}}, "expected a URI such as"),
+        (CORP | {"tls": {"sans": [f"{n}.test" for n in range(65)]}}, "expected at most 64 names, found 65"),
+        (CORP | {"tls": {"minVersion": "1.1"}}, "expected one of 1.2, 1.3"),
+        (CORP | {"tls": {"clientCA": "a.crt"}}, "unknown key `clientCA`"),
         (CORP | {"addresses": []}, "the list is empty"),
         (CORP | {"addresses": ["proxy.corp:3128"]}, "expected an address such as 127.0.0.1:1080"),
         (CORP | {"addresses": ["0.0.0.0:3128"]}, "0.0.0.0 is not an address to dial"),
@@ -121,3 +131,62 @@ def test_a_password_file_that_is_not_there(tmp_path: Path) -> None:
     (problem,) = report.problems
     assert "cannot be read: No such file or directory" in problem.message
     assert problem.file == str(tmp_path / "sluice.yaml") and problem.line > 0
+
+
+def test_tls_is_read_whole(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    authority.issue("gate", client=True)
+    tls = {
+        "serverName": "Corp.test.",
+        "sans": ["a.test", "192.0.2.9", "spiffe://d/x"],
+        "ca": "ca.crt",
+        "minVersion": "1.3",
+    }
+    report = compiled(tmp_path, [CORP | {"tls": {**tls, "certificate": "gate.crt", "key": "gate.key"}}], {})
+    assert report.ok and report.settings is not None and not report.warnings
+    (upstream,) = report.settings["upstreams"]
+    found: dict[str, Any] = dict(upstream["tls"] or {})
+    shown = found.pop("certificate")
+    assert b"CERTIFICATE" in shown["chain"] and b"PRIVATE KEY" in shown["key"]
+    assert found == {
+        "server_name": "corp.test",
+        "sans": ["a.test", "192.0.2.9", "spiffe://d/x"],
+        "ca": authority.path.read_bytes(),
+        "min_version": "1.3",
+        "alpn": ["http/1.1"],
+    }
+    assert {(each.use, Path(each.name).name) for each in report.expiries} == {
+        ("upstream", "gate.crt"),
+        ("upstream_ca", "ca.crt"),
+    }
+    assert {Path(path).name for path in report.marks} == {"ca.crt", "gate.crt", "gate.key"}
+
+
+def test_the_system_s_cas_are_those_of_openssl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(Authority(tmp_path).path))
+    report = compiled(tmp_path, [CORP | {"tls": {}}, CORP | {"name": "two", "tls": {"ca": "system"}}], {})
+    assert report.settings is not None
+    assert report.settings["system_ca"] == (tmp_path / "ca.crt").read_bytes()
+    assert [each["tls"] and each["tls"]["ca"] for each in report.settings["upstreams"]] == [None, None]
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
+    report = compiled(tmp_path, [CORP | {"tls": {}}], {})
+    assert [problem.message for problem in report.problems] == ["this system has no file of trusted CAs"]
+
+
+@pytest.mark.parametrize(
+    ("tls", "expected"),
+    [
+        ({"ca": "none.crt"}, "the CA `{}/none.crt` cannot be read: No such file or directory"),
+        ({"ca": "gate.key"}, "the file `{}/gate.key` has no readable certificate"),
+        (
+            {"ca": "ca.crt", "certificate": "gate.crt", "key": "other.key"},
+            "the key `{0}/other.key` is not that of the certificate `{0}/gate.crt`",
+        ),
+    ],
+)
+def test_files_of_tls_that_cannot_be_used(tmp_path: Path, tls: dict[str, str], expected: str) -> None:
+    authority = Authority(tmp_path)
+    authority.issue("gate", client=True)
+    authority.issue("other", client=True)
+    report = compiled(tmp_path, [CORP | {"tls": tls}], {})
+    assert [problem.message for problem in report.problems] == [expected.format(tmp_path)]
