@@ -96,6 +96,8 @@ LONG: Final = tuple(
         r"test_fair\.py::test_a_stream_behind_many_destinations",
         r"test_source_address\.py::test_a_(check_warns|parent_gateway)",
         r"test_parent_tunnels\.py::test_a_parent_that_drains",
+        r"test_tls_parents\.py::test_(a_changed_ca|the_parent_of_a_tls_client)",
+        r"test_origination\.py::test_(an_origin_that|a_server_name|an_address_is|a_reload_that|explain_and_policy)",
     )
 )
 FIRST: Final = {
@@ -139,6 +141,13 @@ FIRST: Final = {
     "test_signals_at_start.py::test_an_end_that_is_asked_for_while_it_starts_is_a_clean_one": 4,
     "test_tls_clients.py::test_node": 1,
     "test_tls_listener.py::test_alpn_follows_the_listener": 2,
+    "test_origination.py::test_a_handshake_that_fails_has_its_reason": 1,
+    "test_origination.py::test_through_a_parent": 1,
+    "test_tls_parents.py::test_a_certificate_with_the_name_is_accepted": 2,
+    "test_tls_parents.py::test_a_handshake_that_fails_has_its_reason": 2,
+    "test_tls_parents.py::test_a_silent_parent_is_bounded_by_the_dial": 1,
+    "test_tls_parents.py::test_bulk_ends_and_resets_cross": 1,
+    "test_tls_parents.py::test_gateways_chain_over_mtls": 1,
     "test_upstreams.py::test_a_name_goes_to_the_parent_unresolved": 1,
     "test_upstreams.py::test_a_parent_that_answers_nonsense_is_a_refusal": 1,
     "test_upstreams.py::test_an_address_is_judged_here_and_asked_for_as_it_is": 1,

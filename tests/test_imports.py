@@ -34,16 +34,16 @@ ROOMS: Final[dict[str, str]] = {
     "gateway/proto/http2": "gateway/c gateway/proto",
     "gateway/policy": "gateway gateway/c",
     "gateway/dns": "gateway gateway/c gateway/io",
-    "gateway/parent": "gateway/c gateway/io gateway/proto",
+    "gateway/parent": "gateway/c gateway/io gateway/tls gateway/proto",
     "gateway/state": (
         "gateway gateway/c gateway/io gateway/tls gateway/proto gateway/proto/http2 gateway/policy gateway/dns "
         "gateway/parent"
     ),
     "gateway/http2": "gateway/c gateway/io gateway/proto/http2 gateway/state",
-    "gateway/dial": "gateway/c gateway/io gateway/dns gateway/parent gateway/state",
+    "gateway/dial": "gateway/c gateway/io gateway/tls gateway/dns gateway/parent gateway/state",
     "gateway/tunnel": "gateway/c gateway/io gateway/proto gateway/parent gateway/state gateway/dial",
     "gateway/upstream": (
-        "gateway/c gateway/io gateway/proto/http2 gateway/parent gateway/state gateway/http2 gateway/dial"
+        "gateway/c gateway/io gateway/tls gateway/proto/http2 gateway/parent gateway/state gateway/http2 gateway/dial"
     ),
     "gateway/downstream/http2": (
         "gateway/c gateway/io gateway/tls gateway/proto gateway/proto/http2 gateway/parent gateway/state gateway/http2 "

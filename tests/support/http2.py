@@ -178,8 +178,11 @@ class Stream:
 class RfcClient:
     """The h2 library over one connection. `streams` tells what came; received data is acknowledged unless held."""
 
-    def __init__(self, port: int, secure: ssl.SSLContext | None = None) -> None:
-        if secure is None:
+    def __init__(self, port: int, secure: ssl.SSLContext | None = None, way: Any = None) -> None:
+        """`way`: what a socket is, in place of a connection to the port."""
+        if way is not None:
+            self.socket: socket.socket = way
+        elif secure is None:
             self.socket = wire.connect(port)
         else:
             plain = socket.create_connection(("127.0.0.1", port), timeout=20)

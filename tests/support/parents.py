@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
@@ -114,3 +115,15 @@ def echoing(connection: socket.socket) -> None:
 
 def linger(connection: socket.socket) -> None:
     wire.to_the_end(connection)
+
+
+def send_all(connection: socket.socket, content: bytes) -> threading.Thread:
+    """Sends everything, then the end, while others read."""
+
+    def run() -> None:
+        connection.sendall(content)
+        connection.shutdown(socket.SHUT_WR)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread

@@ -15,7 +15,7 @@ from tests.support import wire
 from tests.support.eventually import eventually
 from tests.support.http2 import RfcClient, abort
 from tests.support.origins import Origin, digest, received, reset
-from tests.support.parents import far_gateway, gone, near_gateway, tunnel
+from tests.support.parents import far_gateway, gone, near_gateway, send_all, tunnel
 from tests.support.run_gateway import Gateway, open_files, policy
 
 BULK: Final = 5_000_000
@@ -26,18 +26,6 @@ def chain(world: World, **config: Any) -> Iterator[tuple[Gateway, Gateway]]:
     """A child and its parent."""
     with far_gateway(world) as far, near_gateway(far.port, **config) as near:
         yield near, far
-
-
-def send_all(connection: socket.socket, content: bytes) -> threading.Thread:
-    """Sends everything, then the end, while others read."""
-
-    def run() -> None:
-        connection.sendall(content)
-        connection.shutdown(socket.SHUT_WR)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 @pytest.mark.parametrize("host", ["open.test", "127.0.0.1"])
