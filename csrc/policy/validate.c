@@ -36,7 +36,8 @@ static int check_rules(struct sl_check *check)
     for (uint64_t i = 1; i < sl_check_count(check, SL_SEC_RULES); i++) {
         const struct sl_rule *rule = sl_check_record(check, SL_SEC_RULES, i);
         int texts = is_text(check, rule->kind) && is_text(check, rule->namespace_) && is_text(check, rule->name) &&
-                    is_text(check, rule->file) && is_text(check, rule->upstream) && is_text(check, rule->attributes) && is_text(check, rule->tls);
+                    is_text(check, rule->file) && is_text(check, rule->upstream) && is_text(check, rule->attributes) &&
+                    is_text(check, rule->tls);
         if (!texts || rule->tier < SL_TIER_AUDIT || rule->tier > SL_TIER_HARD_DENY ||
             rule->on_revoke > SL_REVOKE_KEEP || rule->on_revoke_set > 1 || rule->inner > SL_INNER_OFF ||
             rule->protocol >= SL_INNER_PROTOCOL_COUNT || rule->ech >= SL_ECH_COUNT)
