@@ -4,6 +4,7 @@ They are the outside world of the gateway under test. Everything listens on loop
 """
 
 import contextlib
+import errno
 import hashlib
 import socket
 import struct
@@ -13,6 +14,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
 CHUNK = 65536
+OTHERS = {"127.0.0.1": (socket.AF_INET6, "::1"), "::1": (socket.AF_INET, "127.0.0.1")}
+TWINS: dict[tuple[str, int], socket.socket] = {}
+
+
+def keep_twin(host: str, port: int) -> bool:
+    """Keeps the same port of the other address family without a listener, until release_twin(): names lead to both
+    families, and there might be another process's server. False: it is taken."""
+    if host not in OTHERS:
+        return True
+    family, other = OTHERS[host]
+    twin = socket.socket(family)
+    try:
+        twin.bind((other, port))
+    except OSError as wrong:
+        twin.close()
+        return wrong.errno != errno.EADDRINUSE
+    TWINS[other, port] = twin
+    return True
+
+
+def release_twin(host: str, port: int) -> None:
+    """Of an origin that ends, or because a test wants that port itself."""
+    if (twin := TWINS.pop((host, port), None)) is not None:
+        twin.close()
 
 
 class Origin:
@@ -31,7 +56,11 @@ class Origin:
         self.noted = threading.Condition()
         self.accepted = 0
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        release_twin(host, port)
         self.listener = socket.create_server((host, port), family=family, backlog=512)
+        while not port and not keep_twin(host, self.listener.getsockname()[1]):
+            self.listener.close()
+            self.listener = socket.create_server((host, 0), family=family, backlog=512)
         self.port: int = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self._accept, daemon=True)
 
@@ -44,6 +73,7 @@ class Origin:
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+        release_twin(OTHERS.get(self.host, (0, ""))[1], self.port)
         self.thread.join(5)
 
     def note(self, what: object) -> None:
@@ -161,7 +191,11 @@ class _Server6(ThreadingHTTPServer):
 @contextlib.contextmanager
 def http_origin(host: str = "127.0.0.1") -> Iterator[int]:
     """An HTTP/1.1 server that answers `served PATH`; gives its port."""
-    server = (_Server6 if ":" in host else ThreadingHTTPServer)((host, 0), _Page)
+    kind = _Server6 if ":" in host else ThreadingHTTPServer
+    server = kind((host, 0), _Page)
+    while not keep_twin(host, server.server_address[1]):
+        server.server_close()
+        server = kind((host, 0), _Page)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -170,4 +204,5 @@ def http_origin(host: str = "127.0.0.1") -> Iterator[int]:
     finally:
         server.shutdown()
         server.server_close()
+        release_twin(OTHERS.get(host, (0, ""))[1], server.server_address[1])
         thread.join(5)
