@@ -151,6 +151,8 @@ class Gateway(SluiceProcess):
         try:
             eventually(self.serves, "the gateway is ready")
             eventually(self.complete, "all workers serve")
+            with contextlib.suppress(AssertionError):  # or others have come already
+                eventually(lambda: not self.counter("connections_open"), "the connection of serves() has ended", 1.0)
         except BaseException as wrong:
             self.__exit__(type(wrong))
             raise

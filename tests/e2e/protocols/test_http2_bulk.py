@@ -261,7 +261,8 @@ def test_bulk_and_chat_on_one_connection(gateway: Gateway, window: int, frame_si
         assert [client.digest(stream) for stream in bulk] == [DIGEST] * 4
         assert client.resets == {}
         assert 8192 < client.largest <= min(frame_size, 131072)
-    assert gateway.counter("splices_begun_total") >= before + 4
+    # A stream that another one holds up for long may end before it is bulk.
+    assert gateway.counter("splices_begun_total") >= before + 2
 
 
 @both_sizes
