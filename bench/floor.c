@@ -252,28 +252,13 @@ static void finish_turn(struct floor *floor)
     }
 }
 
-static int listen_on(const char *text)
-{
-    struct sockaddr_storage address;
-    socklen_t length;
-    const int on = 1;
-
-    if (!read_loopback(text, &address, &length)) return -1;
-    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || /* which what is accepted inherits */
-        bind(fd, (const struct sockaddr *)&address, length) < 0 || listen(fd, 4096) < 0)
-        return -1;
-    return fd;
-}
-
 int main(int argc, char **argv)
 {
     struct floor *floor = calloc(1, sizeof *floor);
     struct epoll_event events[EVENTS_MOST];
     struct epoll_event listening = {.events = EPOLLIN, .data.u64 = 0};
 
-    if (!floor || argc != 2 || (floor->listener = listen_on(argv[1])) < 0) {
+    if (!floor || argc != 2 || (floor->listener = listen_loopback(argv[1])) < 0) {
         fprintf(stderr, "floor: wants one loopback address and a free port: floor 127.0.0.1:PORT\n");
         free(floor);
         return 2;

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,21 @@ int read_loopback(const char *text, struct sockaddr_storage *address, socklen_t 
     v6->sin6_addr = in6addr_loopback;
     *length = sizeof *v6;
     return strcmp(host, "[::1]") == 0;
+}
+
+int listen_loopback(const char *text)
+{
+    struct sockaddr_storage address;
+    socklen_t length;
+    const int on = 1;
+
+    if (!read_loopback(text, &address, &length)) return -1;
+    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || /* which what is accepted inherits */
+        bind(fd, (const struct sockaddr *)&address, length) < 0 || listen(fd, 4096) < 0)
+        return -1;
+    return fd;
 }
 
 uint64_t now_ns(void)

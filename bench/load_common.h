@@ -52,6 +52,8 @@ void histogram_print(const struct histogram *histogram);
 
 /* Reads "127.0.0.1:80" or "[::1]:80". Only loopback is taken. Returns 1, or 0. */
 int read_loopback(const char *text, struct sockaddr_storage *address, socklen_t *length);
+/* A socket that listens there, without blocking. Returns it, or -1. */
+int listen_loopback(const char *text);
 /* Nanoseconds of the monotonic clock. */
 uint64_t now_ns(void);
 void write_number(uint8_t *out, size_t width, uint64_t value);

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from supervisor.host.errors import StartError, errno_text
 from supervisor.host.process import Exit, Reaper, kill_group, spawn
@@ -19,7 +19,7 @@ class Companion:
     command: Sequence[str]
     fds: Sequence[int] = ()
     pid: int | None = None
-    pipe: int | None = field(default=None)
+    pipe: int | None = None
 
 
 class Companions:
@@ -32,7 +32,6 @@ class Companions:
 
     def start(self, companion: Companion) -> None:
         """Raises StartError."""
-        ours: int | None = None
         theirs, ours = os.pipe()
         try:
             companion.pid = spawn(companion.command, companion.fds, stdin=theirs)

@@ -15,16 +15,16 @@ from gateway.c.addr cimport sl_addr
 from gateway.c.contract cimport (
     SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT,
     SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UPSTREAM_FAILED, SL_PHASE_DELEGATED,
-    SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM, SL_TLS_RESULT_ALERT,
+    SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM,
 )
 from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_decision, sl_judged_tls, sl_judged_upstream
 from gateway.c.leg cimport sl_leg_reset, sl_plain_leg
 from gateway.c.limit_table cimport SL_LIMIT_DIALS, SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_REQUESTS
 from gateway.c.segment cimport (
-    SL_COUNTER_DNS_FAILURES, SL_FAMILY_TLS_HANDSHAKES, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_TUNNELS,
+    SL_COUNTER_DNS_FAILURES, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_TUNNELS,
     SL_TLS_SIDE_ORIGIN, SL_TLS_SIDE_PARENT,
 )
-from gateway.dial.origination cimport ORIGINATION_DONE, ORIGINATION_WAITS, origination_of
+from gateway.dial.origination cimport ORIGINATION_DONE, ORIGINATION_WAITS, late_refusal, origination_of
 from gateway.dial.parent_way cimport way_through
 from gateway.dial.phases cimport deny_own_address, judge_addresses, judge_name, unresolved_outcome
 from gateway.dial.places cimport (
@@ -238,15 +238,15 @@ cdef class Opening(QueueEntry):
             self.asked(self.way.on_turn(self.parts, self.record, self, &self.leg))
 
     cdef void asked(self, ParentStep step) noexcept:
+        cdef TlsSession refused
         if step == PARENT_CONNECTED:
             self.events = self.way.events
             if self.review():
                 self.connected()
         elif step != PARENT_WAITS:
-            if self.way.parent.tls is not None and self.way.parent.tls.was_refused(&self.leg):
-                self.parts.meter.labelled(SL_FAMILY_TLS_HANDSHAKES, SL_TLS_SIDE_PARENT, SL_TLS_RESULT_ALERT, 0,
-                                          0)[0] += 1
-                self.blame_tls(self.way.parent.tls.failed(&self.leg, SL_TLS_RESULT_ALERT))
+            refused = late_refusal(self.parts, self.way.parent.tls, &self.leg)
+            if refused is not None:
+                self.blame_tls(refused)
             self.over(self.way.outcome, SL_SCOPE_DESCRIPTORS)  # that scope where a limit is what it failed for
 
     # ---- TLS ---------------------------------------------------------------------------------------------------------

@@ -39,3 +39,6 @@ cdef class Origination:
 # Puts TLS on the leg; `name`: the host, or the address as text. The first step is on_event(0).
 cdef Origination origination_of(WorkerParts parts, Handler owner, TlsClient client, sl_leg *leg, bytes name,
                                 sl_tls_side side)
+
+# Facts of a parent that has ended the leg by an alert though its handshake was done, which counts; None: it has not.
+cdef TlsSession late_refusal(WorkerParts parts, TlsClient client, const sl_leg *leg)

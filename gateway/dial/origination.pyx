@@ -7,7 +7,7 @@ once. The time is its owner's: the deadline of a dial bounds the handshake as we
 cimport cython
 from libc.stdint cimport uint32_t
 
-from gateway.c.contract cimport SL_TLS_RESULT_INTERNAL, SL_TLS_RESULT_TIMEOUT
+from gateway.c.contract cimport SL_TLS_RESULT_ALERT, SL_TLS_RESULT_INTERNAL, SL_TLS_RESULT_TIMEOUT
 from gateway.c.leg cimport SL_LEG_FAILED, SL_LEG_READY, sl_leg_advance, sl_leg_progress
 from gateway.c.segment cimport (
     SL_FAMILY_TLS_HANDSHAKES, SL_HISTOGRAM_HANDSHAKE_ORIGIN, SL_HISTOGRAM_HANDSHAKE_PARENT, SL_TLS_SIDE_PARENT,
@@ -15,6 +15,7 @@ from gateway.c.segment cimport (
 )
 from gateway.io.loop cimport clock_us
 from gateway.io.sockets cimport EPOLLIN, EPOLLOUT
+from gateway.tls.server cimport unfinished
 
 
 cdef Origination origination_of(WorkerParts parts, Handler owner, TlsClient client, sl_leg *leg, bytes name,
@@ -25,6 +26,13 @@ cdef Origination origination_of(WorkerParts parts, Handler owner, TlsClient clie
     if not client.begin(leg, parts.tls_work if leg.transport is NULL else parts.inner_tls_work, name):
         made.fail(SL_TLS_RESULT_INTERNAL)
     return made
+
+
+cdef TlsSession late_refusal(WorkerParts parts, TlsClient client, const sl_leg *leg):
+    if client is None or not client.was_refused(leg):
+        return None
+    parts.meter.labelled(SL_FAMILY_TLS_HANDSHAKES, SL_TLS_SIDE_PARENT, SL_TLS_RESULT_ALERT, 0, 0)[0] += 1
+    return unfinished(leg, SL_TLS_RESULT_ALERT)
 
 
 @cython.final
@@ -67,4 +75,4 @@ cdef class Origination:
 
     cdef void fail(self, sl_tls_result why) noexcept:
         self.parts.meter.labelled(SL_FAMILY_TLS_HANDSHAKES, self.side, why, 0, 0)[0] += 1
-        self.tls = self.client.failed(self.leg, why)
+        self.tls = unfinished(self.leg, why)

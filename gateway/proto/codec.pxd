@@ -27,6 +27,7 @@ cdef class Codec:
     cdef readonly bytes user         # credentials sent, or None; unproven until verified(True)
     cdef readonly bytes password     # cleared by verified() and by every failure
     cdef readonly bytes token        # a bearer token instead of these two, or None; cleared likewise
+    cdef str unfit                   # the fault of Proxy-Authorization; None: it has none
     cdef readonly int reason         # sl_reason of a failure that says more than `outcome`; 0: none
     cdef uint64_t credential         # of the hash that the password fitted; 0 before; the caller's to set
     cdef bint trusted                # the peer may speak for others: the next two are read; the caller's to set
@@ -84,6 +85,8 @@ cdef class Codec:
     cdef bint unfit_target(self, str detail) noexcept
     # Reads the value of Proxy-Authorization: Basic (RFC 7617) or Bearer (RFC 6750); 1, or 0 with `detail` set.
     cdef bint set_authorization(self, const uint8_t *value, size_t length) except -1
+    # At the end of the fields: Proxy-Authorization is refused, to be verified, or not needed. Answers a CodecStatus.
+    cdef int end_of_fields(self) except -1
     # Reads the value of Forwarded; 1, or 0 with `detail` set. Of the value of baggage the beginning is kept.
     cdef bint set_forwarded(self, const uint8_t *value, size_t length) noexcept
     cdef int set_baggage(self, const uint8_t *value, size_t length) except -1

@@ -226,6 +226,15 @@ cdef class Codec:
             explicit_bzero(plain, length + 1)
             free(plain)
 
+    cdef int end_of_fields(self) except -1:
+        if self.unfit is not None:
+            return self.refuse(SL_OUTCOME_AUTH_FAILED, self.unfit)
+        if self.user is not None or self.token is not None:
+            return CODEC_CREDENTIALS
+        if self.auth == AUTH_REQUIRED:
+            return self.refuse(SL_OUTCOME_AUTH_FAILED, "no credentials")
+        return CODEC_REQUEST
+
     cdef int fail(self, int outcome, str detail, bytes out) noexcept:
         self.status = CODEC_FAILED
         self.outcome = outcome

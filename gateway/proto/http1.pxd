@@ -20,7 +20,6 @@ cdef class Http1Codec(Codec):
     cdef int lines          # header lines so far
     cdef int hosts
     cdef int authorizations
-    cdef str unfit          # the fault of Proxy-Authorization; None: it has none
     cdef Http1Method method
     cdef bint started       # the request line was read
     cdef bint blank         # an empty line came before it

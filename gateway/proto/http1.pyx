@@ -18,15 +18,13 @@ from libc.string cimport memchr, memcmp, memcpy
 from gateway.proto.answers cimport http1_answer
 from gateway.proto.codec cimport (
     AUTH_OFF,
-    AUTH_REQUIRED,
-    CODEC_CREDENTIALS,
     CODEC_MORE,
     CODEC_REQUEST,
     Codec,
 )
 from gateway.c.addr cimport sl_addr
 from gateway.c.contract cimport (
-    SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CONNECTED, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED, SL_OUTCOME_NOT_BUILT,
+    SL_OUTCOME_CONNECTED, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED, SL_OUTCOME_NOT_BUILT,
 )
 
 cdef extern from "string.h" nogil:
@@ -201,13 +199,7 @@ cdef class Http1Codec(Codec):
             return self.malformed("HTTP/1.1 without Host")
         if self.method != HTTP1_CONNECT:
             return self.refuse(SL_OUTCOME_NOT_BUILT, "only CONNECT is served")
-        if self.unfit is not None:
-            return self.refuse(SL_OUTCOME_AUTH_FAILED, self.unfit)
-        if self.user is not None or self.token is not None:
-            return CODEC_CREDENTIALS
-        if self.auth == AUTH_REQUIRED:
-            return self.refuse(SL_OUTCOME_AUTH_FAILED, "no credentials")
-        return CODEC_REQUEST
+        return self.end_of_fields()
 
     cdef int admitted(self) except -1:
         return CODEC_REQUEST

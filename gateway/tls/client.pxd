@@ -22,8 +22,6 @@ cdef class TlsClient:
     cdef sl_tls_result result(self, const sl_leg *leg) noexcept
     # The facts of a handshake that is done.
     cdef TlsSession finished(self, const sl_leg *leg)
-    # Those of one that is not, and why.
-    cdef TlsSession failed(self, const sl_leg *leg, sl_tls_result why)
     # Whether the peer has ended the leg by an alert, though its handshake was done: TLS 1.3 refuses certificates so.
     cdef bint was_refused(self, const sl_leg *leg) noexcept
 

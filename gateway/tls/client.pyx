@@ -111,14 +111,6 @@ cdef class TlsClient:
             session.identity = peer
         return session
 
-    cdef TlsSession failed(self, const sl_leg *leg, sl_tls_result why):
-        cdef TlsSession session = TlsSession.__new__(TlsSession)
-        cdef sl_tls_facts facts
-        sl_tls_facts_of(leg, &facts)
-        session.note(&facts)
-        session.blame(why, sl_tls_alert_of(leg))
-        return session
-
     cdef bint was_refused(self, const sl_leg *leg) noexcept:
         return sl_tls_alert_of(leg) is not NULL
 

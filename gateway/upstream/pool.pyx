@@ -17,11 +17,11 @@ from gateway.io.leg cimport leg_of
 from gateway.c.contract cimport (
     SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE,
     SL_OUTCOME_INTERNAL, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_UPSTREAM_FAILED,
-    SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM, SL_TLS_RESULT_ALERT,
+    SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM,
 )
 from gateway.c.leg cimport sl_leg_drains_pipes, sl_leg_reset, sl_plain_leg
-from gateway.c.segment cimport SL_COUNTER_PARENTS_FAILED, SL_FAMILY_TLS_HANDSHAKES, SL_TLS_SIDE_PARENT
-from gateway.dial.origination cimport ORIGINATION_DONE, ORIGINATION_WAITS, origination_of
+from gateway.c.segment cimport SL_COUNTER_PARENTS_FAILED, SL_TLS_SIDE_PARENT
+from gateway.dial.origination cimport ORIGINATION_DONE, ORIGINATION_WAITS, late_refusal, origination_of
 from gateway.dial.places cimport address_text
 from gateway.parent.parent cimport ParentStream
 from gateway.dial.race cimport RACE_GOES_ON, RACE_LOST, RACE_NEXT, RACE_WON, race_of
@@ -247,15 +247,17 @@ cdef class ParentPool(ParentConnections):
 
     cdef void on_gone(self, Handler handler, int outcome, str detail) noexcept:
         cdef ParentConnection connection = <ParentConnection> handler
+        cdef TlsSession refused
         if connection is self.opening:
             self.opening = None
         elif connection in self.connections:
             self.connections.remove(connection)
-        if detail is not None and self.parent.tls is not None and self.parent.tls.was_refused(&connection.leg):
-            self.parts.meter.labelled(SL_FAMILY_TLS_HANDSHAKES, SL_TLS_SIDE_PARENT, SL_TLS_RESULT_ALERT, 0, 0)[0] += 1
-            self.failed_tls(self.parent.tls.failed(&connection.leg, SL_TLS_RESULT_ALERT), SL_OUTCOME_UPSTREAM_FAILED)
-        elif detail is not None:
-            self.failed(outcome, -1, detail)
+        if detail is not None:
+            refused = late_refusal(self.parts, self.parent.tls, &connection.leg)
+            if refused is not None:
+                self.failed_tls(refused, SL_OUTCOME_UPSTREAM_FAILED)
+            else:
+                self.failed(outcome, -1, detail)
         if self.waiting or self.retired:
             self.parts.loop.later(self)
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from supervisor.source.escape import escape
@@ -16,9 +16,7 @@ SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 def _github(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:
     """Workflow commands of GitHub Actions, a line each (its documentation, "Workflow commands")."""
     return "\n".join(
-        f"::{level} {_place(problem)}::{_escaped(_text(problem))}"
-        for level, problems in (("error", errors), ("warning", warnings))
-        for problem in sorted(problems)
+        f"::{level} {_place(problem)}::{_escaped(_text(problem))}" for level, problem in _leveled(errors, warnings)
     )
 
 
@@ -34,11 +32,7 @@ def _escaped(text: str, more: str = "") -> str:
 
 def _sarif(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:
     """A log of OASIS SARIF 2.1.0, one run."""
-    results = [
-        _result(level, problem)
-        for level, problems in (("error", errors), ("warning", warnings))
-        for problem in sorted(problems)
-    ]
+    results = [_result(level, problem) for level, problem in _leveled(errors, warnings)]
     driver = {"name": "sluice check", "rules": [{"id": "error"}, {"id": "warning"}]}
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
     return json.dumps(log, ensure_ascii=True, indent=2)
@@ -51,6 +45,13 @@ def _result(level: str, problem: Problem) -> dict[str, Any]:
         location["region"] = {"startLine": problem.line, **column}
     result = {"ruleId": level, "level": level, "message": {"text": _text(problem)}}
     return {**result, "locations": [{"physicalLocation": location}]} if problem.file else result
+
+
+def _leveled(errors: Iterable[Problem], warnings: Iterable[Problem]) -> Iterator[tuple[str, Problem]]:
+    """Errors first, each in the order of places."""
+    for level, problems in (("error", errors), ("warning", warnings)):
+        for problem in sorted(problems):
+            yield level, problem
 
 
 def _text(problem: Problem) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from supervisor.cli import main
@@ -33,6 +34,14 @@ def write(folder: Path, **files: str) -> Path:
     for name, text in files.items():
         (folder / name.replace("_", ".")).write_text(text)
     return folder / "sluice.yaml"
+
+
+def entered(folder: Path, monkeypatch: pytest.MonkeyPatch, **files: str) -> Path:
+    """The folder with these files, as the working directory, and no configuration of this machine beside it."""
+    write(folder, **files)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("supervisor.config.config.DEFAULT_PATHS", ("sluice.yaml", str(folder / "etc/sluice.yaml")))
+    return folder
 
 
 def read(folder: Path, text: str) -> Config:

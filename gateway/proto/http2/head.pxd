@@ -38,7 +38,6 @@ cdef class H2Head(Codec):
     cdef bint malformed        # the message is, so its stream ends with PROTOCOL_ERROR
     cdef bint refused_fields   # fields that no CONNECT may have
     cdef int authorizations
-    cdef str unfit             # the fault of Proxy-Authorization; None: it has none
     cdef size_t size           # of the list, as MAX_HEADER_LIST_SIZE counts
     cdef int64_t expected      # Content-Length; -1: none
     cdef HeadText authority

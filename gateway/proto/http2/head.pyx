@@ -10,9 +10,9 @@ asks for what cannot be is refused with an answer. Both have an outcome; what th
 from libc.stdint cimport int64_t, uint8_t, uint16_t
 from libc.string cimport memcmp, memcpy, strlen
 
-from gateway.proto.codec cimport AUTH_OFF, AUTH_REQUIRED, CODEC_CREDENTIALS, CODEC_MORE, CODEC_REQUEST, read_port
+from gateway.proto.codec cimport AUTH_OFF, CODEC_MORE, CODEC_REQUEST, read_port
 from gateway.c.addr cimport sl_addr
-from gateway.c.contract cimport SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED
+from gateway.c.contract cimport SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED
 from gateway.proto.http2.hpack cimport field_size
 
 cdef class H2Head(Codec):
@@ -175,13 +175,7 @@ cdef class H2Head(Codec):
             fits = self.path.length <= HEAD_TARGET_MAX and self.set_bare_target()
         if not fits:
             return self.refuse(SL_OUTCOME_MALFORMED, self.detail or "the target is too long")
-        if self.unfit is not None:
-            return self.refuse(SL_OUTCOME_AUTH_FAILED, self.unfit)
-        if self.user is not None or self.token is not None:
-            return CODEC_CREDENTIALS
-        if self.auth == AUTH_REQUIRED:
-            return self.refuse(SL_OUTCOME_AUTH_FAILED, "no credentials")
-        return CODEC_REQUEST
+        return self.end_of_fields()
 
     cdef bint set_bare_target(self) noexcept:
         """host:port where the host may be an IPv6 address without brackets: the last colon parts them."""

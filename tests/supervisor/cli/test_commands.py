@@ -16,7 +16,7 @@ from gateway.tables import REASONS
 from supervisor.cli import COMMANDS, asking
 from supervisor.cli.verdicts import TURNS, describe
 from supervisor.generation.compilation import CompileResult, compile_blocking
-from tests.support.front import CONFIG, POLICY, sluice, write
+from tests.support.front import CONFIG, POLICY, entered, sluice, write
 
 NAMESPACED: Final = """\
 ---
@@ -38,10 +38,7 @@ spec: {action: Audit, from: [{user: bot}], to: [{host: bot.test}]}
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a sound configuration, which is the working directory."""
-    write(tmp_path, sluice_yaml=CONFIG, policy_yaml=POLICY + NAMESPACED)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("supervisor.config.config.DEFAULT_PATHS", ("sluice.yaml", str(tmp_path / "etc/sluice.yaml")))
-    return tmp_path
+    return entered(tmp_path, monkeypatch, sluice_yaml=CONFIG, policy_yaml=POLICY + NAMESPACED)
 
 
 # The group.

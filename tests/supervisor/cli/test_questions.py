@@ -9,7 +9,7 @@ import yaml
 
 from supervisor.cli.questions import LONGEST_LINE, of_log_line
 from supervisor.policy.explanation import QuestionError
-from tests.support.front import CONFIG, POLICY, sluice, write
+from tests.support.front import CONFIG, POLICY, entered, sluice, write
 
 NETWORKS: Final = "identity: {networks: [{cidr: 10.1.0.0/16, namespace: shop, serviceAccount: cart}]}\n"
 SHOP: Final = """\
@@ -31,10 +31,9 @@ spec: {action: Deny, to: [{host: no.test}]}
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write(tmp_path, sluice_yaml=CONFIG + NETWORKS + "logs: {access: access.log}\n", policy_yaml=POLICY + SHOP)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("supervisor.config.config.DEFAULT_PATHS", ("sluice.yaml", str(tmp_path / "etc/sluice.yaml")))
-    return tmp_path
+    return entered(
+        tmp_path, monkeypatch, sluice_yaml=CONFIG + NETWORKS + "logs: {access: access.log}\n", policy_yaml=POLICY + SHOP
+    )
 
 
 def line(to: str, port: int, identifier: str = "0-1-1", **changes: Any) -> dict[str, Any]:

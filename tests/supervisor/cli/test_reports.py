@@ -5,16 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.front import CONFIG, POLICY, sluice, write
+from tests.support.front import CONFIG, POLICY, entered, sluice, write
 
 WRONG = POLICY.replace("api.example.com", "api.example.com:443").replace("Allow", "Alow")
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write(tmp_path, sluice_yaml=CONFIG, policy_yaml=WRONG)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return entered(tmp_path, monkeypatch, sluice_yaml=CONFIG, policy_yaml=WRONG)
 
 
 def test_annotations_of_github(folder: Path) -> None:
