@@ -153,6 +153,7 @@ EXTENSIONS = [
     extension("gateway.proto.http2.client"),
     extension("gateway.proto.http2.work"),
     extension("gateway.worker.privileges"),
+    extension("gateway.worker.scheduling"),
     extension("gateway.io.poller"),
     extension("gateway.io.loop", "base/timers", *SEGMENT),
     extension("gateway.io.watch"),

@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from supervisor.companion import Companion
@@ -20,7 +21,7 @@ from supervisor.generation.compiler import COMPILE_COMMAND
 from supervisor.host.errors import StartError
 from supervisor.host.inherited import Inherited, inherited_sockets
 from supervisor.host.notify import Notifier
-from supervisor.host.process import Reaper, keep_descriptors_to_ourselves
+from supervisor.host.process import Reaper, keep_descriptors_to_ourselves, yield_to_traffic
 from supervisor.logs.log import Log
 from supervisor.logs.log_writer import LogWriter
 from supervisor.service import Service
@@ -61,6 +62,7 @@ def run(config_path: str, options: Options | None = None) -> int:
 
 async def _run(config_path: str, options: Options, notifier: Notifier, inherited: Inherited) -> int:
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="work", initializer=yield_to_traffic))
     writer = LogWriter("stderr")
     plain = options.log_format == "plain" or (options.log_format == "auto" and os.isatty(2))
     log = Log(writer.offer, plain=plain)

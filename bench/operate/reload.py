@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.operate.scene import Load, ask, begin, keep, options, origin, table
-from supervisor.generation.compilation import NICE
+from supervisor.host.process import NICE, yield_to_traffic
 from supervisor.segment.segment import COUNTERS
 from tests.support.run_gateway import Gateway, policy
 
@@ -50,6 +50,7 @@ def reloading(gateway: Gateway, prepare: Callable[[int], None], most: int | None
     stop = threading.Event()
 
     def run() -> None:
+        yield_to_traffic()  # it writes the files that change: an operator's machine does that
         while not stop.is_set() and (most is None or len(took) < most):
             prepare(len(took))
             begun = time.monotonic()

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from bench import machine
 from bench.machine import LOAD, build, private_network
+from gateway.worker.scheduling import wake_first
 from supervisor.control.client import ControlClient, ControlError
 from tests.support.run_gateway import Gateway
 
@@ -40,9 +41,11 @@ def begin() -> None:
 
 @contextlib.contextmanager
 def origin(seconds: float = 3600) -> Iterator[int]:
-    """The port of an origin; wrong bytes that only it saw end the measure."""
+    """The port of an origin; wrong bytes that only it saw end the measure. It and the clients stand for other machines:
+    what a worker waits for is measured, not what they do."""
     command = [str(LOAD), "origin", "--seconds", str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        wake_first(process.pid)
         assert process.stdout is not None
         try:
             yield int(json.loads(process.stdout.readline())["port"])
@@ -65,6 +68,7 @@ class Load:
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wake_first(self.process.pid)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:

@@ -8,6 +8,7 @@ cdef class MappedImage:
     cdef size_t mapped         # bytes
 
     cdef void unmap(self) noexcept
+    cdef bint unmap_step(self, size_t most) noexcept
     cdef int map(self, int fd, bint sealed) except -1
     cdef int refuse(self, sl_image_status status, str place) except -1
     cdef bint open_step(self, size_t most) except -1

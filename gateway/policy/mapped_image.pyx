@@ -31,6 +31,17 @@ cdef class MappedImage:
             munmap(self.mapping, self.mapped)
             self.mapping = NULL
 
+    cdef bint unmap_step(self, size_t most) noexcept:
+        """Unmaps `most` bytes more, a multiple of a page's; True once nothing is left. Nothing can be asked after it."""
+        memset(&self.image, 0, sizeof(self.image))
+        if self.mapped <= most:
+            self.unmap()
+            return True
+        munmap(self.mapping, most)
+        self.mapping = <char *> self.mapping + most
+        self.mapped -= most
+        return False
+
     @classmethod
     def from_fd(cls, int fd, *, bint sealed=True, bint validate=False):
         """Maps the image a descriptor holds; the descriptor may be closed afterwards.

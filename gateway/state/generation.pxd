@@ -3,13 +3,15 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from gateway.c.judge cimport sl_decision
 from gateway.dns.resolver cimport Resolver
+from gateway.io.loop cimport Loop
 from gateway.parent.source_pool cimport SourcePool
 from gateway.policy.image cimport PolicyImage
 from gateway.state.prefixes cimport Prefixes
 from gateway.tls.client cimport TlsClient, TlsClients
 
 cdef class Generation:
-    # Tunnels hold a reference to the one that admitted them.
+    # Tunnels hold a reference to the one that admitted them; the image is unmapped when the last has gone.
+    cdef Loop loop
     cdef readonly uint64_t number
     cdef readonly PolicyImage image
     cdef dict rule_texts             # rule index -> "Kind/namespace/name", made when first asked for

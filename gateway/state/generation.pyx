@@ -8,6 +8,7 @@ from gateway.c.judge cimport (
     SL_NO_RULE, sl_judged_sources, sl_judged_tls, sl_rule_name, sl_rule_named, sl_source_credential,
 )
 from gateway.parent.parent cimport Parent
+from gateway.state.image_load cimport ImageRelease
 from gateway.state.settings cimport ListenerSpec
 
 
@@ -15,13 +16,17 @@ from gateway.state.settings cimport ListenerSpec
 cdef class Generation:
     """A number and an image."""
 
-    def __init__(self, uint64_t number, PolicyImage image, dict originations):
+    def __init__(self, Loop loop, uint64_t number, PolicyImage image, dict originations):
+        self.loop = loop
         self.number = number
         self.image = image
         self.rule_texts = {}
         self.originations = originations
         self.pools = {}
         self.clients = {}
+
+    def __del__(self):
+        ImageRelease(self.loop, self.image).begin()
 
     cdef str rule_text(self, uint32_t rule):
         """The name a rule is known by in logs and answers, None for a default. Shared by every tunnel it admitted."""

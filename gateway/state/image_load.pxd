@@ -1,4 +1,4 @@
-# A policy image opened in slices, so that a large one delays no request.
+# A policy image opened and given back in slices, so that a large one delays no request.
 from gateway.io.loop cimport Handler, Loop
 from gateway.policy.image cimport PolicyImage
 
@@ -7,3 +7,7 @@ cdef class ImageLoad(Handler):
     cdef PolicyImage image
     cdef object on_finished    # called with the image and an error or None
     cdef bint opened
+
+cdef class ImageRelease(Handler):
+    cdef Loop loop
+    cdef PolicyImage image

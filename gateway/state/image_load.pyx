@@ -1,4 +1,5 @@
 """A policy image opened in slices: its checksum is taken, and its pages mapped in, a little each turn of the loop.
+And given back in slices, once no tunnel asks it any more.
 
 An image of a million names has tens of megabytes: opened at once it would hold every tunnel up for several
 milliseconds, and again whenever a look-up met a page for the first time.
@@ -10,6 +11,7 @@ from gateway.io.loop cimport SLICE_US, clock_us
 
 cdef enum:
     PIECE = 131072             # bytes between two looks at the clock: about 30 us where pages are new
+    GIVEN_BACK = 1048576       # the same when they are unmapped; every size of a page divides it
 
 
 cdef class ImageLoad(Handler):
@@ -55,3 +57,30 @@ cdef class ImageLoad(Handler):
             self.loop.park(self)
             if self.on_finished is not None:
                 self.finish("internal error while the image was opened")
+
+
+cdef class ImageRelease(Handler):
+    """Unmaps an image that nobody asks any more. What it held is freed by whoever closes its descriptor last: that is
+    the supervisor's part, as it takes milliseconds at once."""
+
+    def __init__(self, Loop loop, PolicyImage image):
+        self.loop = loop
+        self.image = image
+
+    def begin(self):
+        """Starts in the next turn."""
+        self.loop.keep(self)
+        self.loop.later(self)
+
+    cdef void on_turn(self) noexcept:
+        cdef uint64_t until = clock_us() + SLICE_US
+        while not self.image.unmap_step(GIVEN_BACK):
+            if clock_us() >= until:
+                self.loop.later(self)
+                return
+        self.close()
+
+    cdef void close(self) noexcept:
+        if not self.closed:
+            self.closed = True
+            self.loop.park(self)

@@ -64,7 +64,7 @@ cdef class WorkerParts:
             self.resolver, self.dns = loaded.resolver, settings["dns"]
         self.proxies, self.speakers, self.clients = loaded.proxies, loaded.speakers, loaded.clients
         self.logins.renew()
-        self.generation = Generation(loaded.number, loaded.image, loaded.originations)
+        self.generation = Generation(self.loop, loaded.number, loaded.image, loaded.originations)
         self.meter.segment.generation = loaded.number
 
     cdef H2Work http2_work(self):

@@ -37,6 +37,7 @@ from gateway.upstream.pool import ParentPools
 from gateway.worker.bus import Bus, reach
 from gateway.worker.drain_schedule import DrainSchedule
 from gateway.worker.privileges import drop as drop_privileges
+from gateway.worker.scheduling import wake_first
 from gateway.worker.socket_set import SocketSet
 
 IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGPIPE)
@@ -337,6 +338,7 @@ def main() -> int:
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+    wake_first()  # where it is refused, a worker waits a little longer beside what computes
     # Before ZeroMQ's thread: capabilities belong to each thread.
     drop_privileges(dumpable=bool(os.environ.get(contract.DUMPABLE)))
     try:

@@ -22,7 +22,6 @@ from supervisor.source.problems import Problem, render
 
 GREETING: Final = b"sluice-compile-1"
 MOST_REPORT: Final = 256 << 20
-NICE: Final = 10  # traffic comes first
 OUT_OF_MEMORY: Final = 77  # exit code of a compile process that got no more memory
 COUNTS: Final = ("files", "resources", "rules", "names", "cidrs", "users", "networks")
 

@@ -23,9 +23,10 @@ from supervisor.config.config import Config
 from supervisor.config.reader import load_config, load_defaults
 from supervisor.config.tls import ClientTls, ReadTls
 from supervisor.config.upstreams import read_passwords
-from supervisor.generation.compilation import NICE, OUT_OF_MEMORY, Report, send_result
+from supervisor.generation.compilation import OUT_OF_MEMORY, Report, send_result
 from supervisor.generation.token_keys import ReadTokens, read_issuers
 from supervisor.host import machine
+from supervisor.host.process import yield_to_traffic
 from supervisor.identity.issuers import marks
 from supervisor.identity.users import User, load_users
 from supervisor.policy.compiler import Built, build_image
@@ -169,8 +170,7 @@ def _main() -> int:
     parser.add_argument("--result-fd", required=True, type=int)
     parser.add_argument("--manifest", action="append", default=[], metavar="PATH")
     arguments = parser.parse_args()
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    yield_to_traffic()
     confine()
     gc.disable()  # the process ends before garbage counts; walking millions of nodes again and again would
     report, image = compile_config(arguments.config, manifests=arguments.manifest)

@@ -24,6 +24,7 @@ from supervisor.generation.compiler import CompileFailed, Compiler
 from supervisor.generation.listeners import listener_changes, placed
 from supervisor.generation.reload import Outcome, restart_needed
 from supervisor.generation.renewal import read_again, renewed
+from supervisor.generation.replaced_image import ReplacedImage
 from supervisor.generation.tickets import TicketSecret
 from supervisor.host.errors import StartError
 from supervisor.host.limits import tunnel_cap
@@ -101,6 +102,7 @@ class Generations:
         self._log = log
         self._warned = ""
         self._mapping: tuple[int, PolicyImage] | None = None  # of which generation
+        self._replaced = ReplacedImage()
         self._number = 0  # given last; one that no worker could load is not given again
         self.nofile = 1024  # open files that each process may have
         self.current: Generation | None = None
@@ -172,7 +174,7 @@ class Generations:
         for warning in new.warnings:
             self._log.warning("configuration", warning)
         if old is not None:
-            os.close(old.image)  # a worker that starts from here on gets the new one
+            self._replaced.take(old.image)  # a worker that starts from here on gets the new one
 
     async def mapped(self, generation: Generation) -> PolicyImage:
         """The image of the active generation, mapped once, and until the next one. On a thread: the checksum of a
@@ -267,10 +269,11 @@ class Generations:
         self._verifier.set_tokens(tokens)
         self._mapping = None
         if old is not None:
-            os.close(old.image)
+            self._replaced.take(old.image)
 
     def close(self) -> None:
-        """Gives the image back."""
+        """Gives the images back."""
+        self._replaced.close()
         if self.current is not None:
             os.close(self.current.image)
             self.current = self._mapping = None

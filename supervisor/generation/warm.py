@@ -24,9 +24,10 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from supervisor.generation.compilation import NICE, OUT_OF_MEMORY, receive_descriptors, send_result
+from supervisor.generation.compilation import OUT_OF_MEMORY, receive_descriptors, send_result
 from supervisor.generation.compile import compile_config, confine, end_first
 from supervisor.generation.requests import MOST_MESSAGE, Accepted, Answer, Compile, Ended, Holds, request_of
+from supervisor.host.process import yield_to_traffic
 from supervisor.policy.remembered import Delta, Reading, Remembered
 
 __all__ = ["Server"]
@@ -131,8 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--requests-fd", required=True, type=int)
     descriptor = parser.parse_args(arguments).requests_fd
     os.set_inheritable(descriptor, False)
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    yield_to_traffic()
     end_first(900)  # its children come before it
     gc.disable()  # a child ends before garbage counts; walking millions of nodes again and again would
     gc.collect()

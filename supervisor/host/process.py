@@ -17,12 +17,15 @@ import os
 import signal
 import site
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 __all__ = [
     "BLOCKED",
+    "NICE",
     "Exit",
     "Reaper",
     "child_environment",
@@ -30,12 +33,14 @@ __all__ = [
     "kill_group",
     "python_command",
     "spawn",
+    "yield_to_traffic",
 ]
 
 # Blocked in a worker from its first instruction: it ignores them once it runs, and obeys the channel alone. Without
 # this a signal sent to the whole group by a process manager could kill a worker that is still importing.
 BLOCKED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 REAP_BUDGET = 256
+NICE: Final = 10  # of what computes beside the workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,12 @@ class Reaper:
             self.orphans += 1
         else:
             on_exit(ended)
+
+
+def yield_to_traffic() -> None:
+    """Gives this thread a low priority: on Linux each has its own (setpriority(2), notes)."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def keep_descriptors_to_ourselves() -> None:

@@ -8,9 +8,6 @@ worker's business. Passwords and tokens are never logged and no reference outliv
 """
 
 import asyncio
-import contextlib
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +16,7 @@ from typing import Final
 
 from gateway.contract import BUSY, LIMITED, RIGHT, WRONG, TokenFacts
 from gateway.tables import REASONS
+from supervisor.host.process import yield_to_traffic
 from supervisor.identity.login_queue import MOST, FailureLimit, LoginQueue
 from supervisor.identity.tokens import TokenReader, TokenRefused
 from supervisor.identity.users import credential_of
@@ -26,7 +24,6 @@ from supervisor.identity.users import credential_of
 __all__ = ["Verifier"]
 
 THREADS: Final = 2
-NICE: Final = 10  # as the compile process
 
 Answer = Callable[[int, int], None]  # (result of gateway/contract.py, credential)
 TokenAnswer = Callable[[int, TokenFacts | None, int], None]  # (result, facts of RIGHT, reason of WRONG)
@@ -102,7 +99,7 @@ class Verifier:
         self._queue: LoginQueue[_Check] = LoginQueue(most=queue)
         self._failures = FailureLimit(10, 1.0)
         self._idle = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="verifier", initializer=_yield_to_traffic)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="verifier", initializer=yield_to_traffic)
         self._closed = False
         self.busy = 0  # checks refused for a full queue
 
@@ -191,9 +188,3 @@ def _read(reader: TokenReader, token: bytes) -> TokenFacts | str:
         return reader.read(token, time.time())
     except TokenRefused as wrong:
         return wrong.reason
-
-
-def _yield_to_traffic() -> None:
-    """On Linux a thread has a priority of its own (setpriority(2), notes)."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

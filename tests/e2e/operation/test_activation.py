@@ -54,6 +54,24 @@ def test_no_worker_decides_by_a_generation_that_another_one_has_not_loaded(world
         eventually(lambda: images(still) == images(other) == 1, "the old image is gone")
 
 
+def test_an_image_is_freed_by_the_supervisor_after_the_workers(world: World) -> None:
+    """Whoever gives the last reference to a large image back stands still while the kernel frees its pages."""
+    with Gateway([ALLOW], {"workers": 1}) as gateway:
+        (worker,) = gateway.workers()
+        before = held(gateway.pid)
+        for _ in range(3):
+            gateway.reload()
+            eventually(lambda: images(worker) == 1, "the worker unmaps the old image")
+            assert held(gateway.pid) == before + 1, "the supervisor has it still"
+        eventually(lambda: held(gateway.pid) == before, "then it goes as well", 10)
+
+
+def held(pid: int) -> int:
+    """How many policy images a process has open."""
+    links = (os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink())
+    return sum(link.startswith("/memfd:sluice-policy") for link in links)
+
+
 @pytest.mark.full
 def test_a_worker_that_stands_still_for_ten_seconds_does_not_hold_the_others_up(world: World) -> None:
     with Gateway([ALLOW], {"workers": 2}) as gateway:

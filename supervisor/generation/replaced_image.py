@@ -1,0 +1,43 @@
+"""The image of the generation before the active one, held until the workers have let go of it.
+
+Whoever gives a large image back last pays for it: the kernel frees its pages at once, which takes milliseconds. A
+worker's loop must not stand still for that, so this process outlasts them, and then frees it on a thread.
+"""
+
+import asyncio
+import os
+from typing import Final
+
+__all__ = ["ReplacedImage"]
+
+HELD: Final = 5.0  # seconds: workers judge their tunnels again, and unmap it, within a few turns
+
+
+class ReplacedImage:
+    """At most one image: the next one takes its place."""
+
+    def __init__(self) -> None:
+        self._image: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def take(self, image: int) -> None:
+        """From within an event loop."""
+        loop = asyncio.get_running_loop()
+        self._give_back(loop)
+        self._image = image
+        self._timer = loop.call_later(HELD, self._give_back, loop)
+
+    def close(self) -> None:
+        """At once."""
+        if self._timer is not None:
+            self._timer.cancel()
+        image, self._image = self._image, None
+        if image is not None:
+            os.close(image)
+
+    def _give_back(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        image, self._image = self._image, None
+        if image is not None:
+            loop.run_in_executor(None, os.close, image)
