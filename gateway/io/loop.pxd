@@ -6,7 +6,7 @@ from gateway.c.timers cimport sl_timer, sl_wheel
 from gateway.io.poller cimport MonotonicClock, Poller
 
 cdef enum:
-    SLICE_US = 200             # long work runs in slices (at most 1 ms, DESIGN.md section 2): little more than a round trip
+    SLICE_US = 200             # long work runs in slices: hardly longer than a round trip (DESIGN.md section 2)
     SCRATCH_SIZE = 65536       # the worker's one copy buffer; 16 KiB cost 1.67x (DESIGN.md section 2)
 
 cdef uint64_t clock_us() noexcept nogil   # of the machine, whatever clock a loop has: CLOCK_MONOTONIC, microseconds

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from gateway.worker.scheduling import wake_first
-from tests.support.run_gateway import Gateway
+from tests.support.run_gateway import Gateway, policy
 
 SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}[platform.machine()]
 LINUX = tuple(int(part) for part in platform.release().split(".")[:2])
@@ -40,7 +40,7 @@ def test_a_process_that_is_gone_is_no_error() -> None:
 
 
 def test_workers_have_them() -> None:
-    with Gateway([], {"workers": 2}) as gateway:
+    with Gateway([policy("allow", [{"host": "localhost"}])], {"workers": 2}) as gateway:
         slices = [attributes(pid)[2] for pid in gateway.workers()]
     if LINUX >= (6, 12):
         assert slices == [100_000, 100_000]
