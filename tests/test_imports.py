@@ -59,13 +59,15 @@ ROOMS: Final[dict[str, str]] = {
     "supervisor/source": "",
     "supervisor/host": "gateway supervisor/source",
     "supervisor/segment": "gateway",
-    "supervisor/identity": "gateway supervisor/source",
+    "supervisor/identity": "gateway supervisor/source supervisor/host",
     "supervisor/config": "gateway supervisor/source supervisor/host",
     "supervisor/policy/resources": "supervisor/source",
     "supervisor/policy/dialects": "supervisor/source supervisor/policy/resources",
+    "supervisor/policy/dialects/fsm": "supervisor/source supervisor/policy/resources supervisor/policy/dialects",
     "supervisor/policy": (
         "csrc/build gateway gateway/c gateway/policy supervisor/source supervisor/host supervisor/segment "
-        "supervisor/identity supervisor/config supervisor/policy/resources supervisor/policy/dialects"
+        "supervisor/identity supervisor/config supervisor/policy/resources supervisor/policy/dialects "
+        "supervisor/policy/dialects/fsm"
     ),
     "supervisor/logs": "gateway supervisor/source supervisor/host supervisor/config",
     "supervisor/workers": "gateway supervisor/host supervisor/segment supervisor/logs",

@@ -32,7 +32,7 @@ cdef class MappedImage:
             self.mapping = NULL
 
     cdef bint unmap_step(self, size_t most) noexcept:
-        """Unmaps `most` bytes more, a multiple of a page's; True once nothing is left. Nothing can be asked then."""
+        """Unmaps `most` bytes more, a multiple of a page's; True once nothing is left. It answers nothing more."""
         memset(&self.image, 0, sizeof(self.image))
         if self.mapped <= most:
             self.unmap()

@@ -60,8 +60,8 @@ cdef class ImageLoad(Handler):
 
 
 cdef class ImageRelease(Handler):
-    """Unmaps an image that nobody asks any more. What it held is freed by whoever closes its descriptor last: that is
-    the supervisor's part, as it takes milliseconds at once."""
+    """Unmaps an image that no tunnel asks any more. Its pages are freed with the last reference, which takes
+    milliseconds at once: the supervisor holds one longer than workers do."""
 
     def __init__(self, Loop loop, PolicyImage image):
         self.loop = loop

@@ -56,11 +56,19 @@ class Listener(msgspec.Struct, frozen=True):
         return join(self.host, self.port)
 
 
+# As the documents of both meshes call it, and as it is installed here.
+SERVICES: Final = (
+    *("egress/sluice", "linkerd-egress/linkerd-egress"),
+    *("fsm/fsm-egress-gateway", "fsm-system/fsm-egress-gateway"),
+)
+
+
 class Gateway(msgspec.Struct, frozen=True):
     """This gateway as manifests name it."""
 
     name: str = "sluice"
     namespace: str = "egress"
+    services: tuple[str, ...] = SERVICES  # namespace/name of the Services that are this gateway
     service_addresses: tuple[str, ...] = ()  # IP texts
     deny_message: str | None = None  # an operator's own line in every refusal's body; printable ASCII
     pod_networks: tuple[str, ...] = ()  # CIDRs in which every address is a source of its own

@@ -50,6 +50,7 @@ def effective(config: Config) -> dict[str, Any]:
         "gateway": {
             "name": config.gateway.name,
             "namespace": config.gateway.namespace,
+            "services": list(config.gateway.services),
             "serviceAddresses": list(config.gateway.service_addresses),
             "denyMessage": config.gateway.deny_message,
             "podNetworks": list(config.gateway.pod_networks),

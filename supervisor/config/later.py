@@ -34,7 +34,6 @@ LATER: Final[dict[str, Later]] = {
     "listeners[].requests": Later(_REQUESTS, ("false",)),
     "listeners[].destination": Later("the protocols tls and tcp"),
     "gateway.labels": Later(_DIALECTS, empty=True),
-    "gateway.services": Later(_DIALECTS, empty=True),
     "gateway.clusterNetworks": Later(_DIALECTS, empty=True),
     "gateway.clusterDomain": Later(_CLUSTER),
     "policy.auditNamespaces": Later("audit mode of namespaces; they would be enforced", empty=True),

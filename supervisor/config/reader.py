@@ -34,7 +34,7 @@ from supervisor.host.endpoint import LONGEST_ENDPOINT, SUFFIXES
 from supervisor.source.host_port import dns_server, endpoint, join, overlap
 from supervisor.source.node import Fields, Node, attempt
 from supervisor.source.problems import Invalid, Place, Problems, quote
-from supervisor.source.words import entry_name, file_path, namespace_name, object_name
+from supervisor.source.words import entry_name, file_path, namespace_name, object_name, service_name
 from supervisor.source.yaml_source import load_documents, only
 
 MOST_LISTENERS: Final = 64
@@ -276,14 +276,21 @@ class _Reader:
     # where to
 
     def gateway(self, top: Fields) -> Gateway:
-        fields = self.section(top, "gateway", "name", "namespace", "serviceAddresses", "podNetworks", "denyMessage")
+        known = ("name", "namespace", "services", "serviceAddresses", "podNetworks", "denyMessage")
+        fields = self.section(top, "gateway", *known)
         return Gateway(
             name=fields.read("name", object_name, DEFAULTS.gateway.name),
             namespace=fields.read("namespace", namespace_name, DEFAULTS.gateway.namespace),
+            services=self.services(fields),
             service_addresses=tuple(fields.each("serviceAddresses", Node.address)),
             deny_message=fields.read("denyMessage", values.deny_message, None),
             pod_networks=tuple(fields.each("podNetworks", Node.cidr)),
         )
+
+    def services(self, fields: Fields) -> tuple[str, ...]:
+        if fields.get("services") is None:
+            return DEFAULTS.gateway.services
+        return tuple(dict.fromkeys(fields.each("services", service_name)))
 
     def policy(self, top: Fields) -> Policy:
         fields = self.section(top, "policy", "paths", "passthrough", "audit")

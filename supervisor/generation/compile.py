@@ -30,7 +30,7 @@ from supervisor.host.process import yield_to_traffic
 from supervisor.identity.issuers import marks
 from supervisor.identity.users import User, load_users
 from supervisor.policy.compiler import Built, build_image
-from supervisor.policy.loader import load_policy
+from supervisor.policy.loader import Surroundings, load_policy
 from supervisor.policy.originations import originations_of
 from supervisor.policy.remembered import Reading, Remembered
 from supervisor.policy.rule_listing import pack
@@ -75,7 +75,9 @@ def compile_config(
             config = msgspec.structs.replace(config, policy=named)
         passwords = read_passwords(config.upstreams, problems)
         tokens = read_issuers(config, problems)
-        policy = load_policy(config.policy.paths, config.policy.places, problems, reading)
+        policy = load_policy(
+            config.policy.paths, config.policy.places, problems, reading, Surroundings(config.gateway.services)
+        )
         originations = originations_of(policy.rules)
         tls = _tls(config, originations, problems)
         built = build_image(config, users, policy, problems, serving, slots)

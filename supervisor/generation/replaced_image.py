@@ -1,7 +1,7 @@
-"""The image of the generation before the active one, held until the workers have let go of it.
+"""The image of the generation before the active one, held until every worker has unmapped it.
 
-Whoever gives a large image back last pays for it: the kernel frees its pages at once, which takes milliseconds. A
-worker's loop must not stand still for that, so this process outlasts them, and then frees it on a thread.
+The kernel frees the pages of a large image at once with its last reference, which takes milliseconds. A worker's loop
+must not stand still for that: this process holds the image longer than workers do, and closes it on a thread.
 """
 
 import asyncio

@@ -2,39 +2,24 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, cast
 
 import msgspec
 
-from supervisor.policy.dialects import egress_policy
+from supervisor.policy.dialects.dialect import Part, Surroundings
+from supervisor.policy.registry import AnyPart, reader_of, rules_of
 from supervisor.policy.remembered import FileContent, Named, Reading, Remembered, lists_of
 from supervisor.policy.resources.host_lists import inside, list_roots
 from supervisor.policy.resources.manifest import Manifest, manifests_of
 from supervisor.policy.resources.model import Rules
 from supervisor.source.node import Node
-from supervisor.source.problems import Invalid, Place, Problems, did_you_mean, quote
+from supervisor.source.problems import Invalid, Place, Problems, quote
 from supervisor.source.yaml_source import each_document
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 MOST_FILES: Final = 100_000
 MOST_FOLDERS: Final = 64  # deep
-
-# Kinds of dialects that are to come: reading them as nothing would be a hole in a policy.
-NOT_YET: Final[dict[str, tuple[str, ...]]] = {
-    "policy.flomesh.io": ("EgressGateway", "Egress", "UpstreamTrafficSetting"),
-    "policy.openservicemesh.io": ("EgressGateway", "Egress", "UpstreamTrafficSetting"),
-    "specs.smi-spec.io": ("HTTPRouteGroup",),
-    "policy.linkerd.io": (
-        *("EgressNetwork", "Server", "AuthorizationPolicy", "MeshTLSAuthentication", "NetworkAuthentication"),
-        *("ServerAuthorization", "HTTPLocalRateLimitPolicy", "HTTPRoute"),
-    ),
-    "linkerd.io": ("ServiceProfile",),
-    "gateway.networking.k8s.io": (
-        *("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "BackendTLSPolicy", "ReferenceGrant"),
-    ),
-    "gateway.linkerd.io": ("HTTPRoute", "TCPRoute"),
-}
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -51,16 +36,22 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 def load_policy(
-    paths: tuple[str, ...], places: tuple[Place, ...], problems: Problems, reading: Reading | None = None
+    paths: tuple[str, ...],
+    places: tuple[Place, ...],
+    problems: Problems,
+    reading: Reading | None = None,
+    surroundings: Surroundings | None = None,
 ) -> Policy:
     """All rules of the absolute `paths`; `places` says where each is named. What is wrong goes to `problems`.
-    `reading` may know files that were read before; the result is the same without it."""
+    `reading` may know files that were read before; the result is the same without it. `surroundings`: what of
+    sluice.yaml they depend on."""
     loader = _Loader(paths, problems, reading if reading is not None else Reading(Remembered()))
     for path, place in zip(paths, places, strict=True):
         try:
             loader.path(path, place)
         except Invalid as wrong:
             problems.add(wrong.problem)
+    loader.rules += rules_of(loader.parts, surroundings or Surroundings(), problems)
     return Policy(tuple(loader.rules), len(loader.files), loader.resources, loader.roots)
 
 
@@ -71,6 +62,7 @@ class _Loader:
         self.problems = problems
         self.reading = reading
         self.rules: list[Rules] = []
+        self.parts: list[Part] = []
         self.resources = 0
         self.files: set[tuple[int, int]] = set()
         self.folders: set[tuple[int, int]] = set()
@@ -136,6 +128,7 @@ class _Loader:
         content.tell(self.problems)
         self.resources += content.resources
         self.rules.extend(content.rules)
+        self.parts.extend(content.parts)
         for named in content.named:
             self.unique(named)
 
@@ -178,6 +171,7 @@ class _File:
         self.roots = roots
         self.problems = Problems()
         self.rules: list[Rules] = []
+        self.parts: list[AnyPart] = []
         self.named: list[Named] = []
         self.resources = 0
 
@@ -188,6 +182,7 @@ class _File:
             named=tuple(self.named),
             resources=self.resources,
             lists=lists_of(self.rules),
+            parts=tuple(self.parts),
             errors=tuple(problems.errors),
             errors_left_out=problems.errors_left_out,
             warnings=tuple(problems.warnings),
@@ -205,38 +200,18 @@ class _File:
     def resource(self, manifest: Manifest) -> None:
         """One resource; its rules are kept."""
         try:
-            reader = self.reader(manifest)
+            reader = reader_of(manifest, self.problems)
             if reader is None:
                 return
-            rules = reader(manifest, self.roots, self.problems)
+            read = reader(manifest, self.roots, self.problems)
         except Invalid as wrong:
             self.problems.add(wrong.problem)
             return
         self.resources += 1
-        if rules.items:
-            self.named.append(Named(rules.kind, rules.namespace, rules.name, manifest.node.place))
-            self.rules.append(rules)
-
-    def reader(self, manifest: Manifest) -> "Reader | None":
-        """The reader of this kind; None for a kind that is not a policy. Raises Invalid for one that is to come."""
-        kind = manifest.node.mapping()["kind"][1]
-        version = manifest.node.mapping()["apiVersion"][1]
-        if manifest.group == egress_policy.GROUP:
-            if manifest.version != egress_policy.VERSION:
-                expected = f"{egress_policy.GROUP}/{egress_policy.VERSION}"
-                raise version.unexpected(f"apiVersion {expected}", f"write {expected}")
-            if manifest.kind not in egress_policy.KINDS:
-                raise kind.unexpected(
-                    "one of " + ", ".join(egress_policy.KINDS), did_you_mean(manifest.kind, egress_policy.KINDS)
-                )
-            return egress_policy.read
-        if manifest.kind in egress_policy.KINDS:
-            expected = f"{egress_policy.GROUP}/{egress_policy.VERSION}"
-            raise version.unexpected(f"apiVersion {expected} for {manifest.kind}", f"write {expected}")
-        if manifest.kind in NOT_YET.get(manifest.group, ()):
-            raise kind.invalid(f"{manifest.group} {manifest.kind} is not supported yet", "write an EgressPolicy")
-        self.problems.warning(kind.place, f"{quote(manifest.kind)} is ignored: not a policy kind")
-        return None
-
-
-Reader = Callable[[Manifest, tuple[str, ...], Problems], Rules]
+        if isinstance(read, Rules):
+            if not read.items:
+                return
+            self.rules.append(read)
+        else:
+            self.parts.append(cast(AnyPart, read))
+        self.named.append(Named(read.kind, read.namespace, read.name, manifest.node.place))

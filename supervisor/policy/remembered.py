@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from supervisor.policy.registry import AnyPart
 from supervisor.policy.resources.model import Rules
 from supervisor.source.problems import Place, Problem, Problems
 from supervisor.source.yaml_source import open_file, read_descriptor
@@ -35,12 +36,14 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
 
 
 class FileContent(msgspec.Struct, frozen=True, array_like=True):
-    """All that one file gives. `lists` are the paths of its host lists: where they lead may change without the file."""
+    """All that one file gives. `rules` are of resources that say everything themselves, `parts` of those that do not
+    (dialects/dialect.py). `lists` are the paths of its host lists: where they lead may change without the file."""
 
     rules: tuple[Rules, ...]
     named: tuple[Named, ...]
     resources: int
     lists: tuple[str, ...]
+    parts: tuple[AnyPart, ...] = ()
     errors: tuple[Problem, ...] = ()
     errors_left_out: int = 0
     warnings: tuple[Problem, ...] = ()

@@ -33,6 +33,16 @@ def namespace_name(node: Node) -> str:
     return text
 
 
+def service_name(node: Node) -> str:
+    """A Service as namespace/name."""
+    text = node.string()
+    namespace, slash, name = text.partition("/")
+    if not slash or not _LABEL.fullmatch(namespace) or not _LABEL.fullmatch(name):
+        hint = f"write NAMESPACE/{text}" if _LABEL.fullmatch(text) else "such as egress/sluice"
+        raise node.unexpected("a Service as namespace/name", hint)
+    return text
+
+
 def object_name(node: Node) -> str:
     """The name of a resource or service account: an RFC 1123 subdomain."""
     text = node.string()

@@ -8,6 +8,7 @@ import ipaddress
 import os
 from typing import Final
 
+from supervisor.policy.dialects.dialect import Dialect
 from supervisor.policy.dialects.origination import read_origination
 from supervisor.policy.resources.host_lists import inside, outside
 from supervisor.policy.resources.hosts import host_pattern, read_excepts
@@ -329,3 +330,6 @@ def _is_number(text: str) -> bool:
 
 def _range_text(ports: Range) -> str:
     return str(ports[0]) if ports[0] == ports[1] else f"{ports[0]}-{ports[1]}"
+
+
+DIALECT: Final = Dialect({(GROUP, kind): (VERSION,) for kind in KINDS}, read)

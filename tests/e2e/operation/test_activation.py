@@ -55,7 +55,7 @@ def test_no_worker_decides_by_a_generation_that_another_one_has_not_loaded(world
 
 
 def test_an_image_is_freed_by_the_supervisor_after_the_workers(world: World) -> None:
-    """Whoever gives the last reference to a large image back stands still while the kernel frees its pages."""
+    """The process with the last reference to a large image stands still while the kernel frees its pages."""
     with Gateway([ALLOW], {"workers": 1}) as gateway:
         (worker,) = gateway.workers()
         before = held(gateway.pid)

@@ -33,7 +33,6 @@ KEYS: dict[str, Any] = {
     "gateway.name": "sluice",
     "gateway.namespace": "egress",
     "gateway.labels": {"app": "sluice"},
-    "gateway.services": ["egress/sluice", "fsm/fsm-egress-gateway"],
     "gateway.serviceAddresses": ["10.96.0.10"],
     "gateway.clusterNetworks": ["10.0.0.0/8"],
     "gateway.clusterDomain": "cluster.local",
@@ -105,6 +104,7 @@ KEYS: dict[str, Any] = {
     "shutdown.drain": "30s",
 }
 KEYS |= {
+    "gateway.services": ["egress/sluice", "fsm/fsm-egress-gateway"],
     "gateway.podNetworks": ["10.1.0.0/16"],
     "gateway.denyMessage": "ask in #egress",
     "addresses.nat64": ["2001:db8:64::/96"],

@@ -249,7 +249,7 @@ def test_a_document(tmp_path: Path, text: str, wrong: list[str], odd: list[str])
 @pytest.mark.parametrize(
     ("version", "kind"),
     [
-        ("policy.flomesh.io/v1alpha1", "EgressGateway"),
+        ("policy.flomesh.io/v1alpha1", "UpstreamTrafficSetting"),
         ("policy.openservicemesh.io/v1alpha1", "Egress"),
         ("specs.smi-spec.io/v1alpha4", "HTTPRouteGroup"),
         ("policy.linkerd.io/v1beta3", "Server"),

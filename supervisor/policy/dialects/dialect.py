@@ -1,0 +1,58 @@
+"""A dialect as the loader knows it: kinds, and two passes over them.
+
+The first reads one document alone, whenever its file has changed: into rules where the document says everything itself,
+else into a part, which is remembered with the file. The second sees all parts of the dialect together, resolves what
+they say of each other, and gives their rules. It runs in each compilation and must cost little.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from supervisor.policy.resources.manifest import Manifest
+from supervisor.policy.resources.model import Rules
+from supervisor.source.problems import Place, Problems
+
+__all__ = ["Dialect", "Part", "Surroundings"]
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True):
+    """One resource as its document says it. Dialects derive their kinds from it."""
+
+    kind: str
+    namespace: str  # "" for kinds without one
+    name: str
+    file: str
+    line: int
+    column: int
+    created: int | None = None  # creationTimestamp, microseconds since 1970
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(self.file, self.line, self.column)
+
+    @property
+    def title(self) -> str:
+        """As people name it."""
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """The part of sluice.yaml that the meaning of manifests depends on. `services`: gateway.services, as
+    namespace/name."""
+
+    services: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """`kinds` of API groups with the versions that are read. `read` takes real folders that host lists may lie in, and
+    raises Invalid for what cannot be read at all. `rules` gets every part of the types `parts`."""
+
+    kinds: Mapping[tuple[str, str], tuple[str, ...]]
+    read: Callable[[Manifest, tuple[str, ...], Problems], Rules | Part]
+    parts: tuple[type[Part], ...] = ()
+    rules: Callable[[Sequence[Any], Surroundings, Problems], list[Rules]] | None = None

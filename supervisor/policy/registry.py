@@ -1,0 +1,72 @@
+"""The dialects that there are, and which of them reads a manifest."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from supervisor.policy.dialects import egress_policy, fsm
+from supervisor.policy.dialects.dialect import Part, Surroundings
+from supervisor.policy.resources.manifest import Manifest
+from supervisor.policy.resources.model import Rules
+from supervisor.source.problems import Problems, did_you_mean, quote
+
+__all__ = ["AnyPart", "reader_of", "rules_of"]
+
+DIALECTS: Final = (egress_policy.DIALECT, fsm.DIALECT)
+# What files are remembered by: the parts of every dialect.
+AnyPart = fsm.FsmPart
+
+# Kinds of dialects that are to come: reading them as nothing would be a hole in a policy.
+NOT_YET: Final[dict[str, tuple[str, ...]]] = {
+    "policy.flomesh.io": ("Egress", "UpstreamTrafficSetting"),
+    "policy.openservicemesh.io": ("Egress", "UpstreamTrafficSetting"),
+    "specs.smi-spec.io": ("HTTPRouteGroup",),
+    "policy.linkerd.io": (
+        *("EgressNetwork", "Server", "AuthorizationPolicy", "MeshTLSAuthentication", "NetworkAuthentication"),
+        *("ServerAuthorization", "HTTPLocalRateLimitPolicy", "HTTPRoute"),
+    ),
+    "linkerd.io": ("ServiceProfile",),
+    "gateway.networking.k8s.io": (
+        *("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "BackendTLSPolicy", "ReferenceGrant"),
+    ),
+    "gateway.linkerd.io": ("HTTPRoute", "TCPRoute"),
+}
+KINDS: Final = {kind: (dialect, versions) for dialect in DIALECTS for kind, versions in dialect.kinds.items()}
+# Groups of which every kind is a policy: one that is not known there is a mistake.
+OURS: Final = (egress_policy.GROUP,)
+
+Reader = Callable[[Manifest, tuple[str, ...], Problems], Rules | Part]
+
+
+def reader_of(manifest: Manifest, problems: Problems) -> Reader | None:
+    """The reader of a kind; None, and a warning, for one that is not a policy. Raises Invalid for one that is to come,
+    and for what is nearly one that is read."""
+    kind = manifest.node.mapping()["kind"][1]
+    version = manifest.node.mapping()["apiVersion"][1]
+    found = KINDS.get((manifest.group, manifest.kind))
+    if found is not None:
+        dialect, versions = found
+        if manifest.version not in versions:
+            expected = " or ".join(f"{manifest.group}/{one}" for one in versions)
+            raise version.unexpected(f"apiVersion {expected}", f"write {manifest.group}/{versions[-1]}")
+        return dialect.read
+    if manifest.group in OURS:
+        known = [name for group, name in KINDS if group == manifest.group]
+        raise kind.unexpected("one of " + ", ".join(known), did_you_mean(manifest.kind, known))
+    if manifest.kind in NOT_YET.get(manifest.group, ()):
+        raise kind.invalid(f"{manifest.group} {manifest.kind} is not supported yet", "write an EgressPolicy")
+    for (group, name), (_, versions) in KINDS.items():
+        if name == manifest.kind and group in OURS:
+            expected = f"{group}/{versions[-1]}"
+            raise version.unexpected(f"apiVersion {expected} for {name}", f"write {expected}")
+    problems.warning(kind.place, f"{quote(manifest.kind)} is ignored: not a policy kind")
+    return None
+
+
+def rules_of(parts: Sequence[Part], surroundings: Surroundings, problems: Problems) -> list[Rules]:
+    """The second pass: the rules of all parts, dialect by dialect."""
+    rules: list[Rules] = []
+    for dialect in DIALECTS:
+        own = [part for part in parts if isinstance(part, dialect.parts)]
+        if own and dialect.rules is not None:
+            rules += dialect.rules(own, surroundings, problems)
+    return rules
