@@ -22,6 +22,9 @@ MOST_FILES: Final = 100_000
 MOST_FOLDERS: Final = 64  # deep
 
 
+__all__ = ["Policy", "Surroundings", "load_policy", "read"]
+
+
 class Policy(msgspec.Struct, frozen=True):
     """The loaded policy: the rules of each resource, in no particular order. `files` and `resources`: how many they
     came from.
