@@ -63,8 +63,9 @@ test-full: build packages-test peers $(PROMETHEUS) $(CLIENTS) $(H2SPEC) ## every
 	$(MAKE) -j $(JOBS) -C tests/csrc check
 	$(PYTHON) -m pytest -q $(SIDE_BY_SIDE) $(PYTEST)
 
-reference: build ## the tables of docs/reference.md, made from the typed models
+reference: build ## the tables of docs/reference.md, the CRDs and JSON Schemas, made from the typed models
 	$(VENV)/bin/python docs/reference.py
+	$(VENV)/bin/python -m deploy.kind_files
 
 lint: lint-python lint-types lint-cython lint-c ## ruff, mypy --strict, cython-lint, and C with all warnings as errors
 

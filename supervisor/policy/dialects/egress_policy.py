@@ -29,7 +29,7 @@ from supervisor.policy.resources.model import (
 )
 from supervisor.source.node import Fields, Node, each
 from supervisor.source.problems import Invalid, Place, Problems, did_you_mean, quote
-from supervisor.source.words import identity_uri, namespace_name, object_name, user_name
+from supervisor.source.words import entry_name, identity_uri, namespace_name, object_name, user_name
 
 GROUP: Final = "sluice.dev"
 VERSION: Final = "v1alpha1"
@@ -91,7 +91,7 @@ class _Resource:
         for name in ("innerName", "inner", "ech", "tls") if tier in ("deny", "hard_deny") else ():
             if node := fields.get(name):
                 self.problems.warning(node.place, f"{name} has no effect on a rule that denies")
-        upstream = fields.read("upstream", lambda node: Text(node.string(), node.line, node.column), None)
+        upstream = fields.read("upstream", lambda node: Text(entry_name(node), node.line, node.column), None)
         if upstream and tier in ("deny", "hard_deny"):
             self.problems.warning(
                 Place(spec.file, upstream.line, upstream.column), "upstream has no effect on a rule that denies"
@@ -157,11 +157,14 @@ class _Resource:
             return (Selector(namespace=self.namespace),)
         found: dict[Selector, Node] = {}
         for item in self.filled(node, "selects no source"):
+            before = len(self.problems.errors)
             try:
                 selector = self.selector(item)
             except Invalid as wrong:
                 self.problems.add(wrong.problem)
                 continue
+            if len(self.problems.errors) > before:
+                continue  # defaults stand where something is wrong
             if selector in found:
                 where = f"it is first listed in line {found[selector].line}"
                 self.problems.error(item.place, "duplicate item in `from`", where)
@@ -272,7 +275,7 @@ class _Resource:
 
     def hosts_from(self, node: Node) -> Text:
         """A path, relative to the manifest; inside a policy path once every symlink is followed."""
-        text = node.text()
+        text = node.string()
         if not text or "\0" in text:
             raise node.unexpected("a path")
         if os.path.isabs(text):

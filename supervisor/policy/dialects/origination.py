@@ -60,6 +60,7 @@ def _file(fields: Fields, name: str, word: str = "") -> Text | None:
     def read(node: Node) -> Text | None:
         if word and node.value == word:
             return None
+        node.string()  # a number would be another path to YAML 1.1
         return Text(file_path(node, os.path.dirname(node.file)), node.line, node.column)
 
     return fields.read(name, read, none)

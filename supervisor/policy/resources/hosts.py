@@ -23,7 +23,11 @@ def host_pattern(node: Node) -> Text:
     if not text:
         raise node.unexpected('a host name, "*.name" or "*"')
     _refuse_lookalikes(node, text)
-    return Text(a_labels(node, text).removesuffix(".") if text != "." else text, node.line, node.column)
+    name = a_labels(node, text)
+    # One dot behind a label is removed. Others are left, to be refused: `*.` must not become `*`.
+    if name.endswith(".") and name[-2:-1] not in ("", ".", "*"):
+        name = name[:-1]
+    return Text(name, node.line, node.column)
 
 
 def _refuse_lookalikes(node: Node, text: str) -> None:

@@ -202,6 +202,16 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
         ALLOW + "to: [{host: 'a b.test'}]",
         ["6:15: `a b.test` is not a host name: only letters, digits, '-', '_' and '.' may stand in a name"],
     ),
+    "a wildcard of nothing": (ALLOW + "to: [{host: '*.'}]", ["6:15: `*.` is not a host name: the name is empty"]),
+    "two dots at the end": (ALLOW + "to: [{host: a.t..}]", ["6:15: `a.t..` is not a host name: a label is empty"]),
+    "an upstream that no name can be": (
+        ALLOW + OK_TO + "upstream: a b",
+        ["7:13: upstream: expected a name of at most 63 letters, digits, '.', '_' and '-', found the text `a b`"],
+    ),
+    "a path that is a number": (
+        ALLOW + "to: [{hostsFrom: 7}]",
+        ["6:20: hostsFrom: expected a text, found the number `7` (put it in quotes: \"7\")"],
+    ),
     "an empty label": (ALLOW + "to: [{host: a..test}]", ["6:15: `a..test` is not a host name: a label is empty"]),
     "a label that is too long": (
         ALLOW + f"to: [{{host: {'a' * 64}.test}}]",
