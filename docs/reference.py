@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.core import Metric
 
 from gateway.tables import REASON_ROWS
-from supervisor.admin import metrics
+from supervisor.admin import exposition, metrics
 from supervisor.config.config import Auth, Config, Inner, Level, Listener, Protocol
 from supervisor.config.later import LATER
 from supervisor.config.tls import ClientCertificate, ListenerTls, Version
@@ -139,12 +139,12 @@ def families() -> Iterator[Metric]:
     scalars = dict.fromkeys(metrics.SCALARS, 0)
     found = {name: Histogram(0, [0] * BUCKETS) for name in HISTOGRAMS}
     taken = metrics.Snapshot(scalars, empty, found, {"0": 1}, reloads={"ok": 1}, expiries=(("listener", "tls.crt", 0),))
-    return metrics.families(taken)
+    return exposition.families(taken)
 
 
 def label_names(metric: Metric) -> tuple[str, ...]:
     for family in labels.FAMILY:
-        if metric.name == (metrics.PREFIX + family.name).removesuffix("_total"):
+        if metric.name == (exposition.PREFIX + family.name).removesuffix("_total"):
             return family.labels
     if metric.type == "histogram":
         return tuple(name for name in metric.samples[0].labels if name != "le")

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from supervisor.host.errors import StartError, errno_text
-from supervisor.host.process import Exit, Reaper, kill_group, spawn
+from supervisor.host.process import kill_group, spawn
+from supervisor.host.reaper import Exit, Reaper
 from supervisor.logs.log import Log
 
 __all__ = ["Companion", "Companions"]

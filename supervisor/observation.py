@@ -4,25 +4,17 @@ It reads running.py's parts and changes nothing; what operators may change goes 
 """
 
 import asyncio
-import socket
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import ip_address
+from collections.abc import Mapping
 from typing import Final
 
-from aiohttp import web
-
 from supervisor.admin import metrics
-from supervisor.admin.admin import Parts, Site, admin_site, metrics_site
-from supervisor.admin.http_server import HttpServer
 from supervisor.config.config import Config
 from supervisor.control.control import Operation
-from supervisor.host.sockets import open_alone
+from supervisor.endpoints import Endpoints
 from supervisor.logs.log import Log
 from supervisor.running import Running
 from supervisor.segment.segment import TUNNELS_MAX
-from supervisor.source.host_port import join
 from supervisor.tunnels.lines import Lines
 from supervisor.tunnels.live import Tunnels
 from supervisor.tunnels.view import Viewer
@@ -38,25 +30,16 @@ def listed_tunnels(nofile: int) -> int:
     return min(TUNNELS_MAX, max(FEWEST_RECORDS, nofile // 2))
 
 
-@dataclass(slots=True)
-class _Endpoint:
-    """An open socket, then a server."""
-
-    name: str
-    listener: socket.socket
-    server: HttpServer | None = None
-
-
 class Observation:
-    """Made with the gateway's parts; open() and serve() as it starts, close() before what it reads is gone."""
+    """Made with the gateway's parts; serve() as it starts, close() before what it reads is gone."""
 
     def __init__(self, running: Running, loop: asyncio.AbstractEventLoop, log: Log) -> None:
         self._running = running
         self._loop = loop
         self._log = log
         self._keys = metrics.Keys()
-        self._endpoints: list[_Endpoint] = []
         self._rendering: asyncio.Task[bytes] | None = None
+        self.endpoints = Endpoints(loop, log)
         self.lines = Lines(loop, lambda: running.slots, running.access_log)
         self.tunnels = Tunnels(lambda: running.slots, self.viewer, self._send, running.access_log, self.lines.last_of)
 
@@ -82,9 +65,11 @@ class Observation:
 
     async def text(self, version: str) -> bytes:
         """The metrics for Prometheus. Scrapes that come while one is written share it."""
+        from supervisor.admin.exposition import render  # loaded with the pages (endpoints.py)
+
         if self._rendering is None or self._rendering.done():
             taken = self.snapshot(version)
-            self._rendering = self._loop.create_task(asyncio.to_thread(metrics.render, taken))
+            self._rendering = self._loop.create_task(asyncio.to_thread(render, taken))
         return await asyncio.shield(self._rendering)
 
     def not_ready(self) -> str:
@@ -109,50 +94,16 @@ class Observation:
 
     # HTTP.
 
-    def open(self, config: Config, given: Sequence[socket.socket] = ()) -> None:
-        """Takes the addresses, or sockets of theirs that are `given`. Raises StartError."""
-        admin = open_alone("admin.address", config.admin.host, config.admin.port, given)
-        self._endpoints.append(_Endpoint("admin", admin))
-        if config.metrics is not None:
-            self._endpoints.append(_Endpoint("metrics", open_alone("metrics.address", *config.metrics, given)))
-
-    def sockets(self) -> list[tuple[str, str, int]]:
-        """Name, address and descriptor of each."""
-        found = [(endpoint.name, endpoint.listener) for endpoint in self._endpoints]
-        return [(name, join(*listener.getsockname()[:2]), listener.fileno()) for name, listener in found]
-
     def serve(self, config: Config, operations: Mapping[str, Operation], version: str) -> None:
-        """Answers from now on, what is asked for by `operations`."""
+        """The endpoints answer from now on, what is asked for by `operations`."""
 
         async def text() -> bytes:
             return await self.text(version)
 
-        def extend(request: web.BaseRequest, seconds: float) -> None:
-            for endpoint in self._endpoints:
-                if endpoint.name == "admin" and endpoint.server is not None:
-                    endpoint.server.extend(request, seconds)
-
-        parts = Parts(operations, text, self.not_ready, extend)
-        loopback = ip_address(config.admin.host).is_loopback
-        sites: dict[str, Site] = {
-            "admin": admin_site(parts, config.admin.token, loopback, self._log),
-            "metrics": metrics_site(parts, self._log),
-        }
-        for endpoint in self._endpoints:
-            endpoint.server = HttpServer(self._loop, endpoint.listener, sites[endpoint.name].handle, self._log)
-            address = join(*endpoint.server.address)
-            self._log.info(endpoint.name, f"http://{address}/{'' if endpoint.name == 'admin' else 'metrics'}")
-
-    def ended_early(self) -> int:
-        """HTTP connections that were cut."""
-        return sum(endpoint.server.ended_early for endpoint in self._endpoints if endpoint.server is not None)
+        self.endpoints.serve(config, operations, text, self.not_ready)
 
     async def close(self, patience: float) -> None:
         """Answers under way have so many seconds."""
-        for endpoint in self._endpoints:
-            if endpoint.server is not None:
-                await endpoint.server.close(patience)
-            endpoint.listener.close()
-        self._endpoints = []
+        await self.endpoints.close(patience)
         if self._rendering is not None:
             await asyncio.wait({self._rendering})

@@ -105,7 +105,7 @@ class Operations:
             "control_malformed": control.malformed if control is not None else 0,
             "control_dropped": control.dropped if control is not None else 0,
             "control_refused": control.refused if control is not None else 0,
-            "http_cut": self._observation.ended_early(),
+            "http_cut": self._observation.endpoints.ended_early(),
             "tunnels_lost": self._observation.tunnels.lost,
             "compile_starts": running.compiler.starts,
             "compile_files": running.compiler.files,

@@ -11,9 +11,9 @@ from supervisor.control.control import ControlServer
 from supervisor.generation.compiler import Compiler
 from supervisor.generation.generation import Generations
 from supervisor.generation.reload import Outcome, Reloader
-from supervisor.host.lookup import Lookups
-from supervisor.host.process import Reaper
-from supervisor.identity.users import verify_password
+from supervisor.host.lookups import Lookups
+from supervisor.host.reaper import Reaper
+from supervisor.identity.passwords import verify_password
 from supervisor.identity.verifier import Verifier
 from supervisor.logs.access_log import AccessLog
 from supervisor.logs.log import Log

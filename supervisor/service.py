@@ -25,7 +25,7 @@ from supervisor.host.inherited import Inherited
 from supervisor.host.limits import raise_nofile
 from supervisor.host.listening import ListenerSockets
 from supervisor.host.notify import Notifier
-from supervisor.host.process import Reaper
+from supervisor.host.reaper import Reaper
 from supervisor.host.takeover import Giver, Offer
 from supervisor.logs.access_log import reopen_or_say
 from supervisor.logs.log import Log
@@ -107,7 +107,7 @@ class Service:
             self._lock = ControlLock(config.control, taken.lock if taken is not None else None)
             sockets = await self._succession.open(config, self._lock, inherited or Inherited())
             try:
-                self._observation.open(config, taken.named("admin", "metrics") if taken is not None else ())
+                self._observation.endpoints.open(config, taken.named("admin", "metrics") if taken is not None else ())
             except BaseException:
                 sockets.close()
                 raise
@@ -314,7 +314,7 @@ class Service:
         if self._running.draining or self._lock is None:
             raise StartError("it is draining")
         sockets, managed = self._succession.offered()
-        return Offer(self._lock.descriptor, [*sockets, *self._observation.sockets()], managed)
+        return Offer(self._lock.descriptor, [*sockets, *self._observation.endpoints.sockets()], managed)
 
     async def _hand_over(self, pid: int, kept: Sequence[str] | None) -> None:
         """Leaves the endpoint to another gateway, whose workers accept already at the addresses `kept`, and drains."""

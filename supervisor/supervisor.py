@@ -21,7 +21,8 @@ from supervisor.generation.compiler import COMPILE_COMMAND
 from supervisor.host.errors import StartError
 from supervisor.host.inherited import Inherited, inherited_sockets
 from supervisor.host.notify import Notifier
-from supervisor.host.process import Reaper, keep_descriptors_to_ourselves, yield_to_traffic
+from supervisor.host.process import keep_descriptors_to_ourselves, yield_to_traffic
+from supervisor.host.reaper import Reaper
 from supervisor.logs.log import Log
 from supervisor.logs.log_writer import LogWriter
 from supervisor.service import Service

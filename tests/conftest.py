@@ -5,11 +5,17 @@ Most rows of LONG name variants: the same claim over a further protocol, address
 first ones, whose every variant starts a gateway or a command.
 """
 
+import os
 import re
+import sys
 from collections import Counter
 from typing import Final
 
 import pytest
+
+# Where it is set, as in many containers, each of a thousand starts of the gateway would translate every module again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 LONG: Final = tuple(
     re.compile(pattern)

@@ -9,7 +9,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.tables import PHASES, REASON_ROWS, REASONS
-from supervisor.admin import metrics
+from supervisor.admin import exposition
 from supervisor.config.later import LATER
 from supervisor.config.reader import load_config
 from supervisor.segment.segment import Segment
@@ -73,7 +73,7 @@ def test_defaults_are_those_of_an_empty_file(tmp_path: Path, monkeypatch: pytest
 def test_every_metric_of_a_scrape_has_its_row() -> None:
     text = (DOCS / "reference.md").read_text(encoding="utf-8")
     segment = Segment(0, 8)
-    families = list(text_string_to_metric_families(metrics.render(taken([segment])).decode()))
+    families = list(text_string_to_metric_families(exposition.render(taken([segment])).decode()))
     segment.close()
     names = [family.name + ("_total" if family.type == "counter" else "") for family in families]
     assert len(names) > 40

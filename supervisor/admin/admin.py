@@ -19,7 +19,7 @@ import orjson
 from aiohttp import web
 
 from supervisor.admin import pages
-from supervisor.admin.metrics import CONTENT_TYPE
+from supervisor.admin.exposition import CONTENT_TYPE
 from supervisor.control.control import Answer, NotFound, Operation, Refused
 from supervisor.logs.log import Log
 from supervisor.source.escape import escape_unprintable

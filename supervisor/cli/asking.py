@@ -9,7 +9,6 @@ import click
 from supervisor.cli.common import PROBLEM, Command, fail, fail_with, need_config
 from supervisor.config.config import DEFAULT_PATHS, find_config
 from supervisor.config.reader import load_config, read_control
-from supervisor.control.client import ControlClient, ControlError
 from supervisor.control.curve import keys_folder
 from supervisor.host.endpoint import ENDPOINT_UNSET
 from supervisor.source.escape import escape
@@ -55,6 +54,8 @@ def endpoint_of(config: str | None, endpoint: str | None = None) -> Target:
 
 def ask(target: Target, request: Mapping[str, object], timeout: float = 10.0) -> dict[str, object]:
     """The gateway's answer; ends with 1 when none comes or it is a refusal."""
+    from supervisor.control.client import ControlClient, ControlError  # ZeroMQ, which no offline question needs
+
     try:
         with ControlClient(target.endpoint, timeout, target.keys) as client:
             return client.call(request)

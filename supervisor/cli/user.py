@@ -15,7 +15,8 @@ import click
 from supervisor.cli.common import PROBLEM, USAGE, fail, fail_with, json_option, print_json
 from supervisor.config.config import DEFAULT_PATHS, find_config
 from supervisor.config.reader import load_config
-from supervisor.identity.users import LONGEST_PASSWORD, User, hash_password, is_password, load_users
+from supervisor.identity.passwords import LONGEST_PASSWORD, hash_password, is_password
+from supervisor.identity.users import User, load_users
 from supervisor.source.escape import escape
 from supervisor.source.node import Node
 from supervisor.source.problems import Invalid, Problems, quote

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 import zmq
 
-from supervisor.control.curve import Authority, ServerKeys
+from supervisor.control.authority import Authority
+from supervisor.control.curve import ServerKeys
 from supervisor.host.zmq_port import Peer, ZmqPort
 from supervisor.logs.log import Log
 from supervisor.source.escape import escape_unprintable

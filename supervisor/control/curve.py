@@ -1,7 +1,8 @@
-"""Keys of a control endpoint over tcp://: read from files, and checked at each connection.
+"""Keys of a control endpoint over tcp://, read from files; authority.py checks them at each connection.
 
-CURVE (ZeroMQ RFC 26) encrypts, and proves who has which key; ZAP (RFC 27) is how libzmq asks whether that key may come
-in. The files are those of zmq.auth.create_certificates, in a folder `control-keys` beside sluice.yaml:
+CURVE (ZeroMQ RFC 26) encrypts, and proves who has which key. ZeroMQ is loaded where there are keys: most commands that
+load this module read none. The files are those of zmq.auth.create_certificates, in a folder `control-keys` beside
+sluice.yaml:
 
     server.key_secret     the gateway's own
     clients/NAME.key      the public key of each client that may connect; NAME stands for it in the log
@@ -9,26 +10,22 @@ in. The files are those of zmq.auth.create_certificates, in a folder `control-ke
     client.key_secret     their own: what `sluice stats` and its like need, here or on another machine
 """
 
-import asyncio
 import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
-
-import zmq
-import zmq.auth
-from zmq.utils import z85
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from supervisor.host.errors import StartError, errno_text
-from supervisor.host.zmq_port import ZmqPort
 from supervisor.source.escape import escape_unprintable
 
-__all__ = ["FOLDER", "Authority", "ClientKeys", "ServerKeys", "keys_folder", "load_client", "load_server"]
+if TYPE_CHECKING:
+    import zmq
+
+__all__ = ["FOLDER", "ClientKeys", "ServerKeys", "keys_folder", "load_client", "load_server"]
 
 FOLDER: Final = "control-keys"
 DOMAIN: Final = b"control"
-ZAP: Final = "inproc://zeromq.zap.01"
 MOST_CLIENTS: Final = 1000
 LONGEST_FILE: Final = 4096
 HINT: Final = "zmq.auth.create_certificates makes keys: docs/operating.md says where they go"
@@ -42,6 +39,8 @@ class ServerKeys(NamedTuple):
 
     def apply(self, socket: "zmq.Socket[bytes]") -> None:
         """Before the socket is bound."""
+        import zmq
+
         socket.setsockopt(zmq.CURVE_SERVER, 1)
         socket.setsockopt(zmq.CURVE_SECRETKEY, self.secret)
         socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
@@ -57,6 +56,8 @@ class ClientKeys(NamedTuple):
 
     def apply(self, socket: "zmq.Socket[bytes]") -> None:
         """Before the socket is connected."""
+        import zmq
+
         socket.setsockopt(zmq.CURVE_SERVERKEY, self.server)
         socket.setsockopt(zmq.CURVE_PUBLICKEY, self.public)
         socket.setsockopt(zmq.CURVE_SECRETKEY, self.secret)
@@ -69,6 +70,8 @@ def keys_folder(config_path: str) -> Path:
 
 def load_server(folder: Path) -> ServerKeys:
     """Raises StartError when a file is missing, broken, or a secret that others can read."""
+    from zmq.utils import z85
+
     _, secret = _read(folder / "server.key_secret", secret=True)
     clients: dict[bytes, str] = {}
     try:
@@ -94,6 +97,9 @@ def load_client(folder: Path) -> ClientKeys:
 
 def _read(file: Path, secret: bool) -> tuple[bytes, bytes]:
     """(public, secret) as text in Z85; the secret is empty where none is asked for."""
+    import zmq.auth
+    from zmq.utils import z85
+
     try:
         found = file.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > LONGEST_FILE:
@@ -109,33 +115,3 @@ def _read(file: Path, secret: bool) -> tuple[bytes, bytes]:
     except (ValueError, KeyError):
         raise StartError(f"control key {file} holds no {'secret' if secret else 'public'} key", HINT) from None
     return public, (private or b"") if secret else b""
-
-
-class Authority:
-    """Answers libzmq whether the holder of a public key may come in. `clients` may be replaced at any time: one that is
-    connected stays so, and the next handshake is judged by the new ones."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        context: "zmq.Context[zmq.Socket[bytes]]",
-        clients: Mapping[bytes, str],
-    ) -> None:
-        """To be made before the sockets it answers for are bound."""
-        self.clients = clients
-        self.refused = 0
-        self._port = ZmqPort(loop, context, zmq.REP, ZAP, self._receive)
-
-    def close(self) -> None:
-        self._port.close()
-
-    def _receive(self, frames: list[zmq.Frame]) -> None:
-        """Version, request id, domain, address, identity, mechanism, then the key (RFC 27)."""
-        parts = [frame.bytes for frame in frames]
-        number = parts[1] if len(parts) > 1 else b""
-        name = self.clients.get(parts[6]) if len(parts) == 7 and parts[5] == b"CURVE" else None
-        if name is None:
-            self.refused += 1
-            self._port.send((b"1.0", number, b"400", b"this key may not ask here", b"", b""))
-        else:
-            self._port.send((b"1.0", number, b"200", b"OK", name.encode(), b""))

@@ -16,7 +16,8 @@ import msgspec
 from supervisor.generation.compilation import CompileCrashed, CompileResult, how_it_ended, receive_result
 from supervisor.generation.requests import MOST_MESSAGE, Accepted, Compile, Ended, Holds, answer_of
 from supervisor.host.errors import errno_text
-from supervisor.host.process import NICE, Exit, Reaper, kill_group, python_command, spawn
+from supervisor.host.process import NICE, kill_group, python_command, spawn
+from supervisor.host.reaper import Exit, Reaper
 
 __all__ = ["COMPILE_COMMAND", "CompileFailed", "Compiler"]
 

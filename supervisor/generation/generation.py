@@ -28,8 +28,8 @@ from supervisor.generation.replaced_image import ReplacedImage
 from supervisor.generation.tickets import TicketSecret
 from supervisor.host.errors import StartError
 from supervisor.host.limits import tunnel_cap
+from supervisor.identity.passwords import dummy_hash
 from supervisor.identity.tokens import TokenReader
-from supervisor.identity.users import dummy_hash
 from supervisor.identity.verifier import Verifier
 from supervisor.logs.access_log import AccessLog, Opened
 from supervisor.logs.log import Log

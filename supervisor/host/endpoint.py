@@ -14,7 +14,6 @@ A gateway that took over has its bus at control.PID.bus, as workers of the one b
 endpoint over tcp:// has only the last three, in the folder of the default endpoint: tcp-10.0.0.1-9902.bus and .lock.
 """
 
-import asyncio
 import contextlib
 import errno
 import fcntl
@@ -157,6 +156,8 @@ class ControlLock:
     async def left(self, patience: float) -> None:
         """Returns when the files of control and statistics are gone, after at most so many seconds: ZeroMQ removes
         them on a thread of its own, and would remove those of a successor."""
+        import asyncio  # commands and compile processes load this module, and have no loop
+
         for _ in range(round(patience / 0.01)):
             if not any(path.exists() for path in self._sockets if str(path) in (self.control[6:], self.stats[6:])):
                 return

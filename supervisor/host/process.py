@@ -1,16 +1,15 @@
-"""Starts child processes by exec and reaps every child, ours or not. It knows no workers and no policy.
+"""Starts child processes by exec. It knows no workers and no policy; reaper.py collects what has ended.
 
 The laws kept here (DESIGN.md section 3):
 
 * a child inherits exactly the descriptors it is given, numbered from 3 up, and stdin is /dev/null: everything else of
   ours is close-on-exec;
 * a child leads its own process group, so that a terminal's Ctrl-C reaches the supervisor alone, and one kill ends the
-  child with all it started;
-* one waitid() loop reaps everything. Where the supervisor is PID 1, orphans of others become its children. A pid can
-  be signalled safely as long as this loop has not reported it: until then the kernel cannot give it to another process.
+  child with all it started.
+
+Every process that compiles loads this module, and none of them needs a loop: there is no asyncio here.
 """
 
-import asyncio
 import contextlib
 import fcntl
 import os
@@ -18,16 +17,13 @@ import signal
 import site
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 __all__ = [
     "BLOCKED",
     "NICE",
-    "Exit",
-    "Reaper",
     "child_environment",
     "keep_descriptors_to_ourselves",
     "kill_group",
@@ -39,72 +35,7 @@ __all__ = [
 # Blocked in a worker from its first instruction: it ignores them once it runs, and obeys the channel alone. Without
 # this a signal sent to the whole group by a process manager could kill a worker that is still importing.
 BLOCKED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-REAP_BUDGET = 256
 NICE: Final = 10  # of what computes beside the workers
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a child ended: an exit code, or the signal that killed it."""
-
-    pid: int
-    code: int | None
-    signal: int | None
-
-    @property
-    def clean(self) -> bool:
-        return self.code == 0
-
-    def __str__(self) -> str:
-        if self.signal is None:
-            return f"exit code {self.code}"
-        try:
-            name = signal.Signals(self.signal).name
-        except ValueError:
-            name = "unnamed"
-        return f"killed by signal {self.signal} ({name})"
-
-
-class Reaper:
-    """Collects dead children on SIGCHLD and notifies their watchers, from the event loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._watched: dict[int, Callable[[Exit], None]] = {}
-        self.orphans = 0  # children reaped that this process had not started
-
-    def start(self) -> None:
-        self._loop.add_signal_handler(signal.SIGCHLD, self.reap)
-
-    def stop(self) -> None:
-        self._loop.remove_signal_handler(signal.SIGCHLD)
-
-    def watch(self, pid: int, on_exit: Callable[[Exit], None]) -> None:
-        """Call in the same turn as spawn(): reaping happens between turns, so no exit is missed."""
-        self._watched[pid] = on_exit
-
-    def reap(self) -> None:
-        for _ in range(REAP_BUDGET):
-            try:
-                status = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
-            except ChildProcessError:
-                return
-            except InterruptedError:
-                continue
-            if status is None:
-                return
-            exited = status.si_code == os.CLD_EXITED
-            self._report(
-                Exit(status.si_pid, status.si_status if exited else None, None if exited else status.si_status)
-            )
-        self._loop.call_soon(self.reap)
-
-    def _report(self, ended: Exit) -> None:
-        on_exit = self._watched.pop(ended.pid, None)
-        if on_exit is None:
-            self.orphans += 1
-        else:
-            on_exit(ended)
 
 
 def yield_to_traffic() -> None:

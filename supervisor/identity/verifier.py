@@ -18,8 +18,8 @@ from gateway.contract import BUSY, LIMITED, RIGHT, WRONG, TokenFacts
 from gateway.tables import REASONS
 from supervisor.host.process import yield_to_traffic
 from supervisor.identity.login_queue import MOST, FailureLimit, LoginQueue
+from supervisor.identity.passwords import credential_of
 from supervisor.identity.tokens import TokenReader, TokenRefused
-from supervisor.identity.users import credential_of
 
 __all__ = ["Verifier"]
 

@@ -11,7 +11,8 @@ import supervisor.policy.builder as image
 from gateway.tables import GUARD_BLOCKS
 from supervisor.config.config import Config
 from supervisor.host import machine
-from supervisor.identity.users import User, credential_of
+from supervisor.identity.passwords import credential_of
+from supervisor.identity.users import User
 from supervisor.policy.loader import Policy
 from supervisor.policy.originations import origination_text
 from supervisor.policy.resources.host_lists import likeness, read_list

@@ -21,7 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway import contract
 from supervisor.host.errors import StartError, errno_text
 from supervisor.host.listening import ListenerSockets, OpenListener, Plan
-from supervisor.host.process import Exit, Reaper, kill_group, python_command, spawn
+from supervisor.host.process import kill_group, python_command, spawn
+from supervisor.host.reaper import Exit, Reaper
 from supervisor.logs.log import Log
 from supervisor.segment.limit_table import LimitTable
 from supervisor.segment.segment import Segment

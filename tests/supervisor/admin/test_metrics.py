@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from supervisor.admin import metrics
+from supervisor.admin import exposition, metrics
 from supervisor.segment import segment
 from supervisor.segment.labels import FAMILY, write_key
 from supervisor.segment.rule_slots import RuleSlots
@@ -75,7 +75,7 @@ def test_every_metric_of_the_contract_is_there_with_its_labels(segments: list[Se
     with Writer(segments[0]) as worker:
         one_of_each(worker)
     own: dict[str, Any] = {"log_dropped": {"open": 2}, "reloads": {"ok": 3, "failed": 1}, "version": "1.2"}
-    text = metrics.render(taken(segments, files=["/proc/self/fd"], **own))
+    text = exposition.render(taken(segments, files=["/proc/self/fd"], **own))
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text.decode(), re.MULTILINE))
     helps = dict(re.findall(r"^# HELP (\S+) (.+)$", text.decode(), re.MULTILINE))
     found = samples(text)
@@ -96,7 +96,7 @@ def test_the_text_follows_the_rules_of_the_format(segments: list[Segment]) -> No
     """The points that `promtool check metrics` looks at; the tool itself has a test of its own."""
     with Writer(segments[0]) as worker:
         one_of_each(worker)
-    lines = metrics.render(taken(segments)).decode().splitlines(keepends=True)
+    lines = exposition.render(taken(segments)).decode().splitlines(keepends=True)
     assert all(line.endswith("\n") for line in lines)
     described: list[str] = []
     for line in lines:
@@ -120,7 +120,7 @@ def test_sums_over_workers_and_labels_by_name(segments: list[Segment]) -> None:
             worker.labelled(write_key("bytes_total", 1, slot=segment.SLOT_NONE), 1 << 40)
             worker.observe(0, 150)
             worker.observe(0, 99_000_000)
-    found = samples(metrics.render(taken(segments)))
+    found = samples(exposition.render(taken(segments)))
     labels = {"verdict": "allow", "phase": "name", "rule": "shop/cart", "reason": "rule_allow"}
     assert found["sluice_decisions_total"] == {frozenset(labels.items()): 21}
     assert found["sluice_bytes_total"] == {frozenset({("direction", "down"), ("rule", "")}): 1 << 41}
@@ -136,7 +136,8 @@ def test_a_gauge_that_fell_to_zero_is_still_there(segments: list[Segment]) -> No
     with Writer(segments[0]) as worker:
         worker.labelled(opened, 1)
         worker.labelled(opened, (1 << 64) - 1)  # one less
-    assert samples(metrics.render(taken(segments)))["sluice_tunnels_open"] == {frozenset({("protocol", "socks5")}): 0}
+    found = samples(exposition.render(taken(segments)))
+    assert found["sluice_tunnels_open"] == {frozenset({("protocol", "socks5")}): 0}
 
 
 def test_counters_never_go_down_over_a_hundred_workers(segments: list[Segment]) -> None:
@@ -147,7 +148,7 @@ def test_counters_never_go_down_over_a_hundred_workers(segments: list[Segment]) 
             worker.count(segment.COUNTERS.index("connections_accepted"))
         if life % 3:
             segments[0].reap()
-        now = samples(metrics.render(taken(segments)))
+        now = samples(exposition.render(taken(segments)))
         for name, series in before.items():
             if not name.endswith(("_open", "_fds")):
                 assert all(now[name][labels] >= value for labels, value in series.items()), name
@@ -161,7 +162,7 @@ def test_at_most_a_thousand_rule_labels(segments: list[Segment]) -> None:
     with Writer(segments[0]) as worker:
         for number in range(1500):
             worker.labelled(write_key("bytes_total", 0, slot=slots.assign(f"shop/rule-{number}")), 2)
-    found = samples(metrics.render(taken(segments, slots)))["sluice_bytes_total"]
+    found = samples(exposition.render(taken(segments, slots)))["sluice_bytes_total"]
     assert len(found) == 1001
     assert found[frozenset({("direction", "up"), ("rule", "other")})] == 1000
     assert sum(found.values()) == 3000
@@ -171,14 +172,14 @@ def test_labels_that_nobody_knows_are_others_and_counted_together(segments: list
     with Writer(segments[0]) as worker:
         for number in (200, 201, 202):
             worker.labelled(write_key("limited_total", number), 1)
-    assert samples(metrics.render(taken(segments)))["sluice_limited_total"] == {frozenset({("scope", "other")}): 3}
+    assert samples(exposition.render(taken(segments)))["sluice_limited_total"] == {frozenset({("scope", "other")}): 3}
 
 
 def test_texts_in_labels_are_escaped(segments: list[Segment]) -> None:
     with Writer(segments[0]) as worker:
         worker.labelled(write_key("bytes_total", 0, slot=1))
     name = 'shop/"\\\n# TYPE evil counter'
-    text = metrics.render(taken(segments, RuleSlots({name: 1})))
+    text = exposition.render(taken(segments, RuleSlots({name: 1})))
     assert b"\n# TYPE evil" not in text
     assert frozenset({("direction", "up"), ("rule", name)}) in samples(text)["sluice_bytes_total"]
 
@@ -187,7 +188,7 @@ def test_texts_in_labels_are_escaped(segments: list[Segment]) -> None:
 def test_any_bytes_in_a_segment_give_a_page(segments: list[Segment], filler: int) -> None:
     os.pwrite(segments[0].fd, bytes([filler]) * segment.size_of(8), 0)
     snapshot = taken(segments)
-    assert samples(metrics.render(snapshot))
+    assert samples(exposition.render(snapshot))
     for value in metrics.counters(snapshot).values():
         assert 0 <= value < 1 << 63
     for parts in metrics.by_label(snapshot).values():
@@ -198,7 +199,7 @@ def test_stats_speak_of_the_same_names(segments: list[Segment]) -> None:
     with Writer(segments[0]) as worker:
         one_of_each(worker)
     snapshot = taken(segments, reloads={"ok": 2, "failed": 1})
-    text = metrics.render(snapshot).decode()
+    text = exposition.render(snapshot).decode()
     described = {name.removeprefix("sluice_") for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)}
     counters = metrics.counters(snapshot)
     assert set(counters) <= described

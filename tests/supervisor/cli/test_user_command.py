@@ -12,7 +12,8 @@ from typing import Final
 import click
 import pytest
 
-from supervisor.identity.users import load_users, verify_password
+from supervisor.identity.passwords import verify_password
+from supervisor.identity.users import load_users
 from supervisor.source.problems import Problems
 from tests.support.front import CONFIG, HASH, POLICY, sluice, write
 

@@ -14,7 +14,7 @@ import pytest
 
 from supervisor.generation.compilation import CompileResult
 from supervisor.generation.compiler import COMPILE_COMMAND, CompileFailed, Compiler
-from supervisor.host.process import Reaper
+from supervisor.host.reaper import Reaper
 from tests.support.front import manifest, write
 from tests.support.harness import alive
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from supervisor.generation.reload import Outcome, Reloader
-from supervisor.identity.users import hash_password
+from supervisor.identity.passwords import hash_password
 from supervisor.logs.log import Log
 from tests.support.eventually import eventually
 from tests.support.harness import Greeted, Running

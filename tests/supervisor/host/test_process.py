@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.host.process import BLOCKED, Exit, Reaper, child_environment, kill_group, python_command, spawn
+from supervisor.host.process import BLOCKED, child_environment, kill_group, python_command, spawn
+from supervisor.host.reaper import Exit, Reaper
 
 
 def run(code: str, fds: Sequence[int] = (), *, block: bool = False, kill: int | None = None) -> Exit:

@@ -7,7 +7,8 @@ from typing import Final
 
 import pytest
 
-from supervisor.identity.users import User, dummy_hash, hash_password, load_users, parse_hash, verify_password
+from supervisor.identity.passwords import dummy_hash, hash_password, parse_hash, verify_password
+from supervisor.identity.users import User, load_users
 from supervisor.source.problems import Problems, render
 from tests.support.front import HASH, without
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.contract import BUSY, LIMITED, RIGHT, WRONG
 from supervisor.identity.login_queue import OF_SOURCE
-from supervisor.identity.users import credential_of, dummy_hash, hash_password, verify_password
+from supervisor.identity.passwords import credential_of, dummy_hash, hash_password, verify_password
 from supervisor.identity.verifier import Verifier
 
 CHEAP = (1024, 8, 1)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from supervisor.generation.compile import compile_config
-from supervisor.identity.users import hash_password
+from supervisor.identity.passwords import hash_password
 from supervisor.policy.strangers import MOST
 
 NETWORKS = [{"cidr": "10.1.0.0/16", "namespace": "shop", "serviceAccount": "cart"}]
