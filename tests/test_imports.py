@@ -87,9 +87,12 @@ ROOMS: Final[dict[str, str]] = {
         "supervisor/host supervisor/identity supervisor/logs supervisor/workers supervisor/control "
         "supervisor/generation"
     ),
+    "supervisor/endpoints.py": (
+        "supervisor/source supervisor/host supervisor/config supervisor/logs supervisor/control supervisor/admin"
+    ),
     "supervisor/observation.py": (
-        "supervisor/source supervisor/host supervisor/segment supervisor/config supervisor/logs supervisor/tunnels "
-        "supervisor/control supervisor/admin supervisor/running.py"
+        "supervisor/segment supervisor/config supervisor/logs supervisor/tunnels supervisor/control supervisor/admin "
+        "supervisor/running.py supervisor/endpoints.py"
     ),
     "supervisor/operations.py": (
         "supervisor/host supervisor/policy supervisor/tunnels supervisor/control supervisor/admin "
