@@ -17,11 +17,13 @@ from tests.supervisor.policy.matching import (
     Who,
     World,
     address_depth,
+    address_of,
     best_rank,
     holds,
     inside,
     items_of,
     name_depth,
+    network_of,
     port_class,
 )
 
@@ -108,7 +110,7 @@ class Evaluator:
     def outside(self, question: Question, who: Who) -> Answer:
         """The decision before anything shows inside."""
         try:
-            literal = ipaddress.ip_address(question.host)
+            literal = address_of(question.host)
         except ValueError:
             pass
         else:
@@ -116,7 +118,7 @@ class Evaluator:
         named, tier, pending = self.name_phase(question, who)
         if named.phase == "delegated" or not question.address or (named.verdict == "deny" and not pending):
             return named
-        address = ipaddress.ip_address(question.address)
+        address = address_of(question.address)
         return self.address_phase(question, who, address, None if pending else named, tier, by_name=True)
 
     # who asks
@@ -124,7 +126,7 @@ class Evaluator:
     def source(self, question: Question) -> Who:
         """Section 1: forwarded > certificate > credentials > network map. The first that holds is the source's
         identity, those after it are lower. A user without an identity has no namespace."""
-        address = ipaddress.ip_address(question.source) if question.source else None
+        address = address_of(question.source) if question.source else None
         given = (question.namespace, question.account)
         found: list[Who] = []
         if question.forwarded:
@@ -149,9 +151,9 @@ class Evaluator:
     def network(self, address: Address | None) -> tuple[str, str] | None:
         """The identity of an address by the network map: the longest block wins."""
         mapped = [
-            (ipaddress.ip_network(cidr).prefixlen, (space, account))
+            (network_of(cidr).prefixlen, (space, account))
             for cidr, space, account in self.world.networks
-            if address is not None and holds(ipaddress.ip_network(cidr), address)
+            if address is not None and holds(network_of(cidr), address)
         ]
         return max(mapped)[1] if mapped else None
 
@@ -186,7 +188,7 @@ class Evaluator:
     def is_own(self, subjects: list[Address], port: int) -> bool:
         """By its port, 0: whatever that is."""
         return any(
-            own == port and any(holds(ipaddress.ip_network(cidr), address) for address in subjects)
+            own == port and any(holds(network_of(cidr), address) for address in subjects)
             for cidr, own in self.world.own
         )
 
@@ -214,7 +216,7 @@ class Evaluator:
 
     def subjects(self, question: Question, who: Who, address: Address) -> list[Address]:
         """The address, and the IPv4 address that a lifted form of it carries."""
-        forms = (*EMBEDDING, *(ipaddress.ip_network(text) for text in self.world.nat64))
+        forms = (*EMBEDDING, *(network_of(text) for text in self.world.nat64))
         if self.guard(question, who, address) is None and any(holds(block, address) for block in forms):
             return [address, ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
         return [address]
@@ -224,7 +226,7 @@ class Evaluator:
         if self.is_own(subjects, 0):
             return Answer("deny", "address", "own_address")
         for cidr in self.world.deny:
-            if any(holds(ipaddress.ip_network(cidr), address) for address in subjects):
+            if any(holds(network_of(cidr), address) for address in subjects):
                 return Answer("deny", "address", "address_denied")
         if match := self.first(question, who, "hard_deny", subjects):
             return by_rule(match, "hard_deny", "address")
@@ -235,18 +237,18 @@ class Evaluator:
 
     def guard(self, question: Question, who: Who, address: Address) -> str | None:
         """Why the guard refuses an address; None when it does not, or is lifted."""
-        if any(holds(ipaddress.ip_network(cidr), address) for cidr in (*self.world.allow, *self.world.nat64)):
+        if any(holds(network_of(cidr), address) for cidr in (*self.world.allow, *self.world.nat64)):
             return None
         for cidr, reason, liftable in GUARD:
-            if holds(ipaddress.ip_network(cidr), address):
+            if holds(network_of(cidr), address):
                 return None if liftable and self.lifted(question, who, address) else reason
         return None
 
     def lifted(self, question: Question, who: Who, address: Address) -> bool:
         """A CIDR allow that lies wholly inside one special-purpose block."""
         for match in self.matches(question, who, "allow", address_depth, str(address)):
-            prefix = ipaddress.ip_network(match.item.to["cidr"])
-            if any(liftable and inside(prefix, ipaddress.ip_network(cidr)) for cidr, _, liftable in GUARD):
+            prefix = network_of(match.item.to["cidr"])
+            if any(liftable and inside(prefix, network_of(cidr)) for cidr, _, liftable in GUARD):
                 return True
         return False
 
@@ -340,7 +342,7 @@ class Evaluator:
             return [(name_depth, question.host)]
         else:
             address = question.address
-        subjects = self.subjects(question, who, ipaddress.ip_address(address))
+        subjects = self.subjects(question, who, address_of(address))
         by_address: list[Phase] = [(address_depth, str(subject)) for subject in subjects]
         return by_address if is_address(question.host) else [(name_depth, question.host), *by_address]
 
@@ -403,10 +405,11 @@ class Evaluator:
         for item in self.items:
             if item.tier != tier:
                 continue
-            depth = depth_of(item, target, self.world)
+            if (depth := depth_of(item, target, self.world)) is None:
+                continue
             port = port_class(item.to.get("ports"), question.port)
             rank = best_rank(item, who)
-            if depth is not None and port is not None and rank is not None:
+            if port is not None and rank is not None:
                 found.append(Match(item, depth, port, rank))
         return found
 
@@ -463,7 +466,7 @@ class Evaluator:
 
 def is_address(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        address_of(text)
     except ValueError:
         return False
     return True

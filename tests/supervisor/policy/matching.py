@@ -1,5 +1,6 @@
 """Matching, the slow way: names as texts, networks by `ipaddress`, every item of every manifest as written."""
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 EXACT: Final = 1000
+# A world asks for the same few texts again and again.
+network_of = functools.lru_cache(maxsize=4096)(ipaddress.ip_network)
+address_of = functools.lru_cache(maxsize=4096)(ipaddress.ip_address)
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,8 @@ def address_depth(item: Item, text: str, world: World) -> int | None:
     del world
     if "cidr" not in item.to:
         return None
-    address, network = ipaddress.ip_address(text), ipaddress.ip_network(item.to["cidr"])
-    if not holds(network, address) or is_excepted(item, lambda cidr: holds(ipaddress.ip_network(cidr), address)):
+    address, network = address_of(text), network_of(item.to["cidr"])
+    if not holds(network, address) or is_excepted(item, lambda cidr: holds(network_of(cidr), address)):
         return None
     return network.prefixlen
 
@@ -177,7 +181,7 @@ def selector_rank(selector: dict[str, str], namespace: str, who: Who) -> tuple[i
         return None
     length = 0
     if cidr := selector.get("cidr"):
-        network = ipaddress.ip_network(cidr)
+        network = network_of(cidr)
         if who.address is None or not holds(network, who.address):
             return None
         length = 1 + network.prefixlen
