@@ -17,9 +17,6 @@ AnyPart = fsm.FsmPart
 
 # Kinds of dialects that are to come: reading them as nothing would be a hole in a policy.
 NOT_YET: Final[dict[str, tuple[str, ...]]] = {
-    "policy.flomesh.io": ("Egress", "UpstreamTrafficSetting"),
-    "policy.openservicemesh.io": ("Egress", "UpstreamTrafficSetting"),
-    "specs.smi-spec.io": ("HTTPRouteGroup",),
     "policy.linkerd.io": (
         *("EgressNetwork", "Server", "AuthorizationPolicy", "MeshTLSAuthentication", "NetworkAuthentication"),
         *("ServerAuthorization", "HTTPLocalRateLimitPolicy", "HTTPRoute"),

@@ -249,9 +249,6 @@ def test_a_document(tmp_path: Path, text: str, wrong: list[str], odd: list[str])
 @pytest.mark.parametrize(
     ("version", "kind"),
     [
-        ("policy.flomesh.io/v1alpha1", "UpstreamTrafficSetting"),
-        ("policy.openservicemesh.io/v1alpha1", "Egress"),
-        ("specs.smi-spec.io/v1alpha4", "HTTPRouteGroup"),
         ("policy.linkerd.io/v1beta3", "Server"),
         ("policy.linkerd.io/v1alpha1", "EgressNetwork"),
         ("linkerd.io/v1alpha2", "ServiceProfile"),

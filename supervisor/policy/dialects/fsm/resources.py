@@ -1,8 +1,13 @@
 """The resources as their documents say them."""
 
+from typing import Literal
+
 import msgspec
 
 from supervisor.policy.dialects.dialect import Part
+from supervisor.policy.resources.model import Text
+
+Protocol = Literal["http", "https", "tcp", "tcp-server-first"]
 
 
 class Target(msgspec.Struct, frozen=True, array_like=True):
@@ -25,3 +30,58 @@ class EgressGateway(Part, frozen=True, kw_only=True):
 
     everything: tuple[Target, ...]
     rules: tuple[GatewayRule, ...] = ()
+
+
+class Port(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One item of `ports`, with its place in the list and in the file."""
+
+    number: int
+    protocol: Protocol
+    index: int
+    line: int
+    column: int
+
+
+class Reference(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One item of `matches`: a resource of the same namespace."""
+
+    kind: str
+    name: Text
+
+
+class Egress(Part, frozen=True, kw_only=True):
+    """Sources are service accounts, as namespace and name. `certificates`: sources have `mtls`, which is the sidecar's
+    matter."""
+
+    sources: tuple[tuple[str, str], ...]
+    ports: tuple[Port, ...]
+    hosts: tuple[Text, ...] = ()
+    addresses: tuple[Text, ...] = ()  # CIDRs
+    matches: tuple[Reference, ...] = ()
+    certificates: bool = False
+
+
+class RouteMatch(msgspec.Struct, frozen=True, array_like=True):
+    """Conditions of a request: RE2 expressions for the path with its query, found anywhere in it, and for fields. No
+    methods = all but CONNECT and TRACE."""
+
+    name: str
+    path: str
+    methods: tuple[str, ...]
+    headers: tuple[tuple[str, str], ...]
+
+
+class HTTPRouteGroup(Part, frozen=True, kw_only=True):
+    matches: tuple[RouteMatch, ...]
+
+
+class UpstreamTrafficSetting(Part, frozen=True, kw_only=True):
+    """Connection settings of a host. They are about requests, and decide nothing."""
+
+    host: str
+
+
+class MeshConfig(Part, frozen=True, kw_only=True):
+    """`open`: spec.traffic.enableEgress, whether what no Egress names may leave the mesh."""
+
+    open: bool

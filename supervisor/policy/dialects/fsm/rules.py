@@ -1,17 +1,132 @@
 """The rules that the resources come to together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
-from supervisor.policy.dialects.dialect import Surroundings
-from supervisor.policy.dialects.fsm.resources import EgressGateway
-from supervisor.policy.resources.model import Rules
-from supervisor.source.problems import Problems
+from supervisor.policy.dialects.dialect import Part, Surroundings
+from supervisor.policy.dialects.fsm.resources import (
+    Egress,
+    EgressGateway,
+    HTTPRouteGroup,
+    MeshConfig,
+    Port,
+    Reference,
+    UpstreamTrafficSetting,
+)
+from supervisor.policy.resources.model import Destination, InnerProtocol, Item, Rules, Selector, Text
+from supervisor.source.problems import Place, Problems, did_you_mean
+
+# What a connection has to carry, by the protocol of the port it is asked for on.
+SHOWN: Final[dict[str, InnerProtocol | None]] = {"http": "http", "https": "tls", "tcp": None, "tcp-server-first": None}
+TCP: Final = ("tcp", "tcp-server-first")
+EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
 
 
-def rules(parts: Sequence[EgressGateway], surroundings: Surroundings, problems: Problems) -> list[Rules]:
-    """EgressGateways decide nothing: which gateway a connection takes is the sidecar's choice."""
+def rules(parts: Sequence[Part], surroundings: Surroundings, problems: Problems) -> list[Rules]:
+    """The rules of every Egress. EgressGateways give none: which gateway a connection takes is the sidecar's choice."""
     check_gateways([part for part in parts if isinstance(part, EgressGateway)], surroundings, problems)
-    return []
+    check_configs([part for part in parts if isinstance(part, MeshConfig)], problems)
+    routes = {(part.namespace, part.name) for part in parts if isinstance(part, HTTPRouteGroup)}
+    settings = {(part.namespace, part.name) for part in parts if isinstance(part, UpstreamTrafficSetting)}
+    found: list[Rules] = []
+    for part in parts:
+        if isinstance(part, Egress):
+            known = {"HTTPRouteGroup": routes, "UpstreamTrafficSetting": settings}
+            found += _Egress(part, problems).rules(known)
+    return found
+
+
+class _Egress:
+    """One Egress, and what is wrong with it beside others."""
+
+    def __init__(self, egress: Egress, problems: Problems) -> None:
+        self.egress = egress
+        self.problems = problems
+
+    def at(self, part: Text | Port) -> Place:
+        return Place(self.egress.file, part.line, part.column)
+
+    def rules(self, known: dict[str, set[tuple[str, str]]]) -> Iterator[Rules]:
+        """Its rules, a group for each protocol. The ports that need HTTP routing give none: they stay closed."""
+        egress = self.egress
+        matched = [self.reference(match, known) for match in egress.matches]
+        conditional = any(match.kind == "HTTPRouteGroup" for match in egress.matches)
+        self.warn()
+        if not all(matched):
+            return
+        for protocol, inner in SHOWN.items():
+            ports = [port for port in egress.ports if port.protocol == protocol]
+            if ports and protocol == "http" and conditional:
+                words = f"{egress.title} needs HTTP routing on port {ports[0].number}: no tunnel is allowed by it there"
+                self.problems.warning(self.at(ports[0]), words, "requests are not routed yet")
+            elif ports:
+                items = tuple(item for port in ports for item in self.items(port))
+                if items:
+                    yield self.group(items, inner)
+
+    def group(self, items: tuple[Item, ...], inner: InnerProtocol | None) -> Rules:
+        egress = self.egress
+        return Rules(
+            kind=egress.kind,
+            namespace=egress.namespace,
+            name=egress.name,
+            file=egress.file,
+            tier="allow",
+            selectors=tuple(Selector(namespace, account) for namespace, account in egress.sources),
+            items=items,
+            created=egress.created,
+            protocol=inner,
+        )
+
+    def items(self, port: Port) -> Iterator[Item]:
+        """The destinations on one port. They are numbered through the ports in turn, each with all of its hosts."""
+        first = port.index * max(len(self.egress.hosts), len(self.egress.addresses), len(EVERYWHERE))
+        for index, (part, destination) in enumerate(self.destinations(port), first):
+            yield Item(index, part.line, part.column, destination)
+
+    def destinations(self, port: Port) -> Iterator[tuple[Text | Port, Destination]]:
+        """Where to, and the part of the resource that says so. Of tcp these are addresses alone."""
+        egress = self.egress
+        reach = ((port.number, port.number),)
+        tcp = port.protocol in TCP
+        if not tcp and egress.hosts and egress.addresses:
+            words = "hosts together with ipAddresses are not supported yet for http and https"
+            hint = "leave ipAddresses out: the name inside has to be the one asked for, whatever its address"
+            self.problems.error(self.at(egress.addresses[0]), words, hint)
+        elif not tcp and egress.hosts:
+            yield from ((host, Destination(host=host, ports=reach)) for host in egress.hosts)
+        elif egress.addresses:
+            yield from ((one, Destination(cidr=one.value, ports=reach)) for one in egress.addresses)
+        elif tcp:
+            yield from ((port, Destination(cidr=cidr, ports=reach)) for cidr in EVERYWHERE)
+        else:
+            words = f"port {port.number}, {port.protocol}: neither hosts nor ipAddresses, so that it allows nothing"
+            self.problems.warning(self.at(port), words, "name the hosts, or write protocol: tcp for every address")
+
+    def reference(self, match: Reference, known: dict[str, set[tuple[str, str]]]) -> bool:
+        """A resource that does not exist makes the Egress unusable: what it would close is not known."""
+        names = known[match.kind]
+        if (self.egress.namespace, match.name.value) in names:
+            return True
+        near = [name for namespace, name in names if namespace == self.egress.namespace]
+        words = f"there is no {match.kind} {self.egress.namespace}/{match.name.value}"
+        self.problems.error(self.at(match.name), words, did_you_mean(match.name.value, near))
+        return False
+
+    def warn(self) -> None:
+        """Warnings of parts that FSM treats other than its documents say, or in the sidecar."""
+        egress = self.egress
+        if egress.certificates:
+            words = f"mtls of {egress.title} is the sidecar's matter: it dials such destinations itself"
+            self.problems.warning(egress.place, words, "to originate TLS here write an EgressPolicy with tls")
+        tcp = [port for port in egress.ports if port.protocol in TCP]
+        if egress.hosts and len(tcp) == len(egress.ports):
+            words = "hosts have no effect on tcp, here as in FSM"
+            self.problems.warning(self.at(egress.hosts[0]), words, "write ipAddresses, or protocol: https")
+        secure = [port for port in egress.ports if port.protocol == "https"]
+        if secure and len(egress.hosts) > 1:
+            words = "FSM's sidecar mixes the https hosts of one port up: here each leads to the name it asks for"
+            self.problems.warning(self.at(secure[0]), words)
 
 
 def check_gateways(gateways: Iterable[EgressGateway], surroundings: Surroundings, problems: Problems) -> None:
@@ -30,3 +145,10 @@ def check_gateways(gateways: Iterable[EgressGateway], surroundings: Surroundings
             others = ", ".join(sorted(names))
             words = f"{gateway.title} leads to other gateways than this one ({others}): it changes nothing here"
             problems.warning(gateway.place, words, "gateway.services in sluice.yaml names the Services of this gateway")
+
+
+def check_configs(configs: Sequence[MeshConfig], problems: Problems) -> None:
+    """A mesh has one."""
+    for other in configs[1:]:
+        words = f"{other.title} beside {configs[0].title}: a mesh has one MeshConfig"
+        problems.error(other.place, words, f"the other one is at {configs[0].place}")

@@ -1,0 +1,235 @@
+"""Egress of FSM: the samples of its documents, what they decide, and what is wrong with others."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from supervisor.cli import main
+from tests.support.front import write
+
+CONFIG = """\
+policy: {paths: [fsm.yaml]}
+identity: {networks: [{cidr: 10.1.0.0/24, namespace: curl, serviceAccount: curl}]}
+"""
+SOURCE = "{kind: ServiceAccount, name: curl, namespace: curl}"
+ROUTES = """\
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: egress-http-route, namespace: curl}
+spec: {matches: [{name: get, pathRegex: /get}, {name: status, pathRegex: "/status.*"}]}
+"""
+MATCHES = "[{apiGroup: specs.smi-spec.io/v1alpha4, kind: HTTPRouteGroup, name: egress-http-route}]"
+SETTING = """\
+apiVersion: policy.flomesh.io/v1alpha1
+kind: UpstreamTrafficSetting
+metadata: {name: httpbin, namespace: curl}
+spec:
+  host: httpbin.org
+  connectionSettings:
+    tcp: {maxConnections: 10, connectTimeout: 5s}
+    http:
+      maxRequestsPerConnection: 3
+      circuitBreaking: {statTimeWindow: 30s, errorRatioThreshold: 0.5, degradedStatusCode: 503}
+"""
+
+
+def egress(spec: str, group: str = "policy.flomesh.io", name: str = "httpbin", namespace: str = "curl") -> str:
+    frame = f"kind: Egress\napiVersion: {group}/v1alpha1\nmetadata: {{name: {name}, namespace: {namespace}}}\n"
+    return f"{frame}spec: {spec}\n"
+
+
+def spec(**fields: str) -> str:
+    given = {"sources": f"[{SOURCE}]", "hosts": "[httpbin.org]", "ports": "[{number: 80, protocol: http}]"} | fields
+    return "{" + ", ".join(f"{name}: {value}" for name, value in given.items() if value) + "}"
+
+
+def check(folder: Path, *documents: str) -> tuple[list[str], list[str]]:
+    """Errors and warnings of `sluice check`, without the folder."""
+    config = write(folder, sluice_yaml=CONFIG, fsm_yaml="---\n".join(documents))
+    result = CliRunner().invoke(main, ["check", "-c", str(config), "--json"])
+    found = json.loads(result.stdout)
+
+    def lines(key: str) -> list[str]:
+        return [f"{Path(one['file']).name}:{one['line']}:{one['column']}: {one['message']}" for one in found[key]]
+
+    assert (result.exit_code != 0) == bool(found["errors"])
+    return lines("errors"), lines("warnings")
+
+
+def ask(folder: Path, to: str, who: str = "curl/curl", *more: str) -> tuple[str, str | None]:
+    """Verdict and reason for a source, by the files that are there."""
+    arguments = ["explain", "-c", str(folder / "sluice.yaml"), "--from", who, "--to", to, "--json", *more]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    decision = json.loads(result.stdout)
+    return decision["verdict"], decision["reason"]
+
+
+@pytest.mark.parametrize("group", ["policy.flomesh.io", "policy.openservicemesh.io"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"ports": "[{number: 443, protocol: https}]"},
+        {"ports": "[{number: 443, protocol: HTTPS}, {number: 8443, protocol: https}]"},
+        {"ports": "[{number: 443, protocol: tcp}]", "hosts": ""},
+        {"ports": "[{number: 3306, protocol: tcp-server-first}]", "hosts": "", "ipAddresses": "[203.0.113.0/24]"},
+        {"ports": "[{number: 80, protocol: http}]", "hosts": "", "ipAddresses": '[203.0.113.0/24, "2001:db8::/32"]'},
+    ],
+)
+def test_samples_load_without_a_word(tmp_path: Path, group: str, fields: dict[str, str]) -> None:
+    assert check(tmp_path, egress(spec(**fields), group)) == ([], [])
+
+
+def test_http_and_https_are_about_names(tmp_path: Path) -> None:
+    ports = "[{number: 80, protocol: http}, {number: 443, protocol: https}]"
+    assert check(tmp_path, egress(spec(ports=ports))) == ([], [])
+    assert ask(tmp_path, "httpbin.org:80")[0] == ask(tmp_path, "httpbin.org:443")[0] == "allow"
+    for to in ("httpbin.org:8080", "www.httpbin.org:80", "example.com:443", "203.0.113.9:80"):
+        assert ask(tmp_path, to)[0] == "deny", to
+    assert ask(tmp_path, "httpbin.org:80", "curl/other")[0] == "deny"
+    assert ask(tmp_path, "httpbin.org:80", "shop/curl")[0] == "deny"
+
+
+def test_they_have_to_carry_what_they_say(tmp_path: Path) -> None:
+    """http allows no TLS on its port, and https nothing else."""
+    ports = "[{number: 80, protocol: http}, {number: 443, protocol: https}]"
+    check(tmp_path, egress(spec(ports=ports)))
+    for to, shown in (("httpbin.org:80", "http"), ("httpbin.org:443", "tls")):
+        arguments = ["explain", "-c", str(tmp_path / "sluice.yaml"), "--from", "curl/curl", "--to", to, "--json"]
+        decision = json.loads(CliRunner().invoke(main, arguments).stdout)
+        assert decision["attributes"]["inner"]["value"] == shown
+        assert decision["rule"]["kind"] == "Egress"
+
+
+def test_tcp_is_about_addresses(tmp_path: Path) -> None:
+    """Example 19 of the policy model: hosts do not count, and any name may lead to the address."""
+    check(tmp_path, egress(spec(ports="[{number: 5432, protocol: tcp}]", hosts="", ipAddresses="[203.0.113.0/24]")))
+    assert ask(tmp_path, "203.0.113.9:5432")[0] == "allow"
+    assert ask(tmp_path, "198.51.100.9:5432")[0] == "deny"
+    assert ask(tmp_path, "any.example.com:5432", "curl/curl", "--address", "203.0.113.9")[0] == "allow"
+    assert ask(tmp_path, "any.example.com:5432", "curl/curl", "--address", "198.51.100.9")[0] == "deny"
+
+
+def test_tcp_without_addresses_is_a_port_of_every_address(tmp_path: Path) -> None:
+    check(tmp_path, egress(spec(ports="[{number: 5432, protocol: tcp-server-first}]", hosts="")))
+    assert ask(tmp_path, "8.8.8.8:5432")[0] == ask(tmp_path, "[2606:4700::1111]:5432")[0] == "allow"
+    assert ask(tmp_path, "8.8.8.8:5433")[0] == "deny"
+    assert ask(tmp_path, "10.0.0.1:5432")[0] == "deny", "the address guard is not lifted by it"
+
+
+def test_every_port_and_host_is_an_item_of_its_own(tmp_path: Path) -> None:
+    ports = "[{number: 443, protocol: https}, {number: 80, protocol: http}, {number: 8443, protocol: https}]"
+    check(tmp_path, egress(spec(ports=ports, hosts="[a.example.com, b.example.com]")))
+    found = set()
+    for host in ("a", "b"):
+        for port in (443, 80, 8443):
+            arguments = ["--from", "curl/curl", "--to", f"{host}.example.com:{port}", "--json"]
+            result = CliRunner().invoke(main, ["explain", "-c", str(tmp_path / "sluice.yaml"), *arguments])
+            found.add(json.loads(result.stdout)["rule"]["index"])
+    assert found == {0, 1, 2, 3, 4, 5}
+
+
+def test_conditions_need_http_routing(tmp_path: Path) -> None:
+    """Conditions of requests never open a tunnel; ports of other protocols are open as before."""
+    ports = "[{number: 80, protocol: http}, {number: 443, protocol: https}]"
+    errors, warnings = check(tmp_path, egress(spec(ports=ports, matches=MATCHES)), ROUTES)
+    assert errors == []
+    assert [line.split(": ", 1)[1] for line in warnings] == [
+        "Egress curl/httpbin needs HTTP routing on port 80: no tunnel is allowed by it there"
+    ]
+    assert ask(tmp_path, "httpbin.org:80")[0] == "deny"
+    assert ask(tmp_path, "httpbin.org:443")[0] == "allow"
+
+
+def test_settings_of_connections_decide_nothing(tmp_path: Path) -> None:
+    matches = "[{apiGroup: policy.flomesh.io/v1alpha1, kind: UpstreamTrafficSetting, name: httpbin}]"
+    assert check(tmp_path, egress(spec(matches=matches)), SETTING) == ([], [])
+    assert ask(tmp_path, "httpbin.org:80")[0] == "allow"
+
+
+def test_a_missing_reference_closes_the_resource(tmp_path: Path) -> None:
+    other = ROUTES.replace("namespace: curl", "namespace: shop")
+    errors, _ = check(tmp_path, egress(spec(matches=MATCHES)), other)
+    assert errors == ["fsm.yaml:4:210: there is no HTTPRouteGroup curl/egress-http-route"]
+
+
+def test_differences_from_fsm_are_said(tmp_path: Path) -> None:
+    secret = "{issuer: other, cert: {sn: 1, expiration: '2030-1-1 00:00:00', secret: {name: a, namespace: b}}}"
+    source = f"[{{kind: ServiceAccount, name: curl, namespace: curl, mtls: {secret}}}]"
+    secure = spec(sources=source, hosts="[a.example.com, b.example.com]", ports="[{number: 443, protocol: https}]")
+    errors, warnings = check(tmp_path, egress(secure), egress(spec(ports="[{number: 1, protocol: tcp}]"), name="tcp"))
+    assert errors == []
+    words = " ".join(warnings)
+    assert "mtls of Egress curl/httpbin is the sidecar's matter" in words
+    assert "mixes the https hosts of one port up" in words
+    assert "hosts have no effect on tcp" in words
+    _, warnings = check(tmp_path, egress(spec(hosts="")))
+    assert "neither hosts nor ipAddresses" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"sources": ""}, "`sources` is missing"),
+        ({"sources": "[]"}, "the list is empty"),
+        ({"sources": "[{kind: Pod, name: a, namespace: b}]"}, "expected one of ServiceAccount"),
+        ({"sources": "[{kind: ServiceAccount, name: a}]"}, "`namespace` is missing"),
+        ({"sources": "[{kind: ServiceAccount, namespace: a}]"}, "`name` is missing"),
+        ({"sources": f"[{SOURCE[:-1]}, mtls: {{issuer: a, certs: {{}}}}}}]"}, "unknown key `certs`"),
+        ({"ports": ""}, "`ports` is missing"),
+        ({"ports": "[{number: 0, protocol: http}]"}, "0 is out of range"),
+        ({"ports": "[{number: 80}]"}, "`protocol` is missing"),
+        ({"ports": "[{number: 80, protocol: grpc}]"}, "expected one of http, https, tcp, tcp-server-first"),
+        ({"ports": "[{number: 80, protocol: http}, {number: 80, protocol: tcp}]"}, "port 80 twice, as http and as tcp"),
+        ({"ports": "[80]"}, "expected a mapping"),
+        ({"hosts": '["*.example.com"]'}, "an Egress knows no wildcards"),
+        ({"hosts": "[10.0.0.1]"}, "is an IP address, not a host name"),
+        ({"hosts": "", "ipAddresses": "[10.0.0.1/8]"}, "has host bits set"),
+        ({"hosts": "", "ipAddresses": "[example.com]"}, "expected a CIDR"),
+        ({"ipAddresses": "[203.0.113.0/24]"}, "hosts together with ipAddresses are not supported yet"),
+        ({"matches": "[{kind: HTTPRouteGroup, name: a}]"}, "`apiGroup` is missing"),
+        ({"matches": "[{apiGroup: a, kind: HTTPRouteGroup, name: a}]"}, "expected one of specs.smi-spec.io/v1alpha4"),
+        ({"matches": "[{apiGroup: a, kind: Ingress, name: a}]"}, "expected one of HTTPRouteGroup"),
+        ({"host": "[a]"}, "unknown key `host`"),
+    ],
+)
+def test_mistakes(tmp_path: Path, fields: dict[str, str], wrong: str) -> None:
+    errors, _ = check(tmp_path, egress(spec(**fields)))
+    assert any(wrong in error for error in errors), errors
+    assert all(error.startswith("fsm.yaml:4:") for error in errors), errors
+
+
+@pytest.mark.parametrize(
+    ("routes", "wrong"),
+    [
+        ("{}", "`matches` is missing"),
+        ("{matches: [{pathRegex: /}]}", "`name` is missing"),
+        ("{matches: [{name: a, pathRegex: '/(a'}]}", "not a regular expression: missing )"),
+        ("{matches: [{name: a, pathRegex: '/a(?=b)'}]}", "not a regular expression: invalid perl operator: (?="),
+        ("{matches: [{name: a, pathRegex: '((a{100}){100}){100}'}]}", "not a regular expression"),
+        ("{matches: [{name: a, pathRegex: '" + "a" * 1025 + "'}]}", "more than 1024 bytes"),
+        ("{matches: [{name: a, methods: [get]}]}", "expected one of *, GET"),
+        ("{matches: [{name: a, headers: {x: '['}}]}", "not a regular expression: missing ]"),
+        ("{matches: [{name: a, headers: [{x: '['}]}]}", "not a regular expression: missing ]"),
+    ],
+)
+def test_mistakes_of_routes(tmp_path: Path, routes: str, wrong: str) -> None:
+    head = ROUTES.split("spec:")[0]
+    errors, _ = check(tmp_path, egress(spec()), f"{head}spec: {routes}\n")
+    assert len(errors) == 1 and wrong in errors[0], errors
+
+
+def test_a_setting_is_read_to_its_last_field(tmp_path: Path) -> None:
+    for old, new, wrong in (
+        ("maxConnections: 10", "maxConnections: -1", "out of range"),
+        ("connectTimeout: 5s", "connectTimeout: 5", "expected a duration"),
+        ("0.5", "1.5", "out of range: 0 to 1"),
+        ("degradedStatusCode", "degradedStatus", "unknown key"),
+        ("host: httpbin.org", "host: httpbin", "has one label"),
+    ):
+        assert old in SETTING
+        errors, _ = check(tmp_path, egress(spec()), SETTING.replace(old, new))
+        assert len(errors) == 1 and wrong in errors[0], errors
