@@ -35,6 +35,7 @@ from supervisor.policy.originations import originations_of
 from supervisor.policy.remembered import Reading, Remembered
 from supervisor.policy.rule_listing import pack
 from supervisor.policy.strangers import warn_of_strangers, warn_of_void_passthrough
+from supervisor.policy.void_rules import warn_of_void_rules
 from supervisor.segment.rule_slots import RuleSlots
 from supervisor.source.problems import Place, Problems, quote
 
@@ -84,6 +85,7 @@ def compile_config(
         if built:
             warn_of_strangers(config, users, policy.rules, problems)
             warn_of_void_passthrough(config, policy.rules, problems)
+            warn_of_void_rules(config, policy.rules, problems)
         if built and not built.counts["rules"] and not config.policy.passthrough:
             hint = "name manifests in policy.paths" if not config.policy.paths else ""
             problems.warning(Place(config.path), "there is no policy: every request will be denied", hint)
