@@ -94,7 +94,7 @@ def play(script: Script) -> None:
 def hello(name: str) -> bytes:
     """A ClientHello for `name`; the same one each time."""
     out = ssl.MemoryBIO()
-    session = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), out, server_hostname=name)
+    session = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(ssl.MemoryBIO(), out, server_hostname=name)
     try:
         session.do_handshake()
     except ssl.SSLWantReadError:

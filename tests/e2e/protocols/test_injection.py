@@ -123,7 +123,9 @@ def test_a_name_inside_a_tunnel(gateway: Gateway, world: World, piece: bytes) ->
 def test_a_server_name_of_tls(gateway: Gateway, world: World) -> None:
     """The bytes of SNI are changed after Python, which would not send such a name."""
     outgoing = ssl.MemoryBIO()
-    session = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="evil-name.test")
+    session = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(
+        ssl.MemoryBIO(), outgoing, server_hostname="evil-name.test"
+    )
     with pytest.raises(ssl.SSLWantReadError):
         session.do_handshake()
     hello = outgoing.read().replace(b"evil-name.test", b'\x1b[2J"\n\xff\0.test')

@@ -21,11 +21,11 @@ from tests.support.front import HASH, compiled, errors
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 FOLDER: Final = ROOT / "tests/vectors/decisions"
-IDS: Final[dict[str, dict[str, Any]]] = yaml.safe_load((FOLDER / "ids.yaml").read_text())
+IDS: Final[dict[str, dict[str, Any]]] = yaml.load((FOLDER / "ids.yaml").read_text(), yaml.CSafeLoader)
 VECTORS: Final[list[dict[str, Any]]] = [
     {"file": path.stem, **vector}
     for path in sorted(FOLDER.glob("section-*.yaml"))
-    for vector in yaml.safe_load(path.read_text())
+    for vector in yaml.load(path.read_text(), yaml.CSafeLoader)
 ]
 SAID: Final = ("to", "says", "refused", "would_deny", "index", "sets")  # of a question: all else is asked
 ACTIONS: Final = {"allow": "Allow", "deny": "Deny", "audit": "Audit", "hard": "Deny"}
