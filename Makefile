@@ -19,7 +19,7 @@ SIDE_BY_SIDE := -n $(shell expr $(JOBS) '*' 2) --dist loadfile --no-loadscope-re
 # names it (RERUN). Each of them is a fault to find, in the test or in the gateway; `make test-full` has no second run.
 AGAIN := --reruns 1 --reruns-delay 2 -rR
 
-BUILD_PACKAGES := gcc make pkg-config libssl-dev libnghttp2-dev libc-ares-dev python3-dev python3-venv
+BUILD_PACKAGES := gcc make pkg-config libssl-dev libnghttp2-dev libc-ares-dev libyaml-dev python3-dev python3-venv
 # For the lines that the demo prints.
 RUN_PACKAGES := curl
 TEST_PACKAGES := curl dnsmasq-base iproute2 jq netcat-openbsd nodejs procps

@@ -229,6 +229,7 @@ EXTENSIONS = [
     extension("gateway.downstream.stream_connection", "bytes/proxy_header", "relay/relay", *LEG, *SEGMENT, *POLICY),
     extension("gateway.downstream.listener", *SEGMENT, *POLICY),
     extension("supervisor.policy.builder", *BUILDER),
+    extension("supervisor.source.yaml_composer", libraries=("yaml-0.1",)),
 ]
 
 DIRECTIVES = {"wraparound": False, "cdivision": True, "binding": True} | dict.fromkeys(

@@ -1,12 +1,14 @@
 """YAML files as nodes with positions, from libyaml's events. Strict where YAML 1.1 surprises; bounded in every way.
 
-Nodes are composed here and not by PyYAML, whose C composer recurses without bound and forgets what was an alias.
+What is ordinary is composed by yaml_composer.pyx, quickly; everything else here, with care. PyYAML's own C composer
+recurses without bound and forgets what was an alias.
 """
 
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from itertools import islice
 from sys import intern
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ import yaml
 from supervisor.source.json_source import MOST_DEPTH, TOO_DEEP, duplicate, parse_json
 from supervisor.source.node import Node, quoting_hint
 from supervisor.source.problems import Invalid, Place, Problems, quote
+from supervisor.source.yaml_composer import Composer, Unusual
 from supervisor.source.yaml_cursor import LONGEST_WORD, position
 from supervisor.source.yaml_faults import find_fault
 
@@ -103,6 +106,16 @@ def parse_yaml(text: str, file: str, problems: Problems, kind: type[Node] = Node
 
 def each_yaml(text: str, file: str, problems: Problems, kind: type[Node] = Node) -> Iterator[Node]:
     """The same one by one."""
+    given = 0
+    try:
+        for document in Composer(text.encode(), file, kind, MOST_DEPTH):
+            yield document
+            given += 1
+    except Unusual:
+        yield from islice(_with_care(text, file, problems, kind), given, None)
+
+
+def _with_care(text: str, file: str, problems: Problems, kind: type[Node]) -> Iterator[Node]:
     composer = _Composer(file, problems, kind)
     takers, done = composer.takers(), composer.documents
     try:
