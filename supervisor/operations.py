@@ -16,6 +16,7 @@ from supervisor.control.control import Answer, NotFound, Operation, Refused
 from supervisor.host.lookup import LookupFailed
 from supervisor.observation import Observation
 from supervisor.policy.explanation import QuestionError, explain, name_to_resolve, read_question, with_addresses
+from supervisor.policy.reach import reach
 from supervisor.policy.rule_listing import ListingError, page_of
 from supervisor.running import Running
 from supervisor.tunnels.filter import FilterError, TunnelFilter, make_filter
@@ -193,6 +194,9 @@ class Operations:
         config = current.config
         try:
             question = read_question(request)
+            if question.reach:
+                # On a thread: it looks at every rule.
+                return await asyncio.to_thread(reach, image, config, current.rules, current.number, question)
             answer = explain(image, config, question)
             if (name := name_to_resolve(question, answer)) is not None:
                 found = await self._running.lookups.resolve(name, config.dns_settings())

@@ -10,6 +10,7 @@ from supervisor.cli.common import compile_or_exit, fail_with, need_config
 from supervisor.config.config import Config
 from supervisor.host.lookup import STARTING, resolve_blocking
 from supervisor.policy.explanation import Question, explain, name_to_resolve, with_addresses
+from supervisor.policy.reach import reach
 from supervisor.source.escape import escape
 
 __all__ = ["Files", "Live", "is_failure"]
@@ -24,19 +25,21 @@ class Files:
         self._config = config
 
     @functools.cached_property
-    def _compiled(self) -> tuple[PolicyImage, Config]:
+    def _compiled(self) -> tuple[PolicyImage, Config, bytes]:
         path = need_config(self._config)
         result = compile_or_exit(path)
         if result.image is None or result.config is None:
             fail_with(f"{escape(path)} cannot be used", result.problems, result.problems_left_out)
         try:
-            return PolicyImage.from_fd(result.image), result.config
+            return PolicyImage.from_fd(result.image), result.config, result.rules
         finally:
             os.close(result.image)
 
     def answer(self, question: Question) -> dict[str, Any]:
         """Raises QuestionError and LookupFailed."""
-        image, config = self._compiled
+        image, config, rules = self._compiled
+        if question.reach:
+            return reach(image, config, rules, 0, question)
         answer = explain(image, config, question)
         if (name := name_to_resolve(question, answer)) is None:
             return answer

@@ -21,16 +21,18 @@ from supervisor.cli.common import (
     print_json,
 )
 from supervisor.cli.questions import find_line, in_a_labels, of_log_line, read_batch
+from supervisor.cli.reached import reached
 from supervisor.cli.verdicts import describe, in_a_line
 from supervisor.config.config import find_config
 from supervisor.config.reader import load_config
 from supervisor.host.lookup import LookupFailed
 from supervisor.identity.users import load_users
-from supervisor.policy.explanation import Question, QuestionError, read_question, split_workload
+from supervisor.policy.explanation import MOST_LISTED, Question, QuestionError, read_question, split_workload
 from supervisor.source.escape import escape
 from supervisor.source.problems import Problems, quote
 
 NOT_BUILT: Final = ("method", "path")
+SOURCES: Final = frozenset({"from", "user", "identity", "source"})
 
 
 @click.command()
@@ -46,6 +48,8 @@ NOT_BUILT: Final = ("method", "path")
 @click.option("--id", "identifier", metavar="ID", help="Ask again what the request with this id asked (access log).")
 @click.option("--log-line", metavar="LINE", help="Ask again what this line of the access log is about; - reads it.")
 @click.option("--batch", metavar="FILE", help="Answer a file of questions, one a line; - is stdin.")
+@click.option("--limit", type=click.IntRange(1, MOST_LISTED), help="Rules to list at most (default: 1000).")
+@click.option("--after", metavar="NEXT", help="Go on where an earlier list of rules ended.")
 @click.option("--method", metavar="M", help="Not built yet.")
 @click.option("--path", metavar="P", help="Not built yet.")
 @click.option("--fail", "failing", is_flag=True, help="Exit with 1 for a denial, and for what is not known.")
@@ -63,6 +67,8 @@ def explain(
     identifier: str | None,
     log_line: str | None,
     batch: str | None,
+    limit: int | None,
+    after: str | None,
     **given: str | None,
 ) -> None:
     """Print whether a source may reach a destination, by which rule, and which other rules took part.
@@ -79,9 +85,14 @@ def explain(
       sluice explain --from shop/cart --to api.stripe.com:443 --resolve
       sluice explain --to 203.0.113.9:443 --sni api.example.com
       sluice explain --from shop/cart --to api.stripe.com:443 --live --json
+      sluice explain --from shop/cart
       sluice explain --id 0-1a2b3c4d5e6-7
       tail -1 access.log | sluice explain --log-line -
       sluice explain --batch questions.jsonl --fail
+
+    With a source and no --to the answer is a list of rules: what the source can reach, in order of precedence, and what
+    denies take out of each. With --to and no source the list says who can reach it, and whether each does. In JSON both
+    are {items, next}, in pages of --limit.
 
     A verdict by name alone says so: an address may still be refused. --resolve asks the servers of dns.servers (with
     --live the gateway asks), unless the name is denied already or goes to a parent. Several addresses are judged as the
@@ -104,7 +115,11 @@ def explain(
     }
     if address:
         request["address"] = address if len(address) > 1 else address[0]
-    _check_ways(request, {"--to": given["to"], "--id": identifier, "--log-line": log_line, "--batch": batch})
+    ways = {"--to": given["to"], "--id": identifier, "--log-line": log_line, "--batch": batch}
+    sources = request.keys() & SOURCES
+    if not (sources and not any(ways.values())):
+        _check_ways(request, ways)
+    paged = {name: value for name, value in (("limit", limit), ("after", after)) if value is not None}
     policy = Live(config, endpoint) if live else Files(config)
     try:
         if batch is not None:
@@ -114,8 +129,10 @@ def explain(
         elif identifier is not None:
             question = of_log_line(find_line(load_config(need_config(config)), identifier))
         else:
-            question = read_question(in_a_labels(request) | ({"resolve": True} if resolve else {}))
+            question = read_question(in_a_labels(request) | _more(request, resolve, paged))
         answer = policy.answer(_resolving(question, resolve))
+        if question.to is not None and not sources and not any((log_line, identifier, resolve)):
+            answer = policy.answer(msgspec.structs.replace(question, reach=True, limit=limit, after=after)) | answer
     except QuestionError as wrong:
         fail(escape(str(wrong)), USAGE)
     except LookupFailed as wrong:
@@ -126,9 +143,19 @@ def explain(
     if as_json:
         print_json(answer)
     else:
-        click.echo("\n".join(escape(line) for line in describe(answer)))
-    if failing and is_failure(answer):
+        lines = [*(describe(answer) if "verdict" in answer else ()), *(reached(answer) if "items" in answer else ())]
+        click.echo("\n".join(escape(line) for line in lines))
+    if failing and "verdict" in answer and is_failure(answer):
         sys.exit(PROBLEM)
+
+
+def _more(request: Mapping[str, object], resolve: bool, paged: Mapping[str, object]) -> dict[str, object]:
+    """The switches of a question: whether it is one for a list of rules, and the page of that."""
+    if "to" not in request:
+        return {"reach": True, **paged, **({"resolve": True} if resolve else {})}
+    if request.keys() & SOURCES and paged:
+        raise QuestionError("--limit and --after are for lists of rules: leave out the source, or --to")
+    return {"resolve": True} if resolve else {}
 
 
 def _check_ways(request: Mapping[str, object], ways: Mapping[str, str | None]) -> None:

@@ -6,7 +6,7 @@ The request is what the control endpoint receives beside `op`, the answer what `
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,8 @@ from supervisor.source.node import Node
 from supervisor.source.problems import Invalid, did_you_mean, quote
 from supervisor.source.words import is_identity, is_user_name, namespace_name, object_name, trust_domain_of, workload_of
 
+MOST_LISTED: Final = 1000  # rules of a page
+
 
 class QuestionError(ValueError):
     """The question makes no sense; the text says why."""
@@ -26,7 +28,7 @@ class QuestionError(ValueError):
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"workload": "from"}, kw_only=True):
     """A question. All texts as the options of `sluice explain` have them; None = not said."""
 
-    to: str  # host:port
+    to: str | None = None  # host:port; None: whatever the source can reach
     workload: str | None = None  # "namespace/service-account" or "namespace"
     token: bool = False  # the workload is that of a token
     user: str | None = None
@@ -36,6 +38,9 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
     address: str | tuple[str, ...] | None = None  # IPs that the name resolved to
     sni: str | None = None  # the name shown inside the tunnel
     resolve: bool = False  # ask DNS for the addresses of a name, where the gateway would
+    reach: bool = False  # list the rules: without `to` what the source can reach, with it who can
+    limit: int | None = None  # rules of a page
+    after: str | None = None  # `next` of the page before
 
     def request(self) -> dict[str, object]:
         """For the control endpoint."""
@@ -48,7 +53,11 @@ def read_question(request: Mapping[str, object]) -> Question:
         question = msgspec.convert(request, Question)
     except msgspec.ValidationError as wrong:
         raise QuestionError(str(wrong)) from None
-    split_destination(question.to)
+    if question.to is not None:
+        split_destination(question.to)
+    elif not question.reach:
+        raise QuestionError("no destination is asked for: `to` is missing")
+    _check_reach(question)
     if question.resolve and question.address:
         raise QuestionError("the addresses of a name are given, or asked of DNS: not both")
     split_workload(question.workload)
@@ -67,12 +76,26 @@ def read_question(request: Mapping[str, object]) -> Question:
     return question
 
 
+def _check_reach(question: Question) -> None:
+    sources = any((question.workload, question.user, question.identity, question.source))
+    if question.reach and sources == (question.to is not None):
+        raise QuestionError("a list of rules is for a source, or for a destination: one of the two")
+    if question.reach and question.resolve:
+        raise QuestionError("a list of rules asks no DNS: give --address")
+    if not question.reach and (question.limit is not None or question.after is not None):
+        raise QuestionError("limit and after are for lists of rules")
+    if question.limit is not None and not 1 <= question.limit <= MOST_LISTED:
+        raise QuestionError(f"limit is a number from 1 to {MOST_LISTED}")
+
+
 def explain(image: PolicyImage, config: Config, question: Question) -> dict[str, Any]:
     """The decision, and every rule that took part. Raises QuestionError."""
     listeners = config.listeners
+    if question.to is None:
+        raise QuestionError("no destination is asked for: `to` is missing")
     host, port = split_destination(question.to)
     namespace, account = split_workload(question.workload)
-    if not namespace and question.identity and _is_at_home(config, question.identity):
+    if not namespace and question.identity and is_at_home(config, question.identity):
         namespace, account = workload_of(question.identity)
     workload = token = None
     if question.user and not question.identity and namespace:
@@ -158,7 +181,7 @@ def _is_by_token(image: PolicyImage, config: Config, user: str | None) -> bool:
     return user is not None and names_users and not image.knows_user(user)
 
 
-def _is_at_home(config: Config, identity: str) -> bool:
+def is_at_home(config: Config, identity: str) -> bool:
     """Whether an identity is of the first trust domain, whose names are namespaces and service accounts."""
     domains = config.identity.trust.domains
     return not domains or trust_domain_of(identity) == domains[0].name

@@ -12,7 +12,18 @@ import msgspec
 from supervisor.policy.originations import origination_text
 from supervisor.policy.resources.model import Item, Origination, Rules, Selector, Tier
 
-__all__ = ["MOST_ITEMS", "ListingError", "Page", "pack", "page_of", "port_text", "selector_text"]
+__all__ = [
+    "MOST_ITEMS",
+    "ListingError",
+    "Page",
+    "described",
+    "pack",
+    "page_of",
+    "port_text",
+    "selector_text",
+    "start_of",
+    "unpacked",
+]
 
 MOST_ITEMS: Final = 1000
 ACTIONS: Final[dict[Tier, str]] = {"allow": "Allow", "deny": "Deny", "hard_deny": "Deny", "audit": "Audit"}
@@ -43,26 +54,40 @@ def page_of(data: bytes, generation: int, limit: int = MOST_ITEMS, after: str | 
     """A page of what `pack` gave. `after` is the `next` of the page before; a page of another generation would repeat
     rules or leave some out. Raises ListingError."""
     packed = _split.decode(data) if data else []
-    start = 0
-    if after is not None:
-        number, _, text = after.partition("-")
-        if not (number.isdecimal() and text.isdecimal() and len(after) < 40):
-            raise ListingError("expected the `next` of a page as after")
-        if int(number) != generation:
-            raise ListingError("the policy has changed since the page before: begin again without after")
-        start = int(text)
+    start = start_of(after, generation)
     end = start + limit
     items, passed = [], 0
     for shared, own in packed:
         wanted = own[max(0, start - passed) : max(0, end - passed)]
         if wanted:
             rules = _shared.decode(shared)
-            items += [_item(rules, _own.decode(item)) for item in wanted]
+            items += [described(rules, _own.decode(item)) for item in wanted]
         passed += len(own)
     return Page(items, f"{generation}-{end}" if end < passed else None)
 
 
-def _item(rule: Rules, own: Item) -> dict[str, Any]:
+def start_of(after: str | None, generation: int) -> int:
+    """The number of the first item after a page. Raises ListingError."""
+    if after is None:
+        return 0
+    number, _, text = after.partition("-")
+    if not (number.isdecimal() and text.isdecimal() and len(after) < 40):
+        raise ListingError("expected the `next` of a page as after")
+    if int(number) != generation:
+        raise ListingError("the policy has changed since the page before: begin again without after")
+    return int(text)
+
+
+def unpacked(data: bytes) -> list[Rules]:
+    """The rules that `pack` was given."""
+    packed = _split.decode(data) if data else []
+    return [
+        msgspec.structs.replace(_shared.decode(shared), items=tuple(map(_own.decode, own))) for shared, own in packed
+    ]
+
+
+def described(rule: Rules, own: Item) -> dict[str, Any]:
+    """A rule as lists have it."""
     to = own.destination
     item: dict[str, Any] = {
         "rule": {
@@ -75,7 +100,7 @@ def _item(rule: Rules, own: Item) -> dict[str, Any]:
         },
         "action": ACTIONS[rule.tier],
         "hard": rule.tier == "hard_deny",
-        "from": [_selector(selector) for selector in rule.selectors],
+        "from": [selector_object(selector) for selector in rule.selectors],
         "to": {
             "host": to.host.value if to.host else None,
             "cidr": to.cidr or None,
@@ -99,7 +124,7 @@ def _tls(tls: Origination) -> dict[str, Any]:
     return {"originate": tls.originate, **json.loads(origination_text(tls))}
 
 
-def _selector(selector: Selector) -> dict[str, str]:
+def selector_object(selector: Selector) -> dict[str, str]:
     """The parts that are set; nothing = every workload of the mesh."""
     names = {
         "namespace": selector.namespace,

@@ -7,20 +7,16 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-import msgspec
-
 from supervisor.config.config import Config
-from supervisor.policy.resources.model import Item, Range, Rules, Selector
+from supervisor.policy.covering import Sources, destination_of, home_of, leaves, ports_cover, wider_than
+from supervisor.policy.resources.model import Item, Rules
 from supervisor.segment.rule_slots import label_of
 from supervisor.source.problems import Place, Problems
 
 MOST: Final = 20  # warnings; the rest is counted
-MOST_LIKE: Final = 16  # rules of one destination and namespace, and selectors with a cidr, that are compared
-FEW: Final = 4  # selectors that are compared again rather than remembered
-EVERY_PORT: Final[tuple[Range, ...]] = ((1, 65535),)
+MOST_LIKE: Final = 16  # rules of one destination and namespace that are compared
 ATTRIBUTES: Final = ("on_revoke", "inner", "protocol", "ech", "upstream", "source_addresses", "tls")
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 One = tuple[Rules, Item]
 
 
@@ -51,11 +47,11 @@ def warn_of_void_rules(config: Config, rules: Sequence[Rules], problems: Problem
 
 def _facts(config: Config, rules: Sequence[Rules]) -> Iterator[tuple[Place, str, str]]:
     """Place, text and hint of each warning."""
-    sources = _Sources()
+    sources = Sources()
     denies = _Denies(rules, sources)
     groups: dict[tuple[str, str], list[Rules]] = {}
     for each in rules:
-        groups.setdefault((_home(each), each.tier), []).append(each)
+        groups.setdefault((home_of(each), each.tier), []).append(each)
     for (home, tier), members in groups.items():
         first: dict[str, list[One]] = {}
         shadowed = bool(denies) and (tier == "audit" or (tier == "allow" and not config.policy.passthrough))
@@ -69,10 +65,10 @@ def _facts(config: Config, rules: Sequence[Rules]) -> Iterator[tuple[Place, str,
                     text = f"this item never decides: {_named(*deny)}, denies the same sources, destinations and ports"
                     yield each.place(item), text, "remove one of the two: a deny outranks every allow and audit"
                 elif len(members) > 1:  # within one resource it is an error
-                    yield from _repeated(each, item, first.setdefault(_destination(item), []), sources)
+                    yield from _repeated(each, item, first.setdefault(destination_of(item), []), sources)
 
 
-def _repeated(rules: Rules, item: Item, like: list[One], sources: "_Sources") -> Iterator[tuple[Place, str, str]]:
+def _repeated(rules: Rules, item: Item, like: list[One], sources: "Sources") -> Iterator[tuple[Place, str, str]]:
     """The warning where one of those `like` an item and it are the same; the item is added to them."""
     if (pair := _same(rules, item, like, sources)) is not None:
         (later, own), before = pair
@@ -86,22 +82,7 @@ def _named(rules: Rules, item: Item) -> str:
     return f"{label_of(rules.kind, rules.namespace, rules.name)}, item {item.index} ({rules.place(item)})"
 
 
-def _home(rules: Rules) -> str:
-    """The namespace that all selectors have, "" where they differ."""
-    if rules.namespace:
-        return rules.namespace
-    found = {selector.namespace for selector in rules.selectors}
-    return found.pop() if len(found) == 1 else ""
-
-
-def _destination(item: Item) -> str:
-    to = item.destination
-    if to.host is not None:
-        return to.host.value
-    return to.cidr or (to.hosts_from.value if to.hosts_from is not None else "")
-
-
-def _same(rules: Rules, item: Item, like: list[One], sources: "_Sources") -> tuple[One, One] | None:
+def _same(rules: Rules, item: Item, like: list[One], sources: "Sources") -> tuple[One, One] | None:
     """An item and the one that takes its place, of this one and those of its tier that are like it."""
     for other, own in like:
         if not _equal(item, own):
@@ -129,85 +110,23 @@ def _equal(one: Item, other: Item) -> bool:
     return (a.host is None, a.cidr == "") == (b.host is None, b.cidr == "")
 
 
-class _Sources:
-    """Comparisons of whom two resources select, each made once."""
-
-    def __init__(self) -> None:
-        self.sets: dict[int, frozenset[Selector]] = {}  # by id(Rules), which live as long as this does
-        self.wide: dict[int, list[Selector]] = {}  # selectors with a cidr
-        self.covered: dict[tuple[int, int], bool] = {}
-        self.contained: dict[tuple[int, int], bool] = {}
-
-    def of(self, rules: Rules) -> frozenset[Selector]:
-        found = self.sets.get(id(rules))
-        if found is None:
-            found = self.sets[id(rules)] = frozenset(rules.selectors)
-            self.wide[id(rules)] = [selector for selector in rules.selectors if selector.cidr][:MOST_LIKE]
-        return found
-
-    def among(self, rules: Rules, other: Rules) -> bool:
-        """Whether the selectors of `rules` are all among those of `other`."""
-        if len(rules.selectors) < FEW:
-            return all(selector in self.of(other) for selector in rules.selectors)
-        key = (id(rules), id(other))
-        if key not in self.contained:
-            self.contained[key] = self.of(rules) <= self.of(other)
-        return self.contained[key]
-
-    def cover(self, deny: Rules, rules: Rules) -> bool:
-        """Whether `deny` selects every source that `rules` do."""
-        if len(rules.selectors) < FEW:
-            return self.compared(deny, rules)
-        key = (id(deny), id(rules))
-        if key not in self.covered:
-            self.covered[key] = self.compared(deny, rules)
-        return self.covered[key]
-
-    def compared(self, deny: Rules, rules: Rules) -> bool:
-        known = self.of(deny)
-        return Selector() in known or all(_is_covered(one, known, self.wide[id(deny)]) for one in rules.selectors)
-
-
-def _is_covered(selector: Selector, known: frozenset[Selector], wide: list[Selector]) -> bool:
-    if any(each in known for each in _wider(selector)):
-        return True
-    if not selector.cidr or not wide:
-        return False
-    network = ipaddress.ip_network(selector.cidr)
-    bare = set(_wider(selector))
-    return any(
-        msgspec.structs.replace(each, cidr="") in bare and _lies_in(network, ipaddress.ip_network(each.cidr))
-        for each in wide
-    )
-
-
-def _wider(selector: Selector) -> Iterator[Selector]:
-    """The selector, and those without a cidr that select all its sources."""
-    yield selector
-    if selector.cidr:
-        yield msgspec.structs.replace(selector, cidr="")
-    if selector.service_account or (selector.namespace and not selector.identity and not selector.user):
-        yield Selector(namespace=selector.namespace)
-    yield Selector()
-
-
 class _Denies:
     """Items of denies, found by a destination that they hold for."""
 
-    def __init__(self, rules: Iterable[Rules], sources: _Sources) -> None:
+    def __init__(self, rules: Iterable[Rules], sources: Sources) -> None:
         self.sources = sources
         self.items: dict[str, dict[str, list[One]]] = {}  # by namespace and destination
-        self.lengths: dict[int, set[int]] = {4: set(), 6: set()}  # prefixes of networks, by IP version
+        self.lengths: dict[int, set[int]] = {}  # prefixes of networks, by IP version
         for each in rules:
             if each.tier in ("deny", "hard_deny"):
-                like_it = self.items.setdefault(_home(each), {})
+                like_it = self.items.setdefault(home_of(each), {})
                 for item in each.items:
-                    like = like_it.setdefault(_destination(item), [])
+                    like = like_it.setdefault(destination_of(item), [])
                     if len(like) < MOST_LIKE:
                         like.append((each, item))
                     if item.destination.cidr:
                         address, _, length = item.destination.cidr.partition("/")
-                        self.lengths[6 if ":" in address else 4].add(int(length))
+                        self.lengths.setdefault(6 if ":" in address else 4, set()).add(int(length))
 
     def __bool__(self) -> bool:
         return bool(self.items)
@@ -216,69 +135,18 @@ class _Denies:
         """A deny that has all of an item, whose sources are of the namespace `home`."""
         for space in (home, "") if home else ("",):
             found = self.items.get(space)
-            for destination in self.wider(item) if found else ():
+            for destination in wider_than(item, self.lengths) if found else ():
                 for deny, own in found.get(destination, ()) if found else ():
                     if (
-                        _ports_cover(own.destination.ports, item.destination.ports)
-                        and _leaves(own, item)
+                        ports_cover(own.destination.ports, item.destination.ports)
+                        and leaves(own, item)
                         and self.sources.cover(deny, rules)
                     ):
                         return deny, own
         return None
 
-    def wider(self, item: Item) -> Iterator[str]:
-        """The destinations that hold all of an item's, as texts."""
-        to = item.destination
-        if to.cidr:
-            network = ipaddress.ip_network(to.cidr)
-            lengths = [length for length in self.lengths[network.version] if length <= network.prefixlen]
-            yield from (str(network.supernet(new_prefix=length)) for length in lengths)
-            return
-        yield _destination(item)
-        if to.host is not None:
-            name = to.host.value.removeprefix("*.")
-            while "." in name:
-                name = name.partition(".")[2]
-                yield f"*.{name}"
-        if to.host is None or to.host.value != "*":
-            yield "*"
-
-
-def _ports_cover(wide: tuple[Range, ...], narrow: tuple[Range, ...]) -> bool:
-    if not wide or wide == narrow:
-        return True
-    return all(any(low <= a and b <= high for low, high in wide) for a, b in narrow or EVERY_PORT)
-
-
-def _leaves(deny: Item, item: Item) -> bool:
-    """Whether the `except` of a deny leaves all that an item has."""
-    if not deny.destination.excepts:
-        return True
-    to = item.destination
-    own = [text.value for text in to.excepts]
-    for text in deny.destination.excepts:
-        taken = text.value
-        if any(_holds(each, taken) for each in own):
-            continue  # the item does not have it either
-        if to.hosts_from is not None or _holds(taken, _destination(item)) or _holds(_destination(item), taken):
-            return False
-    return True
-
-
-def _holds(wide: str, narrow: str) -> bool:
-    """Whether one host pattern, or network, has all of another."""
-    if wide == narrow:
-        return True
-    if "/" in wide:
-        return "/" in narrow and _lies_in(ipaddress.ip_network(narrow), ipaddress.ip_network(wide))
-    return wide == "*" or (wide.startswith("*.") and narrow.endswith(wide[1:]))
-
-
-def _lies_in(narrow: Network, wide: Network) -> bool:
-    return narrow.version == wide.version and narrow.subnet_of(wide)  # type: ignore[arg-type] # versions are equal
-
 
 def _is_whole(cidr: str, excepts: list[str]) -> bool:
     """Whether networks inside another one leave nothing."""
-    left: list[Network] = list(ipaddress.collapse_addresses(map(ipaddress.ip_network, excepts)))  # type: ignore[type-var]
+    left = list(ipaddress.collapse_addresses(map(ipaddress.ip_network, excepts)))  # type: ignore[type-var]
     return len(left) == 1 and str(left[0]) == cidr

@@ -219,3 +219,40 @@ def test_a_denial_comes_with_the_policy_that_would_allow_it(folder: Path, questi
 @pytest.mark.parametrize("to", ["no.test:443", "169.254.169.254:80", "127.0.0.1:1"])
 def test_what_no_allow_turns_comes_without(folder: Path, to: str) -> None:
     assert "apiVersion" not in sluice("explain", "--to", to).stdout
+
+
+def test_a_source_alone_lists_what_it_can_reach(folder: Path) -> None:
+    done = sluice("explain", "--from", "shop/cart")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "what no rule below names: DENY, no_rule"
+    assert lines[1].split() == ["ACTION", "TO", "PORTS", "RULE", "ITEM", "PLACE", "DENIED"]
+    page = json.loads(sluice("explain", "--json", "--from", "shop/cart", "--limit", "1").stdout)
+    assert len(page["items"]) == 1 and page["source"]["namespace"] == "shop"
+    assert sluice("explain", "--from", "shop/cart", "--limit", "1").stdout.splitlines()[-1].startswith("there are more")
+    rest = json.loads(sluice("explain", "--json", "--from", "shop/cart", "--after", page["next"]).stdout)
+    assert len(rest["items"]) + 1 == len(lines) - 2
+
+
+def test_a_destination_alone_lists_who_can_reach_it(folder: Path) -> None:
+    answer = json.loads(sluice("explain", "--json", "--to", "api.example.com:443").stdout)
+    assert {"verdict", "items", "next"} <= answer.keys() and answer["unlisted"] == ["networks"]
+    assert [source["verdict"] for source in answer["items"][0]["sources"]]
+    assert sluice("explain", "--to", "nowhere.test:443", "--fail").exit_code == 1
+    assert sluice("explain", "--from", "shop/cart", "--fail").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nothing is asked for"),
+        (["--from", "shop/cart", "--to", "a.test:1", "--limit", "3"], "are for lists of rules"),
+        (["--from", "shop/cart", "--resolve"], "asks no DNS"),
+        (["--from", "shop/cart", "--after", "x"], "expected the `next` of a page"),
+        (["--from", "shop/cart", "--limit", "0"], "--limit"),
+        (["--sni", "a.test"], "nothing is asked for"),
+        (["--from", "shop/cart", "--id", "1-2-3"], "has no place beside it"),
+    ],
+)
+def test_lists_that_make_no_sense(folder: Path, arguments: list[str], words: str) -> None:
+    done = sluice("explain", *arguments)
+    assert done.exit_code == 2 and words in done.output, done.output

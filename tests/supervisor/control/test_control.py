@@ -55,6 +55,14 @@ def test_each_operation_answers(gateway: Running) -> None:
     assert gateway.ask("tunnels") == {"ok": True, "items": [], "next": None}
 
 
+def test_lists_of_rules_are_asked_of_the_gateway(gateway: Running) -> None:
+    answer = gateway.ask("explain", source="10.0.0.1", reach=True)
+    assert answer["items"] == [] and answer["default"] == {"verdict": "allow", "reason": "passthrough"}
+    assert gateway.ask("explain", to="a.test:1", reach=True)["next"] is None
+    for request in ({"reach": True}, {"source": "10.0.0.1"}, {"source": "10.0.0.1", "reach": True, "limit": 0}):
+        assert not gateway.ask("explain", **request)["ok"]
+
+
 def test_statistics(gateway: Running) -> None:
     stats = gateway.ask("stats")
     assert set(stats) >= {"version", "generation", "workers", "counters"}

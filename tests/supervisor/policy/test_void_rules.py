@@ -14,7 +14,7 @@ import yaml
 
 from supervisor.config.config import Config, Policy
 from supervisor.generation.compile import compile_config
-from supervisor.policy import void_rules
+from supervisor.policy import covering, void_rules
 from supervisor.policy.loader import load_policy
 from supervisor.policy.resources.model import Destination, Item, Rules, Selector, Text, Tier
 from supervisor.policy.void_rules import MOST, warn_of_void_rules
@@ -189,17 +189,17 @@ def test_a_rule_that_is_warned_of_never_wins_at_length(tmp_path: Path) -> None:
 
 
 FAULTS: Final[dict[str, Any]] = {
-    "ports are not compared": ("_ports_cover", lambda wide, narrow: True),
-    "except is not compared": ("_leaves", lambda deny, item: True),
-    "sources are not compared": ("_is_covered", lambda selector, known, wide: True),
-    "order is not compared": ("_order", lambda rules, item: (False, 0, "", "", -item.index)),
-    "attributes are not compared": ("ATTRIBUTES", ()),
+    "ports are not compared": (void_rules, "ports_cover", lambda wide, narrow: True),
+    "except is not compared": (void_rules, "leaves", lambda deny, item: True),
+    "sources are not compared": (covering, "_is_covered", lambda selector, known, wide: True),
+    "order is not compared": (void_rules, "_order", lambda rules, item: (False, 0, "", "", -item.index)),
+    "attributes are not compared": (void_rules, "ATTRIBUTES", ()),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(void_rules, *FAULTS[fault])
+    monkeypatch.setattr(*FAULTS[fault])
     with pytest.raises(AssertionError, match="EgressPolicy"):
         compare(3, 1500, tmp_path)
 
