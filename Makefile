@@ -35,6 +35,8 @@ H2SPEC := build/h2spec/h2spec
 ENVOY := 1.40.0
 # Of pycurl on PyPI, whose libcurl speaks HTTP/2 to proxies.
 PYCURL := 7.49.0
+# Of sslyze on PyPI, which complains about TLS listeners.
+SSLYZE := 6.3.1
 ASAN := build/asan
 DEBUG := build/debug
 # One Python process holds many instrumented modules: the sanitizer's runtime has to be there first. Python's own arenas
@@ -166,7 +168,7 @@ $(PROMETHEUS):
 
 # Unpacked and not installed, too.
 $(CLIENTS): deploy/clients.sh
-	deploy/clients.sh build/clients $(PYTHON) $(PYCURL)
+	deploy/clients.sh build/clients $(PYTHON) $(PYCURL) $(SSLYZE)
 
 # Packages come first, but being phony they must not make what follows look out of date.
 $(PYTHON): | packages-build

@@ -1,19 +1,20 @@
 #!/bin/sh
 # Fetches clients that only the long tests use, into a folder: Debian's chromium and sslscan, unpacked and not installed;
-# pycurl with a libcurl that speaks HTTP/2 to proxies, from PyPI.
-# usage: clients.sh FOLDER PYTHON PYCURL-VERSION
+# pycurl with a libcurl that speaks HTTP/2 to proxies and sslyze, from PyPI.
+# usage: clients.sh FOLDER PYTHON PYCURL-VERSION SSLYZE-VERSION
 set -eu
 
 folder=$1
 python=$2
 pycurl=$3
+sslyze=$4
 clients="chromium-headless-shell sslscan"
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
     echo "clients.sh: no apt-get here; put sslscan and chromium-headless-shell into $folder/usr/bin by hand" >&2
     exit 1
 fi
-[ ! -e "$folder/complete" ] || [ "$(cat "$folder/complete")" != "$pycurl" ] || exit 0
+[ ! -e "$folder/complete" ] || [ "$(cat "$folder/complete")" != "$pycurl $sslyze" ] || exit 0
 download=$(mktemp -d)
 trap 'rm -rf "$download"' EXIT
 rm -rf "$folder"
@@ -31,4 +32,7 @@ for package in "$download"/*.deb; do
     dpkg-deb -x "$package" "$folder"
 done
 "$python" -m pip install -q --disable-pip-version-check --no-deps --only-binary :all: --target "$folder/pycurl" "pycurl==$pycurl"
-echo "$pycurl" >"$folder/complete"
+# It has no wheel, and wants an older cryptography than the gateway: what it needs lies beside it.
+"$python" -m pip install -q --disable-pip-version-check --prefer-binary --no-warn-conflicts --target "$folder/sslyze" \
+    "sslyze==$sslyze"
+echo "$pycurl $sslyze" >"$folder/complete"

@@ -106,7 +106,9 @@ class _Authority:
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         builder = self._builder(subject, subject, self._key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(True, 0), critical=True)
-        self._certificate = builder.add_extension(usage, critical=True).sign(self._key, hashes.SHA256())
+        own = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        builder = builder.add_extension(own, critical=False).add_extension(usage, critical=True)
+        self._certificate = builder.sign(self._key, hashes.SHA256())
         self._write("ca", self._certificate, self._key)
 
     def issue(self, name: str, names: Sequence[x509.GeneralName], purpose: x509.ObjectIdentifier) -> None:
@@ -117,6 +119,8 @@ class _Authority:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(False, None), critical=True)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, critical=False)  # RFC 5280 section 4.2.1.1
         self._write(name, builder.sign(self._key, hashes.SHA256()), key)
 
     def _builder(

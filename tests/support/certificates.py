@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAY: Final = datetime.timedelta(days=1)
+# The key of a CA signs certificates and revocation lists alone (RFC 5280 section 4.2.1.3).
+SIGNS: Final = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
 
 
 class Authority:
@@ -23,9 +25,10 @@ class Authority:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} of tests")])
         builder = self._builder(self.subject, self.key.public_key(), DAY, 30 * DAY)
-        self.certificate = builder.add_extension(x509.BasicConstraints(True, None), critical=True).sign(
-            self.key, hashes.SHA256()
-        )
+        own = x509.SubjectKeyIdentifier.from_public_key(self.key.public_key())
+        builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
+        builder = builder.add_extension(own, critical=False).add_extension(SIGNS, critical=True)
+        self.certificate = builder.sign(self.key, hashes.SHA256())
         self.path = folder / f"{name}.crt"
         self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -36,9 +39,11 @@ class Authority:
         client: bool = False,
         age: datetime.timedelta = DAY,
         left: datetime.timedelta = 30 * DAY,
+        linked: bool = False,
     ) -> tuple[str, str]:
-        """The paths of a certificate and its key. `hosts`: DNS names, IP addresses and URIs."""
-        return self.issue_names(name, list(map(_name, hosts)), client=client, age=age, left=left)
+        """The paths of a certificate and its key. `hosts`: DNS names, IP addresses and URIs. `linked`: it names the key
+        of this CA, as browsers ask of certificates."""
+        return self.issue_names(name, list(map(_name, hosts)), client=client, age=age, left=left, linked=linked)
 
     def issue_names(
         self,
@@ -48,6 +53,7 @@ class Authority:
         client: bool = True,
         age: datetime.timedelta = DAY,
         left: datetime.timedelta = 30 * DAY,
+        linked: bool = False,
     ) -> tuple[str, str]:
         """The same, with names of any kind."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -58,6 +64,9 @@ class Authority:
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        if linked:
+            issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+            builder = builder.add_extension(issuer, critical=False)
         pem = serialization.Encoding.PEM
         certificate, private = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         certificate.write_bytes(builder.sign(self.key, hashes.SHA256()).public_bytes(pem))

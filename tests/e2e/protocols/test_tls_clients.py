@@ -1,5 +1,5 @@
-"""Real clients of HTTPS proxies, each let through once and turned away once: curl, pycurl with HTTP/2, Node, Go, Java,
-chromium; and the probes of OpenSSL and sslscan."""
+"""Real clients of HTTPS proxies, each let through once and turned away once: curl, pycurl with HTTP/2, Node, Go, gRPC
+of Go, Java, chromium; and the probes of OpenSSL, sslscan and sslyze."""
 
 import contextlib
 import datetime
@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.support.sluice_process import ROOT
 
 HERE: Final = Path(__file__).parent
 CLIENTS: Final = ROOT / "build/clients"
+GRPC: Final = ROOT / "build/grpc/grpc"
 CART: Final = "spiffe://mesh.test/ns/shop/sa/cart"
 PAGE: Final = b"<html><body>served over TLS</body></html>\n"
 full = pytest.mark.full
@@ -41,7 +43,7 @@ class Mesh:
 
     def __init__(self, folder: Path, world: World, secure: int) -> None:
         self.authority = Authority(folder)
-        pair = self.authority.issue("gateway", "gateway.test", "localhost", "127.0.0.1")
+        pair = self.authority.issue("gateway", "gateway.test", "localhost", "127.0.0.1", linked=True)
         self.ca = str(self.authority.path)
         self.cart = self.authority.issue("cart", CART, client=True)
         self.stranger = self.authority.issue("stranger", client=True)
@@ -49,11 +51,12 @@ class Mesh:
         self.open, self.mutual = free_port(), free_port()
         tls = {"certificates": [dict(zip(("certificate", "key"), pair, strict=True))]}
         ports = [world.http, secure]
+        self.policies = [
+            policy("cart", [{"host": "open.test", "ports": ports}], namespace="shop"),
+            policy("all", [{"host": "localhost", "ports": ports}]),
+        ]
         self.gateway = Gateway(
-            [
-                policy("cart", [{"host": "open.test", "ports": ports}], namespace="shop"),
-                policy("all", [{"host": "localhost", "ports": ports}]),
-            ],
+            self.policies,
             {
                 "dns": {"servers": [world.names.address]},
                 "identity": {"trustDomains": [{"name": "mesh.test", "ca": self.ca}]},
@@ -63,6 +66,16 @@ class Mesh:
             {"name": "open", "address": f"127.0.0.1:{self.open}", "tls": tls},
             {"name": "mutual", "address": f"127.0.0.1:{self.mutual}", "tls": {**tls, "clientCA": self.ca}},
         ]
+
+    @contextlib.contextmanager
+    def allowing(self, port: int) -> Iterator[None]:
+        """A rule more for shop/cart alone: this port of localhost and open.test."""
+        to = [{"host": host, "ports": [port]} for host in ("localhost", "open.test")]
+        self.gateway.reload([*self.policies, policy("more", to, namespace="shop")])
+        try:
+            yield
+        finally:
+            self.gateway.reload(self.policies)
 
     def logs(self, skip: int, *expected: str | None, event: str = "open") -> bool:
         """Waits for a line behind so many with this protocol, identity source and ALPN. Lines of earlier tests may come
@@ -243,6 +256,29 @@ def test_go(mesh: Mesh, tmp_path: Path) -> None:
 
 
 @full
+def test_grpc_of_go(mesh: Mesh) -> None:
+    """A unary call and a stream, over TLS within the tunnel; and the reason of a refusal, as the caller gets it."""
+    if not GRPC.exists():
+        subprocess.run([ROOT / "deploy/go_client.sh", ROOT / "tests/e2e/grpc", GRPC], check=True, timeout=900)
+    origin = mesh.authority.issue("grpc", "localhost", "open.test")
+    with subprocess.Popen([GRPC, "serve", *origin], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None and server.stdin is not None
+        target = f"localhost:{server.stdout.readline().strip()}"
+
+        def check(pair: tuple[str, str], to: str = target) -> Done:
+            return run(str(GRPC), "check", f"localhost:{mesh.mutual}", to, mesh.ca, *pair)
+
+        with mesh.allowing(int(target.rpartition(":")[2])):
+            before = mesh.count()
+            done = check(mesh.cart)
+            assert (done.returncode, done.stdout) == (0, "SERVING SERVING\n"), done.stderr
+            assert mesh.logs(before, "http", "certificate", "http/1.1")
+            done = check(mesh.stranger, target.replace("localhost", "open.test"))
+            assert done.returncode == 1 and "refused: 403" in done.stderr and "http_request_denied" in done.stderr
+        server.stdin.close()
+
+
+@full
 def test_java(mesh: Mesh, tmp_path: Path) -> None:
     java = shutil.which("java")
     if not java:
@@ -306,3 +342,16 @@ def test_sslscan_finds_nothing_to_complain_about(mesh: Mesh) -> None:
     ciphers = re.findall(r"^(?:Preferred|Accepted)\s+TLSv1\.\d\s+(\d+) bits\s+(\S+)", text, re.MULTILINE)
     assert ciphers
     assert all(int(bits) >= 128 and ("GCM" in name or "CHACHA20" in name) for bits, name in ciphers), ciphers
+
+
+@full
+def test_sslyze_finds_nothing_to_complain_about(mesh: Mesh) -> None:
+    """By Mozilla's "intermediate" configuration: versions, ciphers, curves, the certificate and its path. Heartbleed,
+    ROBOT, CCS injection, compression, renegotiation and downgrades are looked for on the way."""
+    options = ("--mozilla_config", "intermediate", "--certinfo_ca_file", mesh.ca)
+    words = (sys.executable, "-m", "sslyze", *options, f"localhost:{mesh.open}")
+    done = run(*words, timeout=120, PYTHONPATH=unpacked("sslyze"))
+    assert done.returncode == 0 and f"localhost:{mesh.open}: OK - Compliant." in done.stdout, done.stdout[-2000:]
+    assert "VULNERABLE" not in done.stdout.replace("Not vulnerable", "")
+    for found in ("TLS_FALLBACK_SCSV:                 OK", "Client Renegotiation DoS Attack:   OK", "not supported.\n"):
+        assert found in done.stdout, found
