@@ -6,6 +6,7 @@ down; and no circle of modules is left inside a room.
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -163,6 +164,7 @@ def cython_imports(text: str) -> Iterator[str]:
         yield from (name if plain else f"{module}.{name}" for name in short if name)
 
 
+@functools.cache  # each of the tests asks for most of the sources
 def imports(path: Path) -> set[str]:
     """Imports of a source: dotted modules and their names, and headers, those of csrc as `csrc/room/name.h`."""
     text = path.read_text()
@@ -174,6 +176,7 @@ def imports(path: Path) -> set[str]:
     return {*cython_imports(text), *(name for name in headers if (ROOT / name).exists())}
 
 
+@functools.cache
 def socket_calls(path: Path) -> set[str]:
     """The calls of a C or Cython source, by name, comments and docstrings left out."""
     if path.suffix not in {".c", ".h", ".pyx", ".pxd"}:

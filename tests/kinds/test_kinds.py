@@ -21,7 +21,7 @@ from supervisor.policy.loader import load_policy
 from supervisor.source.problems import Place, Problems
 from tests.kinds.corpus import KINDS, Document, documents
 
-COUNT: Final = 6000
+COUNT: Final = 1500
 # What the reader alone can say: it compares what was meant, or knows more than the document.
 READERS_ALONE: Final = re.compile(
     r"duplicate (port|item in `from`|rule|address|item in `except`)|cannot select sources of|is not below"
@@ -135,15 +135,20 @@ def kind_of(document: Document) -> str | None:
     return kind if isinstance(kind, str) and kind in KINDS else None
 
 
-def test_the_reader_and_the_schemas_judge_alike(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [COUNT, pytest.param(4 * COUNT, marks=pytest.mark.full)])
+def test_the_reader_and_the_schemas_judge_alike(tmp_path: Path, count: int) -> None:
+    judge(tmp_path, count)
+
+
+def judge(folder: Path, count: int) -> None:
     """The same documents are refused, but for what a schema has no words for."""
-    (tmp_path / "list.txt").write_text("a.test\nevil.test\n")
+    (folder / "list.txt").write_text("a.test\nevil.test\n")
     told: Counter[str] = Counter()
-    for drawn in documents(1, COUNT):
+    for drawn in documents(1, count):
         document = drawn.document
         if (kind := kind_of(document)) is None:
             continue
-        errors = refused_by_reader(document, tmp_path)
+        errors = refused_by_reader(document, folder)
         seen = f"{drawn.change}\n{json.dumps(document)}\n{errors}"
         alone = bool(errors) and all(READERS_ALONE.search(error) for error in errors)
         found = list(EDITORS[kind].iter_errors(document))
@@ -155,7 +160,7 @@ def test_the_reader_and_the_schemas_judge_alike(tmp_path: Path) -> None:
             assert bool(server) == bool(errors), f"{seen}\nserver: {server}"
         told["refused" if errors else "accepted"] += 1
         told["alone"] += alone
-    assert told["refused"] > COUNT / 4 and told["accepted"] > COUNT / 3, told
+    assert told["refused"] > count / 4 and told["accepted"] > count / 3, told
     assert told["alone"] < told["refused"] / 4, told
 
 
@@ -177,7 +182,7 @@ def test_a_fault_of_the_description_is_found(fault: str, tmp_path: Path, monkeyp
     for kind in KINDS:
         monkeypatch.setitem(SERVERS, kind, validator(as_an_api_server(kind_files.structural(made[kind]))))
     with pytest.raises(AssertionError, match="server: None"):
-        test_the_reader_and_the_schemas_judge_alike(tmp_path)
+        judge(tmp_path, 4 * COUNT)
 
 
 def test_every_manifest_of_the_docs_and_of_the_sample_fits() -> None:
