@@ -96,6 +96,7 @@ POLICY = (
     "policy/entries",
     "policy/list_line",
     "policy/source",
+    "policy/subject",
     "policy/decide",
     "policy/judge",
     "policy/attributes",

@@ -124,7 +124,9 @@ ROOMS: Final[dict[str, str]] = {
 ROOMS_OF_BYTES: Final = ("gateway/proto", "gateway/proto/http2")
 OUTSIDE: Final = {"socket", "os", "time", "select", "selectors", "asyncio", "posix", "libc"}
 # What stands behind csrc/policy/judge.h: how a policy is searched, and how its phases combine.
-BEHIND_THE_JUDGE: Final = ("csrc/policy/decide.h", "csrc/policy/lookup.h", "csrc/policy/seed.h")
+BEHIND_THE_JUDGE: Final = (
+    *("csrc/policy/decide.h", "csrc/policy/lookup.h", "csrc/policy/seed.h", "csrc/policy/subject.h"),
+)
 MEMORY: Final = ("libc.stdint", "libc.string", "libc.stdlib")  # types, and functions over memory
 
 # Calls that move bytes of a socket, or end it. Those of clients, origins and parents are made by their legs.

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.tables import PHASES, REASON_ROWS, REASONS
+from gateway.tables import PHASES, REASON_ROWS, REASONS, TIERS
 from supervisor.admin import exposition
 from supervisor.config.later import LATER
 from supervisor.config.reader import load_config
@@ -84,5 +84,5 @@ def test_every_reason_has_phases_a_tier_an_answer_and_a_meaning() -> None:
     assert [row[0] for row in REASON_ROWS] == list(REASONS)
     for reason, phases, tier, answer, meaning in REASON_ROWS:
         assert set(phases.split(", ")) <= {*PHASES, "any"}, reason
-        assert tier in ("none", "default", "audit", "allow", "deny", "hard_deny"), reason
+        assert tier in ("none", *TIERS), reason
         assert answer and meaning and "|" not in answer + meaning, reason

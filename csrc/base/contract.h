@@ -10,8 +10,17 @@
 
 #define SL_VERDICTS(X) X(DENY, "deny") X(ALLOW, "allow") X(AUDIT, "audit")
 
-/* Tiers of DECISIONS.md section 4, strongest last. 0 is "no match". */
-#define SL_TIERS(X) X(NONE, "default") X(AUDIT, "audit") X(ALLOW, "allow") X(DENY, "deny") X(HARD_DENY, "hard_deny")
+/* Tiers of DECISIONS.md section 4, strongest last: what an item says, or a dialect where none of its items matches
+ * (DEFAULT_*). 0 is "no match". */
+#define SL_TIERS(X)                   \
+    X(NONE, "default")                \
+    X(DEFAULT_ALLOW, "default_allow") \
+    X(DEFAULT_AUDIT, "default_audit") \
+    X(DEFAULT_DENY, "default_deny")   \
+    X(AUDIT, "audit")                 \
+    X(ALLOW, "allow")                 \
+    X(DENY, "deny")                   \
+    X(HARD_DENY, "hard_deny")
 #define SL_REVOKES(X) X(KILL, "kill") X(DRAIN, "drain") X(KEEP, "keep")
 #define SL_INNER_MODES(X) X(UNSET, "unset") X(ENFORCE, "enforce") X(AUDIT, "audit") X(OFF, "off")
 /* What a rule demands inside a tunnel. */
@@ -38,6 +47,12 @@
     X(RULE_HARD_DENY, "rule_hard_deny", "any", "hard_deny", "403, SOCKS 2",                                           \
       "the rule named denies, and no audit mode softens it")                                                          \
     X(RULE_AUDIT, "rule_audit", "any", "audit", "none: it passes", "the rule named audits: it passes and is counted") \
+    X(DEFAULT_ALLOW, "default_allow", "any", "default_allow", "none: it passes",                                      \
+      "no rule of a dialect matches, and the default that is named lets pass")                                        \
+    X(DEFAULT_AUDIT, "default_audit", "any", "default_audit", "none: it passes",                                      \
+      "no rule of a dialect matches, and the default that is named audits: it passes and is counted")                 \
+    X(DEFAULT_DENY, "default_deny", "any", "default_deny", "403, SOCKS 2",                                            \
+      "no rule of a dialect matches, and the default that is named denies")                                           \
     X(PASSTHROUGH, "passthrough", "name, address", "default", "none: it passes", "policy.passthrough lets it pass")   \
     X(NEEDS_ADDRESS, "needs_address", "name", "default", "none: only explain says it",                                \
       "only the address can decide, and none is given")                                                               \

@@ -156,7 +156,7 @@ enum sl_build_status sl_builder_rule(struct sl_builder *b, const struct sl_rule 
                               rule->upstream, rule->attributes, rule->tls};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i] >= b->strings.count) return SL_BUILD_BAD_ARGUMENT;
-    if (rule->tier < SL_TIER_AUDIT || rule->tier > SL_TIER_HARD_DENY || rule->on_revoke > SL_REVOKE_KEEP ||
+    if (rule->tier < SL_TIER_DEFAULT_ALLOW || rule->tier > SL_TIER_HARD_DENY || rule->on_revoke > SL_REVOKE_KEEP ||
         rule->on_revoke_set > 1 || rule->inner > SL_INNER_OFF || rule->protocol >= SL_INNER_PROTOCOL_COUNT ||
         rule->ech >= SL_ECH_COUNT)
         return SL_BUILD_BAD_ARGUMENT;
@@ -249,15 +249,25 @@ enum sl_build_status sl_builder_portset(struct sl_builder *b, const struct sl_po
 enum sl_build_status sl_builder_attach(struct sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset,
                                        uint32_t order, uint32_t who, uint32_t *attachment)
 {
+    return sl_builder_attach_in(b, rule, tier, portset, order, who, 0, 0, attachment);
+}
+
+enum sl_build_status sl_builder_attach_in(struct sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset,
+                                          uint32_t order, uint32_t who, uint8_t group, uint8_t class,
+                                          uint32_t *attachment)
+{
     *attachment = 0;
     if (b->failed != SL_BUILD_OK) return b->failed;
-    if (rule == 0 || rule >= b->rules.count || portset >= b->portsets.count || tier < SL_TIER_AUDIT ||
-        tier > SL_TIER_HARD_DENY || who == 0 || who >= b->whos.count)
+    if (rule == 0 || rule >= b->rules.count || portset >= b->portsets.count || who == 0 || who >= b->whos.count ||
+        !sl_in_group(tier, group, class))
         return SL_BUILD_BAD_ARGUMENT;
     if (b->hangings.count >= SL_ENTRY_RUN) return b->failed = SL_BUILD_TOO_LARGE;
     struct sl_hanging *hanging = sl_vec_push(b, &b->hangings, sizeof *hanging, 1);
     if (!hanging) return b->failed;
     hanging->record = (struct sl_attachment){.rule = rule, .portset = portset, .order = order, .tier = tier};
+    hanging->record.group = group & (unsigned)(SL_GROUPS - 1);
+    hanging->record.class = class & (unsigned)(SL_CLASSES - 1);
+    if (group) b->flags |= SL_IMAGE_GROUPS;
     hanging->record.flags = sl_rule_sets(&SL_AT(struct sl_rule, b->rules, rule));
     hanging->who = who;
     *attachment = (uint32_t)(b->hangings.count - 1);

@@ -49,6 +49,11 @@ void sl_builder_layout(struct sl_builder *b, uint32_t spread, uint32_t walked);
  * fastest to hang all of one attachment before the next is made. */
 enum sl_build_status sl_builder_attach(struct sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset,
                                        uint32_t order, uint32_t who, uint32_t *attachment);
+/* The same in a group (struct sl_attachment): below SL_GROUPS, with a `class` below SL_CLASSES. Defaults are in groups
+ * other than 0, classes as well. Rules are added the older first. */
+enum sl_build_status sl_builder_attach_in(struct sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset,
+                                          uint32_t order, uint32_t who, uint8_t group, uint8_t class,
+                                          uint32_t *attachment);
 enum sl_build_status sl_builder_host(struct sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
                                      enum sl_name_status *why);
 enum sl_build_status sl_builder_host_except(struct sl_builder *b, uint32_t attachment, const char *pattern,

@@ -159,8 +159,10 @@ struct reach_kind {
 static int is_reach(const struct sl_hanging *hanging, struct reach_kind kind)
 {
     if (!(kind.of_hosts ? hanging->has_host : hanging->has_cidr)) return 0;
-    if (hanging->record.tier == SL_TIER_AUDIT) return 1;
-    return kind.denies ? hanging->record.tier >= SL_TIER_DENY : hanging->record.tier == SL_TIER_ALLOW;
+    uint8_t tier = hanging->record.tier;
+    if (tier == SL_TIER_AUDIT || tier == SL_TIER_DEFAULT_AUDIT) return 1;
+    int denies = tier >= SL_TIER_DENY || tier == SL_TIER_DEFAULT_DENY;
+    return kind.denies ? denies : !denies;
 }
 
 /* One attachment for each set of selectors, tier and portset of that kind. Returns 0 when `failed` was set. */

@@ -1,18 +1,27 @@
 /* The index of a long run (struct sl_run): for each port the items that can win there, set an attribute, or lift the
- * guard. All of a run hold for the same source and stand at one level, so the narrower port wins, then the order.
+ * guard. All of a run hold for the same source and stand at one level, so the narrower port wins, then the order; among
+ * those of one kind, which are of one group, class and tier.
  *
- * Ports are cut at every bound of a range. For each tier and each flag that its items carry, ranges are painted over
+ * Ports are cut at every bound of a range. For each kind and each flag that its items carry, ranges are painted over
  * the pieces, the better first; a piece keeps its first colour. The colours of a piece are its candidates. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "build/builder_private.h"
 
+enum { KINDS = SL_GROUPS * SL_CLASSES * 8 };
+
+static uint16_t kind_of(const struct sl_attachment *record)
+{
+    unsigned group = record->group, class = record->class;
+    return (uint16_t)((group * SL_CLASSES + class) * 8u + record->tier);
+}
+
 struct ranked { /* one range of one item */
     uint32_t attachment, order;
     uint32_t from, to; /* pieces, `to` not included; ports until they are cut */
-    uint8_t class, tier;
-    uint16_t flags;
+    uint16_t kind, flags;
+    uint8_t class; /* sl_port_class */
 };
 
 struct index {
@@ -34,8 +43,9 @@ static int add_range(struct index *index, uint32_t attachment, uint32_t low, uin
     struct ranked *range = sl_vec_push(index->layout->b, &index->ranges, sizeof *range, 1);
     uint32_t *cut = range ? sl_vec_push(index->layout->b, &index->cuts, sizeof *cut, 2) : NULL;
     if (!cut) return 0;
-    *range = (struct ranked){
-        attachment, record->order, low, high + 1, class, record->tier, (uint16_t)(record->flags & ~SL_ATTACH_EXCEPTS)};
+    *range = (struct ranked){attachment, record->order,   low,
+                             high + 1,   kind_of(record), (uint16_t)(record->flags & ~SL_ATTACH_EXCEPTS),
+                             class};
     cut[0] = low;
     cut[1] = high + 1;
     return 1;
@@ -55,16 +65,15 @@ static int add_ranges(struct index *index, uint32_t attachment)
     return 1;
 }
 
-struct likeness { /* items of one tier and portset differ in order and flags alone */
+struct likeness { /* items of one kind and portset differ in order and flags alone */
     uint32_t portset, order, attachment;
-    uint8_t tier;
-    uint16_t flags;
+    uint16_t kind, flags;
 };
 
 static int likeness_order(const void *left, const void *right)
 {
     const struct likeness *a = left, *b = right;
-    if (a->tier != b->tier) return a->tier < b->tier ? -1 : 1;
+    if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
     if (a->portset != b->portset) return a->portset < b->portset ? -1 : 1;
     return (a->order > b->order) - (a->order < b->order);
 }
@@ -81,13 +90,14 @@ static int add_items(struct index *index, const uint64_t *keys, size_t count)
         struct likeness *item = sl_vec_push(b, &items, sizeof *item, 1);
         ok = item != NULL;
         if (ok)
-            *item = (struct likeness){record->portset, record->order, (uint32_t)keys[i], record->tier, record->flags};
+            *item =
+                (struct likeness){record->portset, record->order, (uint32_t)keys[i], kind_of(record), record->flags};
     }
     if (items.count) qsort(items.data, items.count, sizeof(struct likeness), likeness_order);
     unsigned seen = 0;
     for (size_t i = 0; i < items.count && ok; i++) {
         const struct likeness *item = &SL_AT(struct likeness, items, i);
-        int first = i == 0 || item[-1].tier != item->tier || item[-1].portset != item->portset;
+        int first = i == 0 || item[-1].kind != item->kind || item[-1].portset != item->portset;
         if (first) seen = 0;
         if (first || item->flags & ~seen) ok = add_ranges(index, item->attachment);
         seen |= item->flags;
@@ -146,15 +156,15 @@ static uint32_t unpainted(const struct index *index, uint32_t piece)
     return at;
 }
 
-/* Paints the ranges of one tier that carry `flag`; 0: all. */
-static int paint(struct index *index, uint8_t tier, unsigned flag)
+/* Paints the ranges of one kind that carry `flag`; 0: all. */
+static int paint(struct index *index, unsigned kind, unsigned flag)
 {
     struct sl_builder *b = index->layout->b;
     uint32_t *next = index->next.data;
     for (size_t i = 0; i < index->next.count; i++) next[i] = (uint32_t)i;
     for (size_t i = 0; i < index->ranges.count; i++) {
         const struct ranked *range = &SL_AT(struct ranked, index->ranges, i);
-        if (range->tier != tier || (flag && !(range->flags & flag))) continue;
+        if (range->kind != kind || (flag && !(range->flags & flag))) continue;
         for (uint32_t at = unpainted(index, range->from); at < range->to; at = unpainted(index, at)) {
             uint64_t *colour = sl_vec_push(b, &index->colours, sizeof *colour, 1);
             if (!colour) return 0;
@@ -167,17 +177,18 @@ static int paint(struct index *index, uint8_t tier, unsigned flag)
 
 static int paint_all(struct index *index)
 {
-    unsigned flags[SL_TIER_HARD_DENY + 1] = {0}, has[SL_TIER_HARD_DENY + 1] = {0};
+    uint16_t flags[KINDS] = {0};
+    uint8_t has[KINDS] = {0};
     for (size_t i = 0; i < index->ranges.count; i++) {
         const struct ranked *range = &SL_AT(struct ranked, index->ranges, i);
-        flags[range->tier] |= range->flags;
-        has[range->tier] = 1;
+        flags[range->kind] |= range->flags;
+        has[range->kind] = 1;
     }
     if (!sl_vec_push(index->layout->b, &index->next, sizeof(uint32_t), index->cuts.count)) return 0;
-    for (uint8_t tier = SL_TIER_AUDIT; tier <= SL_TIER_HARD_DENY; tier++) {
-        if (has[tier] && !paint(index, tier, 0)) return 0;
-        for (unsigned flag = 1; flag <= flags[tier]; flag <<= 1)
-            if (flags[tier] & flag && !paint(index, tier, flag)) return 0;
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        if (has[kind] && !paint(index, kind, 0)) return 0;
+        for (unsigned flag = 1; flag <= flags[kind]; flag <<= 1)
+            if (flags[kind] & flag && !paint(index, kind, flag)) return 0;
     }
     return 1;
 }

@@ -33,6 +33,7 @@ enum sl_build_status sl_builder_principal(struct sl_builder *b, uint8_t kind, co
     static const uint8_t uses[SL_PRINCIPAL_KIND_COUNT] = {
         [SL_PRINCIPAL_NAMESPACE] = A, [SL_PRINCIPAL_SERVICE_ACCOUNT] = A | B,    [SL_PRINCIPAL_IDENTITY] = B,
         [SL_PRINCIPAL_USER] = B,      [SL_PRINCIPAL_NAMESPACE_IDENTITY] = A | B, [SL_PRINCIPAL_NAMESPACE_USER] = A | B,
+        [SL_PRINCIPAL_ROLE] = B,
     };
     *id = 0;
     if (b->failed != SL_BUILD_OK) return b->failed;
@@ -51,6 +52,7 @@ enum sl_build_status sl_builder_principal(struct sl_builder *b, uint8_t kind, co
         *slot = (uint32_t)(b->principals.count - 1);
         b->principal_slots.used++;
     }
+    if (kind == SL_PRINCIPAL_ROLE || kind == SL_PRINCIPAL_ROLE_OTHER) b->flags |= SL_IMAGE_ROLES;
     if (audit) SL_AT(struct sl_principal, b->principals, *slot).audit = 1;
     *id = *slot;
     return SL_BUILD_OK;
@@ -74,7 +76,7 @@ static uint16_t rank_of(uint8_t kind, const struct sl_prefix *cidr)
     static const uint8_t classes[SL_PRINCIPAL_KIND_COUNT] = {
         [SL_PRINCIPAL_MESH] = 1,           [SL_PRINCIPAL_NAMESPACE] = 3, [SL_PRINCIPAL_SERVICE_ACCOUNT] = 4,
         [SL_PRINCIPAL_IDENTITY] = 5,       [SL_PRINCIPAL_USER] = 5,      [SL_PRINCIPAL_NAMESPACE_IDENTITY] = 5,
-        [SL_PRINCIPAL_NAMESPACE_USER] = 5,
+        [SL_PRINCIPAL_NAMESPACE_USER] = 5, [SL_PRINCIPAL_ROLE] = 5,      [SL_PRINCIPAL_ROLE_OTHER] = 5,
     };
     unsigned class = cidr && kind == SL_PRINCIPAL_MESH ? 2 : classes[kind];
     return (uint16_t)(class * 256 + (cidr ? cidr->length + 1u : 0));

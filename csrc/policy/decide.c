@@ -5,6 +5,7 @@
 
 #include "policy/lookup.h"
 #include "policy/seed.h"
+#include "policy/subject.h"
 
 static void set(struct sl_decision *out, uint8_t verdict, uint8_t phase, uint8_t reason, uint8_t flags)
 {
@@ -17,13 +18,11 @@ static void set(struct sl_decision *out, uint8_t verdict, uint8_t phase, uint8_t
 
 static void set_match(struct sl_decision *out, uint8_t phase, const struct sl_match *match)
 {
-    static const uint8_t verdicts[] = {SL_DENY, SL_AUDIT, SL_ALLOW, SL_DENY, SL_DENY};
-    static const uint8_t reasons[] = {SL_REASON_INTERNAL, SL_REASON_RULE_AUDIT, SL_REASON_RULE_ALLOW,
-                                      SL_REASON_RULE_DENY, SL_REASON_RULE_HARD_DENY};
+    static const uint8_t verdicts[] = {SL_DENY, SL_ALLOW, SL_AUDIT, SL_DENY, SL_AUDIT, SL_ALLOW, SL_DENY, SL_DENY};
     uint8_t tier = match->attachment->tier;
-    set(out, verdicts[tier], phase, reasons[tier], tier == SL_TIER_HARD_DENY ? SL_DECISION_NO_SOFTEN : 0);
+    set(out, verdicts[tier], phase, sl_tier_reason(tier), tier == SL_TIER_HARD_DENY ? SL_DECISION_NO_SOFTEN : 0);
     out->tier = tier;
-    out->would_deny = tier == SL_TIER_AUDIT;
+    out->would_deny = verdicts[tier] == SL_AUDIT;
     out->rule = match->attachment->rule;
     out->selector = match->selector;
     if (phase == SL_PHASE_ADDRESS) out->flags |= SL_DECISION_ADDRESS_RULE;
@@ -33,8 +32,9 @@ static void set_match(struct sl_decision *out, uint8_t phase, const struct sl_ma
  * rules of, the earlier phase's go first. */
 static void take_attributes(struct sl_decision *out, const struct sl_matches *matches)
 {
+    if (out->tier < SL_TIER_AUDIT || out->tier > SL_TIER_DENY) return;
     for (unsigned i = 0; i < SL_ATTR_COUNT; i++) {
-        const struct sl_match *match = &matches->sets[out->tier][i];
+        const struct sl_match *match = &matches->sets[SL_SETS(out->tier)][i];
         if (!match->attachment || (SL_BUG(ATTRIBUTES) && match->attachment->rule != out->rule)) continue;
         if (out->sets[i] == SL_NO_RULE) out->sets[i] = match->attachment->rule;
     }
@@ -103,6 +103,19 @@ static void set_internal(struct sl_decision *out, uint8_t phase)
     set(out, SL_DENY, phase, SL_REASON_INTERNAL, SL_DECISION_NO_SOFTEN);
 }
 
+/* The strongest match; NULL: there is none. Defaults are in images with groups alone. */
+static const struct sl_match *strongest(const struct sl_image *image, const struct sl_matches *matches)
+{
+    if (SL_BUG(TIERS) && matches->best[SL_TIER_ALLOW].attachment) return &matches->best[SL_TIER_ALLOW];
+    int lowest = image->header->flags & SL_IMAGE_GROUPS ? SL_TIER_DEFAULT_ALLOW : SL_TIER_AUDIT;
+    for (int tier = SL_TIER_HARD_DENY; tier >= lowest; tier--) {
+        int skipped = SL_BUG(DEFAULTS) && tier < SL_TIER_AUDIT && matches->best[SL_TIER_DEFAULT_ALLOW].attachment;
+        if (skipped) tier = SL_TIER_DEFAULT_ALLOW;
+        if (matches->best[tier].attachment) return &matches->best[tier];
+    }
+    return NULL;
+}
+
 /* The strongest rule about a name; NULL when none matches. */
 static const struct sl_match *match_name(const struct sl_image *image, const struct sl_source *source, const char *name,
                                          size_t length, uint16_t port, enum sl_phase phase, struct sl_matches *matches,
@@ -111,10 +124,16 @@ static const struct sl_match *match_name(const struct sl_image *image, const str
     struct sl_path path;
     sl_path_name(image, name, length, &path);
     sl_match_path(image, source, &path, port, phase, matches, trail);
-    if (SL_BUG(TIERS) && matches->best[SL_TIER_ALLOW].attachment) return &matches->best[SL_TIER_ALLOW];
-    for (int tier = SL_TIER_HARD_DENY; tier >= SL_TIER_AUDIT; tier--)
-        if (matches->best[tier].attachment) return &matches->best[tier];
-    return NULL;
+    return strongest(image, matches);
+}
+
+/* Whether an address can turn a denial by no rule, or by a default, which stays as it is until then. */
+static int needs_address(const struct sl_image *image, const struct sl_source *source, uint16_t port,
+                         const struct sl_decision *out, int *broken)
+{
+    int undecided = out->reason == SL_REASON_NO_RULE || out->reason == SL_REASON_DEFAULT_DENY;
+    return undecided && !SL_BUG(PENDING) &&
+           sl_reaches(image, source, image->header->cidr_reach, port, out->tier, broken);
 }
 
 void sl_decide_name(const struct sl_image *image, const struct sl_source *source, const char *name, size_t length,
@@ -127,10 +146,11 @@ void sl_decide_name(const struct sl_image *image, const struct sl_source *source
         take_attributes(out, &matches);
     } else {
         set_default(image, source, SL_PHASE_NAME, SL_REASON_NO_RULE, out);
-        int undecided = out->reason == SL_REASON_NO_RULE;
-        if (undecided && !SL_BUG(PENDING) &&
-            sl_reaches(image, source, image->header->cidr_reach, port, &matches.broken))
-            set(out, SL_DENY, SL_PHASE_NAME, SL_REASON_NEEDS_ADDRESS, SL_DECISION_PENDING);
+    }
+    if (needs_address(image, source, port, out, &matches.broken)) {
+        out->reason = SL_REASON_NEEDS_ADDRESS;
+        out->flags |= SL_DECISION_PENDING;
+        won = NULL;
     }
     if (source->overflow || matches.broken) {
         set_internal(out, SL_PHASE_NAME);
@@ -142,119 +162,46 @@ void sl_decide_name(const struct sl_image *image, const struct sl_source *source
         out->phase = SL_PHASE_DELEGATED;
 }
 
-/* One address to be judged: the one asked for, or the IPv4 address embedded in it. */
-struct subject {
-    struct sl_addr addr;
-    int reason;             /* of the guard; -1 public */
-    int allowed;            /* addresses.allow contains it */
-    struct sl_prefix by;    /* the longest such prefix */
-    int translated;         /* addresses.nat64 contains it: the embedded address speaks for it */
-    struct sl_prefix nat64; /* the longest such prefix */
-    struct sl_matches matches;
-};
-
-static int in_trie(const struct sl_image *image, enum sl_trie trie, const struct sl_addr *addr,
-                   struct sl_prefix *longest, int *broken)
-{
-    struct sl_path path;
-    sl_path_address(image, trie, addr, &path);
-    if (path.broken) *broken = 1;
-    if (path.count && longest) *longest = path.levels[path.count - 1].prefix;
-    return path.count > 0;
-}
-
-static void look_up(const struct sl_image *image, const struct sl_source *source, uint16_t port,
-                    struct subject *subject, struct sl_trail *trail)
-{
-    struct sl_path path;
-    int broken = 0;
-    subject->reason = sl_guard_reason(&subject->addr, NULL);
-    subject->allowed = in_trie(image, SL_TRIE_GUARD_ALLOW, &subject->addr, &subject->by, &broken);
-    subject->translated = in_trie(image, SL_TRIE_NAT64, &subject->addr, &subject->nat64, &broken);
-    sl_path_address(image, SL_TRIE_DEST, &subject->addr, &path);
-    sl_match_path(image, source, &path, port, SL_PHASE_ADDRESS, &subject->matches, trail);
-    if (broken) subject->matches.broken = 1;
-}
-
-/* Whether the guard refuses: not a public address, and neither addresses.allow nor a CIDR allow lifts it. */
-static int guard_refuses(const struct subject *subject)
-{
-    if (subject->reason < 0 || subject->allowed || subject->translated) return 0;
-    if (SL_BUG(GUARD) && subject->matches.best[SL_TIER_ALLOW].attachment) return 0;
-    return !(subject->matches.lifts && sl_guard_reason_liftable(subject->reason));
-}
-
-/* Whether an IPv4 address behind this IPv6 one has to be judged. */
-static int embeds(const struct subject *outer)
-{
-    if (SL_BUG(EMBEDDED)) return 0;
-    return outer->translated || (outer->reason == SL_REASON_EMBEDDED_IPV4 && !guard_refuses(outer));
-}
-
-/* The IPv4 address a lifted NAT64, mapped, 6to4 ... address leads to; without one there is nothing to judge, and 0 says
- * so. Local NAT64 (RFC 8215) hides it behind a prefix length that only addresses.nat64 or addresses.allow can tell. */
-static int find_embedded(const struct subject *outer, struct sl_addr *inner)
-{
-    if (outer->translated) return sl_nat64_embedded(&outer->addr, outer->nat64.length, inner);
-    if (sl_addr_embedded(&outer->addr, inner)) return 1;
-    if (!outer->allowed || !sl_prefix_is_nat64(&outer->by)) return 0;
-    return sl_nat64_embedded(&outer->addr, outer->by.length > 96 ? 96 : outer->by.length, inner);
-}
-
-static int is_own_port(const struct sl_image *image, uint16_t port)
-{
-    uint64_t count = image->header->sections[SL_SEC_OWN].count;
-    const struct sl_own *own = sl_image_record(image, SL_SEC_OWN, 0);
-    for (; count > 0; count--, own++)
-        if (own->family == 0 && own->port == port) return 1;
-    return 0;
-}
-
-unsigned sl_own_asked(const struct sl_image *image, const struct sl_addr *addr, uint16_t port, struct sl_addr out[2])
-{
-    struct subject subject = {.addr = *addr};
-    int broken = 0;
-    if (!is_own_port(image, port)) return 0;
-    subject.allowed = in_trie(image, SL_TRIE_GUARD_ALLOW, addr, &subject.by, &broken);
-    subject.translated = in_trie(image, SL_TRIE_NAT64, addr, &subject.nat64, &broken);
-    out[0] = *addr;
-    return find_embedded(&subject, &out[1]) ? 2 : 1;
-}
-
-static int is_own(const struct sl_image *image, const struct sl_addr *addr, uint16_t port, int local)
-{
-    uint64_t count = image->header->sections[SL_SEC_OWN].count;
-    const struct sl_own *own = sl_image_record(image, SL_SEC_OWN, 0);
-    if (local) return 1;
-    for (; count > 0; count--, own++) {
-        if (own->family != addr->family || (own->port && own->port != port)) continue;
-        struct sl_prefix block = {.addr = {.family = own->family}, .length = own->length};
-        memcpy(block.addr.bytes, own->bits, sizeof own->bits);
-        if (sl_prefix_contains(&block, addr)) return 1;
-    }
-    return 0;
-}
-
 enum { GUARDED = SL_DECISION_GUARD | SL_DECISION_NO_SOFTEN };
 
-static const struct sl_match *tier_match(const struct subject *subjects, unsigned count, unsigned tier)
+static const struct sl_match *tier_match(const struct sl_subject *subjects, unsigned count, unsigned tier)
 {
     for (unsigned i = 0; i < count; i++)
         if (subjects[i].matches.best[tier].attachment) return &subjects[i].matches.best[tier];
     return NULL;
 }
 
+/* The strongest of those above `tier`; NULL: there is none. */
+static const struct sl_match *match_above(const struct sl_image *image, const struct sl_subject *subjects,
+                                          unsigned count, uint8_t tier)
+{
+    const struct sl_match *won = NULL;
+    for (unsigned i = 0; i < count; i++) {
+        const struct sl_match *match = strongest(image, &subjects[i].matches);
+        if (match && (!won || match->attachment->tier > won->attachment->tier)) won = match;
+    }
+    return won && won->attachment->tier > tier ? won : NULL;
+}
+
+/* A denial of the name by a default stands where no address turned it. */
+static void restore(struct sl_decision *out, const struct sl_decision *by_name)
+{
+    *out = *by_name;
+    out->reason = SL_REASON_DEFAULT_DENY;
+    out->flags &= (uint8_t)~SL_DECISION_PENDING;
+}
+
 /* Denials that no allow overrides, in order: own addresses, addresses.deny, hard deny, guard. 1 when one decided. */
-static int refuse(const struct sl_image *image, const struct subject *subjects, unsigned count, uint16_t port,
+static int refuse(const struct sl_image *image, const struct sl_subject *subjects, unsigned count, uint16_t port,
                   int local, struct sl_decision *out, const struct sl_match **won, int *broken)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (!is_own(image, &subjects[i].addr, port, local)) continue;
+        if (!sl_is_own(image, &subjects[i].addr, port, local)) continue;
         set(out, SL_DENY, SL_PHASE_ADDRESS, SL_REASON_OWN_ADDRESS, GUARDED);
         return 1;
     }
     for (unsigned i = 0; i < count; i++) {
-        if (!in_trie(image, SL_TRIE_GUARD_DENY, &subjects[i].addr, NULL, broken)) continue;
+        if (!sl_in_trie(image, SL_TRIE_GUARD_DENY, &subjects[i].addr, NULL, broken)) continue;
         set(out, SL_DENY, SL_PHASE_ADDRESS, SL_REASON_ADDRESS_DENIED, GUARDED);
         return 1;
     }
@@ -263,7 +210,7 @@ static int refuse(const struct sl_image *image, const struct subject *subjects, 
         return 1;
     }
     for (unsigned i = 0; i < count; i++) {
-        if (!guard_refuses(&subjects[i])) continue;
+        if (!sl_guard_refuses(&subjects[i])) continue;
         set(out, SL_DENY, SL_PHASE_ADDRESS, (uint8_t)subjects[i].reason, GUARDED);
         return 1;
     }
@@ -272,7 +219,7 @@ static int refuse(const struct sl_image *image, const struct subject *subjects, 
 
 /* Rules and defaults, after the guard. `by_name` may be NULL. */
 static void judge(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
-                  const struct subject *subjects, unsigned count, uint16_t port, struct sl_decision *out,
+                  const struct sl_subject *subjects, unsigned count, uint16_t port, struct sl_decision *out,
                   const struct sl_match **won, int *broken)
 {
     uint8_t named = by_name ? by_name->tier : SL_TIER_NONE;
@@ -280,18 +227,21 @@ static void judge(const struct sl_image *image, const struct sl_source *source, 
         *out = *by_name;
         return;
     }
-    *won = tier_match(subjects, count, SL_TIER_DENY);
-    if (!*won && named < SL_TIER_ALLOW) *won = tier_match(subjects, count, SL_TIER_ALLOW);
-    if (!*won && named == SL_TIER_NONE) *won = tier_match(subjects, count, SL_TIER_AUDIT);
-    if (*won) {
+    *won = match_above(image, subjects, count, named);
+    if (SL_BUG(OVER_PHASES) && *won && named && (*won)->attachment->tier < SL_TIER_AUDIT) *won = NULL;
+    if (*won)
         set_match(out, SL_PHASE_ADDRESS, *won);
-    } else if (by_name && !(by_name->flags & SL_DECISION_PENDING)) {
+    else if (named == SL_TIER_DEFAULT_DENY && by_name->flags & SL_DECISION_PENDING)
+        restore(out, by_name);
+    else if (by_name && !(by_name->flags & SL_DECISION_PENDING))
         *out = *by_name;
-    } else {
+    else
         set_default(image, source, SL_PHASE_ADDRESS, by_name ? SL_REASON_NO_CIDR_RULE : SL_REASON_NO_RULE, out);
-        if (!by_name && out->reason == SL_REASON_NO_RULE &&
-            sl_reaches(image, source, image->header->host_reach, port, broken))
-            set(out, SL_DENY, SL_PHASE_ADDRESS, SL_REASON_INNER_NAME_MISSING, SL_DECISION_PROVISIONAL);
+    int undecided = out->reason == SL_REASON_NO_RULE || out->reason == SL_REASON_DEFAULT_DENY;
+    if (!by_name && undecided && sl_reaches(image, source, image->header->host_reach, port, out->tier, broken)) {
+        out->reason = SL_REASON_INNER_NAME_MISSING;
+        out->flags |= SL_DECISION_PROVISIONAL;
+        *won = NULL;
     }
 }
 
@@ -301,7 +251,7 @@ static int names_may_deny(const struct sl_image *image, const struct sl_source *
 {
     int broken = 0;
     if (out->verdict == SL_DENY || (out->flags & SL_DECISION_PROVISIONAL)) return 0;
-    int may = sl_reaches(image, source, image->header->host_deny_reach, port, &broken);
+    int may = sl_reaches(image, source, image->header->host_deny_reach, port, out->tier, &broken);
     if (broken) set_internal(out, SL_PHASE_ADDRESS);
     return may && !broken;
 }
@@ -315,14 +265,14 @@ void sl_decide_address(const struct sl_image *image, const struct sl_source *sou
         *out = *by_name; /* decided before any address was known */
         return;
     }
-    struct subject subjects[2];
+    struct sl_subject subjects[2];
     unsigned count = 1;
     const struct sl_match *won = NULL;
     subjects[0].addr = *addr;
-    look_up(image, source, port, &subjects[0], trail);
-    if (embeds(&subjects[0])) {
-        if (find_embedded(&subjects[0], &subjects[1].addr)) {
-            look_up(image, source, port, &subjects[1], trail);
+    sl_look_up(image, source, port, &subjects[0], trail);
+    if (sl_embeds(&subjects[0])) {
+        if (sl_find_embedded(&subjects[0], &subjects[1].addr)) {
+            sl_look_up(image, source, port, &subjects[1], trail);
             count = 2;
         } else {
             /* Where it leads is not known: refused as it is. */
@@ -345,13 +295,19 @@ void sl_decide_address(const struct sl_image *image, const struct sl_source *sou
 }
 
 /* Whether a rule about the name inside outranks what passed by address: hard deny > deny > allow > audit > default. An
- * equal tier was named by the earlier phase. */
+ * equal tier was named by the earlier phase, and a name that passes changes nothing. */
 static int outranks(const struct sl_match *match, const struct sl_decision *by_address)
 {
     uint8_t tier = match->attachment->tier;
-    if (SL_BUG(BEHIND_ADDRESS)) return 0;
-    if (tier == SL_TIER_AUDIT) return by_address->verdict == SL_ALLOW && by_address->tier == SL_TIER_NONE;
-    return tier >= SL_TIER_DENY && tier > by_address->tier;
+    if (SL_BUG(BEHIND_ADDRESS) || tier <= by_address->tier) return 0;
+    if (tier == SL_TIER_AUDIT || tier == SL_TIER_DEFAULT_AUDIT) return by_address->verdict == SL_ALLOW;
+    return tier >= SL_TIER_DENY || tier == SL_TIER_DEFAULT_DENY;
+}
+
+/* Whether a default denied the address that is held, and says so of the name inside as well. */
+static int stays_denied(const struct sl_match *won, const struct sl_decision *by_address)
+{
+    return by_address->tier == SL_TIER_DEFAULT_DENY && (!won || won->attachment->tier < SL_TIER_DEFAULT_DENY);
 }
 
 void sl_decide_inner(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_address,
@@ -366,7 +322,13 @@ void sl_decide_inner(const struct sl_image *image, const struct sl_source *sourc
     }
     const struct sl_match *won = match_name(image, source, name, length, port, SL_PHASE_INNER, &matches, trail);
     if (won && !provisional && !outranks(won, by_address)) won = NULL;
-    if (won) {
+    if (provisional && stays_denied(won, by_address)) {
+        *out = *by_address;
+        out->phase = SL_PHASE_INNER;
+        out->reason = SL_REASON_DEFAULT_DENY;
+        out->flags = 0;
+        won = NULL;
+    } else if (won) {
         set_match(out, SL_PHASE_INNER, won);
         /* An address that a default let pass is dialed already: an audit rule about the name only reports it. */
         if (provisional || won->attachment->tier >= SL_TIER_DENY) take_attributes(out, &matches);

@@ -16,7 +16,7 @@
  *   address --(DEST tries)-->  path of prefix nodes, each with a list
  *   list    = entries sorted by (who, attachment); for each selector of the source a binary search, and one for each
  *             clause that it is in. A long run of entries has an index by port behind it
- *   attachment = one destination item of one rule: tier, ports, order, excepts
+ *   attachment = one destination item of one rule: tier, ports, group, class, order, excepts
  * lookup.h does the walks; source.c and decide.c ask it.
  */
 #ifndef SLUICE_IMAGE_H
@@ -28,7 +28,7 @@
 #include "base/contract.h"
 
 #define SL_IMAGE_MAGIC 0x4950454349554c53ull /* the bytes "SLUICEPI" in memory */
-enum { SL_IMAGE_VERSION = 3 };
+enum { SL_IMAGE_VERSION = 4 };
 
 enum sl_section {
     SL_SEC_STRINGS,         /* bytes; NUL-terminated texts; offset 0 is the empty text */
@@ -64,6 +64,8 @@ enum sl_image_flags {
     SL_IMAGE_PASSTHROUGH = 2, /* policy.passthrough */
     SL_IMAGE_AUDIT = 4,       /* policy.audit */
     SL_IMAGE_STARTING = 8,    /* policy.paths exist and hold nothing yet: policy.audit softens NO_POLICY */
+    SL_IMAGE_GROUPS = 16,     /* there are attachments of other groups than 0 */
+    SL_IMAGE_ROLES = 32,      /* there are principals of roles */
 };
 
 /* Roots of the prefix tries, one for each family (index 0: IPv4, 1: IPv6); node index, 0 = empty trie. */
@@ -90,7 +92,7 @@ struct sl_image_header {
     uint64_t checksum; /* sl_image_checksum over [sizeof header, size), mixed with the header's other fields */
     uint32_t roots[SL_TRIE_COUNT][2];
     /* Lists: one entry per selector and distinct (tier, ports) of what allows or audits CIDRs, what allows or audits
-     * hosts, and what denies or audits hosts. */
+     * hosts, and what denies or audits hosts; defaults among them. */
     uint32_t cidr_reach, host_reach, host_deny_reach;
     uint32_t clauses; /* how many there are; their numbers begin with 0 */
     uint32_t walked;  /* a run of more items than that has an index */
@@ -139,6 +141,7 @@ enum sl_attachment_flags {
 static inline uint16_t sl_rule_sets(const struct sl_rule *rule)
 {
     int passes = rule->tier == SL_TIER_ALLOW || rule->tier == SL_TIER_AUDIT;
+    if (rule->tier < SL_TIER_AUDIT) return 0; /* a default brings nothing along */
     unsigned sets = passes && rule->upstream ? 1u << SL_ATTR_UPSTREAM : 0;
     sets |= passes && rule->attributes ? 1u << SL_ATTR_SOURCE : 0;
     sets |= passes && rule->inner ? 1u << SL_ATTR_INNER : 0;
@@ -149,14 +152,27 @@ static inline uint16_t sl_rule_sets(const struct sl_rule *rule)
     return (uint16_t)(sets * SL_ATTACH_SETS);
 }
 
+/* A group is the rules that a dialect reduces to one verdict. Group 0 has one for each tier: it needs no class. In every
+ * other one the greatest (class, depth, port class, source rank) wins, then the lower order, whatever its tier; then the
+ * winners of all groups are compared: the stronger tier, then depth, port class, source rank, and the rule that stands
+ * before in RULES, which is the older one. */
+enum { SL_GROUPS = 8, SL_CLASSES = 32 };
 struct sl_attachment {
-    uint32_t rule;    /* RULES */
-    uint32_t portset; /* PORTSETS, 0 = any */
-    uint32_t order;   /* lower wins: creationTimestamp, namespace/name, index; unique */
-    uint8_t tier;     /* sl_tier */
-    uint8_t pad;
-    uint16_t flags; /* sl_attachment_flags */
+    uint32_t rule;     /* RULES */
+    uint32_t portset;  /* PORTSETS, 0 = any */
+    uint32_t order;    /* lower wins inside a group; unique */
+    uint8_t tier;      /* sl_tier */
+    uint8_t group : 3; /* 0 = no defaults in it */
+    uint8_t class : 5; /* the dialect's own precedence, before depth; 0 in group 0 */
+    uint16_t flags;    /* sl_attachment_flags */
 };
+
+/* Whether an attachment may be of that tier, group and class. */
+static inline int sl_in_group(unsigned tier, unsigned group, unsigned class)
+{
+    unsigned lowest = group ? SL_TIER_DEFAULT_ALLOW : SL_TIER_AUDIT;
+    return tier >= lowest && tier <= SL_TIER_HARD_DENY && group < SL_GROUPS && class < (group ? SL_CLASSES : 1);
+}
 
 /* Lines of the names of host lists, without four bytes a name: a run gives the line of its first node, and each further
  * node that the rule is attached to, in the order of nodes, stands in the next line. A run ends where a line is left out
@@ -230,6 +246,8 @@ enum sl_principal_kind {
     SL_PRINCIPAL_USER,               /* b = user name */
     SL_PRINCIPAL_NAMESPACE_IDENTITY, /* a = namespace, b = identity URI */
     SL_PRINCIPAL_NAMESPACE_USER,     /* a = namespace, b = user name */
+    SL_PRINCIPAL_ROLE,               /* b = role: CN or OU of a certificate, else the user's name */
+    SL_PRINCIPAL_ROLE_OTHER,         /* every role that is not a principal of its own */
     SL_PRINCIPAL_KIND_COUNT
 };
 

@@ -131,11 +131,53 @@ void sl_trail_add(struct sl_trail *trail, const struct sl_trail_step *step)
         trail->steps[room - 1] = *step;
 }
 
-static uint8_t tier_reason(uint8_t tier)
+uint8_t sl_tier_reason(uint8_t tier)
 {
-    static const uint8_t reasons[] = {SL_REASON_INTERNAL, SL_REASON_RULE_AUDIT, SL_REASON_RULE_ALLOW,
-                                      SL_REASON_RULE_DENY, SL_REASON_RULE_HARD_DENY};
+    static const uint8_t reasons[] = {SL_REASON_INTERNAL,     SL_REASON_DEFAULT_ALLOW, SL_REASON_DEFAULT_AUDIT,
+                                      SL_REASON_DEFAULT_DENY, SL_REASON_RULE_AUDIT,    SL_REASON_RULE_ALLOW,
+                                      SL_REASON_RULE_DENY,    SL_REASON_RULE_HARD_DENY};
     return reasons[tier <= SL_TIER_HARD_DENY ? tier : 0];
+}
+
+/* The attributes that it sets, as bits; its tier is one of SL_SETS then. */
+static unsigned sets_of(const struct sl_attachment *attachment)
+{
+    unsigned sets = attachment->flags / SL_ATTACH_SETS;
+    return sets && attachment->tier >= SL_TIER_AUDIT && attachment->tier <= SL_TIER_DENY ? sets : 0;
+}
+
+/* The best of a group so far. */
+struct winner {
+    struct sl_match match;
+    int lifts; /* bool: it lifts the guard */
+};
+
+static void keep_in_group(struct winner *winner, const struct sl_match *match, int lifts)
+{
+    const struct sl_match *best = &winner->match;
+    int wins = !best->attachment;
+    if (!wins && best->attachment->class != match->attachment->class && !SL_BUG(CLASS))
+        wins = match->attachment->class > best->attachment->class;
+    else if (!wins && best->depth == match->depth) /* levels come deepest first */
+        wins = better(match, best);
+    if (wins) *winner = (struct winner){*match, lifts};
+}
+
+/* Between groups: deeper, then as inside a level, then the older rule. */
+static void keep_among_groups(struct sl_match *best, const struct sl_match *match)
+{
+    if (best->attachment) {
+        int wins = match->attachment->rule < best->attachment->rule;
+        if (match->depth != best->depth)
+            wins = match->depth > best->depth;
+        else if (match->port_class != best->port_class)
+            wins = match->port_class > best->port_class;
+        else if (match->rank != best->rank)
+            wins = match->rank > best->rank;
+        if (SL_BUG(BETWEEN)) wins = !wins;
+        if (!wins) return;
+    }
+    *best = *match;
 }
 
 struct search {
@@ -146,7 +188,14 @@ struct search {
     uint8_t phase;
     struct sl_matches *out;
     struct sl_trail *trail;
+    struct winner *winners; /* by group; NULL: there is group 0 alone */
 };
+
+/* What denies holds for every identity of a source, what lets pass for the highest alone. */
+static int is_denial(uint8_t tier)
+{
+    return tier >= SL_TIER_DENY || tier == SL_TIER_DEFAULT_DENY;
+}
 
 /* One item of a selector that holds for the source. */
 static int consider(void *visitor, const struct sl_item *item)
@@ -162,7 +211,7 @@ static int consider(void *visitor, const struct sl_item *item)
         out->broken = 1;
         return 0;
     }
-    if (deny_only && (attachment->tier < SL_TIER_DENY || SL_BUG(LOWER))) return 0;
+    if (deny_only && (!is_denial(attachment->tier) || SL_BUG(LOWER))) return 0;
     int class = port_match(image, attachment->portset, search->port, &out->broken);
     if (class < 0) return 0;
     int taken_out = (attachment->flags & SL_ATTACH_EXCEPTS) && excepted(image, search->path, item, &out->broken);
@@ -171,7 +220,7 @@ static int consider(void *visitor, const struct sl_item *item)
     if (search->trail) {
         struct sl_trail_step step = {.phase = search->phase,
                                      .tier = attachment->tier,
-                                     .reason = tier_reason(attachment->tier),
+                                     .reason = sl_tier_reason(attachment->tier),
                                      .excepted = (uint8_t)taken_out,
                                      .depth = level->depth,
                                      .port_class = (uint8_t)class,
@@ -181,14 +230,34 @@ static int consider(void *visitor, const struct sl_item *item)
         sl_trail_add(search->trail, &step);
     }
     if (taken_out) return 0;
-    if (attachment->tier == SL_TIER_ALLOW && (attachment->flags & SL_ATTACH_LIFTS) && sl_guard_liftable(&level->prefix))
-        out->lifts = 1;
+    int lifts =
+        attachment->tier == SL_TIER_ALLOW && (attachment->flags & SL_ATTACH_LIFTS) && sl_guard_liftable(&level->prefix);
     if (deny_only) out->lower = 1;
+    if (search->winners && attachment->group && !SL_BUG(GROUPS)) {
+        keep_in_group(&search->winners[attachment->group], &match, lifts);
+        return 0;
+    }
+    if (lifts) out->lifts = 1;
     keep(&out->best[attachment->tier], &match);
-    unsigned sets = attachment->flags / SL_ATTACH_SETS;
+    unsigned sets = sets_of(attachment);
     for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
-        if (sets >> i & 1) keep(&out->sets[attachment->tier][i], &match);
+        if (sets >> i & 1) keep(&out->sets[SL_SETS(attachment->tier)][i], &match);
     return 0;
+}
+
+/* The verdict of each group among those of group 0. What it sets and lifts is the winner's alone. */
+static void take_winners(struct sl_matches *out, const struct winner winners[SL_GROUPS])
+{
+    for (unsigned group = 1; group < SL_GROUPS; group++) {
+        const struct sl_match *match = &winners[group].match;
+        if (!match->attachment) continue;
+        uint8_t tier = match->attachment->tier;
+        unsigned sets = sets_of(match->attachment);
+        keep_among_groups(&out->best[tier], match);
+        for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
+            if (sets >> i & 1) keep_among_groups(&out->sets[SL_SETS(tier)][i], match);
+        if (winners[group].lifts) out->lifts = 1;
+    }
 }
 
 void sl_match_path(const struct sl_image *image, const struct sl_source *source, const struct sl_path *path,
@@ -196,16 +265,21 @@ void sl_match_path(const struct sl_image *image, const struct sl_source *source,
 {
     memset(out, 0, sizeof *out);
     out->broken = path->broken;
-    struct search search = {image, path, NULL, port, (uint8_t)phase, out, trail};
+    struct search search = {image, path, NULL, port, (uint8_t)phase, out, trail, NULL};
+    struct winner winners[SL_GROUPS];
+    int grouped = (image->header->flags & SL_IMAGE_GROUPS) != 0;
+    if (grouped) search.winners = memset(winners, 0, sizeof winners);
     for (unsigned i = path->count; i-- > 0;) {
         search.level = &path->levels[i];
         sl_visit_items(image, search.level->value, source, port, trail != NULL, consider, &search, &out->broken);
     }
+    if (grouped) take_winners(out, winners);
 }
 
 struct reach_search {
     const struct sl_image *image;
     uint16_t port;
+    uint8_t above; /* sl_tier */
     int *broken;
 };
 
@@ -217,12 +291,14 @@ static int reaches(void *visitor, const struct sl_item *item)
         *search->broken = 1;
         return 0;
     }
-    if (item->deny_only && attachment->tier < SL_TIER_DENY) return 0;
+    if (item->deny_only && !is_denial(attachment->tier)) return 0;
+    if (attachment->tier < SL_TIER_AUDIT && attachment->tier <= search->above) return 0;
     return port_match(search->image, attachment->portset, search->port, search->broken) >= 0;
 }
 
-int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, int *broken)
+int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, uint8_t tier,
+               int *broken)
 {
-    struct reach_search search = {image, port, broken};
+    struct reach_search search = {image, port, tier, broken};
     return list != 0 && sl_visit_items(image, list, source, port, 0, reaches, &search, broken);
 }

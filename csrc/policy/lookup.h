@@ -31,9 +31,11 @@ struct sl_match {
     uint16_t rank;
     uint8_t depth, port_class;
 };
+/* Attributes are set by these tiers: sl_matches.sets[SL_SETS(tier)]. */
+#define SL_SETS(tier) ((tier) - SL_TIER_AUDIT)
 struct sl_matches {
-    struct sl_match best[SL_TIER_HARD_DENY + 1];                /* by tier */
-    struct sl_match sets[SL_TIER_HARD_DENY + 1][SL_ATTR_COUNT]; /* by tier: the best of those that set an attribute */
+    struct sl_match best[SL_TIER_HARD_DENY + 1]; /* by tier; of another group than 0 its winner alone */
+    struct sl_match sets[SL_SETS(SL_TIER_DENY) + 1][SL_ATTR_COUNT]; /* the best of those that set an attribute */
     int lifts; /* a CIDR allow that lifts the guard is among the matches */
     int lower; /* a deny that a lower identity of the source meets is among the matches */
     int broken;
@@ -42,9 +44,13 @@ struct sl_matches {
 /* Every attachment on the path that matches. `trail` may be NULL. */
 void sl_match_path(const struct sl_image *image, const struct sl_source *source, const struct sl_path *path,
                    uint16_t port, enum sl_phase phase, struct sl_matches *out, struct sl_trail *trail);
-/* Whether a reach list has an attachment for this source and port. What allows or audits holds for the highest identity
- * of the source only, what denies for every one. */
-int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, int *broken);
+/* Whether a reach list has an attachment for this source and port; of defaults those above `tier`. What allows or audits
+ * holds for the highest identity of the source only, what denies for every one. */
+int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, uint8_t tier,
+               int *broken);
+
+/* The sl_reason of a decision by a rule of that tier. */
+uint8_t sl_tier_reason(uint8_t tier);
 
 /* Adds a step; the last one is overwritten when there is no room and `step` won. */
 void sl_trail_add(struct sl_trail *trail, const struct sl_trail_step *step);

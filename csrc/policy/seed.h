@@ -27,6 +27,13 @@
     X(ECH, "an encrypted ClientHello always passes")                          \
     X(CLAUSES, "a source is in no clause")                                    \
     X(STRETCH, "an index is read one stretch of ports too early")             \
+    X(GROUPS, "every rule of a group counts")                                 \
+    X(CLASS, "a dialect's own precedence is ignored")                         \
+    X(BETWEEN, "of two groups that say the same the weaker match is named")   \
+    X(DEFAULTS, "a default allow outranks a default deny")                    \
+    X(ROLE, "a user is a role beside that of the certificate")                \
+    X(ROLE_OTHER, "a role with rules of its own is another one as well")      \
+    X(OVER_PHASES, "a default of the name outranks one of the address")       \
     X(OTHER_WAY, "a held tunnel is carried by a rule with a parent")
 
 #define SL_BUG_NUMBER(name, text) SL_BUG_##name,

@@ -104,6 +104,26 @@ static void add_principal(struct identity *identity, uint8_t kind, const char *a
     if (broken) identity->out->overflow = 1;
 }
 
+/* The role that a certificate's identity is, "CN=name" or "OU=name"; NULL: none. */
+static const char *certified_role(const char *identity)
+{
+    if (!identity || (strncmp(identity, "CN=", 3) != 0 && strncmp(identity, "OU=", 3) != 0)) return NULL;
+    return identity[3] ? identity + 3 : NULL;
+}
+
+/* A role is its principal, or one of all the others. A source without one is neither. */
+static void add_role(struct identity *identity, const char *role)
+{
+    int broken = 0;
+    if (!(identity->image->header->flags & SL_IMAGE_ROLES) || !known(role)) return;
+    if (sl_image_principal(identity->image, SL_PRINCIPAL_ROLE, "", role, &broken)) {
+        add_principal(identity, SL_PRINCIPAL_ROLE, "", role);
+        if (!SL_BUG(ROLE_OTHER)) return;
+    }
+    add_principal(identity, SL_PRINCIPAL_ROLE_OTHER, "", "");
+    if (broken) identity->out->overflow = 1;
+}
+
 /* A namespace with what narrows it; `uri` or `user` may be NULL or "". */
 static void add_identity(struct identity *identity, const char *space, const char *account, const char *uri,
                          const char *user)
@@ -153,6 +173,7 @@ void sl_source_resolve(const struct sl_image *image, const struct sl_source_key 
     }
     if (known(key->identity) || (known(key->namespace_) && !known(key->user))) {
         add_identity(&identity, key->namespace_, key->service_account, key->identity, NULL);
+        add_role(&identity, certified_role(key->identity));
         end_identity(&identity, &has_allow);
     }
     if (known(key->user)) {
@@ -162,6 +183,7 @@ void sl_source_resolve(const struct sl_image *image, const struct sl_source_key 
             account = key->service_account;
         }
         add_identity(&identity, space, account, NULL, key->user);
+        if (!certified_role(key->identity) || SL_BUG(ROLE)) add_role(&identity, key->user);
         end_identity(&identity, &has_allow);
     }
     if (known(key->token_namespace)) {

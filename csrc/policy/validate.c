@@ -26,7 +26,8 @@ static int check_sections(struct sl_check *check)
     for (unsigned i = 0; i < sizeof reserved; i++)
         if (check->header->sections[reserved[i]].count == 0)
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "section", reserved[i]);
-    const uint32_t flags = SL_IMAGE_HAS_POLICY | SL_IMAGE_PASSTHROUGH | SL_IMAGE_AUDIT | SL_IMAGE_STARTING;
+    const uint32_t flags = SL_IMAGE_HAS_POLICY | SL_IMAGE_PASSTHROUGH | SL_IMAGE_AUDIT | SL_IMAGE_STARTING |
+                           SL_IMAGE_GROUPS | SL_IMAGE_ROLES;
     if (check->header->flags & ~flags) return sl_check_fail(check, SL_IMAGE_BOUNDS, "flags", check->header->flags);
     return 1;
 }
@@ -38,7 +39,7 @@ static int check_rules(struct sl_check *check)
         int texts = is_text(check, rule->kind) && is_text(check, rule->namespace_) && is_text(check, rule->name) &&
                     is_text(check, rule->file) && is_text(check, rule->upstream) && is_text(check, rule->attributes) &&
                     is_text(check, rule->tls);
-        if (!texts || rule->tier < SL_TIER_AUDIT || rule->tier > SL_TIER_HARD_DENY ||
+        if (!texts || rule->tier < SL_TIER_DEFAULT_ALLOW || rule->tier > SL_TIER_HARD_DENY ||
             rule->on_revoke > SL_REVOKE_KEEP || rule->on_revoke_set > 1 || rule->inner > SL_INNER_OFF ||
             rule->protocol >= SL_INNER_PROTOCOL_COUNT || rule->ech >= SL_ECH_COUNT)
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "rule", i);
@@ -87,8 +88,9 @@ static int check_attachments(struct sl_check *check)
     for (uint64_t i = 0; i < sl_check_count(check, SL_SEC_ATTACHMENTS); i++) {
         const struct sl_attachment *attachment = sl_check_record(check, SL_SEC_ATTACHMENTS, i);
         if (attachment->rule == 0 || attachment->rule >= sl_check_count(check, SL_SEC_RULES) ||
-            attachment->portset >= sl_check_count(check, SL_SEC_PORTSETS) || attachment->tier < SL_TIER_AUDIT ||
-            attachment->tier > SL_TIER_HARD_DENY)
+            attachment->portset >= sl_check_count(check, SL_SEC_PORTSETS) ||
+            !sl_in_group(attachment->tier, attachment->group, attachment->class) ||
+            (attachment->group && !(check->header->flags & SL_IMAGE_GROUPS)))
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "attachment", i);
         const unsigned others = SL_ATTACH_EXCEPTS | SL_ATTACH_LIFTS;
         if ((attachment->flags & ~others) != sl_rule_sets(sl_check_record(check, SL_SEC_RULES, attachment->rule)))

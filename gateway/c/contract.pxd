@@ -104,6 +104,9 @@ cdef extern from "base/contract.h" nogil:
         SL_OUTCOME_COUNT
     enum sl_tier:
         SL_TIER_NONE
+        SL_TIER_DEFAULT_ALLOW
+        SL_TIER_DEFAULT_AUDIT
+        SL_TIER_DEFAULT_DENY
         SL_TIER_AUDIT
         SL_TIER_ALLOW
         SL_TIER_DENY

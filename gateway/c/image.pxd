@@ -48,6 +48,8 @@ cdef extern from "policy/image.h" nogil:
         SL_PRINCIPAL_USER
         SL_PRINCIPAL_NAMESPACE_IDENTITY
         SL_PRINCIPAL_NAMESPACE_USER
+        SL_PRINCIPAL_ROLE
+        SL_PRINCIPAL_ROLE_OTHER
         SL_PRINCIPAL_KIND_COUNT
     enum sl_image_status:
         SL_IMAGE_INTERNAL
@@ -97,7 +99,7 @@ cdef extern from "policy/image.h" nogil:
         uint32_t portset
         uint32_t order
         uint8_t tier
-        uint8_t flags
+        uint16_t flags
     struct sl_principal:
         uint32_t a
         uint32_t b

@@ -12,6 +12,7 @@ __all__ = ["allowing_policy"]
 TURNED: Final = {
     "no_policy": False,
     "no_rule": False,
+    "default_deny": False,
     "no_cidr_rule": True,
     "inner_name_missing": True,
     "address_special_purpose": True,
@@ -48,7 +49,7 @@ def _source(source: dict[str, Any]) -> tuple[str, dict[str, str]]:
     if source["namespace"]:
         account = source["service_account"]
         return source["namespace"], {"serviceAccount": account} if account else {}
-    if source["identity"]:
+    if source["identity"] and not source["identity"].startswith(("CN=", "OU=")):
         return "", {"identity": source["identity"]}
     if source["user"]:
         return "", {"user": source["user"]}

@@ -16,6 +16,9 @@ TURNS: Final[dict[str, str]] = {
     "rule_deny": "take it out of {rule}: no allow outranks a deny",
     "rule_hard_deny": "take it out of {rule}: nothing outranks a hard deny, not even audit mode",
     "rule_audit": "it passes and is counted; an Allow or a Deny for it would settle it",
+    "default_allow": "deny it by a rule; {rule} is what holds where no rule of its dialect matches",
+    "default_audit": "it passes and is counted; a rule that allows or denies it would settle it",
+    "default_deny": "allow it by a rule of the dialect of {rule}, or for example by this policy",
     "passthrough": "deny it by a rule, or set policy.passthrough: false in sluice.yaml",
     "needs_address": "only an address can tell: ask again with --address, for each address of the name",
     "no_cidr_rule": "allow the name by a host rule, or this address by a cidr rule, for example by this policy",
@@ -120,7 +123,8 @@ def rule_text(rule: dict[str, Any] | None, list_line: int | None = None) -> str:
     if rule is None:
         return "none: a default, or the address guard"
     listed = f", line {list_line} of its list" if list_line else ""
-    return f"{_name(rule)}, item {rule['index']} of `to`{listed}  {rule['file']}:{rule['line']}"
+    of = " of `to`" if rule["kind"].endswith("EgressPolicy") else ""
+    return f"{_name(rule)}, item {rule['index']}{of}{listed}  {rule['file']}:{rule['line']}"
 
 
 def trail_lines(trail: list[dict[str, Any]]) -> Iterator[str]:

@@ -19,13 +19,14 @@ from libc.stdlib cimport free, malloc
 
 from gateway.c.addr cimport sl_prefix, sl_prefix_parse
 from gateway.c.contract cimport (
-    SL_ECH_UNSET, SL_INNER_PROTOCOL_UNSET, SL_INNER_UNSET, SL_REVOKE_KILL, SL_TIER_ALLOW, SL_TIER_AUDIT, SL_TIER_DENY,
-    SL_TIER_HARD_DENY,
+    SL_ECH_UNSET, SL_INNER_PROTOCOL_UNSET, SL_INNER_UNSET, SL_REVOKE_KILL, SL_TIER_ALLOW, SL_TIER_AUDIT,
+    SL_TIER_DEFAULT_ALLOW, SL_TIER_DEFAULT_AUDIT, SL_TIER_DEFAULT_DENY, SL_TIER_DENY, SL_TIER_HARD_DENY,
 )
 from gateway.c.image cimport (
     SL_IMAGE_AUDIT, SL_IMAGE_HAS_POLICY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_IMAGE_PASSTHROUGH, SL_IMAGE_STARTING,
     SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY,
-    SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, sl_image, sl_image_status,
+    SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_ROLE, SL_PRINCIPAL_ROLE_OTHER, SL_PRINCIPAL_SERVICE_ACCOUNT,
+    SL_PRINCIPAL_USER, sl_image, sl_image_status,
     sl_image_status_text, sl_image_validate, sl_port_range, sl_rule,
 )
 from gateway.c.name cimport SL_NAME_NON_ASCII, sl_name_status, sl_name_status_text
@@ -51,8 +52,9 @@ cdef extern from "build/builder.h" nogil:
                                         uint32_t *id)
     sl_build_status sl_builder_who(sl_builder *b, const uint32_t *selectors, size_t count, uint32_t *id)
     void sl_builder_layout(sl_builder *b, uint32_t spread, uint32_t walked)
-    sl_build_status sl_builder_attach(sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset, uint32_t order,
-                                      uint32_t who, uint32_t *attachment)
+    sl_build_status sl_builder_attach_in(sl_builder *b, uint32_t rule, uint8_t tier, uint32_t portset, uint32_t order,
+                                         uint32_t who, uint8_t group, uint8_t precedence,
+                                         uint32_t *attachment)
     sl_build_status sl_builder_host(sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
                                     sl_name_status *why)
     sl_build_status sl_builder_host_except(sl_builder *b, uint32_t attachment, const char *pattern, size_t length,
@@ -72,6 +74,9 @@ cdef extern from "build/builder.h" nogil:
     sl_build_status sl_builder_flags(sl_builder *b, uint32_t flags)
     sl_build_status sl_builder_finish(sl_builder *b, uint8_t **data, size_t *size)
 
+TIER_DEFAULT_ALLOW = SL_TIER_DEFAULT_ALLOW
+TIER_DEFAULT_AUDIT = SL_TIER_DEFAULT_AUDIT
+TIER_DEFAULT_DENY = SL_TIER_DEFAULT_DENY
 TIER_AUDIT = SL_TIER_AUDIT
 TIER_ALLOW = SL_TIER_ALLOW
 TIER_DENY = SL_TIER_DENY
@@ -84,6 +89,8 @@ PRINCIPAL_IDENTITY = SL_PRINCIPAL_IDENTITY
 PRINCIPAL_USER = SL_PRINCIPAL_USER
 PRINCIPAL_NAMESPACE_IDENTITY = SL_PRINCIPAL_NAMESPACE_IDENTITY
 PRINCIPAL_NAMESPACE_USER = SL_PRINCIPAL_NAMESPACE_USER
+PRINCIPAL_ROLE = SL_PRINCIPAL_ROLE
+PRINCIPAL_ROLE_OTHER = SL_PRINCIPAL_ROLE_OTHER
 
 IMAGE_HAS_POLICY = SL_IMAGE_HAS_POLICY
 IMAGE_PASSTHROUGH = SL_IMAGE_PASSTHROUGH
@@ -228,7 +235,7 @@ cdef class ImageBuilder:
     def selector(self, int kind, str a, str b, str cidr, bint has_allow, bint audit=False):
         """The id of "this principal (PRINCIPAL_*), from this address block".
 
-        `a` is its namespace, `b` its service account, identity or user, "" where the kind has none; `cidr` None = from
+        `a` is its namespace, `b` its service account, identity, user or role, "" where the kind has none; `cidr` None = from
         anywhere. `has_allow`: an allow selects it. `audit`: the principal is in audit mode.
         """
         cdef bytes first = encoded(a), second = encoded(b)
@@ -262,13 +269,16 @@ cdef class ImageBuilder:
         0 = always."""
         sl_builder_layout(self.builder, spread, walked)
 
-    def attach(self, uint32_t rule, int tier, uint32_t portset, uint32_t order, uint32_t who):
+    def attach(self, uint32_t rule, int tier, uint32_t portset, uint32_t order, uint32_t who, uint8_t group=0,
+               uint8_t precedence=0):
         """Adds one destination item of a rule for a set of sources: destinations are hung on the id it answers.
 
-        Lower `order` wins among equals.
+        Lower `order` wins among equals. `group` is the rules that one dialect reduces to one verdict, `precedence` what
+        it puts before all else, the greater wins (the class of csrc/policy/image.h).
         """
         cdef uint32_t number = 0
-        check(sl_builder_attach(self.builder, rule, <uint8_t> tier, portset, order, who, &number), "an attachment")
+        check(sl_builder_attach_in(self.builder, rule, <uint8_t> tier, portset, order, who, group, precedence, &number),
+              "an attachment")
         return number
 
     def host(self, uint32_t attachment, bytes pattern):

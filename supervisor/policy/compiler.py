@@ -26,7 +26,11 @@ TIERS: Final = {
     "allow": image.TIER_ALLOW,
     "deny": image.TIER_DENY,
     "hard_deny": image.TIER_HARD_DENY,
+    "default_allow": image.TIER_DEFAULT_ALLOW,
+    "default_audit": image.TIER_DEFAULT_AUDIT,
+    "default_deny": image.TIER_DEFAULT_DENY,
 }
+ANYTHING: Final = ("0.0.0.0/0", "::/0")
 # Refused whatever rules say (DECISIONS.md section 3): a CIDR rule that allows them is a mistake.
 NEVER_LIFTED: Final = tuple(
     ipaddress.ip_network(block) for block, reason, liftable, _ in GUARD_BLOCKS if reason and not liftable
@@ -111,7 +115,8 @@ class _Compiler:
             rule = add(rules.kind, rules.namespace, rules.name, item.index, rules.file, item.line, tier, **shared)
             ports = self.portset(item.destination.ports)
             try:
-                self.destination(rules, item, self.builder.attach(rule, tier, ports, number, who))
+                at = self.builder.attach(rule, tier, ports, number, who, rules.group, rules.precedence)
+                self.destination(rules, item, at)
             except Invalid as wrong:
                 self.problems.add(wrong.problem)
         self.counts["rules"] += len(rules.items)
@@ -153,8 +158,8 @@ class _Compiler:
         return any(address in network for network in self.local if network.version == address.version)
 
     def selector(self, selector: Selector, rule: Rules) -> int:
-        """The image's id of a selector; an allow marks it, as passthrough ends where an allow selects the source."""
-        allows = rule.tier == "allow"
+        """The image's id of a selector; an allow of group 0 marks it, as that ends passthrough for the source."""
+        allows = rule.tier == "allow" and not rule.group
         key = (selector, allows)
         if key not in self.selectors:
             kind, second = principal(selector)
@@ -181,6 +186,10 @@ class _Compiler:
             return
         elif to.hosts_from is not None:
             self.host_list(attachment, rules, to.hosts_from)
+        elif to.anything:
+            self.builder.host(attachment, b"*")
+            for cidr in ANYTHING:
+                self.builder.cidr(attachment, cidr)
         for text in to.excepts:
             self.name(self.builder.host_except, attachment, rules, text)
 
@@ -246,6 +255,8 @@ def principal(selector: Selector) -> tuple[int, str]:
     if selector.user:
         kind = image.PRINCIPAL_NAMESPACE_USER if selector.namespace else image.PRINCIPAL_USER
         return kind, selector.user
+    if selector.role or selector.other_roles:
+        return (image.PRINCIPAL_ROLE if selector.role else image.PRINCIPAL_ROLE_OTHER), selector.role
     return image.PRINCIPAL_NAMESPACE if selector.namespace else image.PRINCIPAL_MESH, ""
 
 

@@ -8,7 +8,7 @@ from typing import Final, cast
 import msgspec
 
 from supervisor.policy.dialects.dialect import Part, Surroundings
-from supervisor.policy.registry import AnyPart, reader_of, rules_of
+from supervisor.policy.registry import AnyPart, reader_of, rules_of, whole_file
 from supervisor.policy.remembered import FileContent, Named, Reading, Remembered, lists_of
 from supervisor.policy.resources.host_lists import inside, list_roots
 from supervisor.policy.resources.manifest import Manifest, manifests_of
@@ -195,6 +195,12 @@ class _File:
     def document(self, document: Node) -> None:
         """The resources of one document."""
         try:
+            if whole := whole_file(document, self.problems):
+                name, rules = whole
+                self.rules += rules
+                self.resources += 1
+                self.named.append(Named(name, "", "file", document.place))  # one gateway has one of them
+                return
             for manifest in manifests_of(document, self.problems):
                 self.resource(manifest)
         except Invalid as wrong:

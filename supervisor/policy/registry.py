@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from supervisor.policy.dialects import egress_policy, fsm
+from supervisor.policy.dialects import egress_policy, fsm, smokescreen
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.resources.manifest import Manifest
 from supervisor.policy.resources.model import Rules
+from supervisor.source.node import Node
 from supervisor.source.problems import Problems, did_you_mean, quote
 
-__all__ = ["AnyPart", "reader_of", "rules_of"]
+__all__ = ["AnyPart", "reader_of", "rules_of", "whole_file"]
 
 DIALECTS: Final = (egress_policy.DIALECT, fsm.DIALECT)
 # What files are remembered by: the parts of every dialect.
@@ -56,6 +57,14 @@ def reader_of(manifest: Manifest, problems: Problems) -> Reader | None:
             expected = f"{group}/{versions[-1]}"
             raise version.unexpected(f"apiVersion {expected} for {name}", f"write {expected}")
     problems.warning(kind.place, f"{quote(manifest.kind)} is ignored: not a policy kind")
+    return None
+
+
+def whole_file(document: Node, problems: Problems) -> tuple[str, list[Rules]] | None:
+    """The name and the rules of a document that is no Kubernetes manifest, and known by its shape; None for any other.
+    Raises Invalid where it cannot be read at all."""
+    if smokescreen.is_acl(document):
+        return smokescreen.FILE, smokescreen.read(document, problems)
     return None
 
 

@@ -26,7 +26,15 @@ __all__ = [
 ]
 
 MOST_ITEMS: Final = 1000
-ACTIONS: Final[dict[Tier, str]] = {"allow": "Allow", "deny": "Deny", "hard_deny": "Deny", "audit": "Audit"}
+ACTIONS: Final[dict[Tier, str]] = {
+    "allow": "Allow",
+    "deny": "Deny",
+    "hard_deny": "Deny",
+    "audit": "Audit",
+    "default_allow": "Allow",
+    "default_audit": "Audit",
+    "default_deny": "Deny",
+}
 # A page takes its own rules apart alone: the rest is skipped, which takes far less time.
 _split: Final = msgspec.msgpack.Decoder(list[tuple[msgspec.Raw, list[msgspec.Raw]]])
 _shared: Final = msgspec.msgpack.Decoder(Rules)
@@ -100,11 +108,13 @@ def described(rule: Rules, own: Item) -> dict[str, Any]:
         },
         "action": ACTIONS[rule.tier],
         "hard": rule.tier == "hard_deny",
+        "default": rule.tier.startswith("default_"),
         "from": [selector_object(selector) for selector in rule.selectors],
         "to": {
             "host": to.host.value if to.host else None,
             "cidr": to.cidr or None,
             "hostsFrom": to.hosts_from.value if to.hosts_from else None,
+            "anything": to.anything,
             "ports": [low if low == high else f"{low}-{high}" for low, high in to.ports],
             "except": [text.value for text in to.excepts],
         },
@@ -124,7 +134,7 @@ def _tls(tls: Origination) -> dict[str, Any]:
     return {"originate": tls.originate, **json.loads(origination_text(tls))}
 
 
-def selector_object(selector: Selector) -> dict[str, str]:
+def selector_object(selector: Selector) -> dict[str, Any]:
     """The parts that are set; nothing = every workload of the mesh."""
     names = {
         "namespace": selector.namespace,
@@ -132,15 +142,18 @@ def selector_object(selector: Selector) -> dict[str, str]:
         "identity": selector.identity,
         "user": selector.user,
         "cidr": selector.cidr,
+        "role": selector.role,
+        "otherRoles": selector.other_roles,
     }
     return {name: value for name, value in names.items() if value}
 
 
-def selector_text(selector: dict[str, str]) -> str:
-    """`shop/cart`, `shop`, `user build-bot`, `10.0.0.0/8`; `every workload` for one that selects the mesh."""
+def selector_text(selector: dict[str, Any]) -> str:
+    """`shop/cart`, `shop`, `user build-bot`, `10.0.0.0/8`, `role web`; `every workload` where it is the mesh."""
     parts = ["/".join(filter(None, (selector.get("namespace"), selector.get("serviceAccount"))))]
     parts += [selector.get("identity", ""), f"user {selector['user']}" if "user" in selector else ""]
-    parts.append(selector.get("cidr", ""))
+    parts += [selector.get("cidr", ""), f"role {selector['role']}" if "role" in selector else ""]
+    parts.append("every other role" if "otherRoles" in selector else "")
     return " ".join(filter(None, parts)) or "every workload"
 
 
@@ -159,7 +172,7 @@ HEAD: Final = ("RULE", "ITEM", "ACTION", "FROM", "TO", "PORTS", "SETS", "PLACE")
 
 def _row(item: dict[str, Any]) -> tuple[str, ...]:
     rule, to = item["rule"], item["to"]
-    where = to["host"] or to["cidr"] or f"hosts of {to['hostsFrom']}"
+    where = to["host"] or to["cidr"] or (f"hosts of {to['hostsFrom']}" if to["hostsFrom"] else "anything")
     if to["except"]:
         where += f" except {', '.join(to['except'])}"
     sets = [f"{name}: {item[name]}" for name in ("upstream", "innerName", "ech", "onRevoke") if item[name]]
@@ -172,7 +185,7 @@ def _row(item: dict[str, Any]) -> tuple[str, ...]:
     return (
         "/".join(filter(None, (rule["kind"], rule["namespace"], rule["name"]))),
         str(rule["index"]),
-        f"{item['action']} (hard)" if item["hard"] else item["action"],
+        item["action"] + (" (hard)" if item["hard"] else " (default)" if item["default"] else ""),
         "; ".join(map(selector_text, item["from"])),
         where,
         port_text(to["ports"]),

@@ -56,7 +56,7 @@ def warn_of_void_passthrough(config: Config, rules: Iterable[Rules], problems: P
     if not config.policy.passthrough:
         return
     for rule in rules:
-        if rule.tier == "allow" and Selector() in rule.selectors:
+        if rule.tier == "allow" and not rule.group and Selector() in rule.selectors:
             words = "this allow selects every source: policy.passthrough: true has no effect beside it"
             problems.warning(rule.place(rule.items[0]), words, "give it a `from`, or set policy.passthrough: false")
             return

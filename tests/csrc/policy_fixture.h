@@ -77,7 +77,8 @@ static inline size_t fixture_ports(const char *text, struct sl_port_range *out)
 
 /* A rule with one item; answers its attachment. The rule's name is `name`, its id that of the item plus 1. Without
  * from() before, it is for the mesh. */
-static inline uint32_t item(struct fixture *f, const char *name, uint8_t tier, const char *ports)
+static inline uint32_t item_in(struct fixture *f, const char *name, uint8_t tier, const char *ports, uint8_t group,
+                               uint8_t class)
 {
     struct sl_rule rule = {.tier = tier};
     struct sl_port_range ranges[16];
@@ -87,9 +88,14 @@ static inline uint32_t item(struct fixture *f, const char *name, uint8_t tier, c
     CHECK_EQ(sl_builder_rule(f->b, &rule, &id), SL_BUILD_OK);
     CHECK_EQ(sl_builder_portset(f->b, ranges, fixture_ports(ports, ranges), &portset), SL_BUILD_OK);
     CHECK_EQ(sl_builder_who(f->b, f->selectors, f->selector_count, &who), SL_BUILD_OK);
-    CHECK_EQ(sl_builder_attach(f->b, id, tier, portset, f->order++, who, &attachment), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_attach_in(f->b, id, tier, portset, f->order++, who, group, class, &attachment), SL_BUILD_OK);
     f->selector_count = 0;
     return attachment;
+}
+
+static inline uint32_t item(struct fixture *f, const char *name, uint8_t tier, const char *ports)
+{
+    return item_in(f, name, tier, ports, 0, 0);
 }
 
 static inline void host(struct fixture *f, uint32_t attachment, const char *pattern)

@@ -43,8 +43,6 @@ class Metadata(msgspec.Struct, frozen=True):
 def manifests_of(document: Node, problems: Problems) -> Iterator[Manifest]:
     """The resources of a document; a `List` is its items. Raises Invalid when it is not a manifest."""
     fields = document.mapping()
-    if "apiVersion" not in fields and "services" in fields:
-        raise document.invalid("Smokescreen ACL files are not supported yet", "write an EgressPolicy")
     for name in ("apiVersion", "kind"):
         if name not in fields:
             raise document.invalid(f"not a Kubernetes manifest: `{name}` is missing")

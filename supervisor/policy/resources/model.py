@@ -9,7 +9,8 @@ import msgspec
 
 from supervisor.source.problems import Place
 
-Tier = Literal["audit", "allow", "deny", "hard_deny"]
+# What an item says, or a dialect where none of its items matches.
+Tier = Literal["audit", "allow", "deny", "hard_deny", "default_allow", "default_audit", "default_deny"]
 OnRevoke = Literal["kill", "drain", "keep"]
 Inner = Literal["enforce", "audit", "off"]
 InnerProtocol = Literal["any", "tls", "http", "ssh"]
@@ -21,7 +22,7 @@ Range = tuple[int, int]  # ports, both included; equal = a single port
 class Selector(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Sources: all that is set must hold. Nothing set = the whole mesh.
 
-    At most one of `service_account`, `identity` and `user`; a service account has a namespace.
+    At most one of `service_account`, `identity`, `user`, `role` and `other_roles`; a service account has a namespace.
     """
 
     namespace: str = ""
@@ -29,6 +30,8 @@ class Selector(msgspec.Struct, frozen=True, array_like=True, gc=False):
     identity: str = ""  # SPIFFE ID
     user: str = ""
     cidr: str = ""
+    role: str = ""  # CN or OU of a certificate, else the name of a user
+    other_roles: bool = False  # every role that no selector of the policy names
 
 
 class Text(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -40,13 +43,15 @@ class Text(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Destination(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Where to: exactly one of `host` (a name, `*.name` or `*`), `cidr` and `hosts_from` (a path). No ports = any."""
+    """Where to: exactly one of `host` (a name, `*.name` or `*`), `cidr`, `hosts_from` (a path) and `anything` (every
+    name and address). No ports = any."""
 
     host: Text | None = None
     cidr: str = ""
     hosts_from: Text | None = None
     ports: tuple[Range, ...] = ()
     excepts: tuple[Text, ...] = ()  # host patterns for `host` and `hosts_from`, CIDRs for `cidr`
+    anything: bool = False
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -76,7 +81,11 @@ class Origination(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Rules(msgspec.Struct, frozen=True, array_like=True):
-    """The rules of one resource: one for each of `items`, which differ in their destination alone."""
+    """The rules of one resource: one for each of `items`, which differ in their destination alone.
+
+    `group` 0 has one verdict for each tier. Every other is a dialect, which has one verdict: that of the greatest
+    `precedence`, then of the best match (csrc/policy/image.h).
+    """
 
     kind: str
     namespace: str  # "" for kinds without one
@@ -93,6 +102,8 @@ class Rules(msgspec.Struct, frozen=True, array_like=True):
     upstream: Text | None = None  # a parent gateway of sluice.yaml
     source_addresses: tuple[str, ...] = ()  # connections come from one of these; none = the system chooses
     tls: Origination | None = None  # None = the resource does not say
+    group: int = 0
+    precedence: int = 0
 
     @property
     def order(self) -> tuple[bool, int, str, str]:

@@ -69,12 +69,15 @@ static struct fixture draw(uint32_t seed, unsigned items, uint32_t spread, uint3
         CHECK_EQ(sl_builder_who(f.b, members, count, &sets[i]), SL_BUILD_OK);
     }
     for (unsigned i = 0; i < items; i++) {
-        uint8_t tier = (uint8_t)(SL_TIER_AUDIT + next_number(&state) % 4);
+        uint8_t group = (uint8_t)(next_number(&state) % 3), class = group ? (uint8_t)(next_number(&state) % 3) : 0;
+        uint8_t tier = (uint8_t)(group ? SL_TIER_DEFAULT_ALLOW + next_number(&state) % 7
+                                       : SL_TIER_AUDIT + next_number(&state) % 4);
         uint32_t one = f.selectors[next_number(&state) % 7], attachment, order = (i * 7919u) % 10007u;
         CHECK_EQ(sl_builder_who(f.b, &one, 1, &who), SL_BUILD_OK);
         if (next_number(&state) % 2) who = sets[next_number(&state) % SETS];
         uint32_t rule = draw_rule(&f, &state, tier);
-        CHECK_EQ(sl_builder_attach(f.b, rule, tier, draw_ports(&f, &state), order, who, &attachment), SL_BUILD_OK);
+        uint32_t portset = draw_ports(&f, &state);
+        CHECK_EQ(sl_builder_attach_in(f.b, rule, tier, portset, order, who, group, class, &attachment), SL_BUILD_OK);
         hang(&f, &state, attachment);
     }
     sl_builder_network(f.b, &(struct sl_prefix){.addr = fixture_addr("10.2.0.0"), .length = 16}, "shop", "d");
@@ -123,18 +126,18 @@ static void check_matches(const struct fixture *a, const struct sl_path *at, con
     CHECK_EQ(x.broken + y.broken, 0);
     CHECK_EQ(x.lifts, y.lifts);
     CHECK_EQ(x.lower, y.lower);
-    for (unsigned tier = SL_TIER_AUDIT; tier <= SL_TIER_HARD_DENY; tier++) {
+    for (unsigned tier = SL_TIER_DEFAULT_ALLOW; tier <= SL_TIER_HARD_DENY; tier++)
         check_match(a, &x.best[tier], b, &y.best[tier]);
-        for (unsigned i = 0; i < SL_ATTR_COUNT; i++) check_match(a, &x.sets[tier][i], b, &y.sets[tier][i]);
-    }
+    for (unsigned sets = 0; sets <= SL_SETS(SL_TIER_DENY); sets++)
+        for (unsigned i = 0; i < SL_ATTR_COUNT; i++) check_match(a, &x.sets[sets][i], b, &y.sets[sets][i]);
     const uint32_t *lists[2][3] = {
         {&a->image.header->cidr_reach, &a->image.header->host_reach, &a->image.header->host_deny_reach},
         {&b->image.header->cidr_reach, &b->image.header->host_reach, &b->image.header->host_deny_reach},
     };
     int broken = 0;
     for (unsigned i = 0; i < 3; i++)
-        CHECK_EQ(sl_reaches(&a->image, &from_a, *lists[0][i], port, &broken),
-                 sl_reaches(&b->image, &from_b, *lists[1][i], port, &broken));
+        CHECK_EQ(sl_reaches(&a->image, &from_a, *lists[0][i], port, 0, &broken),
+                 sl_reaches(&b->image, &from_b, *lists[1][i], port, 0, &broken));
     CHECK_EQ(broken, 0);
 }
 

@@ -135,6 +135,11 @@ ELSEWHERE: Final = {
     "a source is in no clause": "tests/supervisor/policy/test_property.py",
     "an index is read one stretch of ports too early": "tests/supervisor/policy/test_property.py",
     "what the kernel routes here passes": "tests/e2e/network/test_own_addresses.py",
+    "every rule of a group counts": "tests/supervisor/policy/test_groups.py",
+    "a dialect's own precedence is ignored": "tests/supervisor/policy/test_groups.py",
+    "of two groups that say the same the weaker match is named": "tests/supervisor/policy/test_groups.py",
+    "a default allow outranks a default deny": "tests/supervisor/policy/test_groups.py",
+    "a default of the name outranks one of the address": "tests/supervisor/policy/test_groups.py",
 }
 
 

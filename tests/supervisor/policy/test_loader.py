@@ -233,9 +233,10 @@ DOCUMENTS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
         policy("a").replace("Cluster", "").replace("name: a", "name: a, namespace: one") + "---\n"
         + policy("a").replace("Cluster", "").replace("name: a", "name: a, namespace: two"), [], [],
     ),
-    "a Smokescreen file": (
-        "version: v1\nservices: []\n",
-        ["a.yaml:1:1: Smokescreen ACL files are not supported yet (write an EgressPolicy)"], [],
+    "a Smokescreen file": ("version: v1\nservices: []\n", [], []),
+    "two Smokescreen files": (
+        "version: v1\nservices: []\n---\nversion: v1\nservices: []\n",
+        ["a.yaml:4:1: duplicate Smokescreen ACL file (it is first defined at a.yaml:1:1)"], [],
     ),
 }  # fmt: skip
 

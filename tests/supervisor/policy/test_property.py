@@ -16,7 +16,7 @@ import tests.support.seeded_probe as seeded_probe
 from gateway.policy.image import PolicyImage
 from supervisor.policy import builder
 from supervisor.policy.resources import model
-from tests.supervisor.policy import evaluator, matching
+from tests.supervisor.policy import evaluator, matching, test_groups
 from tests.supervisor.policy.draws import draw_question, draw_world
 from tests.supervisor.policy.evaluator import Answer, Evaluator, Question
 from tests.supervisor.policy.matching import World
@@ -189,9 +189,9 @@ def unseeded() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unseeded")
-@pytest.mark.parametrize("number", range(1, len(seeded_probe.bugs()) + 1), ids=lambda n: seeded_probe.bugs()[n - 1])
-def test_a_bug_seeded_in_the_judge_is_found(number: int, tmp_path: Path) -> None:
-    seeded_probe.seed(number)
+@pytest.mark.parametrize("bug", [bug for bug in seeded_probe.bugs() if bug not in test_groups.BUGS])
+def test_a_bug_seeded_in_the_judge_is_found(bug: str, tmp_path: Path) -> None:
+    seeded_probe.seed(seeded_probe.bugs().index(bug) + 1)
     assert compare(1, 240, tmp_path, seeded_probe.PolicyImage)[0] is not None
 
 
