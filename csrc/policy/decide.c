@@ -127,7 +127,7 @@ static const struct sl_match *match_name(const struct sl_image *image, const str
     return strongest(image, matches);
 }
 
-/* Whether an address can turn a denial by no rule, or by a default, which stays as it is until then. */
+/* Whether an address can still turn a denial by no rule, or by a default. */
 static int needs_address(const struct sl_image *image, const struct sl_source *source, uint16_t port,
                          const struct sl_decision *out, int *broken)
 {

@@ -139,7 +139,7 @@ uint8_t sl_tier_reason(uint8_t tier)
     return reasons[tier <= SL_TIER_HARD_DENY ? tier : 0];
 }
 
-/* The attributes that it sets, as bits; its tier is one of SL_SETS then. */
+/* The attributes that it sets, as bits; where there are any, its tier is one of SL_SETS. */
 static unsigned sets_of(const struct sl_attachment *attachment)
 {
     unsigned sets = attachment->flags / SL_ATTACH_SETS;

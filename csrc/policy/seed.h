@@ -32,7 +32,7 @@
     X(BETWEEN, "of two groups that say the same the weaker match is named")   \
     X(DEFAULTS, "a default allow outranks a default deny")                    \
     X(ROLE, "a user is a role beside that of the certificate")                \
-    X(ROLE_OTHER, "a role with rules of its own is another one as well")      \
+    X(ROLE_OTHER, "a listed role is another one as well")                     \
     X(OVER_PHASES, "a default of the name outranks one of the address")       \
     X(OTHER_WAY, "a held tunnel is carried by a rule with a parent")
 

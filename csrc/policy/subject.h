@@ -16,7 +16,7 @@ struct sl_subject {
     struct sl_matches matches;
 };
 
-/* Whether a trie has the address; *longest (may be NULL) is then the longest prefix of it. *broken is set where the image
+/* Whether a trie has the address; *longest (may be NULL) becomes its longest prefix. *broken is set where the image
  * contradicts itself. */
 int sl_in_trie(const struct sl_image *image, enum sl_trie trie, const struct sl_addr *addr, struct sl_prefix *longest,
                int *broken);

@@ -16,7 +16,15 @@ from supervisor.config.config import Config, Inner, Listener
 from supervisor.source.host_port import split
 from supervisor.source.node import Node
 from supervisor.source.problems import Invalid, did_you_mean, quote
-from supervisor.source.words import is_identity, is_user_name, namespace_name, object_name, trust_domain_of, workload_of
+from supervisor.source.words import (
+    is_identity,
+    is_role,
+    is_user_name,
+    namespace_name,
+    object_name,
+    trust_domain_of,
+    workload_of,
+)
 
 MOST_LISTED: Final = 1000  # rules of a page
 
@@ -63,8 +71,8 @@ def read_question(request: Mapping[str, object]) -> Question:
     split_workload(question.workload)
     if question.user is not None and not is_user_name(question.user):
         raise QuestionError(f"{quote(question.user)} is not a user name")
-    if question.identity is not None and not is_identity(question.identity):
-        example = "spiffe://cluster.local/ns/shop/sa/cart"
+    if question.identity is not None and not (is_identity(question.identity) or is_role(question.identity)):
+        example = "spiffe://cluster.local/ns/shop/sa/cart, or the role of a certificate such as CN=web"
         raise QuestionError(f"{quote(question.identity)} is not an identity such as {example}")
     for text in (*([question.source] if question.source is not None else []), *addresses_of(question)):
         _check_address(text)
@@ -104,6 +112,7 @@ def explain(image: PolicyImage, config: Config, question: Question) -> dict[str,
     elif question.token:
         token, namespace, account = (namespace, account), "", ""
     audit, inner = _modes(listeners, question.listener)
+    _check_role(config, question.identity)
 
     try:
         answers, chosen = image.explain_each(
@@ -179,6 +188,14 @@ def _is_by_token(image: PolicyImage, config: Config, user: str | None) -> bool:
     """Whether a user can only be one that a token names."""
     names_users = any(source.user for source in config.identity.tokens)
     return user is not None and names_users and not image.knows_user(user)
+
+
+def _check_role(config: Config, identity: str | None) -> None:
+    """Certificates have roles only where identity.subject.role says so, and of one kind. Raises QuestionError."""
+    role = config.identity.trust.role
+    if identity is not None and is_role(identity) and not identity.startswith(f"{role}="):
+        set_to = f"is {role}" if role else "is not set"
+        raise QuestionError(f"no certificate is {quote(identity)} here: identity.subject.role {set_to}")
 
 
 def is_at_home(config: Config, identity: str) -> bool:

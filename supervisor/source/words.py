@@ -77,6 +77,12 @@ def is_identity(text: str) -> bool:
     return len(text) <= 2048 and _SPIFFE.fullmatch(text) is not None
 
 
+def is_role(text: str) -> bool:
+    """The role of a certificate as it is an identity: CN=name or OU=name."""
+    kind, equals, name = text.partition("=")
+    return kind in ("CN", "OU") and bool(equals) and 0 < len(name) <= 2048 and name.isprintable()
+
+
 def identity_uri(node: Node) -> str:
     """A workload's identity."""
     text = node.string()

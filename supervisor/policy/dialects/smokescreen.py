@@ -60,12 +60,12 @@ def read(document: Node, problems: Problems) -> list[Rules]:
     fields = document.fields(TOP, problems)
     fields.need("version", lambda node: node.choice(VERSION), VERSION, f"write version: {VERSION}")
     services = _services(fields.items("services"), problems)
-    nobody: _Service | None = None
-    default = fields.read("default", lambda node: _service(node, problems, is_default=True), nobody)
+    absent: _Service | None = None
+    default = fields.read("default", lambda node: _service(node, problems, is_default=True), absent)
     if default is not None:
         services.append(default)
     found = [rules for service in services for rules in _of_service(service)]
-    everyone = tuple(service.selector for service in services)
+    all_roles = tuple(service.selector for service in services)
     lists: tuple[tuple[str, Tier, int], ...] = (
         ("global_deny_list", "deny", GLOBAL_DENIES),
         ("global_allow_list", "allow", GLOBAL_ALLOWS),
@@ -73,10 +73,10 @@ def read(document: Node, problems: Problems) -> list[Rules]:
     for name, tier, precedence in lists:
         nothing: tuple[Item, ...] = ()
         items = fields.read(name, lambda node: _domains(node, problems), nothing)
-        if items and not everyone:
+        if items and not all_roles:
             problems.warning(document.place, f"{name} holds for no role: there are no services and no default")
         elif items:
-            found.append(_rules(OF_LIST, name, document.file, tier, everyone, items, precedence))
+            found.append(_rules(OF_LIST, name, document.file, tier, all_roles, items, precedence))
     return found
 
 

@@ -1,7 +1,8 @@
 """The vectors of tests/vectors/decisions against compiled images: each question is answered as its sentence says.
 
 A rule is `{name, in: NAMESPACE, from, created, ...}` with its items under `allow`, `deny`, `audit` or `hard`; without
-`in` it is a ClusterEgressPolicy. `users` and `networks` map to `namespace/account`; `config` is laid over sluice.yaml.
+`in` it is a ClusterEgressPolicy. `acl` is a Smokescreen ACL file beside them. `users` and `networks` map to
+`namespace/account`; `config` is laid over sluice.yaml.
 A question is answered as it `says`, or `refused` with a text. `sets` of a question are the attributes that the decision
 brings along: `NAME: VALUE from RULE`, `NAME: VALUE` for a default.
 """
@@ -65,6 +66,8 @@ def compile_vector(vector: dict[str, Any], folder: Path, kind: type[PolicyImage]
         if any("tls" in rule for rule in rules):
             Authority(folder / "policy")
         (folder / "policy/rules.yaml").write_text(yaml.safe_dump_all([manifest(rule) for rule in rules]))
+    if acl := vector.get("acl"):
+        (folder / "policy/acl.yaml").write_text(yaml.safe_dump({"version": "v1", **acl}))
     (folder / "users.yaml").write_text(yaml.safe_dump({"users": users}))
     (folder / "sluice.yaml").write_text(yaml.safe_dump(config))
     report, descriptor = compiled(folder)
@@ -128,6 +131,9 @@ NEGATED: Final = {
     "any protocol may show inside": "3.inner.protocol",
     "an encrypted ClientHello always passes": "3.inner.ech-rule",
     "a held tunnel is carried by a rule with a parent": "3.provisional.other-way",
+    "every rule of a group counts": "6.smokescreen",
+    "a dialect's own precedence is ignored": "6.smokescreen",
+    "a user is a role beside that of the certificate": "6.smokescreen.role",
 }
 # No sentence of sections 1 to 4 is about these alone, or no question to an image shows them.
 ELSEWHERE: Final = {
@@ -135,11 +141,10 @@ ELSEWHERE: Final = {
     "a source is in no clause": "tests/supervisor/policy/test_property.py",
     "an index is read one stretch of ports too early": "tests/supervisor/policy/test_property.py",
     "what the kernel routes here passes": "tests/e2e/network/test_own_addresses.py",
-    "every rule of a group counts": "tests/supervisor/policy/test_groups.py",
-    "a dialect's own precedence is ignored": "tests/supervisor/policy/test_groups.py",
     "of two groups that say the same the weaker match is named": "tests/supervisor/policy/test_groups.py",
     "a default allow outranks a default deny": "tests/supervisor/policy/test_groups.py",
     "a default of the name outranks one of the address": "tests/supervisor/policy/test_groups.py",
+    "a listed role is another one as well": "tests/supervisor/policy/dialects/test_smokescreen_property.py",
 }
 
 

@@ -3,10 +3,12 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 import pytest
+import yaml
 
 import tests.support.seeded_probe as seeded_probe
 from gateway.policy.image import PolicyImage
@@ -19,6 +21,7 @@ TIERS: Final = {
     name: getattr(builder, f"TIER_{name.upper()}")
     for name in ("default_allow", "default_audit", "default_deny", "audit", "allow", "deny", "hard_deny")
 }
+VECTORS: Final = yaml.safe_load((Path(__file__).parents[2] / "vectors/groups.yaml").read_text())
 # Bugs of csrc/policy/seed.h that only policies with groups show.
 BUGS: Final = (
     "every rule of a group counts",
@@ -96,6 +99,32 @@ def compare(seed: int, worlds: int, kind: type[PolicyImage] = PolicyImage) -> tu
                 return (items, passthrough, asked, expected, said), hits
         hits += slow.hits
     return None, hits
+
+
+def image_of_vector(items: list[dict[str, Any]]) -> PolicyImage:
+    """The image of the items of a vector, each its own rule, for every source."""
+    image = builder.ImageBuilder()
+    who = image.who([image.selector(builder.PRINCIPAL_MESH, "", "", None, False)])
+    for number, item in enumerate(items):
+        tier = TIERS[item["tier"]]
+        rule = image.rule("P", "", item["name"], 0, "p.yaml", 1, tier)
+        at = image.attach(rule, tier, 0, number, who, item["group"], item["class"])
+        for to in item["to"]:
+            image.cidr(at, to) if "/" in to else image.host(at, to.encode())
+    descriptor = image.finish_memfd()
+    try:
+        return PolicyImage.from_fd(descriptor, validate=True)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["title"])
+def test_vector(vector: dict[str, Any]) -> None:
+    image = image_of_vector(vector["items"])
+    for question in vector["ask"]:
+        said = image.explain(host=question["to"], port=443, address=question.get("address"))
+        words = [said["verdict"], said["phase"], said["reason"], *([said["rule"]["name"]] if said["rule"] else [])]
+        assert " ".join(words) == question["says"], question
 
 
 def check(seeds: range, worlds: int, least: int) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from supervisor.policy.dialects import smokescreen
+from supervisor.policy.dialects.groups import SMOKESCREEN
 from supervisor.policy.loader import load_policy
 from supervisor.policy.resources.model import Rules
 from supervisor.source.problems import Place, Problems
@@ -61,7 +61,7 @@ global_deny_list: [bad.example]
         ("SmokescreenGlobal", "global_deny_list", "deny", 2, 1, 4),
         ("SmokescreenGlobal", "global_allow_list", "allow", 1, 1, 4),
     ]
-    assert {one.group for one in rules} == {smokescreen.SMOKESCREEN}
+    assert {one.group for one in rules} == {SMOKESCREEN}
     assert [item.line for item in rules[0].items] == [8, 9]
 
 
@@ -144,13 +144,13 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
             " not supported (route by `upstream` of an EgressPolicy)"
         ],
     ),
-    "a list that is none": (
+    "a list that is a text": (
         SERVICE + "global_deny_list: bad.example\n",
         [
             "acl.yaml:5:19: global_deny_list: expected a list, found the text `bad.example` (put [ ] around it)",
         ],
     ),
-    "services that are none": ("version: v1\nservices: web\n", [
+    "services that are a text": ("version: v1\nservices: web\n", [
         "acl.yaml:2:11: services: expected a list, found the text `web` (put [ ] around it)",
     ]),
 }  # fmt: skip
@@ -168,5 +168,5 @@ def test_what_has_no_effect_is_warned_of(tmp_path: Path) -> None:
     words = "acl.yaml:1:1: global_deny_list holds for no role: there are no services and no default"
     assert without(tmp_path, map(str, problems.warnings)) == [words]
     _, problems = load(tmp_path, domains("a.example", "a.example"))
-    words = 'acl.yaml:7:9: duplicate domain `a.example` (it is first listed in line 6)'
+    words = "acl.yaml:7:9: duplicate domain `a.example` (it is first listed in line 6)"
     assert without(tmp_path, map(str, problems.warnings)) == [words]

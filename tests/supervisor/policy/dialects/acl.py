@@ -1,5 +1,5 @@
-"""Smokescreen ACLs, drawn at random, and their slow evaluator: the order of its documentation, domain by domain. It shares
-nothing with the compiler, and knows no other dialect.
+"""Smokescreen ACLs, drawn at random, and their slow evaluator: the order of its documentation, domain by domain. It
+shares nothing with the compiler, and knows no other dialect.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ Acl = dict[str, Any]
 NAMES: Final = ("a.test", "x.a.test", "y.x.a.test", "b.test", "evil.test", "x.evil.test", "test")
 GLOBS: Final = (*NAMES[:6], "*.test", "*.a.test", "*.x.a.test", "*.evil.test")
 ROLES: Final = ("web", "api", "build-bot", "batch")
-STRANGERS: Final = ("nobody", "other")
+STRANGERS: Final = ("stranger", "other")
 ACTIONS: Final = ("open", "report", "enforce")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict of an ACL about one role and host: `result` is allow, report, deny, or none where it has no rule for the
-    role. `explicit`: by a list. `place` is the rule as logs name it, and the item's place in its list."""
+    """The verdict of an ACL about one role and host: `result` is allow, report, deny, or none where it has no rule for
+    the role. `explicit`: by a list. `place` is the rule as logs name it, and the item's place in its list."""
 
     result: str
     explicit: bool = False
@@ -46,7 +46,9 @@ def decide(acl: Acl, role: str, host: str) -> Verdict:
 
 def best(globs: Sequence[str], host: str) -> int | None:
     """The glob to be named of those that match: the longest."""
-    found = [(len(glob) if glob.startswith("*") else 1000, -index) for index, glob in enumerate(globs) if hits(glob, host)]
+    found = [
+        (len(glob) if glob.startswith("*") else 1000, -index) for index, glob in enumerate(globs) if hits(glob, host)
+    ]
     return -max(found)[1] if found else None
 
 

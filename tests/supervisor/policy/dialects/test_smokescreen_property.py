@@ -1,5 +1,5 @@
-"""Smokescreen ACLs as images against their slow evaluator, alone and beside EgressPolicies; bugs of the reader and of the
-judge that the comparison must find."""
+"""Smokescreen ACLs as images against their slow evaluator, alone and beside EgressPolicies; bugs of the reader and of
+the judge that the comparison must find."""
 
 import json
 import os
@@ -20,14 +20,14 @@ from supervisor.policy.dialects import smokescreen
 from supervisor.policy.loader import load_policy
 from supervisor.policy.resources.model import Rules
 from supervisor.source.problems import Place, Problems
-from tests.supervisor.policy.acl import NAMES, ROLES, STRANGERS, Acl, allows_any_name, decide, draw_acl
+from tests.supervisor.policy.dialects.acl import NAMES, ROLES, STRANGERS, Acl, allows_any_name, decide, draw_acl
 from tests.supervisor.policy.test_groups import BUGS as GROUP_BUGS
 
 QUESTIONS: Final = 50  # a world
 ADDRESS: Final = "8.8.8.8"
 ROLE_BUGS: Final = (
     "a user is a role beside that of the certificate",
-    "a role with rules of its own is another one as well",
+    "a listed role is another one as well",
 )
 COVERED: Final = (
     *(f"{kind}" for kind in ("SmokescreenRole", "SmokescreenAction", "SmokescreenDefault", "SmokescreenGlobal")),
@@ -118,10 +118,10 @@ def expected_alone(acl: Acl, asked: Asked, hits: Counter[str]) -> tuple[str, obj
         inside = decide(acl, asked.role, asked.sni)
         hits[f"held {inside.result}"] += 1
         return inside.result, inside.place
-    inside = decide(acl, asked.role, asked.sni) if asked.sni else None
-    if verdict != "deny" and inside and inside.explicit and inside.result == "deny":
+    behind = decide(acl, asked.role, asked.sni) if asked.sni else None
+    if verdict != "deny" and behind and behind.explicit and behind.result == "deny":
         hits["inner deny"] += 1
-        return "deny", inside.place
+        return "deny", behind.place
     return verdict, place
 
 
