@@ -32,7 +32,7 @@ static void set_match(struct sl_decision *out, uint8_t phase, const struct sl_ma
  * rules of, the earlier phase's go first. */
 static void take_attributes(struct sl_decision *out, const struct sl_matches *matches)
 {
-    if (out->tier < SL_TIER_AUDIT || out->tier > SL_TIER_DENY) return;
+    if (!matches->sets_any || out->tier < SL_TIER_AUDIT || out->tier > SL_TIER_DENY) return;
     for (unsigned i = 0; i < SL_ATTR_COUNT; i++) {
         const struct sl_match *match = &matches->sets[SL_SETS(out->tier)][i];
         if (!match->attachment || (SL_BUG(ATTRIBUTES) && match->attachment->rule != out->rule)) continue;

@@ -240,6 +240,7 @@ static int consider(void *visitor, const struct sl_item *item)
     if (lifts) out->lifts = 1;
     keep(&out->best[attachment->tier], &match);
     unsigned sets = sets_of(attachment);
+    if (sets) out->sets_any = 1;
     for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
         if (sets >> i & 1) keep(&out->sets[SL_SETS(attachment->tier)][i], &match);
     return 0;
@@ -253,6 +254,7 @@ static void take_winners(struct sl_matches *out, const struct winner winners[SL_
         if (!match->attachment) continue;
         uint8_t tier = match->attachment->tier;
         unsigned sets = sets_of(match->attachment);
+        if (sets) out->sets_any = 1;
         keep_among_groups(&out->best[tier], match);
         for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
             if (sets >> i & 1) keep_among_groups(&out->sets[SL_SETS(tier)][i], match);

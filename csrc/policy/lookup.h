@@ -39,6 +39,7 @@ struct sl_matches {
     int lifts; /* a CIDR allow that lifts the guard is among the matches */
     int lower; /* a deny that a lower identity of the source meets is among the matches */
     int broken;
+    int sets_any; /* bool: `sets` has one */
 };
 
 /* Every attachment on the path that matches. `trail` may be NULL. */
