@@ -31,8 +31,10 @@ def warn_of_void_rules(config: Config, rules: Sequence[Rules], problems: Problem
     - an item whose `except` leaves no address of its `cidr`.
 
     Not compared, and so not named: names in list files, a rule that several cover together, and more than MOST_LIKE
-    rules of one destination and namespace. The cost is that of a look-up for each item.
+    rules of one destination and namespace; nor rules of other groups than 0, which have an order of their own. The cost
+    is that of a look-up for each item.
     """
+    rules = [each for each in rules if not each.group]
     told = left_out = 0
     for place, text, hint in _facts(config, rules):
         if told < MOST:
