@@ -235,8 +235,8 @@ cdef class ImageBuilder:
     def selector(self, int kind, str a, str b, str cidr, bint has_allow, bint audit=False):
         """The id of "this principal (PRINCIPAL_*), from this address block".
 
-        `a` is its namespace, `b` its service account, identity, user or role, "" where the kind has none; `cidr` None = from
-        anywhere. `has_allow`: an allow selects it. `audit`: the principal is in audit mode.
+        `a` is its namespace, `b` its service account, identity, user or role, "" where the kind has none; `cidr` None =
+        from anywhere. `has_allow`: an allow selects it. `audit`: the principal is in audit mode.
         """
         cdef bytes first = encoded(a), second = encoded(b)
         cdef sl_prefix prefix
