@@ -22,7 +22,7 @@ LONGEST_NAME: Final = 63
 
 def allowing_policy(answer: dict[str, Any]) -> list[str]:
     """The lines of a manifest; none for a denial that another rule or the address guard stands behind."""
-    if answer["verdict"] != "deny" or answer["reason"] not in TURNED:
+    if answer["verdict"] != "deny" or answer["reason"] not in TURNED or _has_role(answer["source"]):
         return []
     to = answer["destination"]
     target = to["address"] or to["host"] if TURNED[answer["reason"]] else to["host"]
@@ -44,12 +44,17 @@ def _flow(value: object) -> str:
     return str(yaml.safe_dump(value, sort_keys=False, default_flow_style=True, width=1000)).strip()
 
 
+def _has_role(source: dict[str, Any]) -> bool:
+    """The role of a certificate is an identity that no selector names: such an allow would be for every source."""
+    return bool(source["identity"] and source["identity"].startswith(("CN=", "OU=")))
+
+
 def _source(source: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """The namespace of the policy, and its selector. An allow has to name the highest identity of the source."""
     if source["namespace"]:
         account = source["service_account"]
         return source["namespace"], {"serviceAccount": account} if account else {}
-    if source["identity"] and not source["identity"].startswith(("CN=", "OU=")):
+    if source["identity"]:
         return "", {"identity": source["identity"]}
     if source["user"]:
         return "", {"user": source["user"]}

@@ -18,7 +18,7 @@ TURNS: Final[dict[str, str]] = {
     "rule_audit": "it passes and is counted; an Allow or a Deny for it would settle it",
     "default_allow": "deny it by a rule; {rule} is what holds where no rule of its dialect matches",
     "default_audit": "it passes and is counted; a rule that allows or denies it would settle it",
-    "default_deny": "allow it by a rule of the dialect of {rule}, or for example by this policy",
+    "default_deny": "allow it by a rule beside {rule}; an allow of any other dialect outranks that as well",
     "passthrough": "deny it by a rule, or set policy.passthrough: false in sluice.yaml",
     "needs_address": "only an address can tell: ask again with --address, for each address of the name",
     "no_cidr_rule": "allow the name by a host rule, or this address by a cidr rule, for example by this policy",
