@@ -29,6 +29,8 @@ def home_of(rules: Rules) -> str:
 def destination_of(item: Item) -> str:
     """Host pattern, network or path of an item."""
     to = item.destination
+    if to.anything:
+        return "*"
     if to.host is not None:
         return to.host.value
     return to.cidr or (to.hosts_from.value if to.hosts_from is not None else "")

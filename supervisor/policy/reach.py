@@ -27,7 +27,16 @@ MOST_DENIES: Final = 20  # that an item names; `more` counts the others
 MOST_NEAR: Final = 200  # denies that an item is compared with, of each kind
 TRAIL: Final = 64  # steps of the longest trail
 MOST_SOURCES: Final = 16  # of an item that are judged each; `sources_left_out` counts the others
-ORDER: Final[dict[Tier, int]] = {"hard_deny": 0, "deny": 1, "allow": 2, "audit": 3}
+ORDER: Final[dict[Tier, int]] = {
+    "hard_deny": 0,
+    "deny": 1,
+    "allow": 2,
+    "audit": 3,
+    "default_deny": 4,
+    "default_audit": 5,
+    "default_allow": 6,
+}
+VERDICTS: Final = {"default_deny": "deny", "default_audit": "audit", "default_allow": "allow"}
 
 
 class _Found(NamedTuple):
@@ -117,16 +126,22 @@ class _FromSource:
         self.address = question.source
 
     def matching(self, rules: Sequence[Rules]) -> Iterator[tuple[Rules, Item, tuple[Any, ...]]]:
+        roles = {selector.role for each in rules for selector in each.selectors if selector.role}
         for each in rules:
-            levels = self.levels if each.tier in ("deny", "hard_deny") else self.levels[:1]
-            rank = rank_of(each.selectors, levels, self.address)
+            levels = self.levels if each.tier in ("deny", "hard_deny", "default_deny") else self.levels[:1]
+            rank = rank_of(each.selectors, levels, self.address, roles)
             if rank is not None:
                 for item in each.items:
                     yield each, item, _key(each, item, rank)
 
     def head(self, found: Sequence[_Found]) -> dict[str, Any]:
-        opened = self.config.policy.passthrough and not any(one.rules.tier == "allow" for one in found)
+        own = (one for one in found if one.rules.tier == "allow" and not one.rules.group)
+        opened = self.config.policy.passthrough and not any(own)
         default = {"verdict": "allow" if opened else "deny", "reason": "passthrough" if opened else "no_rule"}
+        for one in found:  # in the order of precedence
+            if one.rules.tier in VERDICTS and one.item.destination.anything:
+                default = {"verdict": VERDICTS[one.rules.tier], "reason": one.rules.tier}
+                break
         return {"question": "from", "source": self.source, "default": default}
 
     def effect(self, one: _Found, denies: "_Index") -> dict[str, Any]:
@@ -136,7 +151,7 @@ class _FromSource:
         whole: list[_Found] = []
         parts: list[_Found] = []
         for deny in denies.near(one.item):
-            if _meet(deny.item, one.item):
+            if _meet(deny.item, one.item) and _outranks(deny.rules, one.rules):
                 (whole if _has_all(deny.item, one.item) else parts).append(deny)
         by = [_named(deny) for deny in [*whole, *parts]]
         denied = "all" if whole else "part" if parts else None
@@ -167,6 +182,8 @@ class _ToDestination:
         to = item.destination
         if not ports_meet(to.ports, ((self.port, self.port),)):
             return False
+        if to.anything:
+            return True
         if to.cidr:
             return any(
                 address in ipaddress.ip_network(to.cidr)
@@ -215,7 +232,8 @@ class _ToDestination:
             )
         by: list[dict[str, Any]] = []
         if one.rules.tier not in ("deny", "hard_deny"):
-            by = [_named(deny) for deny in denies.all[:MOST_NEAR] if self.narrows(deny, one)]
+            near = (deny for deny in denies.all[:MOST_NEAR] if _outranks(deny.rules, one.rules))
+            by = [_named(deny) for deny in near if self.narrows(deny, one)]
         states = {source["verdict"] == "deny" for source in sources}
         denied = None if states == {False} and not by else "all" if states == {True} else "part"
         return {
@@ -255,6 +273,11 @@ def _meet(deny: Item, item: Item) -> bool:
     if holds(mine, its):
         return not any(holds(text.value, its) for text in one.excepts)
     return holds(its, mine) and not any(holds(text.value, mine) for text in other.excepts)
+
+
+def _outranks(deny: Rules, rules: Rules) -> bool:
+    """Whether a deny comes before a rule that lets the same pass; inside a group the dialect's precedence says so."""
+    return not deny.group or deny.group != rules.group or deny.precedence >= rules.precedence
 
 
 def _has_all(deny: Item, item: Item) -> bool:

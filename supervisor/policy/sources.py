@@ -2,16 +2,19 @@
 of rules. A decision is never taken here."""
 
 import ipaddress
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
 
 from gateway.policy.image import PolicyImage
 from supervisor.config.config import Config, Network
 from supervisor.policy.explanation import Question, is_at_home, split_workload
 from supervisor.policy.resources.model import Selector
-from supervisor.source.words import workload_of
+from supervisor.source.words import is_role, workload_of
 
 __all__ = ["Level", "levels_of", "rank_of", "source_of"]
+
+
+OTHER_ROLE: Final = "any other role"  # no user can be called that
 
 
 class Level(NamedTuple):
@@ -21,6 +24,7 @@ class Level(NamedTuple):
     account: str = ""
     identity: str = ""
     user: str = ""
+    role: str = ""
 
 
 def levels_of(image: PolicyImage, config: Config, question: Question) -> tuple[Level, ...]:
@@ -29,11 +33,13 @@ def levels_of(image: PolicyImage, config: Config, question: Question) -> tuple[L
     if not space and question.identity and is_at_home(config, question.identity):
         space, account = workload_of(question.identity)
     found: list[Level] = []
+    role = question.identity.partition("=")[2] if question.identity and is_role(question.identity) else ""
     if question.identity or (space and not question.user and not question.token):
-        found.append(Level(space, account, question.identity or ""))
+        found.append(Level(space, account, question.identity or "", role=role))
     if question.user:
         own = image.explain(host="sluice.invalid", port=1, user=question.user)["source"]
-        found.append(Level(own["namespace"] or "", own["service_account"] or "", user=question.user))
+        role = "" if role else question.user
+        found.append(Level(own["namespace"] or "", own["service_account"] or "", user=question.user, role=role))
     if (question.user and space and not question.identity) or (question.token and space):
         found.append(Level(space, account))  # of a token, or the workload that a user logs in from
     network = _network(config, question.source)
@@ -57,9 +63,12 @@ def plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found
 
 
-def rank_of(selectors: Sequence[Selector], levels: Sequence[Level], address: str | None) -> tuple[int, int] | None:
-    """How narrowly the best selector takes a source by one of its identities: user and identity 4, service account 3,
-    namespace 2, cidr 1, mesh 0; and the length of its cidr. None: not at all."""
+def rank_of(
+    selectors: Sequence[Selector], levels: Sequence[Level], address: str | None, roles: Collection[str] = ()
+) -> tuple[int, int] | None:
+    """How narrowly the best selector takes a source by one of its identities: user, identity and role 4, service
+    account 3, namespace 2, cidr 1, mesh 0; and the length of its cidr. None: not at all. `roles`: those that selectors
+    of the policy name."""
     found: tuple[int, int] | None = None
     for selector in selectors:
         length = 0
@@ -70,7 +79,7 @@ def rank_of(selectors: Sequence[Selector], levels: Sequence[Level], address: str
             length = 1 + network.prefixlen
         kind = (
             4
-            if selector.identity or selector.user
+            if selector.identity or selector.user or selector.role or selector.other_roles
             else 3
             if selector.service_account
             else 2
@@ -78,17 +87,20 @@ def rank_of(selectors: Sequence[Selector], levels: Sequence[Level], address: str
             else 0
         )
         kind = kind or (1 if selector.cidr else 0)
-        if (found is None or (kind, length) > found) and any(_takes(selector, level) for level in levels):
+        if (found is None or (kind, length) > found) and any(_takes(selector, level, roles) for level in levels):
             found = kind, length
     return found
 
 
-def _takes(selector: Selector, level: Level) -> bool:
+def _takes(selector: Selector, level: Level, roles: Collection[str]) -> bool:
+    if selector.other_roles and (not level.role or level.role in roles):
+        return False
     return (
         selector.namespace in ("", level.namespace)
         and selector.service_account in ("", level.account)
         and selector.identity in ("", level.identity)
         and selector.user in ("", level.user)
+        and selector.role in ("", level.role)
     )
 
 
@@ -97,9 +109,10 @@ def source_of(selector: Selector) -> dict[str, str | None]:
     workload = "/".join(filter(None, (selector.namespace, selector.service_account)))
     address = str(ipaddress.ip_network(selector.cidr).network_address) if selector.cidr else None
     by_user = selector.user and not selector.identity
+    user = selector.user or selector.role or (OTHER_ROLE if selector.other_roles else None)
     return {
         "workload": None if by_user else workload or None,
         "identity": selector.identity or None,
-        "user": selector.user or None,
+        "user": user,
         "source": address,
     }

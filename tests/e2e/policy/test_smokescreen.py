@@ -104,6 +104,26 @@ def test_explain_knows_which_roles_there_can_be(served: Gateway) -> None:
     assert "no certificate is `OU=web` here: identity.subject.role is CN" in done.stderr
 
 
+def test_what_a_role_can_reach_and_who_can_reach_a_name(served: Gateway) -> None:
+    answer = json.loads(served.sluice("explain", "--json", "--identity", "CN=web").stdout)
+    assert answer["default"] == {"verdict": "deny", "reason": "default_deny"}
+    denied = {
+        "/".join((item["rule"]["name"], item["to"]["host"])): item["denied"]
+        for item in answer["items"]
+        if item["action"] == "Allow"
+    }
+    # A domain of the role comes before the global denies, those before global allows.
+    wanted = {"web/open.test": None, "web/a.wild.test": None}
+    assert denied == wanted | {"global_allow_list/localhost": None, "global_allow_list/both.test": "all"}
+    answer = json.loads(served.sluice("explain", "--json", "--to", "team.test:443").stdout)
+    verdicts = {
+        source["from"].get("role", "others"): source["verdict"]
+        for item in answer["items"]
+        for source in item["sources"]
+    }
+    assert verdicts == {"others": "allow", "web": "deny", "visitor": "audit", "free": "allow"}
+
+
 def test_the_rules_are_listed(served: Gateway) -> None:
     text = served.sluice("policy").stdout
     for words in ("SmokescreenAction/web", "Deny (default)", "role web", "every other role", "anything"):

@@ -56,7 +56,12 @@ def items(answer: Answer) -> dict[tuple[Any, ...], Answer]:
 def source_of(question: evaluator.Question) -> dict[str, object]:
     """The source of a drawn question, in the words of `explain`."""
     workload = "/".join(filter(None, (question.namespace, question.account)))
-    found: dict[str, object] = {"from": workload, "user": question.user, "identity": question.identity, "source": question.source}
+    found: dict[str, object] = {
+        "from": workload,
+        "user": question.user,
+        "identity": question.identity,
+        "source": question.source,
+    }
     if question.token and not (workload or question.user or question.identity):
         found |= {"from": question.token.rstrip("/"), "token": True}
     return {key: value for key, value in found.items() if value}
