@@ -79,7 +79,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     paths: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
-    passthrough: bool = False
+    passthrough: bool | Literal["mesh"] = False  # mesh: as the mesh's own settings say
     audit: bool = False
 
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from typing import Final, get_args
+from typing import Final, get_args, Literal
 
 from gateway.tables import GUARD_BLOCKS
 from supervisor.config.config import Protocol
@@ -30,10 +30,9 @@ def worker_count(node: Node) -> int:
     return node.integer(1, MOST_WORKERS)
 
 
-def passthrough(node: Node) -> bool:
-    if node.value == "mesh":
-        raise node.invalid("`mesh` is not built yet: FSM's MeshConfig is not read", "write true or false")
-    return node.boolean()
+def passthrough(node: Node) -> bool | Literal["mesh"]:
+    """A boolean, or `mesh`: the mesh's own settings, among the manifests, say which."""
+    return "mesh" if node.value == "mesh" else node.boolean()
 
 
 def listener_protocol(node: Node) -> Protocol:

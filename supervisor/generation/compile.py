@@ -30,7 +30,7 @@ from supervisor.host.process import yield_to_traffic
 from supervisor.identity.issuers import marks
 from supervisor.identity.users import User, load_users
 from supervisor.policy.compiler import Built, build_image
-from supervisor.policy.loader import Surroundings, load_policy
+from supervisor.policy.loader import Policy, Surroundings, load_policy
 from supervisor.policy.originations import originations_of
 from supervisor.policy.remembered import Reading, Remembered
 from supervisor.policy.rule_listing import pack
@@ -76,17 +76,17 @@ def compile_config(
             config = msgspec.structs.replace(config, policy=named)
         passwords = read_passwords(config.upstreams, problems)
         tokens = read_issuers(config, problems)
-        policy = load_policy(
-            config.policy.paths, config.policy.places, problems, reading, Surroundings(config.gateway.services)
-        )
+        surroundings = Surroundings(config.gateway.services, config.policy.passthrough)
+        policy = load_policy(config.policy.paths, config.policy.places, problems, reading, surroundings)
         originations = originations_of(policy.rules)
         tls = _tls(config, originations, problems)
-        built = build_image(config, users, policy, problems, serving, slots)
+        meant = _as_the_mesh_says(config, policy, problems)
+        built = build_image(meant, users, policy, problems, serving, slots)
         if built:
             warn_of_strangers(config, users, policy.rules, problems)
-            warn_of_void_passthrough(config, policy.rules, problems)
-            warn_of_void_rules(config, policy.rules, problems)
-        if built and not built.counts["rules"] and not config.policy.passthrough:
+            warn_of_void_passthrough(meant, policy.rules, problems)
+            warn_of_void_rules(meant, policy.rules, problems)
+        if built and not built.counts["rules"] and not meant.policy.passthrough:
             hint = "name manifests in policy.paths" if not config.policy.paths else ""
             problems.warning(Place(config.path), "there is no policy: every request will be denied", hint)
     report = Report(
@@ -110,6 +110,17 @@ def compile_config(
         files_parsed=reading.parsed,
     )
     return report, built.descriptor if built else None
+
+
+def _as_the_mesh_says(config: Config, policy: Policy, problems: Problems) -> Config:
+    """The configuration with `passthrough: mesh` resolved; without settings of a mesh that is an error."""
+    if config.policy.passthrough != "mesh":
+        return config
+    if policy.mesh_opens is None:
+        words = "policy.passthrough is `mesh`, and no MeshConfig is among the manifests of policy.paths"
+        problems.error(Place(config.path), words, "add it, or write true or false")
+    resolved = msgspec.structs.replace(config.policy, passthrough=bool(policy.mesh_opens))
+    return msgspec.structs.replace(config, policy=resolved)
 
 
 def _tls(config: Config, originations: Mapping[str, ClientTls], problems: Problems) -> ReadTls:

@@ -8,7 +8,7 @@ from typing import Final, cast
 import msgspec
 
 from supervisor.policy.dialects.dialect import Part, Surroundings
-from supervisor.policy.registry import AnyPart, reader_of, rules_of, whole_file
+from supervisor.policy.registry import AnyPart, mesh_opens, reader_of, rules_of, whole_file
 from supervisor.policy.remembered import FileContent, Named, Reading, Remembered, lists_of
 from supervisor.policy.resources.host_lists import inside, list_roots
 from supervisor.policy.resources.manifest import Manifest, manifests_of
@@ -29,13 +29,15 @@ class Policy(msgspec.Struct, frozen=True):
     """The loaded policy: the rules of each resource, in no particular order. `files` and `resources`: how many they
     came from.
 
-    `roots` are the real folders that host lists may lie in.
+    `roots` are the real folders that host lists may lie in. `mesh_opens`: whether the mesh's own settings let out what
+    no rule names; None where there are none.
     """
 
     rules: tuple[Rules, ...]
     files: int
     resources: int
     roots: tuple[str, ...] = ()
+    mesh_opens: bool | None = None
 
 
 def load_policy(
@@ -54,8 +56,12 @@ def load_policy(
             loader.path(path, place)
         except Invalid as wrong:
             problems.add(wrong.problem)
-    loader.rules += rules_of(loader.parts, surroundings or Surroundings(), problems)
-    return Policy(tuple(loader.rules), len(loader.files), loader.resources, loader.roots)
+    surroundings = surroundings or Surroundings()
+    if surroundings.passthrough and loader.parts:
+        allows = (rules.selectors for rules in loader.rules if rules.tier == "allow")
+        surroundings = msgspec.structs.replace(surroundings, allowed=frozenset().union(*allows))
+    loader.rules += rules_of(loader.parts, surroundings, problems)
+    return Policy(tuple(loader.rules), len(loader.files), loader.resources, loader.roots, mesh_opens(loader.parts))
 
 
 class _Loader:

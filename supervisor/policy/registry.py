@@ -10,7 +10,7 @@ from supervisor.policy.resources.model import Rules
 from supervisor.source.node import Node
 from supervisor.source.problems import Problems, did_you_mean, quote
 
-__all__ = ["AnyPart", "reader_of", "rules_of", "whole_file"]
+__all__ = ["AnyPart", "mesh_opens", "reader_of", "rules_of", "whole_file"]
 
 DIALECTS: Final = (egress_policy.DIALECT, fsm.DIALECT)
 # What files are remembered by: the parts of every dialect.
@@ -76,3 +76,12 @@ def rules_of(parts: Sequence[Part], surroundings: Surroundings, problems: Proble
         if own and dialect.rules is not None:
             rules += dialect.rules(own, surroundings, problems)
     return rules
+
+
+def mesh_opens(parts: Sequence[Part]) -> bool | None:
+    """Whether the mesh's own settings let out what no rule names; None where there are none."""
+    for dialect in DIALECTS:
+        own = [part for part in parts if isinstance(part, dialect.parts)]
+        if own and dialect.opens is not None and (said := dialect.opens(own)) is not None:
+            return said
+    return None

@@ -7,12 +7,12 @@ they say of each other, and gives their rules. It runs in each compilation and m
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from supervisor.policy.resources.manifest import Manifest
-from supervisor.policy.resources.model import Rules
+from supervisor.policy.resources.model import Rules, Selector
 from supervisor.source.problems import Place, Problems
 
 __all__ = ["Dialect", "Part", "Surroundings"]
@@ -41,18 +41,23 @@ class Part(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True)
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """The part of sluice.yaml that the meaning of manifests depends on. `services`: gateway.services, as
-    namespace/name."""
+    """The part of sluice.yaml that the meaning of manifests depends on, and of other manifests. `services`:
+    gateway.services, as namespace/name. `passthrough`: policy.passthrough, and `allowed` the sources that it has ended
+    for, as an allow selects them."""
 
     services: tuple[str, ...] = ()
+    passthrough: bool | Literal["mesh"] = False
+    allowed: frozenset[Selector] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """`kinds` of API groups with the versions that are read. `read` takes real folders that host lists may lie in, and
-    raises Invalid for what cannot be read at all. `rules` gets every part of the types `parts`."""
+    raises Invalid for what cannot be read at all. `rules` gets every part of the types `parts`; so does `opens`, which
+    says whether the mesh lets out what no rule names, None where it says nothing."""
 
     kinds: Mapping[tuple[str, str], tuple[str, ...]]
     read: Callable[[Manifest, tuple[str, ...], Problems], Rules | Part]
     parts: tuple[type[Part], ...] = ()
     rules: Callable[[Sequence[Any], Surroundings, Problems], list[Rules]] | None = None
+    opens: Callable[[Sequence[Any]], bool | None] | None = None

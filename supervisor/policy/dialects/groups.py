@@ -7,3 +7,4 @@ EgressPolicy and ClusterEgressPolicy are group 0: they have a verdict in each ti
 from typing import Final
 
 SMOKESCREEN: Final = 1
+FSM: Final = 2

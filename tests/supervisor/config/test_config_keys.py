@@ -119,7 +119,7 @@ WORDS: Final[list[tuple[str, Any, bool]]] = [
     *(("listeners[].protocol", word, True) for word in ("auto", "socks5", "sock5", "http", "http2tunnel")),
     *(("listeners[].protocol", word, False) for word in ("tls", "tcp", "transparent")),
     ("listeners[].requests", False, True),
-    ("policy.passthrough", "mesh", False),
+    ("policy.passthrough", "mesh", True),
     ("identity.insecureTokens", False, True),
     ("upstreams[].proxyProtocol", "off", True),
     ("kubernetes.enabled", False, True),

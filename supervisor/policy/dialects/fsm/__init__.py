@@ -11,11 +11,10 @@ from supervisor.policy.dialects.fsm.resources import (
     MeshConfig,
     UpstreamTrafficSetting,
 )
-from supervisor.policy.dialects.fsm.rules import rules
+from supervisor.policy.dialects.fsm.rules import opens, rules
 
 __all__ = ["DIALECT", "FsmPart"]
 
 FsmPart = Egress | EgressGateway | HTTPRouteGroup | MeshConfig | UpstreamTrafficSetting
-DIALECT: Final = Dialect(
-    KINDS, read, (Egress, EgressGateway, HTTPRouteGroup, MeshConfig, UpstreamTrafficSetting), rules
-)
+_PARTS: Final = (Egress, EgressGateway, HTTPRouteGroup, MeshConfig, UpstreamTrafficSetting)
+DIALECT: Final = Dialect(KINDS, read, _PARTS, rules, opens)

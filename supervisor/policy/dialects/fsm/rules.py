@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from supervisor.policy.dialects.dialect import Part, Surroundings
+from supervisor.policy.dialects.fsm.passthrough import passthrough
 from supervisor.policy.dialects.fsm.resources import (
     Egress,
     EgressGateway,
@@ -33,7 +34,15 @@ def rules(parts: Sequence[Part], surroundings: Surroundings, problems: Problems)
         if isinstance(part, Egress):
             known = {"HTTPRouteGroup": routes, "UpstreamTrafficSetting": settings}
             found += _Egress(part, problems).rules(known)
+    open_ = opens(parts) if surroundings.passthrough == "mesh" else surroundings.passthrough
+    if open_:
+        found += passthrough([part for part in parts if isinstance(part, Egress)], surroundings.allowed)
     return found
+
+
+def opens(parts: Sequence[Part]) -> bool | None:
+    """enableEgress of the MeshConfig."""
+    return next((part.open for part in parts if isinstance(part, MeshConfig)), None)
 
 
 class _Egress:

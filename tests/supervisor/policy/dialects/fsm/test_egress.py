@@ -144,6 +144,54 @@ def test_conditions_need_http_routing(tmp_path: Path) -> None:
     assert ask(tmp_path, "httpbin.org:443")[0] == "allow"
 
 
+MESH = """\
+apiVersion: config.flomesh.io/v1alpha3
+kind: MeshConfig
+metadata: {name: fsm-mesh-config, namespace: fsm}
+spec: {traffic: {enableEgress: %s}, observability: {tracing: {enable: false}}}
+"""
+
+
+def passed(folder: Path, passthrough: str, *documents: str) -> list[str]:
+    """Verdicts of another host on port 80, which an Egress names, and on 443; then of another source on 80."""
+    check(folder, egress(spec()), *documents)
+    write(folder, sluice_yaml=CONFIG.replace("fsm.yaml]", f"fsm.yaml], passthrough: {passthrough}"))
+    ways = (("example.com:80", "curl/curl"), ("example.com:443", "curl/curl"), ("example.com:80", "shop/cart"))
+    return [ask(folder, *way)[0] for way in ways]
+
+
+def test_passthrough_ends_on_the_ports_that_an_egress_names(tmp_path: Path) -> None:
+    """Example 16 of the policy model; other sources keep all of it."""
+    assert passed(tmp_path, "true") == ["deny", "allow", "allow"]
+    assert ask(tmp_path, "8.8.8.8:443")[0] == "allow"
+    assert ask(tmp_path, "8.8.8.8:80")[0] == "deny"
+    assert ask(tmp_path, "10.0.0.1:443")[0] == "deny", "the address guard holds"
+    assert passed(tmp_path, "false") == ["deny", "deny", "deny"]
+
+
+@pytest.mark.parametrize("selected", ["", "from: [{serviceAccount: curl}], ", "from: [{cidr: 10.1.0.0/25}], "])
+def test_an_allow_of_an_egress_policy_ends_it_on_every_port(tmp_path: Path, selected: str) -> None:
+    frame = "apiVersion: sluice.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {name: own, namespace: curl}\n"
+    own = f"{frame}spec: {{{selected}to: [{{host: own.example.com}}], action: Allow}}\n"
+    assert passed(tmp_path, "true", own) == ["deny", "deny", "allow"]
+
+
+@pytest.mark.parametrize(("enabled", "verdicts"), [("true", ["deny", "allow", "allow"]), ("false", ["deny"] * 3)])
+def test_the_mesh_says_it(tmp_path: Path, enabled: str, verdicts: list[str]) -> None:
+    assert passed(tmp_path, "mesh", MESH % enabled) == verdicts
+
+
+def test_a_mesh_says_it_once(tmp_path: Path) -> None:
+    errors, _ = check(tmp_path, egress(spec()), MESH % "true", (MESH % "true").replace("fsm-mesh-config", "other"))
+    assert [error.split(": ", 1)[1] for error in errors] == [
+        "MeshConfig fsm/other beside MeshConfig fsm/fsm-mesh-config: a mesh has one MeshConfig"
+    ]
+    config = write(tmp_path, sluice_yaml=CONFIG.replace("fsm.yaml]", "fsm.yaml], passthrough: mesh"))
+    write(tmp_path, fsm_yaml=egress(spec()))
+    result = CliRunner().invoke(main, ["check", "-c", str(config)])
+    assert result.exit_code == 1 and "no MeshConfig is among the manifests" in result.output
+
+
 def test_settings_of_connections_decide_nothing(tmp_path: Path) -> None:
     matches = "[{apiGroup: policy.flomesh.io/v1alpha1, kind: UpstreamTrafficSetting, name: httpbin}]"
     assert check(tmp_path, egress(spec(matches=matches)), SETTING) == ([], [])
