@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from typing import Final, get_args, Literal
+from typing import Final, Literal, get_args
 
 from gateway.tables import GUARD_BLOCKS
 from supervisor.config.config import Protocol
