@@ -1,13 +1,16 @@
 """Egress of FSM: the samples of its documents, what they decide, and what is wrong with others."""
 
-import json
+import contextlib
+import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from supervisor.cli import main
-from tests.support.front import write
+from gateway.policy.image import PolicyImage
+from supervisor.policy.explanation import explain, read_question
+from tests.support.front import compiled, errors, warnings, write
 
 CONFIG = """\
 policy: {paths: [fsm.yaml]}
@@ -45,26 +48,32 @@ def spec(**fields: str) -> str:
     return "{" + ", ".join(f"{name}: {value}" for name, value in given.items() if value) + "}"
 
 
-def check(folder: Path, *documents: str) -> tuple[list[str], list[str]]:
-    """Errors and warnings of `sluice check`, without the folder."""
-    config = write(folder, sluice_yaml=CONFIG, fsm_yaml="---\n".join(documents))
-    result = CliRunner().invoke(main, ["check", "-c", str(config), "--json"])
-    found = json.loads(result.stdout)
-
-    def lines(key: str) -> list[str]:
-        return [f"{Path(one['file']).name}:{one['line']}:{one['column']}: {one['message']}" for one in found[key]]
-
-    assert (result.exit_code != 0) == bool(found["errors"])
-    return lines("errors"), lines("warnings")
+def check(folder: Path, *documents: str, config: str = CONFIG) -> tuple[list[str], list[str]]:
+    """Errors and warnings of the compilation, without the folder and the hints."""
+    write(folder, sluice_yaml=config, fsm_yaml="---\n".join(documents))
+    report, image = compiled(folder)
+    if image is not None:
+        os.close(image)
+    assert report.ok == (not report.problems)
+    plain = [re.compile(r" \([^()]*(\([^()]*\))?[^()]*\)$").sub("", line) for line in errors(folder, report)]
+    return plain, [re.sub(r" \([^()]*\)$", "", line) for line in warnings(folder, report)]
 
 
-def ask(folder: Path, to: str, who: str = "curl/curl", *more: str) -> tuple[str, str | None]:
-    """Verdict and reason for a source, by the files that are there."""
-    arguments = ["explain", "-c", str(folder / "sluice.yaml"), "--from", who, "--to", to, "--json", *more]
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
-    decision = json.loads(result.stdout)
-    return decision["verdict"], decision["reason"]
+def decision(folder: Path, to: str, who: str = "curl/curl", address: str | None = None) -> dict[str, Any]:
+    """The answer of `explain` by the files that are there."""
+    report, image = compiled(folder)
+    assert image is not None and report.config is not None
+    try:
+        with contextlib.closing(PolicyImage.from_fd(image)) as opened:
+            question = read_question({"to": to, "from": who} | ({"address": [address]} if address else {}))
+            return explain(opened, report.config, question)
+    finally:
+        os.close(image)
+
+
+def ask(folder: Path, to: str, who: str = "curl/curl", address: str | None = None) -> str:
+    """The verdict."""
+    return str(decision(folder, to, who, address)["verdict"])
 
 
 @pytest.mark.parametrize("group", ["policy.flomesh.io", "policy.openservicemesh.io"])
@@ -86,11 +95,11 @@ def test_samples_load_without_a_word(tmp_path: Path, group: str, fields: dict[st
 def test_http_and_https_are_about_names(tmp_path: Path) -> None:
     ports = "[{number: 80, protocol: http}, {number: 443, protocol: https}]"
     assert check(tmp_path, egress(spec(ports=ports))) == ([], [])
-    assert ask(tmp_path, "httpbin.org:80")[0] == ask(tmp_path, "httpbin.org:443")[0] == "allow"
+    assert ask(tmp_path, "httpbin.org:80") == ask(tmp_path, "httpbin.org:443") == "allow"
     for to in ("httpbin.org:8080", "www.httpbin.org:80", "example.com:443", "203.0.113.9:80"):
-        assert ask(tmp_path, to)[0] == "deny", to
-    assert ask(tmp_path, "httpbin.org:80", "curl/other")[0] == "deny"
-    assert ask(tmp_path, "httpbin.org:80", "shop/curl")[0] == "deny"
+        assert ask(tmp_path, to) == "deny", to
+    assert ask(tmp_path, "httpbin.org:80", "curl/other") == "deny"
+    assert ask(tmp_path, "httpbin.org:80", "shop/curl") == "deny"
 
 
 def test_they_have_to_carry_what_they_say(tmp_path: Path) -> None:
@@ -98,26 +107,25 @@ def test_they_have_to_carry_what_they_say(tmp_path: Path) -> None:
     ports = "[{number: 80, protocol: http}, {number: 443, protocol: https}]"
     check(tmp_path, egress(spec(ports=ports)))
     for to, shown in (("httpbin.org:80", "http"), ("httpbin.org:443", "tls")):
-        arguments = ["explain", "-c", str(tmp_path / "sluice.yaml"), "--from", "curl/curl", "--to", to, "--json"]
-        decision = json.loads(CliRunner().invoke(main, arguments).stdout)
-        assert decision["attributes"]["inner"]["value"] == shown
-        assert decision["rule"]["kind"] == "Egress"
+        found = decision(tmp_path, to)
+        assert found["attributes"]["inner"]["value"] == shown
+        assert found["rule"]["kind"] == "Egress"
 
 
 def test_tcp_is_about_addresses(tmp_path: Path) -> None:
     """Example 19 of the policy model: hosts do not count, and any name may lead to the address."""
     check(tmp_path, egress(spec(ports="[{number: 5432, protocol: tcp}]", hosts="", ipAddresses="[203.0.113.0/24]")))
-    assert ask(tmp_path, "203.0.113.9:5432")[0] == "allow"
-    assert ask(tmp_path, "198.51.100.9:5432")[0] == "deny"
-    assert ask(tmp_path, "any.example.com:5432", "curl/curl", "--address", "203.0.113.9")[0] == "allow"
-    assert ask(tmp_path, "any.example.com:5432", "curl/curl", "--address", "198.51.100.9")[0] == "deny"
+    assert ask(tmp_path, "203.0.113.9:5432") == "allow"
+    assert ask(tmp_path, "198.51.100.9:5432") == "deny"
+    assert ask(tmp_path, "any.example.com:5432", "curl/curl", "203.0.113.9") == "allow"
+    assert ask(tmp_path, "any.example.com:5432", "curl/curl", "198.51.100.9") == "deny"
 
 
 def test_tcp_without_addresses_is_a_port_of_every_address(tmp_path: Path) -> None:
     check(tmp_path, egress(spec(ports="[{number: 5432, protocol: tcp-server-first}]", hosts="")))
-    assert ask(tmp_path, "8.8.8.8:5432")[0] == ask(tmp_path, "[2606:4700::1111]:5432")[0] == "allow"
-    assert ask(tmp_path, "8.8.8.8:5433")[0] == "deny"
-    assert ask(tmp_path, "10.0.0.1:5432")[0] == "deny", "the address guard is not lifted by it"
+    assert ask(tmp_path, "8.8.8.8:5432") == ask(tmp_path, "[2606:4700::1111]:5432") == "allow"
+    assert ask(tmp_path, "8.8.8.8:5433") == "deny"
+    assert ask(tmp_path, "10.0.0.1:5432") == "deny", "the address guard is not lifted by it"
 
 
 def test_every_port_and_host_is_an_item_of_its_own(tmp_path: Path) -> None:
@@ -126,22 +134,20 @@ def test_every_port_and_host_is_an_item_of_its_own(tmp_path: Path) -> None:
     found = set()
     for host in ("a", "b"):
         for port in (443, 80, 8443):
-            arguments = ["--from", "curl/curl", "--to", f"{host}.example.com:{port}", "--json"]
-            result = CliRunner().invoke(main, ["explain", "-c", str(tmp_path / "sluice.yaml"), *arguments])
-            found.add(json.loads(result.stdout)["rule"]["index"])
+            found.add(decision(tmp_path, f"{host}.example.com:{port}")["rule"]["index"])
     assert found == {0, 1, 2, 3, 4, 5}
 
 
 def test_conditions_need_http_routing(tmp_path: Path) -> None:
     """Conditions of requests never open a tunnel; ports of other protocols are open as before."""
     ports = "[{number: 80, protocol: http}, {number: 443, protocol: https}]"
-    errors, warnings = check(tmp_path, egress(spec(ports=ports, matches=MATCHES)), ROUTES)
-    assert errors == []
-    assert [line.split(": ", 1)[1] for line in warnings] == [
+    found, odd = check(tmp_path, egress(spec(ports=ports, matches=MATCHES)), ROUTES)
+    assert found == []
+    assert [line.split(": ", 1)[1] for line in odd] == [
         "Egress curl/httpbin needs HTTP routing on port 80: no tunnel is allowed by it there"
     ]
-    assert ask(tmp_path, "httpbin.org:80")[0] == "deny"
-    assert ask(tmp_path, "httpbin.org:443")[0] == "allow"
+    assert ask(tmp_path, "httpbin.org:80") == "deny"
+    assert ask(tmp_path, "httpbin.org:443") == "allow"
 
 
 MESH = """\
@@ -152,20 +158,23 @@ spec: {traffic: {enableEgress: %s}, observability: {tracing: {enable: false}}}
 """
 
 
+def opened(passthrough: str) -> str:
+    return CONFIG.replace("fsm.yaml]", f"fsm.yaml], passthrough: {passthrough}")
+
+
 def passed(folder: Path, passthrough: str, *documents: str) -> list[str]:
     """Verdicts of another host on port 80, which an Egress names, and on 443; then of another source on 80."""
-    check(folder, egress(spec()), *documents)
-    write(folder, sluice_yaml=CONFIG.replace("fsm.yaml]", f"fsm.yaml], passthrough: {passthrough}"))
+    check(folder, egress(spec()), *documents, config=opened(passthrough))
     ways = (("example.com:80", "curl/curl"), ("example.com:443", "curl/curl"), ("example.com:80", "shop/cart"))
-    return [ask(folder, *way)[0] for way in ways]
+    return [ask(folder, *way) for way in ways]
 
 
 def test_passthrough_ends_on_the_ports_that_an_egress_names(tmp_path: Path) -> None:
     """Example 16 of the policy model; other sources keep all of it."""
     assert passed(tmp_path, "true") == ["deny", "allow", "allow"]
-    assert ask(tmp_path, "8.8.8.8:443")[0] == "allow"
-    assert ask(tmp_path, "8.8.8.8:80")[0] == "deny"
-    assert ask(tmp_path, "10.0.0.1:443")[0] == "deny", "the address guard holds"
+    assert ask(tmp_path, "8.8.8.8:443") == "allow"
+    assert ask(tmp_path, "8.8.8.8:80") == "deny"
+    assert ask(tmp_path, "10.0.0.1:443") == "deny", "the address guard holds"
     assert passed(tmp_path, "false") == ["deny", "deny", "deny"]
 
 
@@ -182,40 +191,38 @@ def test_the_mesh_says_it(tmp_path: Path, enabled: str, verdicts: list[str]) -> 
 
 
 def test_a_mesh_says_it_once(tmp_path: Path) -> None:
-    errors, _ = check(tmp_path, egress(spec()), MESH % "true", (MESH % "true").replace("fsm-mesh-config", "other"))
-    assert [error.split(": ", 1)[1] for error in errors] == [
+    found, _ = check(tmp_path, egress(spec()), MESH % "true", (MESH % "true").replace("fsm-mesh-config", "other"))
+    assert [error.split(": ", 1)[1] for error in found] == [
         "MeshConfig fsm/other beside MeshConfig fsm/fsm-mesh-config: a mesh has one MeshConfig"
     ]
-    config = write(tmp_path, sluice_yaml=CONFIG.replace("fsm.yaml]", "fsm.yaml], passthrough: mesh"))
-    write(tmp_path, fsm_yaml=egress(spec()))
-    result = CliRunner().invoke(main, ["check", "-c", str(config)])
-    assert result.exit_code == 1 and "no MeshConfig is among the manifests" in result.output
+    found, _ = check(tmp_path, egress(spec()), config=opened("mesh"))
+    assert len(found) == 1 and "no MeshConfig is among the manifests" in found[0]
 
 
 def test_settings_of_connections_decide_nothing(tmp_path: Path) -> None:
     matches = "[{apiGroup: policy.flomesh.io/v1alpha1, kind: UpstreamTrafficSetting, name: httpbin}]"
     assert check(tmp_path, egress(spec(matches=matches)), SETTING) == ([], [])
-    assert ask(tmp_path, "httpbin.org:80")[0] == "allow"
+    assert ask(tmp_path, "httpbin.org:80") == "allow"
 
 
 def test_a_missing_reference_closes_the_resource(tmp_path: Path) -> None:
     other = ROUTES.replace("namespace: curl", "namespace: shop")
-    errors, _ = check(tmp_path, egress(spec(matches=MATCHES)), other)
-    assert errors == ["fsm.yaml:4:210: there is no HTTPRouteGroup curl/egress-http-route"]
+    found, _ = check(tmp_path, egress(spec(matches=MATCHES)), other)
+    assert found == ["fsm.yaml:4:210: there is no HTTPRouteGroup curl/egress-http-route"]
 
 
 def test_differences_from_fsm_are_said(tmp_path: Path) -> None:
     secret = "{issuer: other, cert: {sn: 1, expiration: '2030-1-1 00:00:00', secret: {name: a, namespace: b}}}"
     source = f"[{{kind: ServiceAccount, name: curl, namespace: curl, mtls: {secret}}}]"
     secure = spec(sources=source, hosts="[a.example.com, b.example.com]", ports="[{number: 443, protocol: https}]")
-    errors, warnings = check(tmp_path, egress(secure), egress(spec(ports="[{number: 1, protocol: tcp}]"), name="tcp"))
-    assert errors == []
-    words = " ".join(warnings)
+    found, odd = check(tmp_path, egress(secure), egress(spec(ports="[{number: 1, protocol: tcp}]"), name="tcp"))
+    assert found == []
+    words = " ".join(odd)
     assert "mtls of Egress curl/httpbin is the sidecar's matter" in words
     assert "mixes the https hosts of one port up" in words
     assert "hosts have no effect on tcp" in words
-    _, warnings = check(tmp_path, egress(spec(hosts="")))
-    assert "neither hosts nor ipAddresses" in warnings[0]
+    _, odd = check(tmp_path, egress(spec(hosts="")))
+    assert "neither hosts nor ipAddresses" in odd[0]
 
 
 @pytest.mark.parametrize(
@@ -245,9 +252,9 @@ def test_differences_from_fsm_are_said(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes(tmp_path: Path, fields: dict[str, str], wrong: str) -> None:
-    errors, _ = check(tmp_path, egress(spec(**fields)))
-    assert any(wrong in error for error in errors), errors
-    assert all(error.startswith("fsm.yaml:4:") for error in errors), errors
+    found, _ = check(tmp_path, egress(spec(**fields)))
+    assert any(wrong in error for error in found), found
+    assert all(error.startswith("fsm.yaml:4:") for error in found), found
 
 
 @pytest.mark.parametrize(
@@ -266,8 +273,8 @@ def test_mistakes(tmp_path: Path, fields: dict[str, str], wrong: str) -> None:
 )
 def test_mistakes_of_routes(tmp_path: Path, routes: str, wrong: str) -> None:
     head = ROUTES.split("spec:")[0]
-    errors, _ = check(tmp_path, egress(spec()), f"{head}spec: {routes}\n")
-    assert len(errors) == 1 and wrong in errors[0], errors
+    found, _ = check(tmp_path, egress(spec()), f"{head}spec: {routes}\n")
+    assert len(found) == 1 and wrong in found[0], found
 
 
 def test_a_setting_is_read_to_its_last_field(tmp_path: Path) -> None:
@@ -279,5 +286,5 @@ def test_a_setting_is_read_to_its_last_field(tmp_path: Path) -> None:
         ("host: httpbin.org", "host: httpbin", "has one label"),
     ):
         assert old in SETTING
-        errors, _ = check(tmp_path, egress(spec()), SETTING.replace(old, new))
-        assert len(errors) == 1 and wrong in errors[0], errors
+        found, _ = check(tmp_path, egress(spec()), SETTING.replace(old, new))
+        assert len(found) == 1 and wrong in found[0], found
