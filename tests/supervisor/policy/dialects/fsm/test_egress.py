@@ -170,7 +170,7 @@ def passed(folder: Path, passthrough: str, *documents: str) -> list[str]:
 
 
 def test_passthrough_ends_on_the_ports_that_an_egress_names(tmp_path: Path) -> None:
-    """Example 16 of the policy model; other sources keep all of it."""
+    """Example 16 of the policy model; other sources keep it on all ports."""
     assert passed(tmp_path, "true") == ["deny", "allow", "allow"]
     assert ask(tmp_path, "8.8.8.8:443") == "allow"
     assert ask(tmp_path, "8.8.8.8:80") == "deny"
