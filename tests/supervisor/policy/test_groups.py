@@ -144,7 +144,7 @@ def test_images_answer_as_the_slow_evaluator_does() -> None:
 @pytest.mark.full
 @pytest.mark.timeout(2400)
 def test_images_answer_as_the_slow_evaluator_does_at_length() -> None:
-    check(range(2, 12), worlds=2000, least=1000)
+    check(range(2, 12), worlds=2400, least=1000)
 
 
 @pytest.fixture
