@@ -13,6 +13,7 @@ TURNED: Final = {
     "no_policy": False,
     "no_rule": False,
     "default_deny": False,
+    "needs_address": False,
     "no_cidr_rule": True,
     "inner_name_missing": True,
     "address_special_purpose": True,

@@ -4,14 +4,19 @@ import functools
 import os
 from typing import Any, Final
 
+import msgspec
+
 from gateway.policy.image import PolicyImage
 from supervisor.cli.asking import Target, ask, endpoint_of
 from supervisor.cli.common import compile_or_exit, fail_with, need_config
+from supervisor.cli.turning import from_trail, turning
 from supervisor.config.config import Config
 from supervisor.host.lookup import STARTING, resolve_blocking
+from supervisor.identity.users import load_users
 from supervisor.policy.explanation import Question, explain, name_to_resolve, with_addresses
 from supervisor.policy.reach import reach
 from supervisor.source.escape import escape
+from supervisor.source.problems import Problems
 
 __all__ = ["Files", "Live", "is_failure"]
 
@@ -45,6 +50,14 @@ class Files:
             return answer
         return with_addresses(image, config, question, answer, resolve_blocking(name, config.dns_settings()))
 
+    def turning(self, question: Question, answer: dict[str, Any]) -> dict[str, Any]:
+        """The changes that would turn a denial."""
+        image, config, rules = self._compiled
+        users = load_users(config.identity.users, Problems()) if config.identity.users else ()
+        asked = tuple(each["address"] for each in answer["addresses"])
+        question = msgspec.structs.replace(question, address=asked or question.address, resolve=False)
+        return turning(image, config, users, rules, question, answer)
+
 
 class Live:
     """The policy of the gateway that runs."""
@@ -62,6 +75,11 @@ class Live:
         answer = ask(self._target, {"op": "explain", **question.request()}, patience)
         answer.pop("ok", None)
         return answer
+
+    def turning(self, question: Question, answer: dict[str, Any]) -> dict[str, Any]:
+        """The changes that would turn a denial, as far as its answer tells."""
+        del question
+        return from_trail(answer)
 
 
 def is_failure(answer: dict[str, Any]) -> bool:

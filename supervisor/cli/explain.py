@@ -131,6 +131,8 @@ def explain(
         else:
             question = read_question(in_a_labels(request) | _more(request, resolve, paged))
         answer = policy.answer(_resolving(question, resolve))
+        if answer.get("verdict") == "deny":
+            answer["to_turn"] = policy.turning(question, answer)
         if question.to is not None and not sources and not any((log_line, identifier, resolve)):
             answer = policy.answer(msgspec.structs.replace(question, reach=True, limit=limit, after=after)) | answer
     except QuestionError as wrong:

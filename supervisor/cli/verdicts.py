@@ -20,7 +20,7 @@ TURNS: Final[dict[str, str]] = {
     "default_audit": "it passes and is counted; a rule that allows or denies it would settle it",
     "default_deny": "allow it by a rule beside {rule}; an allow of any other dialect outranks that as well",
     "passthrough": "deny it by a rule, or set policy.passthrough: false in sluice.yaml",
-    "needs_address": "only an address can tell: ask again with --address, for each address of the name",
+    "needs_address": "only an address can tell: ask again with --address; or allow the name, as by this policy",
     "no_cidr_rule": "allow the name by a host rule, or this address by a cidr rule, for example by this policy",
     "address_denied": "take the address out of addresses.deny in sluice.yaml",
     "own_address": "nothing: a tunnel from the gateway to itself is always refused",
@@ -73,7 +73,17 @@ def describe(answer: dict[str, Any]) -> list[str]:
         name = _name(rule) if rule else "the rule"
         lines.append(f"  to turn  {turn.format(rule=name)}")
         lines.extend(f"    {line}" for line in allowing_policy(answer))
-    return lines
+    return [*lines, *_further(answer.get("to_turn") or {"changes": (), "remains": None})]
+
+
+def _further(turning: dict[str, Any]) -> Iterator[str]:
+    """The changes after the first one, where it takes several."""
+    changes = turning["changes"]
+    for number, change in enumerate(changes if len(changes) > 1 else (), 1):
+        yield f"  change {number} {change['change']}"
+        yield from (f"    {line}" for line in (change["policy"] or "").splitlines())
+    if changes and (remains := turning["remains"]):
+        yield f"  then     it is still denied, {remains}: {TURNS.get(remains, 'no rule turns it')}"
 
 
 def in_a_line(answer: dict[str, Any]) -> str:

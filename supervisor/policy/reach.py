@@ -21,7 +21,7 @@ from supervisor.policy.resources.model import Item, Rules, Selector, Tier
 from supervisor.policy.rule_listing import MOST_ITEMS, ListingError, described, selector_object, start_of, unpacked
 from supervisor.policy.sources import Level, levels_of, rank_of, source_of
 
-__all__ = ["MOST_DENIES", "reach"]
+__all__ = ["MOST_DENIES", "ends_passthrough", "judged_as", "reach", "rules_at"]
 
 MOST_DENIES: Final = 20  # that an item names; `more` counts the others
 MOST_NEAR: Final = 200  # denies that an item is compared with, of each kind
@@ -69,6 +69,29 @@ def reach(image: PolicyImage, config: Config, packed: bytes, generation: int, qu
         "items": items,
         "next": f"{generation}-{end}" if end < len(found) else None,
     }
+
+
+def ends_passthrough(image: PolicyImage, config: Config, packed: bytes, question: Question) -> bool:
+    """Whether an allow selects the source of a question, whatever it allows (DECISIONS.md section 4)."""
+    levels = levels_of(image, config, question)
+    return any(
+        each.tier == "allow" and rank_of(each.selectors, levels, question.source) is not None
+        for each in unpacked(packed)
+    )
+
+
+def rules_at(image: PolicyImage, config: Config, packed: bytes, question: Question) -> list[Rules]:
+    """The rules that name the destination of a question, or the name shown inside, each with these items alone."""
+    names = [question.to]
+    if question.sni is not None and question.to is not None:
+        names.append(f"{question.sni}:{split_destination(question.to)[1]}")
+    asked = [_ToDestination(image, config, msgspec.structs.replace(question, to=to, sni=None)) for to in names]
+    found = []
+    for each in unpacked(packed):
+        items = tuple(item for item in each.items if any(one.matches(each, item) for one in asked))
+        if items:
+            found.append(msgspec.structs.replace(each, items=items))
+    return found
 
 
 class _Index:
@@ -121,7 +144,8 @@ class _FromSource:
     def __init__(self, image: PolicyImage, config: Config, question: Question) -> None:
         self.config = config
         probe = msgspec.structs.replace(question, to="sluice.invalid:1")
-        self.source = explain(image, config, probe)["source"]
+        self.probed = explain(image, config, probe)
+        self.source = self.probed["source"]
         self.levels: tuple[Level, ...] = levels_of(image, config, question)
         self.address = question.source
 
@@ -137,6 +161,8 @@ class _FromSource:
     def head(self, found: Sequence[_Found]) -> dict[str, Any]:
         own = (one for one in found if one.rules.tier == "allow" and not one.rules.group)
         opened = self.config.policy.passthrough and not any(own)
+        if self.config.policy.passthrough == "mesh":
+            opened = self.probed["reason"] == "passthrough"
         default = {"verdict": "allow" if opened else "deny", "reason": "passthrough" if opened else "no_rule"}
         for one in found:  # in the order of precedence
             if one.rules.tier in VERDICTS and one.item.destination.anything:
@@ -169,7 +195,7 @@ class _ToDestination:
         literal = self.probed["destination"]["address"] == self.host
         self.name = None if literal else self.host
         addresses = (question.address,) if isinstance(question.address, str) else question.address or ()
-        self.addresses = [ipaddress.ip_address(text) for text in ([self.host] if literal else addresses)]
+        self.addresses = [each for text in ([self.host] if literal else addresses) for each in judged_as(text)]
         self.sources = Sources()
 
     def matching(self, rules: Sequence[Rules]) -> Iterator[tuple[Rules, Item, tuple[Any, ...]]]:
@@ -243,6 +269,13 @@ class _ToDestination:
             "by": by[:MOST_DENIES],
             "more": max(0, len(by) - MOST_DENIES),
         }
+
+
+def judged_as(address: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """An address, and the IPv4 address that an IPv6 one may carry at its end, by which it is judged as well."""
+    found = ipaddress.ip_address(address)
+    carries = found.version == 6 and int(found) & 0xFFFFFFFF
+    return [found, ipaddress.IPv4Address(carries)] if carries else [found]
 
 
 def _key(rules: Rules, item: Item, rank: tuple[int, int]) -> tuple[Any, ...]:

@@ -174,8 +174,9 @@ def test_explain(folder: Path, arguments: list[str], verdict: str, reason: str, 
     answer = explained(*arguments)
     assert (answer["verdict"], answer["reason"]) == (verdict, reason)
     assert (answer["rule"] and answer["rule"]["name"]) == rule
+    assert ("to_turn" in answer) == (verdict == "deny")
     # Without a source the rules that name the destination are listed as well.
-    assert set(answer) - {"question", "default", "items", "next", "generation", "unlisted"} == {
+    assert set(answer) - {"question", "default", "items", "next", "generation", "unlisted", "to_turn"} == {
         *("verdict", "rule", "phase", "reason", "would_deny", "source", "destination", "trail"),
         *("source_address", "list_line"),
         *("addresses", "unknown", "credentials", "identity_source", "attributes"),

@@ -217,8 +217,12 @@ def test_a_denial_comes_with_the_policy_that_would_allow_it(folder: Path, questi
 
 
 @pytest.mark.parametrize("to", ["no.test:443", "169.254.169.254:80", "127.0.0.1:1"])
-def test_what_no_allow_turns_comes_without(folder: Path, to: str) -> None:
-    assert "apiVersion" not in sluice("explain", "--to", to).stdout
+def test_what_no_allow_turns_comes_without_one_first(folder: Path, to: str) -> None:
+    lines = sluice("explain", "--to", to).stdout.splitlines()
+    following = lines[next(number for number, line in enumerate(lines) if line.startswith("  to turn ")) + 1 :]
+    assert "apiVersion" not in "".join(following[:1])
+    changes = json.loads(sluice("explain", "--json", "--to", to).stdout)["to_turn"]["changes"]
+    assert changes[0]["policy"] is None
 
 
 def test_a_source_alone_lists_what_it_can_reach(folder: Path) -> None:
@@ -256,3 +260,32 @@ def test_a_destination_alone_lists_who_can_reach_it(folder: Path) -> None:
 def test_lists_that_make_no_sense(folder: Path, arguments: list[str], words: str) -> None:
     done = sluice("explain", *arguments)
     assert done.exit_code == 2 and words in done.output, done.output
+
+
+def test_every_change_that_a_denial_needs_is_listed(folder: Path) -> None:
+    """A deny, a guard and a missing allow; made one after the other, the last one lets it pass."""
+    deny = "apiVersion: sluice.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {name: stop}\n"
+    deny += "spec: {to: [{cidr: 127.0.0.0/8}], action: Deny, hard: true}\n"
+    (folder / "policy.yaml").write_text(f"{POLICY}{SHOP}---\n{deny}")
+    question = ("--from", "shop/cart", "--to", "127.0.0.1:7")
+    turned = json.loads(sluice("explain", "--json", *question).stdout)["to_turn"]
+    assert turned["flips"] and turned["remains"] is None
+    changes = [change["change"] for change in turned["changes"]]
+    assert changes[0].startswith("take item 0 of `to` out of ClusterEgressPolicy/stop (")
+    assert changes[1:] == ["add 127.0.0.1/32 to addresses.allow in sluice.yaml", "add this policy"]
+    assert "  change 3 add this policy\n    apiVersion: sluice.dev/v1alpha1\n" in sluice("explain", *question).stdout
+    policy = turned["changes"][2]["policy"]
+    config = (folder / "sluice.yaml").read_text()
+    (folder / "policy.yaml").write_text(f"{POLICY}{SHOP}---\n{policy}")
+    assert sluice("explain", *question).stdout.startswith("DENY")
+    (folder / "sluice.yaml").write_text(f"{config}addresses: {{allow: [127.0.0.1/32]}}\n")
+    assert sluice("check").exit_code == 0
+    assert sluice("explain", *question).stdout.startswith("ALLOW")
+
+
+def test_what_nothing_turns_says_so(folder: Path) -> None:
+    answer = json.loads(sluice("explain", "--json", "--to", "127.0.0.1:1080").stdout)
+    assert answer["to_turn"] == {"changes": [], "flips": False, "remains": "own_address"}
+    assert (
+        "  to turn  nothing: a tunnel from the gateway to itself" in sluice("explain", "--to", "127.0.0.1:1080").stdout
+    )

@@ -9,17 +9,16 @@ from typing import Any, Final
 import pytest
 
 from gateway.policy.image import PolicyImage
-from supervisor.config.config import Config, Identity, Network, Policy
 from supervisor.policy.explanation import Question, QuestionError, explain, read_question
 from supervisor.policy.loader import load_policy
 from supervisor.policy.reach import MOST_DENIES, reach
 from supervisor.policy.rule_listing import pack
-from supervisor.source.problems import Place, Problems
+from supervisor.source.problems import Problems
 from tests.supervisor.policy import evaluator
 from tests.supervisor.policy.draws import IDENTITIES, NETWORKS, draw_question, draw_world
 from tests.supervisor.policy.matching import World, best_rank
 from tests.supervisor.policy.test_strangers import policy
-from tests.supervisor.policy.worlds import compile_world
+from tests.supervisor.policy.worlds import compile_world, config_of
 
 Answer = dict[str, Any]
 
@@ -29,14 +28,9 @@ class Loaded:
 
     def __init__(self, world: World, folder: Path) -> None:
         self.image: PolicyImage = compile_world(world, folder)
-        path = str(folder / "policy.json")
-        self.rules = pack(load_policy((path,), (Place(path),), Problems()).rules)
-        self.config = Config(
-            path="",
-            control="",
-            policy=Policy(passthrough=world.passthrough),
-            identity=Identity(networks=tuple(Network(*entry) for entry in world.networks)),
-        )
+        self.config = config_of(world, folder)
+        policy = self.config.policy
+        self.rules = pack(load_policy(policy.paths, policy.places, Problems()).rules)
 
     def explain(self, **request: object) -> Answer:
         return explain(self.image, self.config, read_question(request))

@@ -42,8 +42,25 @@ def compile_world(world: World, folder: Path, kind: type[PolicyImage] = PolicyIm
     (folder / "policy.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": world.manifests}))
     for name, text in world.lists.items():
         (folder / name).write_text(text)
+    config = config_of(world, folder)
+    users = users_of(world)
+    problems = Problems()
+    built = build_image(config, users, load_policy(config.policy.paths, config.policy.places, problems), problems)
+    assert built is not None, str(problems)
+    try:
+        return kind.from_fd(built.descriptor, validate=True)
+    finally:
+        os.close(built.descriptor)
+
+
+def users_of(world: World) -> tuple[User, ...]:
+    return tuple(User(name, "", *identity) for name, identity in world.users.items())
+
+
+def config_of(world: World, folder: Path) -> Config:
+    """The sluice.yaml of a world whose manifests are in `folder`."""
     path = str(folder / "policy.json")
-    config = Config(
+    return Config(
         path=str(folder / "sluice.yaml"),
         control="ipc:///nowhere",
         listeners=tuple(Listener(name=str(port), host="192.0.2.1", port=port) for port in LISTENERS),
@@ -53,14 +70,6 @@ def compile_world(world: World, folder: Path, kind: type[PolicyImage] = PolicyIm
         upstreams=(Upstream(UPSTREAM, "http", (("192.0.2.9", 1080),)),),
         addresses=Addresses(allow=tuple(world.allow), deny=tuple(world.deny), nat64=tuple(world.nat64)),
     )
-    users = tuple(User(name, "", *identity) for name, identity in world.users.items())
-    problems = Problems()
-    built = build_image(config, users, load_policy(config.policy.paths, config.policy.places, problems), problems)
-    assert built is not None, str(problems)
-    try:
-        return kind.from_fd(built.descriptor, validate=True)
-    finally:
-        os.close(built.descriptor)
 
 
 def ask(image: PolicyImage, question: Question, every: bool = True) -> Answer:
