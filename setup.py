@@ -136,6 +136,7 @@ EXTENSIONS = [
     extension(
         "gateway.policy.mapped_image", "policy/image", "policy/validate", "policy/validate_lists", "base/contract"
     ),
+    extension("gateway.policy.workloads", "shared/workloads", "bytes/addr", "base/contract"),
     extension("gateway.policy.image", *POLICY, "policy/describe", "net/local"),
     extension("gateway.proto.codec", "base/contract", "bytes/addr", "bytes/forwarded", "bytes/name"),
     extension("gateway.proto.socks"),
@@ -193,7 +194,7 @@ EXTENSIONS = [
     extension("gateway.state.roster", *SEGMENT),
     extension("gateway.state.generation", *POLICY),
     extension("gateway.state.parts", *SEGMENT, *POLICY),
-    extension("gateway.state.record", *SEGMENT, *POLICY),
+    extension("gateway.state.record", *SEGMENT, *POLICY, "shared/workloads"),
     extension("gateway.dial.race", "net/dial_error", *SEGMENT, *POLICY),
     extension("gateway.dial.verdicts", *POLICY),
     extension("gateway.dial.review", *POLICY),
@@ -231,6 +232,7 @@ EXTENSIONS = [
     extension("gateway.downstream.listener", *SEGMENT, *POLICY),
     extension("supervisor.policy.builder", *BUILDER),
     extension("supervisor.source.yaml_composer", libraries=("yaml-0.1",)),
+    extension("supervisor.policy.workload_table", "shared/workloads", "bytes/addr", "base/contract"),
 ]
 
 DIRECTIVES = {"wraparound": False, "cdivision": True, "binding": True} | dict.fromkeys(

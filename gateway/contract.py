@@ -5,7 +5,8 @@ It is data and constants only. What C knows as well comes from C, through gatewa
 Two paths join a worker to its supervisor (DESIGN.md sections 1 to 3):
 
 * the *channel*, a SOCK_SEQPACKET socketpair inherited as descriptor 3. Supervisor to worker only: one packet for each
-  generation, msgpack ``{"generation": N}`` with the image's memfd attached (SCM_RIGHTS), and ``{"sockets": [[number,
+  generation, msgpack ``{"generation": N}`` with the memfds of its image and, where pods are known, of its table of
+  workloads (csrc/shared/workloads.h) attached (SCM_RIGHTS), and ``{"sockets": [[number,
   slot], ...]}`` with listening sockets that were opened after the start, at most CHANNEL_FILES at once. Its end of file
   tells the worker that the supervisor is gone: drain and exit.
 * the *bus*, ZeroMQ over ipc: the supervisor binds a ROUTER at ``argv --bus``, each worker connects a DEALER whose

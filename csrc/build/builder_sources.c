@@ -31,9 +31,15 @@ enum sl_build_status sl_builder_principal(struct sl_builder *b, uint8_t kind, co
 {
     enum { A = 1, B = 2 };
     static const uint8_t uses[SL_PRINCIPAL_KIND_COUNT] = {
-        [SL_PRINCIPAL_NAMESPACE] = A, [SL_PRINCIPAL_SERVICE_ACCOUNT] = A | B,    [SL_PRINCIPAL_IDENTITY] = B,
-        [SL_PRINCIPAL_USER] = B,      [SL_PRINCIPAL_NAMESPACE_IDENTITY] = A | B, [SL_PRINCIPAL_NAMESPACE_USER] = A | B,
+        [SL_PRINCIPAL_NAMESPACE] = A,
+        [SL_PRINCIPAL_SERVICE_ACCOUNT] = A | B,
+        [SL_PRINCIPAL_IDENTITY] = B,
+        [SL_PRINCIPAL_USER] = B,
+        [SL_PRINCIPAL_NAMESPACE_IDENTITY] = A | B,
+        [SL_PRINCIPAL_NAMESPACE_USER] = A | B,
         [SL_PRINCIPAL_ROLE] = B,
+        [SL_PRINCIPAL_PODS] = B,
+        [SL_PRINCIPAL_NAMESPACES] = B,
     };
     *id = 0;
     if (b->failed != SL_BUILD_OK) return b->failed;
@@ -70,13 +76,15 @@ static int selector_equal(const struct sl_builder *b, uint32_t index, const void
     return record->principal == key->principal && record->cidr == key->cidr;
 }
 
-/* identity and user > service account > namespace > cidr > mesh, then the longer prefix (DECISIONS.md section 4). */
+/* identity and user > service account > namespace > cidr > mesh, then the longer prefix (DECISIONS.md section 4). Selected
+ * pods are as narrow as a service account, selected namespaces as a namespace. */
 static uint16_t rank_of(uint8_t kind, const struct sl_prefix *cidr)
 {
     static const uint8_t classes[SL_PRINCIPAL_KIND_COUNT] = {
         [SL_PRINCIPAL_MESH] = 1,           [SL_PRINCIPAL_NAMESPACE] = 3, [SL_PRINCIPAL_SERVICE_ACCOUNT] = 4,
         [SL_PRINCIPAL_IDENTITY] = 5,       [SL_PRINCIPAL_USER] = 5,      [SL_PRINCIPAL_NAMESPACE_IDENTITY] = 5,
         [SL_PRINCIPAL_NAMESPACE_USER] = 5, [SL_PRINCIPAL_ROLE] = 5,      [SL_PRINCIPAL_ROLE_OTHER] = 5,
+        [SL_PRINCIPAL_NAMESPACE_USER] = 5, [SL_PRINCIPAL_PODS] = 4,      [SL_PRINCIPAL_NAMESPACES] = 3,
     };
     unsigned class = cidr && kind == SL_PRINCIPAL_MESH ? 2 : classes[kind];
     return (uint16_t)(class * 256 + (cidr ? cidr->length + 1u : 0));

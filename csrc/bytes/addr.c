@@ -121,6 +121,17 @@ socklen_t sl_addr_to_sockaddr(const struct sl_addr *addr, uint16_t port, struct 
     return 0;
 }
 
+struct sl_addr sl_addr_unmapped(const struct sl_addr *addr)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    struct sl_addr plain = *addr;
+    if (addr->family != 6 || memcmp(addr->bytes, mapped, sizeof mapped) != 0) return plain;
+    memset(&plain, 0, sizeof plain);
+    memcpy(plain.bytes, addr->bytes + 12, 4);
+    plain.family = 4;
+    return plain;
+}
+
 int sl_prefix_contains(const struct sl_prefix *prefix, const struct sl_addr *addr)
 {
     if (prefix->addr.family != addr->family || prefix->length > family_bits(addr->family)) return 0;

@@ -26,6 +26,9 @@ size_t sl_addr_format(const struct sl_addr *addr, char out[SL_ADDR_TEXT]);
 /* Between sockaddr and ours. Returns 1, or 0 for another family. No IPv4-mapped unwrapping: callers see what came. */
 int sl_addr_from_sockaddr(const struct sockaddr *sa, struct sl_addr *out, uint16_t *port);
 socklen_t sl_addr_to_sockaddr(const struct sl_addr *addr, uint16_t port, struct sockaddr_storage *out);
+/* The IPv4 address that an IPv4-mapped one is (RFC 4291 section 2.5.5.2), as a dual-stack socket shows its peers; any other
+ * address as it is. */
+struct sl_addr sl_addr_unmapped(const struct sl_addr *addr);
 /* 1 when `addr` lies in `prefix` (same family). */
 int sl_prefix_contains(const struct sl_prefix *prefix, const struct sl_addr *addr);
 /* Reads `address/length`; host bits must be zero. Returns 1; 0 for no prefix; -1 for host bits that are set. */

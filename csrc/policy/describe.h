@@ -38,7 +38,9 @@ int sl_rule_describe(const struct sl_image *policy, uint32_t rule, struct sl_rul
     X(NAMESPACE_IDENTITY, "identity {b} in namespace {a}") \
     X(NAMESPACE_USER, "user {b} in namespace {a}")         \
     X(ROLE, "role {b}")                                    \
-    X(ROLE_OTHER, "every role without rules of its own")
+    X(ROLE_OTHER, "every role without rules of its own")   \
+    X(PODS, "{b}")                                         \
+    X(NAMESPACES, "{b}")
 
 /* A selector. */
 struct sl_selector_description {

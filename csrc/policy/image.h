@@ -248,6 +248,8 @@ enum sl_principal_kind {
     SL_PRINCIPAL_NAMESPACE_USER,     /* a = namespace, b = user name */
     SL_PRINCIPAL_ROLE,               /* b = role: CN or OU of a certificate, else the user's name */
     SL_PRINCIPAL_ROLE_OTHER,         /* every role that is not a principal of its own */
+    SL_PRINCIPAL_PODS,               /* b = a selection of pods, in words; whom it selects, records of workloads say */
+    SL_PRINCIPAL_NAMESPACES,         /* b = a selection of namespaces, likewise */
     SL_PRINCIPAL_KIND_COUNT
 };
 

@@ -37,6 +37,9 @@ struct sl_source_key {
     const char *forwarded_namespace;
     const char *forwarded_account;
     const char *forwarded; /* URI that a peer forwards which may speak for others */
+    const uint32_t *workload_selectors; /* those of this policy that select the workload of the address by labels; NULL: none */
+    uint32_t workload_selector_count;
+    uint8_t workload_unknown; /* an address of pods that no known pod has: the network map gives it nothing */
 };
 
 /* A source resolved against one policy: the judge's own. 4 KiB: keep one as scratch, not one per tunnel. */

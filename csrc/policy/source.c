@@ -11,18 +11,6 @@ static int known(const char *text)
     return text && *text;
 }
 
-/* A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2). */
-static struct sl_addr peer_address(const struct sl_addr *addr)
-{
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    struct sl_addr plain = *addr;
-    if (addr->family != 6 || memcmp(addr->bytes, mapped, sizeof mapped) != 0) return plain;
-    memset(&plain, 0, sizeof plain);
-    memcpy(plain.bytes, addr->bytes + 12, 4);
-    plain.family = 4;
-    return plain;
-}
-
 int sl_source_user(const struct sl_image *image, const char *user, const char **namespace_,
                    const char **service_account)
 {
@@ -48,7 +36,7 @@ int sl_source_network(const struct sl_image *image, const struct sl_addr *addr, 
                       const char **service_account)
 {
     *namespace_ = *service_account = "";
-    struct sl_addr peer = peer_address(addr);
+    struct sl_addr peer = sl_addr_unmapped(addr);
     struct sl_path path;
     sl_path_address(image, SL_TRIE_NETWORK, &peer, &path);
     if (path.count == 0) return 0;
@@ -156,7 +144,7 @@ static void end_identity(struct identity *identity, int *has_allow)
 void sl_source_resolve(const struct sl_image *image, const struct sl_source_key *key, struct sl_source *out)
 {
     const char *space, *account;
-    struct sl_addr peer = peer_address(&key->addr);
+    struct sl_addr peer = sl_addr_unmapped(&key->addr);
     struct sl_path path;
     int has_allow = 0;
     sl_path_address(image, SL_TRIE_SOURCE, &peer, &path);
@@ -192,9 +180,11 @@ void sl_source_resolve(const struct sl_image *image, const struct sl_source_key 
     }
     if (known(key->workload_namespace)) {
         add_identity(&identity, key->workload_namespace, key->workload_account, NULL, NULL);
+        for (uint32_t i = 0; i < key->workload_selector_count; i++) add_selector(&identity, key->workload_selectors[i]);
         end_identity(&identity, &has_allow);
     }
-    if (sl_source_network(image, &key->addr, &space, &account) || !identity.mark) {
+    space = account = "";
+    if ((!key->workload_unknown && sl_source_network(image, &key->addr, &space, &account)) || !identity.mark) {
         add_identity(&identity, space, account, NULL, NULL);
         end_identity(&identity, &has_allow);
     }

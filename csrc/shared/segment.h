@@ -258,6 +258,7 @@ enum sl_tunnel_flags {
     SL_TUNNEL_IDENTITY_CUT = 8,
     SL_TUNNEL_TOKEN = 16,     /* `user` and `identity` are those of a token */
     SL_TUNNEL_FORWARDED = 32, /* `identity` was forwarded by a peer that may speak for others */
+    SL_TUNNEL_WORKLOAD = 64,  /* `identity` is that of the pod that has the address */
 };
 
 /* One live tunnel, 320 bytes. bytes_up and bytes_down are stored at any time; everything else only between
@@ -288,8 +289,8 @@ struct sl_tunnel {
     char user[SL_TUNNEL_USER];         /* verified; raw bytes, to be escaped by the reader */
     char name[SL_TUNNEL_NAME];         /* asked for, canonical; its first bytes when SL_TUNNEL_NAME_CUT */
     uint8_t identity_length;           /* 0: it follows from user and address, or there is none */
-    char identity[SL_TUNNEL_IDENTITY]; /* shown by a certificate, a token or a peer that may speak
-                                        * for others: namespace/account, else a URI or a role */
+    char identity[SL_TUNNEL_IDENTITY]; /* shown by a certificate, a token or a peer that may speak for others, or the
+                                        * pod's that has the address: namespace/account, else a URI or a role */
 };
 
 enum { SL_PENDING_LOGS = 3 }; /* levels of lines: interval, decision, tunnel */

@@ -50,6 +50,8 @@ cdef extern from "policy/image.h" nogil:
         SL_PRINCIPAL_NAMESPACE_USER
         SL_PRINCIPAL_ROLE
         SL_PRINCIPAL_ROLE_OTHER
+        SL_PRINCIPAL_PODS
+        SL_PRINCIPAL_NAMESPACES
         SL_PRINCIPAL_KIND_COUNT
     enum sl_image_status:
         SL_IMAGE_INTERNAL

@@ -15,6 +15,9 @@ cdef extern from "policy/judge.h" nogil:
         const char *user
         const char *workload_namespace
         const char *workload_account
+        const uint32_t *workload_selectors
+        uint32_t workload_selector_count
+        uint8_t workload_unknown
         const char *token_namespace
         const char *token_account
         const char *forwarded_namespace

@@ -166,6 +166,7 @@ cdef extern from "shared/segment.h" nogil:
         SL_TUNNEL_WOULD_DENY
         SL_TUNNEL_TOKEN
         SL_TUNNEL_FORWARDED
+        SL_TUNNEL_WORKLOAD
     struct sl_tunnel:
         uint64_t number
         uint64_t opened_ms

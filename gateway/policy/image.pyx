@@ -35,6 +35,7 @@ from gateway.c.name cimport (
 )
 from gateway.c.refusals cimport sl_refusals, sl_refusals_add
 from gateway.policy.mapped_image cimport MappedImage
+from gateway.policy.workloads cimport Workloads
 
 from gateway.policy.mapped_image import PolicyImageError
 from gateway.tables import ECHS, INNER_MODES, INNER_PROTOCOLS, REVOKES
@@ -126,6 +127,18 @@ cdef class PolicyImage(MappedImage):
         """See canonical_name() of the module."""
         return canonical_name(name)
 
+    def attach(self, int workloads):
+        """The table of workloads of its generation, by a descriptor that may be closed afterwards; -1: there is none.
+        Raises ValueError, OSError."""
+        self.workloads = Workloads.from_fd(workloads) if workloads >= 0 else None
+        return self
+
+    cdef bint unmap_step(self, size_t most) noexcept:
+        if self.workloads is not None and not self.workloads.unmap_step(most):
+            return False
+        self.workloads = None
+        return MappedImage.unmap_step(self, most)
+
     def counts(self):
         """How many records of each kind it holds; `size` in bytes."""
         self.need_open()
@@ -176,7 +189,7 @@ cdef class PolicyImage(MappedImage):
         return rule.item, sl_list_line(&self.image, index, 0, text, len(text)) or None
 
     def identity_of(self, source_ip, user):
-        """(`namespace/serviceAccount` or None, `password`, `network` or `none`): what a peer's address and a verified
+        """(`namespace/serviceAccount` or None, `password`, `workload`, `network` or `none`): what a peer's address and a verified
         user stand for, as access log lines say it. Either may be None. Raises ValueError for what is not an address."""
         cdef sl_addr peer
         cdef const char *space = NULL
@@ -188,9 +201,11 @@ cdef class PolicyImage(MappedImage):
             origin = "password"
         elif source_ip is None:
             return None, "none"
+        elif self.workloads is not None and (found := self.workloads.find(source_ip)) is not None:
+            return f"{found['namespace']}/{found['service_account']}", "workload"
         else:
             parse_address(source_ip, &peer)
-            if not sl_source_network(&self.image, &peer, &space, &account):
+            if (self.workloads is not None and self.workloads.is_unknown(source_ip)) or not sl_source_network(&self.image, &peer, &space, &account):
                 return None, "none"
             origin = "network"
         if space is NULL or not space[0]:
@@ -207,12 +222,14 @@ cdef class PolicyImage(MappedImage):
         }
 
     def explain(self, *, host, uint16_t port, namespace=None, service_account=None, identity=None, user=None,
-                workload=None, token=None, bint by_token=False, forwarded=None, source_ip=None, address=None,
+                workload=None, bint placed=True, token=None, bint by_token=False, forwarded=None, source_ip=None,
+                address=None,
                 bint audit=False, sni=None, str inner="enforce", str shows=None, bint ech=False, bint every=True):
         """The decision for one question, as CONTRACT.md section 2 writes it, and every rule that took part.
 
         `namespace` and `service_account` are those of `identity`, or of `user` instead of its own; `workload` is
-        (namespace, service account) of the address, which ranks below both; `token` that of a token. `by_token`: the
+        (namespace, service account) of the address, which ranks below both; without it, and where `placed`, it is that
+        of the pod that has `source_ip`. `token` is that of a token. `by_token`: the
         user is one by a token. `forwarded` is (URI, namespace, service account) as a peer forwards it, and ranks above
         all.
         `host` is a name or an address literal. Without `address` the addresses of a name count as public, and where
@@ -240,7 +257,8 @@ cdef class PolicyImage(MappedImage):
             parse_address(source_ip, &question.who.addr)
         texts = identity_texts((namespace, service_account, identity, user, *(workload or (None, None)),
                                 *(token or (None, None)), *(forwarded or (None, None, None))))
-        who, origin = self.asker(&question.who, texts, by_token)
+        placed = placed and workload is None and source_ip is not None and self.workloads is not None
+        who, origin = self.asker(&question.who, texts, by_token, placed)
         shown = self.destination(&question, host, address, name, &asked)
         if sni is not None:
             question.shows, question.inner, question.inner_length = SL_SHOWS_TLS, inside, len(inside)
@@ -354,7 +372,7 @@ cdef class PolicyImage(MappedImage):
         self.need_open()
         return name is not None and sl_source_user(&self.image, name, &space, &account) != 0
 
-    cdef object asker(self, sl_source_key *key, tuple texts, bint by_token):
+    cdef object asker(self, sl_source_key *key, tuple texts, bint by_token, bint placed):
         """Fills in who asks; answers the source as it is known, and where its identity comes from. The texts live as
         long as the question."""
         cdef const char *space
@@ -364,12 +382,14 @@ cdef class PolicyImage(MappedImage):
             raise ValueError("a service account needs a namespace")
         key.namespace_, key.service_account, key.identity, key.user = first, second, third, fourth
         key.workload_namespace, key.workload_account = fifth, sixth
+        if placed:
+            self.workloads.place(key)
         seventh, eighth = texts[6:8]
         key.token_namespace, key.token_account = seventh, eighth
         ninth, tenth, eleventh = texts[8:]
         key.forwarded, key.forwarded_namespace, key.forwarded_account = ninth, tenth, eleventh
         space, account = key.namespace_, key.service_account
-        origin = "certificate" if third else "workload" if first or fifth else "none"
+        origin = "certificate" if third else "workload" if first or key.workload_namespace[0] else "none"
         if fourth and not third:
             origin = "token" if by_token else "password"
         elif seventh and not third:
@@ -382,12 +402,15 @@ cdef class PolicyImage(MappedImage):
                 space, account = key.token_namespace, key.token_account
             elif fourth:
                 sl_source_user(&self.image, key.user, &space, &account)
-            elif fifth:
+            elif key.workload_namespace[0]:
                 space, account = key.workload_namespace, key.workload_account
-            elif sl_source_network(&self.image, &key.addr, &space, &account):
+            elif not key.workload_unknown and sl_source_network(&self.image, &key.addr, &space, &account):
                 origin = "network"
-        return {"ip": address_text(&key.addr), "namespace": or_none(space), "service_account": or_none(account),
-                "identity": or_none(key.forwarded if ninth else key.identity), "user": or_none(key.user)}, origin
+        who = {"ip": address_text(&key.addr), "namespace": or_none(space), "service_account": or_none(account),
+               "identity": or_none(key.forwarded if ninth else key.identity), "user": or_none(key.user)}
+        if placed and (pod := self.workloads.find(who["ip"])) is not None:
+            who |= {"pod": pod["pod"], "owner": f"{pod['owner_kind']}/{pod['owner']}" if pod["owner"] else None}
+        return who, origin
 
     cdef object trail(self, const sl_trail *trail, str host, str inside, const sl_addr *addr):
         """The steps as they were taken. Rules that match through several selectors appear once, as they won. `inside`

@@ -16,13 +16,14 @@ cdef enum:
 
 cdef class ImageLoad(Handler):
     """Opens the image that `fd` holds and calls on_finished(image, error): error is None, or a text and no image.
+    `workloads` holds its table of workloads; -1: it has none.
 
-    Raises ValueError or OSError for what can be seen at once. The descriptor may be closed after this.
+    Raises ValueError or OSError for what can be seen at once. The descriptors may be closed after this.
     """
 
-    def __init__(self, Loop loop, int fd, on_finished):
+    def __init__(self, Loop loop, int fd, on_finished, int workloads=-1):
         self.loop = loop
-        self.image = PolicyImage.begin(fd)
+        self.image = PolicyImage.begin(fd).attach(workloads)
         self.on_finished = on_finished
 
     def begin(self):

@@ -45,11 +45,16 @@ cdef class Record:
     cdef uint32_t gateway_place
     cdef uint32_t provisional_place
     cdef uint64_t source         # the source that limits count it for (limits.pxd)
+    cdef uint64_t pod            # mark of the pod that had the peer's address when it was asked for; 0: none was known
     cdef sl_tunnel *listing      # in the live-tunnel table; NULL: not a tunnel, or the table is full
     cdef uint64_t *rule_up       # bytes by rule: where this tunnel's are counted
     cdef uint64_t *rule_down
 
     cdef void question(self, sl_question *out) noexcept
+    # The pod that has the peer's address under a generation, as `pod` has it.
+    cdef uint64_t pod_under(self, Generation generation) noexcept
+    # By its address alone: nothing of more weight says who it is.
+    cdef bint is_placed(self) noexcept
     cdef void ask_for_token(self, sl_source_key *who) noexcept
     cdef bytes known_user(self)
     cdef bint same_login(self, Generation other) noexcept

@@ -14,7 +14,7 @@ from gateway.state.settings cimport ListenerSpec
 from gateway.state.speakers cimport claims_stand
 from gateway.c.contract cimport (
     SL_ALLOW, SL_AUDIT, SL_OUTCOME_AUTH_FAILED, SL_PHASE_NAME, SL_REASON_IDENTITY_EXPIRED, SL_REASON_INTERNAL,
-    SL_REASON_UNAUTHORIZED, sl_outcome_text, sl_phase_text, sl_reason_text, sl_refusal_reason,
+    SL_REASON_SOURCE_GONE, SL_REASON_UNAUTHORIZED, sl_outcome_text, sl_phase_text, sl_reason_text, sl_refusal_reason,
     sl_verdict_text,
 )
 from gateway.c.image cimport sl_image
@@ -24,13 +24,17 @@ from gateway.c.judge cimport (
 )
 from gateway.c.limit_table cimport SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS
 from gateway.c.log_line cimport sl_log_line, sl_log_text, sl_log_tls, sl_refused_address
+from gateway.c.workloads cimport (
+    SL_WORKLOAD_ACCOUNT, SL_WORKLOAD_KNOWN, SL_WORKLOAD_NAMESPACE, SL_WORKLOAD_OUTSIDE, sl_workload,
+    sl_workload_status, sl_workload_text,
+)
 from gateway.c.segment cimport (
     SL_COUNTER_AUTH_FAILED, SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW,
     SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DIRECTION_DOWN, SL_DIRECTION_UP, SL_FAMILY_BYTES,
     SL_FAMILY_CREDENTIALS_REFUSED, SL_FAMILY_DECISIONS,
     SL_FAMILY_TUNNELS, SL_FAMILY_TUNNELS_OPEN, SL_LOG_CLOSE, SL_LOG_DECISION, SL_LOG_INTERVAL, SL_LOG_REFUSED,
     SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER, SL_TUNNEL_FORWARDED, SL_TUNNEL_OPEN, SL_TUNNEL_TOKEN,
-    SL_TUNNEL_WOULD_DENY, sl_log_event, sl_protocol_text,
+    SL_TUNNEL_WORKLOAD, SL_TUNNEL_WOULD_DENY, sl_log_event, sl_protocol_text,
     sl_tunnel_bytes, sl_tunnel_done, sl_tunnel_edit, sl_tunnel_release, sl_tunnel_set_identity, sl_tunnel_set_name,
     sl_tunnel_set_user,
     sl_tunnel_take,
@@ -112,6 +116,8 @@ cdef class Record:
             if self.tls.namespace is not None:
                 out.who.namespace_ = PyBytes_AS_STRING(self.tls.namespace)
                 out.who.service_account = PyBytes_AS_STRING(self.tls.account)
+        if self.generation.image.workloads is not None:
+            self.generation.image.workloads.place(&out.who)
         out.source = &parts.source
         out.unauthorized = self.revoked
         out.audit = listener.audit
@@ -126,6 +132,13 @@ cdef class Record:
         if self.upstream_tls is not None and self.upstream_tls.settings is not None:
             out.tls = PyBytes_AS_STRING(self.upstream_tls.settings)
         out.is_local, out.asked = is_local, <void *> self
+
+    cdef uint64_t pod_under(self, Generation generation) noexcept:
+        return 0 if generation.image.workloads is None else generation.image.workloads.pod_of(&self.peer)
+
+    cdef bint is_placed(self) noexcept:
+        return (self.generation.image.workloads is not None and self.user is None and self.token is None
+                and not self.is_forwarded() and not self.is_certified())
 
     cdef void ask_for_token(self, sl_source_key *who) noexcept:
         cdef Token token = self.token
@@ -158,6 +171,9 @@ cdef class Record:
 
     cdef void stand(self, Generation now, bint opens) noexcept:
         cdef ListenerSpec spec = self.parts.settings.listener(self.listener)
+        self.revoked = SL_REASON_SOURCE_GONE
+        if self.pod and self.pod_under(now) != self.pod:
+            return
         self.revoked = SL_REASON_UNAUTHORIZED
         if not self.same_login(now):
             return
@@ -259,7 +275,8 @@ cdef class Record:
     cdef void list_identity(self) noexcept:
         """Within an edit of the listing. One of users.yaml or the network map follows from user and address."""
         cdef bytes text = None
-        self.listing.flags &= ~(SL_TUNNEL_TOKEN | SL_TUNNEL_FORWARDED)
+        cdef const sl_workload *found
+        self.listing.flags &= ~(SL_TUNNEL_TOKEN | SL_TUNNEL_FORWARDED | SL_TUNNEL_WORKLOAD)
         if self.is_forwarded():
             self.listing.flags |= SL_TUNNEL_FORWARDED
             text = self.forwarded.identity
@@ -273,6 +290,10 @@ cdef class Record:
             self.listing.flags |= SL_TUNNEL_TOKEN
             if self.token.namespace is not None:
                 text = b"%b/%b" % (self.token.namespace, self.token.account or b"")
+        elif self.is_placed() and self.generation.image.workloads.look_up(&self.peer, &found) == SL_WORKLOAD_KNOWN:
+            self.listing.flags |= SL_TUNNEL_WORKLOAD
+            text = b"%b/%b" % (sl_workload_text(found, SL_WORKLOAD_NAMESPACE),
+                               sl_workload_text(found, SL_WORKLOAD_ACCOUNT))
         sl_tunnel_set_identity(self.listing, NULL if text is None else PyBytes_AS_STRING(text),
                                0 if text is None else PyBytes_GET_SIZE(text))
 
@@ -414,6 +435,10 @@ cdef class Record:
     cdef void identify(self, sl_log_line *line) noexcept:
         """The source, and where its identity comes from."""
         cdef const sl_image *image = &self.generation.image.image
+        cdef const sl_workload *found = NULL
+        cdef sl_workload_status status = SL_WORKLOAD_OUTSIDE
+        if self.is_placed():
+            status = self.generation.image.workloads.look_up(&self.peer, &found)
         if self.is_forwarded():
             line.identity_source = "forwarded"
             line.identity.bytes = PyBytes_AS_STRING(self.forwarded.identity)
@@ -440,7 +465,12 @@ cdef class Record:
                     line.account = PyBytes_AS_STRING(self.token.account)
             elif self.token.user is not None:
                 sl_source_user(image, PyBytes_AS_STRING(self.token.user), &line.namespace_, &line.account)
-        elif sl_source_network(image, &self.peer, &line.namespace_, &line.account):
+        elif found is not NULL:
+            line.identity_source = "workload"
+            line.namespace_ = sl_workload_text(found, SL_WORKLOAD_NAMESPACE)
+            line.account = sl_workload_text(found, SL_WORKLOAD_ACCOUNT)
+        elif (status == SL_WORKLOAD_OUTSIDE
+                and sl_source_network(image, &self.peer, &line.namespace_, &line.account)):
             line.identity_source = "network"
         else:
             line.identity_source = "none"

@@ -10,10 +10,11 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from gateway.c.contract cimport (
-    SL_DENY, SL_OUTCOME_REVOKED, SL_PHASE_ADDRESS, SL_PHASE_INNER, SL_REVOKE_DRAIN, SL_REVOKE_KILL,
+    SL_DENY, SL_OUTCOME_REVOKED, SL_PHASE_ADDRESS, SL_PHASE_INNER, SL_PHASE_NAME, SL_REASON_SOURCE_GONE,
+    SL_REVOKE_DRAIN, SL_REVOKE_KILL,
 )
 from gateway.c.judge cimport (
-    SL_DECISION_PROVISIONAL, sl_judge, sl_judged_end, sl_question,
+    SL_DECISION_PROVISIONAL, sl_deny, sl_judge, sl_judged_end, sl_question,
 )
 from gateway.c.segment cimport (
     SL_FAMILY_REJUDGED, SL_LOG_DECISION, SL_REJUDGED_ALLOWED, SL_REJUDGED_DRAINING, SL_REJUDGED_KEPT,
@@ -34,6 +35,10 @@ cdef class Rejudge(Sweep):
             return
         record.stand(self.parts.generation, False)
         record.generation = self.parts.generation
+        if record.revoked == SL_REASON_SOURCE_GONE:
+            self.lose(tunnel)
+            return
+        record.pod = record.pod_under(record.generation)
         self.judge(record, &decision)
         if decision.flags & record.decision.flags & SL_DECISION_PROVISIONAL:
             record.decided(&decision)  # still waits for its inner name, now under this generation
@@ -61,6 +66,14 @@ cdef class Rejudge(Sweep):
             question.inner, question.inner_length = PyBytes_AS_STRING(record.inner), PyBytes_GET_SIZE(record.inner)
         sl_judge(&record.generation.image.image, &question,
                  SL_PHASE_INNER if record.shown else SL_PHASE_ADDRESS, NULL, out, NULL)
+
+    cdef void lose(self, Tunnel tunnel) noexcept:
+        """Ends a tunnel whose address is another pod's now, or none's, whatever its rule says of revocation."""
+        cdef sl_decision gone
+        sl_deny(&gone, SL_PHASE_NAME, SL_REASON_SOURCE_GONE)
+        tunnel.record.decided(&gone)
+        self.note(SL_REJUDGED_KILLED)
+        tunnel.end(SL_OUTCOME_REVOKED, True)
 
     cdef void revoke(self, Tunnel tunnel, const sl_decision *decision) noexcept:
         """Ends a tunnel that is denied now, at once or later, or lets it be; each way leaves a log line."""

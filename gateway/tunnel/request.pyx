@@ -27,6 +27,7 @@ cdef Record note(WorkerParts parts, Request request, Codec codec, int kind):
     record.kind = <uint8_t> kind
     record.peer = request.peer
     record.peer_port = request.peer_port
+    record.pod = record.pod_under(parts.generation)
     record.port = codec.port
     if codec.address.family:
         record.address = codec.address

@@ -63,7 +63,7 @@ class Worker:
                 self._sockets.add(number, owner, contract.listener_fd(owner, index, len(listeners)))
         self._channel = socket.socket(fileno=contract.FD_CHANNEL)
         self._channel.setblocking(False)
-        self._images: dict[int, int] = {}
+        self._images: dict[int, list[int]] = {}  # by generation: its image, and its table of workloads if it has one
         self._loads: deque[dict[str, Any]] = deque()  # LOADs; the first one's image is being opened
         self._loaded: Loaded | None = None  # what may become active
         self._listeners: list[dict[str, Any]] = []  # its listeners
@@ -133,9 +133,8 @@ class Worker:
             for (number, owner), descriptor in zip(content.get("sockets", ()), descriptors, strict=False):
                 self._sockets.add(number, owner, descriptor)
             if "generation" in content:
-                for descriptor in descriptors:
-                    self._forget(self._images.pop(content["generation"], None))
-                    self._images[content["generation"]] = descriptor
+                self._forget(self._images.pop(content["generation"], None))
+                self._images[content["generation"]] = descriptors.tolist()
 
     def _on_message(self, message: dict[str, Any]) -> None:
         handler = self._handlers.get(message["op"])
@@ -152,11 +151,12 @@ class Worker:
         generation = self._loads[0]["generation"]
         self._on_channel()
         try:
-            descriptor = self._images.pop(generation)
+            descriptors = self._images.pop(generation)
             try:
-                ImageLoad(self._loop, descriptor, self._on_image).begin()
+                image, workloads, *_ = *descriptors, -1, -1
+                ImageLoad(self._loop, image, self._on_image, workloads).begin()
             finally:
-                os.close(descriptor)
+                self._forget(descriptors)
         except KeyError:
             self._on_image(None, "the policy image did not arrive on the channel")
         except (OSError, ValueError) as problem:
@@ -313,8 +313,8 @@ class Worker:
         self._parts.meter.publish()
 
     @staticmethod
-    def _forget(descriptor: int | None) -> None:
-        if descriptor is not None:
+    def _forget(descriptors: list[int] | None) -> None:
+        for descriptor in descriptors or ():
             os.close(descriptor)
 
 

@@ -23,6 +23,7 @@ WOULD_DENY: Final = 4
 IDENTITY_CUT: Final = 8
 TOKEN: Final = 16
 FORWARDED: Final = 32
+WORKLOAD: Final = 64
 
 _NAMES: Final = tuple(name for name, _, _ in tables.TUNNEL_FIELDS)
 _RECORD: Final = layout(tables.TUNNEL_FIELDS)
@@ -66,7 +67,7 @@ class LiveTunnel(NamedTuple):
     dialed: str | None
     user: bytes | None
     name: bytes | None
-    identity: bytes | None = None  # of a certificate or a token, or forwarded
+    identity: bytes | None = None  # of a certificate, a token or a pod, or forwarded
 
     @property
     def user_cut(self) -> bool:
@@ -90,6 +91,8 @@ class LiveTunnel(NamedTuple):
             return "forwarded"
         if self.flags & TOKEN:
             return "token"
+        if self.flags & WORKLOAD:
+            return "workload"
         return "certificate" if self.identity is not None else None
 
     @property

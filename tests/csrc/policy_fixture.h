@@ -167,6 +167,9 @@ struct ask { /* one question; NULL and 0 are "none" */
     const char *namespace_, *service_account, *identity, *user, *ip;
     const char *workload_namespace, *workload_account;
     const char *token_namespace, *token_account, *forwarded_namespace, *forwarded_account, *forwarded;
+    const uint32_t *workload_selectors;
+    uint32_t workload_selector_count;
+    uint8_t workload_unknown;
     const char *inner; /* the name shown inside */
     uint8_t shows, inner_mode;
     const char *way; /* the parent of a tunnel that is dialed */
@@ -189,7 +192,7 @@ static inline struct sl_decision ask_image(const struct sl_image *image, struct 
     struct sl_question question = {
         .who = {fixture_addr(q.ip), q.namespace_, q.service_account, q.identity, q.user, q.workload_namespace,
                 q.workload_account, q.token_namespace, q.token_account, q.forwarded_namespace, q.forwarded_account,
-                q.forwarded},
+                q.forwarded, q.workload_selectors, q.workload_selector_count, q.workload_unknown},
         .source = &source,
         .host = q.host,
         .host_length = q.host ? strlen(q.host) : 0,

@@ -307,6 +307,43 @@ TEST(the_largest_source_fits)
     fixture_free(&f);
 }
 
+TEST(labels_select_workloads_and_addresses_of_pods_have_no_network)
+{
+    struct fixture f = fixture_new();
+    from(&f, SL_PRINCIPAL_PODS, "", "pods of shop with app=web", NULL, 1);
+    uint32_t web = f.selectors[0];
+    rule_for(&f, "web", SL_TIER_ALLOW, "a", "");
+    from(&f, SL_PRINCIPAL_NAMESPACES, "", "namespaces with tier=low", NULL, 0);
+    uint32_t low = f.selectors[0];
+    rule_for(&f, "low", SL_TIER_DENY, "b", "");
+    from(&f, SL_PRINCIPAL_SERVICE_ACCOUNT, "shop", "cart", NULL, 0);
+    rule_for(&f, "cart", SL_TIER_ALLOW, "b", "");
+    struct sl_prefix block = fixture_prefix("10.0.0.0/8");
+    CHECK_EQ(sl_builder_network(f.b, &block, "shop", "cart"), SL_BUILD_OK);
+    finish(&f);
+    const uint32_t both[] = {web, low}, broken[] = {1000};
+#define WORKLOAD .port = 1, .workload_namespace = "shop", .workload_account = "cart"
+    CHECK_STR(ASK(&f, .host = "a", WORKLOAD), "deny name no_rule");
+    CHECK_STR(ASK(&f, .host = "a", WORKLOAD, .workload_selectors = both, .workload_selector_count = 2),
+              "allow name rule_allow web");
+    CHECK_STR(ASK(&f, .host = "b", WORKLOAD), "allow name rule_allow cart");
+    CHECK_STR(ASK(&f, .host = "b", WORKLOAD, .workload_selectors = both, .workload_selector_count = 2),
+              "deny name rule_deny low");
+    /* Below a certificate only their denies hold. */
+    CHECK_STR(ASK(&f, .host = "a", WORKLOAD, .workload_selectors = both, .workload_selector_count = 2,
+                  .identity = "spiffe://x"),
+              "deny name no_rule");
+    CHECK_STR(ASK(&f, .host = "b", WORKLOAD, .workload_selectors = both, .workload_selector_count = 2,
+                  .namespace_ = "shop", .service_account = "cart", .identity = "spiffe://x"),
+              "deny name rule_deny low");
+    /* A selector that the image does not have closes everything. */
+    CHECK_STR(ASK(&f, .host = "b", WORKLOAD, .workload_selectors = broken, .workload_selector_count = 1),
+              "deny name internal");
+    CHECK_STR(ASK(&f, .host = "b", .port = 1, .ip = "10.1.2.3"), "allow name rule_allow cart");
+    CHECK_STR(ASK(&f, .host = "b", .port = 1, .ip = "10.1.2.3", .workload_unknown = 1), "deny name no_rule");
+    fixture_free(&f);
+}
+
 int main(void)
 {
     RUN(users_and_networks_give_identities);
@@ -319,5 +356,6 @@ int main(void)
     RUN(audit_mode_of_mesh_and_namespace);
     RUN(more_selectors_than_fit_is_an_internal_deny);
     RUN(the_largest_source_fits);
+    RUN(labels_select_workloads_and_addresses_of_pods_have_no_network);
     return CHECK_REPORT();
 }
