@@ -56,6 +56,7 @@ class Observation:
             log_dropped=running.access_log.dropped_by_event(),
             generations={str(slot.number): slot.generation for slot in slots},
             rules=current.counts.get("rules", 0) if current is not None else 0,
+            workloads=current.counts.get("workloads", 0) if current is not None else 0,
             reloads=running.generations.reloads,
             restarts=sum(slot.restarts for slot in slots),
             version=version,

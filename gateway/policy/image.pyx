@@ -127,7 +127,7 @@ cdef class PolicyImage(MappedImage):
         """See canonical_name() of the module."""
         return canonical_name(name)
 
-    def attach(self, int workloads):
+    def attach(self, int workloads=-1):
         """The table of workloads of its generation, by a descriptor that may be closed afterwards; -1: there is none.
         Raises ValueError, OSError."""
         self.workloads = Workloads.from_fd(workloads) if workloads >= 0 else None

@@ -59,6 +59,7 @@ class _Collector(Collector):
             generation.add_metric((worker,), number)
         yield generation
         yield _single("policy_rules", "Rules of the active policy", taken.rules)
+        yield _single("workloads", "Pods whose addresses are known", taken.workloads)
         reloads = _family("reloads_total", "Reloads, by result", ("result",))
         for result, count in taken.reloads.items():
             reloads.add_metric((result,), count)

@@ -33,6 +33,7 @@ class Snapshot:
     histograms: Mapping[str, Histogram]
     generations: Mapping[str, int]  # worker slot -> the policy generation it decides by
     rules: int = 0
+    workloads: int = 0
     reloads: Mapping[str, int] = field(default_factory=dict)
     restarts: int = 0
     version: str = ""
@@ -64,6 +65,7 @@ def snapshot(
     log_dropped: Mapping[str, int],
     generations: Mapping[str, int],
     rules: int = 0,
+    workloads: int = 0,
     reloads: Mapping[str, int] | None = None,
     restarts: int = 0,
     version: str = "",
@@ -93,6 +95,7 @@ def snapshot(
         histograms,
         generations,
         rules,
+        workloads,
         reloads or {},
         restarts,
         version,
@@ -111,6 +114,7 @@ def counters(taken: Snapshot) -> dict[str, float]:
     found["reloads_total"] = sum(taken.reloads.values())
     found["worker_restarts_total"] = taken.restarts
     found["policy_rules"] = taken.rules
+    found["workloads"] = taken.workloads
     return dict(sorted(found.items()))
 
 

@@ -1,7 +1,6 @@
 """Answers to questions about policy: from files, compiled once, or from a running gateway."""
 
 import functools
-import os
 from typing import Any, Final
 
 import msgspec
@@ -36,9 +35,11 @@ class Files:
         if result.image is None or result.config is None:
             fail_with(f"{escape(path)} cannot be used", result.problems, result.problems_left_out)
         try:
-            return PolicyImage.from_fd(result.image), result.config, result.rules
+            image = PolicyImage.from_fd(result.image)
+            image.attach(-1 if result.workloads is None else result.workloads)
+            return image, result.config, result.rules
         finally:
-            os.close(result.image)
+            result.close()
 
     def answer(self, question: Question) -> dict[str, Any]:
         """Raises QuestionError and LookupFailed."""

@@ -76,8 +76,7 @@ def check(config: str | None, as_json: bool, files: tuple[str, ...], printing: b
     warn_of_neighbour()
     asked = _sort(config, files)
     result = _with_keys(asked, compile_or_exit(asked.path or os.path.abspath(DEFAULT_PATHS[0]), asked.manifests))
-    if result.image is not None:
-        os.close(result.image)
+    result.close()
     if form is not None:
         click.echo(FORMS[form](result.problems, result.warnings))
     elif as_json:

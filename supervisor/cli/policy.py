@@ -1,6 +1,5 @@
 """`sluice policy`: the rules, each with the file and line it comes from; of the files, or of the running gateway."""
 
-import os
 from typing import Any
 
 import click
@@ -54,7 +53,7 @@ def _from_files(path: str, limit: int, after: str | None) -> dict[str, Any]:
     result = compile_or_exit(path)
     if result.image is None:
         fail_with(f"{escape(path)} cannot be used", result.problems, result.problems_left_out)
-    os.close(result.image)
+    result.close()
     try:
         items, following = page_of(result.rules, 0, limit, after)
     except ListingError as wrong:

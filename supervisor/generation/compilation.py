@@ -1,7 +1,7 @@
-"""One compilation as a value, and how it comes from its process: a short message with two descriptors.
+"""One compilation as a value, and how it comes from its process: a short message with descriptors.
 
 The message travels over a unix stream socket: GREETING, and by SCM_RIGHTS (unix(7)) a memfd with the msgpack of
-`Report` and, when `ok`, the sealed memfd of the image.
+`Report` and, when `ok`, the sealed memfd of the image and, where pods are known, that of the table of workloads.
 """
 
 import array
@@ -22,8 +22,9 @@ from supervisor.source.problems import Problem, render
 
 GREETING: Final = b"sluice-compile-1"
 MOST_REPORT: Final = 256 << 20
+MOST_FILES: Final = 3  # descriptors with one message
 OUT_OF_MEMORY: Final = 77  # exit code of a compile process that got no more memory
-COUNTS: Final = ("files", "resources", "rules", "names", "cidrs", "users", "networks")
+COUNTS: Final = ("files", "resources", "rules", "names", "cidrs", "users", "networks", "workloads")
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -50,7 +51,8 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class CompileResult(msgspec.Struct, frozen=True):
-    """A configuration, compiled (`ok`) or refused. `image` is a descriptor that its holder closes; None = refused.
+    """A configuration, compiled (`ok`) or refused. Its holder closes the descriptors `image`, None = refused, and
+    `workloads`, the table of workloads, None = no pod is known.
 
     `users` maps names to password hashes; `counts` has COUNTS; `rule_slots` are those handed over and those of new
     rules (rule_slots.py); `seconds` is what the compilation took; `rules` are listed by rule_listing.py. Of the policy
@@ -76,6 +78,13 @@ class CompileResult(msgspec.Struct, frozen=True):
     expiries: list[Expiry] = []  # of certificates and revocation lists
     marks: dict[str, str] = {}  # of their files and those of keys, as they were read
     issuers: tuple[Issuer, ...] = ()  # of tokens
+    workloads: int | None = None
+
+    def close(self) -> None:
+        """Gives its descriptors back."""
+        for descriptor in (self.image, self.workloads):
+            if descriptor is not None:
+                os.close(descriptor)
 
     def problem_lines(self) -> list[str]:
         """`file:line:column: message (suggestion)`, one for each error."""
@@ -90,14 +99,14 @@ class CompileCrashed(Exception):
     """The compile process ended without a readable result: an internal failure, or no memory."""
 
 
-def send_result(sock: socket.socket, report: Report, image: int | None) -> None:
+def send_result(sock: socket.socket, report: Report, image: int | None, workloads: int | None = None) -> None:
     """The compile process's side; the caller keeps its descriptors."""
     descriptor = os.memfd_create("sluice-report", os.MFD_CLOEXEC)
     try:
         data = memoryview(msgspec.msgpack.encode(report))
         while data:
             data = data[os.write(descriptor, data) :]
-        socket.send_fds(sock, [GREETING], [descriptor] if image is None else [descriptor, image])
+        socket.send_fds(sock, [GREETING], [descriptor, *(one for one in (image, workloads) if one is not None)])
     finally:
         os.close(descriptor)
 
@@ -114,10 +123,11 @@ def receive_result(sock: socket.socket) -> CompileResult:
         if data != GREETING or not whole or not received:
             raise CompileCrashed("its answer is malformed")
         report = _read_report(received[0])
-        if report.ok != (len(received) == 2):
+        if report.ok != (len(received) >= 2):
             raise CompileCrashed("its answer and the image do not fit together")
         fields: dict[str, Any] = msgspec.structs.asdict(report)
-        return CompileResult(**fields, image=received.pop() if report.ok else None)
+        workloads = received.pop() if len(received) == MOST_FILES else None
+        return CompileResult(**fields, image=received.pop() if report.ok else None, workloads=workloads)
     except (OSError, msgspec.MsgspecError) as wrong:
         raise CompileCrashed(f"its answer cannot be read: {wrong}") from None
     finally:
@@ -126,12 +136,12 @@ def receive_result(sock: socket.socket) -> CompileResult:
 
 
 def receive_descriptors(sock: socket.socket, most: int) -> tuple[bytes, list[int], bool]:
-    """At most so many bytes, the descriptors, at most two, that came with them, and whether these are all.
+    """At most so many bytes, the descriptors, at most MOST_FILES, that came with them, and whether these are all.
 
     socket.recv_fds ignores its flags in Python 3.11: the descriptors would be inherited by every process started here.
     """
     descriptors = array.array("i")
-    data, messages, flags, _ = sock.recvmsg(most, socket.CMSG_SPACE(2 * 4), socket.MSG_CMSG_CLOEXEC)
+    data, messages, flags, _ = sock.recvmsg(most, socket.CMSG_SPACE(MOST_FILES * 4), socket.MSG_CMSG_CLOEXEC)
     for level, kind, content in messages:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])

@@ -15,7 +15,7 @@ import resource
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -42,6 +42,15 @@ from supervisor.source.problems import Place, Problems, quote
 LEAST_MEMORY: Final = 64 << 20  # bytes: what a small policy takes, however little is free
 
 
+class Compiled(NamedTuple):
+    """A report and, when ok, descriptors that the caller closes: the image, and the table of workloads where pods are
+    known."""
+
+    report: Report
+    image: int | None = None
+    workloads: int | None = None
+
+
 def compile_config(
     path: str,
     serving: Sequence[tuple[str, int]] = (),
@@ -49,10 +58,24 @@ def compile_config(
     manifests: Sequence[str] = (),
     reading: Reading | None = None,
 ) -> tuple[Report, int | None]:
-    """Compiles the sluice.yaml at `path`: the report and, when ok, the image's descriptor, which the caller closes.
-    `serving`: what the running gateway listens on. `known`: the metrics slots that rules have already. `manifests`:
-    absolute paths that take the place of policy.paths; with them `path` may name no file, for every default.
-    `reading` may know policy files that were read before; the result is the same without it."""
+    """As compile_all, without the table of workloads."""
+    report, image, workloads = compile_all(path, serving, known, manifests, reading)
+    if workloads is not None:
+        os.close(workloads)
+    return report, image
+
+
+def compile_all(
+    path: str,
+    serving: Sequence[tuple[str, int]] = (),
+    known: Mapping[str, int] | None = None,
+    manifests: Sequence[str] = (),
+    reading: Reading | None = None,
+) -> Compiled:
+    """Compiles the sluice.yaml at `path`. `serving`: what the running gateway listens on. `known`: the metrics slots
+    that rules have already. `manifests`: absolute paths that take the place of policy.paths; with them `path` may name
+    no file, for every default. `reading` may know policy files that were read before; the result is the same without
+    it."""
     start = time.monotonic()
     problems = Problems()
     config: Config | None = None
@@ -83,7 +106,7 @@ def compile_config(
         meant = _as_the_mesh_says(config, policy, problems)
         built = build_image(meant, users, policy, problems, serving, slots)
         if built:
-            warn_of_strangers(config, users, policy.rules, problems)
+            warn_of_strangers(config, users, policy, problems)
             warn_of_void_passthrough(meant, policy.rules, problems)
             warn_of_void_rules(meant, policy.rules, problems)
         if built and not built.counts["rules"] and not meant.policy.passthrough:
@@ -109,7 +132,7 @@ def compile_config(
         files_opened=reading.opened,
         files_parsed=reading.parsed,
     )
-    return report, built.descriptor if built else None
+    return Compiled(report, built.descriptor, built.workloads) if built else Compiled(report)
 
 
 def _as_the_mesh_says(config: Config, policy: Policy, problems: Problems) -> Config:
@@ -188,9 +211,9 @@ def _main() -> int:
     yield_to_traffic()
     confine()
     gc.disable()  # the process ends before garbage counts; walking millions of nodes again and again would
-    report, image = compile_config(arguments.config, manifests=arguments.manifest)
+    compiled = compile_all(arguments.config, manifests=arguments.manifest)
     with socket.socket(fileno=arguments.result_fd) as sock:
-        send_result(sock, report, image)
+        send_result(sock, *compiled)
     return 0
 
 

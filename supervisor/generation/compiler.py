@@ -194,8 +194,8 @@ class Compiler:
         """Ends a child whose result is not wanted any more, and the warm process where that does not end it."""
         ours.shutdown(socket.SHUT_RDWR)
         await asyncio.wait({reading})
-        if reading.exception() is None and (image := reading.result().image) is not None:
-            os.close(image)
+        if reading.exception() is None:
+            reading.result().close()
         await asyncio.wait({ended}, timeout=PATIENCE)
         if not ended.done():
             self._end()

@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -56,10 +56,16 @@ class Generation:
     originations: Mapping[str, ClientTls] = field(default_factory=dict)  # TLS of rules, by the image's text
     expiries: Sequence[Expiry] = ()  # of certificates and revocation lists
     marks: Mapping[str, str] = field(default_factory=dict)  # of their files and those of keys, as they were read
+    workloads: int | None = None  # the table of workloads; None: no pod is known
+
+    @property
+    def files(self) -> tuple[int, ...]:
+        """The descriptors that it holds."""
+        return (self.image,) if self.workloads is None else (self.image, self.workloads)
 
     def published(self) -> Published:
         """As workers get it."""
-        return Published(self.number, self.image, cast(Mapping[str, object], self.settings))
+        return Published(self.number, self.files, cast(Mapping[str, object], self.settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ class Prepared:
     def discard(self) -> None:
         """It does not become active after all."""
         self.access_log.discard()
-        os.close(self.image)
+        self.result.close()
 
 
 class Refused(Exception):
@@ -132,10 +138,10 @@ class Generations:
             keys = self._read_keys(result.config)
             opened = self._access_log.open(result.config.logs.access)
         except (StartError, ValueError, OSError) as error:
-            _close(image)
+            result.close()
             raise Refused([str(error)]) from None
         except BaseException:
-            _close(image)
+            result.close()
             raise
         return Prepared(result, image, result.config, settings, dummy, opened, keys, slots, tokens)
 
@@ -159,6 +165,7 @@ class Generations:
             originations=prepared.result.originations,
             expiries=prepared.result.expiries,
             marks=prepared.result.marks,
+            workloads=prepared.result.workloads,
         )
 
     def _commit(self, prepared: Prepared, new: Generation) -> None:
@@ -174,17 +181,19 @@ class Generations:
         for warning in new.warnings:
             self._log.warning("configuration", warning)
         if old is not None:
-            self._replaced.take(old.image)  # a worker that starts from here on gets the new one
+            self._replaced.take(*old.files)  # a worker that starts from here on gets the new one
 
     async def mapped(self, generation: Generation) -> PolicyImage:
         """The image of the active generation, mapped once, and until the next one. On a thread: the checksum of a
         large one takes longer than a turn may."""
         if self._mapping is None or self._mapping[0] != generation.number:
-            own = os.dup(generation.image)  # a reload may close the other one at any time
+            own = [os.dup(file) for file in generation.files]  # a reload may close the others at any time
             try:
-                image = await asyncio.to_thread(PolicyImage.from_fd, own)
+                image = await asyncio.to_thread(PolicyImage.from_fd, own[0])
+                image.attach(*own[1:])
             finally:
-                os.close(own)
+                for file in own:
+                    os.close(file)
             if generation is not self.current:
                 return image
             self._mapping = (generation.number, image)
@@ -247,6 +256,7 @@ class Generations:
             current,
             number=self._number,
             image=os.dup(current.image),
+            workloads=os.dup(current.workloads) if current.workloads is not None else None,
             settings=settings,
             loaded_at=time.monotonic(),
             expiries=read.expiries,
@@ -256,7 +266,7 @@ class Generations:
             problems = await pool.publish(new.published(), lambda: self._replace(new, reader), plan)
         finally:
             if self.current is not new:
-                os.close(new.image)
+                _close(new.files)
         if problems:
             return self._failed(problems)
         self.reloads["ok"] += 1
@@ -269,13 +279,13 @@ class Generations:
         self._verifier.set_tokens(tokens)
         self._mapping = None
         if old is not None:
-            self._replaced.take(old.image)
+            self._replaced.take(*old.files)
 
     def close(self) -> None:
         """Gives the images back."""
         self._replaced.close()
         if self.current is not None:
-            os.close(self.current.image)
+            _close(self.current.files)
             self.current = self._mapping = None
 
     def _read_keys(self, config: Config) -> ServerKeys | None:
@@ -319,6 +329,6 @@ class Generations:
         return dataclasses.replace(prepared, config=config, settings=settings)
 
 
-def _close(image: int | None) -> None:
-    if image is not None:
-        os.close(image)
+def _close(files: Iterable[int]) -> None:
+    for file in files:
+        os.close(file)

@@ -14,30 +14,30 @@ HELD: Final = 5.0  # seconds: workers judge their tunnels again, and unmap it, w
 
 
 class ReplacedImage:
-    """At most one image: the next one takes its place."""
+    """At most one image, with its table of workloads: the next ones take their place."""
 
     def __init__(self) -> None:
-        self._image: int | None = None
+        self._files: tuple[int, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
 
-    def take(self, image: int) -> None:
-        """From within an event loop."""
+    def take(self, *files: int) -> None:
+        """Its descriptors. From within an event loop."""
         loop = asyncio.get_running_loop()
         self._give_back(loop)
-        self._image = image
+        self._files = files
         self._timer = loop.call_later(HELD, self._give_back, loop)
 
     def close(self) -> None:
         """At once."""
         if self._timer is not None:
             self._timer.cancel()
-        image, self._image = self._image, None
-        if image is not None:
-            os.close(image)
+        files, self._files = self._files, ()
+        for file in files:
+            os.close(file)
 
     def _give_back(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        image, self._image = self._image, None
-        if image is not None:
-            loop.run_in_executor(None, os.close, image)
+        files, self._files = self._files, ()
+        for file in files:
+            loop.run_in_executor(None, os.close, file)

@@ -25,7 +25,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from supervisor.generation.compilation import OUT_OF_MEMORY, receive_descriptors, send_result
-from supervisor.generation.compile import compile_config, confine, end_first
+from supervisor.generation.compile import compile_all, confine, end_first
 from supervisor.generation.requests import MOST_MESSAGE, Accepted, Answer, Compile, Ended, Holds, request_of
 from supervisor.host.process import yield_to_traffic
 from supervisor.policy.remembered import Delta, Reading, Remembered
@@ -102,13 +102,13 @@ class Server:
         with open(slots, "rb", closefd=False) as file:
             known = msgspec.msgpack.decode(file.read(), type=dict[str, int])
         reading = Reading(self._remembered)
-        report, image = compile_config(request.path, request.serving, known, reading=reading)
+        report, image, workloads = compile_all(request.path, request.serving, known, reading=reading)
         assert self._delta is not None
         if report.ok:
             data = memoryview(msgspec.msgpack.encode(reading.delta()))
             while data:  # before the result, which may be accepted at once
                 data = data[os.write(self._delta, data) :]
-        send_result(result, report, image)
+        send_result(result, report, image, workloads)
 
     def _accept(self) -> None:
         delta, self._delta = self._delta, None

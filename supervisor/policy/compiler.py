@@ -13,10 +13,13 @@ from supervisor.config.config import Config
 from supervisor.host import machine
 from supervisor.identity.passwords import credential_of
 from supervisor.identity.users import User
+from supervisor.policy.cluster.objects import Pod
+from supervisor.policy.cluster.workloads import workloads_of
 from supervisor.policy.loader import Policy
 from supervisor.policy.originations import origination_text
 from supervisor.policy.resources.host_lists import likeness, read_list
 from supervisor.policy.resources.model import Item, Range, Rules, Selector, Text
+from supervisor.policy.workload_records import record_workloads
 from supervisor.segment.rule_slots import RuleSlots, label_of
 from supervisor.source.problems import Invalid, Place, Problems, did_you_mean, quote
 
@@ -38,10 +41,12 @@ NEVER_LIFTED: Final = tuple(
 
 
 class Built(msgspec.Struct, frozen=True):
-    """A sealed memfd with the image, and what went into it."""
+    """A sealed memfd with the image, and what went into it. `workloads`: one with the table of workloads; None: no Pod
+    is known."""
 
     descriptor: int
     counts: dict[str, int]
+    workloads: int | None = None
 
 
 def build_image(
@@ -68,7 +73,10 @@ def build_image(
         compiler.surroundings(config, serving)
         if problems.errors:
             return None
-        return Built(compiler.builder.finish_memfd(), compiler.counts)
+        workloads = compiler.workloads(config)
+        if problems.errors:
+            return None
+        return Built(compiler.builder.finish_memfd(), compiler.counts, workloads)
     except image.BuildError as wrong:
         if not problems.errors:  # else it follows from one that was reported where it is written
             problems.error(Place(config.path), f"the policy cannot be compiled: {wrong}")
@@ -93,7 +101,7 @@ class _Compiler:
         self.allowed: tuple[Network, ...] = ()
         self.slots = RuleSlots()
         self.upstreams: tuple[str, ...] = ()
-        counted = ("files", "resources", "rules", "names", "cidrs", "users", "networks")
+        counted = ("files", "resources", "rules", "names", "cidrs", "users", "networks", "workloads")
         self.counts = dict.fromkeys(counted, 0) | {"files": policy.files, "resources": policy.resources}
 
     def rules(self, rules: Rules, order: int) -> None:
@@ -171,6 +179,15 @@ class _Compiler:
             self.problems.warning(rule.place(rule.items[0]), words, "identity.users in sluice.yaml names the users")
         return self.selectors[key]
 
+    def workloads(self, config: Config) -> int | None:
+        """The table of workloads, where any Pod is known; its selectors are those of this image."""
+        if not any(isinstance(fact, Pod) for fact in self.policy.facts):
+            return None
+        found = workloads_of(self.policy.facts)
+        self.counts["workloads"] = len({workload.mark for workload in found})
+        numbered = {selector: number for (selector, _), number in self.selectors.items() if selector.workloads}
+        return record_workloads(found, numbered, config.gateway.pod_networks, self.problems)
+
     def destination(self, rules: Rules, item: Item, attachment: int) -> None:
         to = item.destination
         if to.host is not None:
@@ -247,6 +264,9 @@ class _Compiler:
 
 def principal(selector: Selector) -> tuple[int, str]:
     """The principal kind of a selector, and its second text."""
+    if (wanted := selector.workloads) is not None:
+        only_spaces = wanted.pods is None and not wanted.name
+        return image.PRINCIPAL_NAMESPACES if only_spaces else image.PRINCIPAL_PODS, wanted.text
     if selector.service_account:
         return image.PRINCIPAL_SERVICE_ACCOUNT, selector.service_account
     if selector.identity:

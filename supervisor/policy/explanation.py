@@ -111,6 +111,19 @@ def explain(image: PolicyImage, config: Config, question: Question) -> dict[str,
         workload, namespace, account = (namespace, account), "", ""
     elif question.token:
         token, namespace, account = (namespace, account), "", ""
+    pod = _pod(image, question)
+    # What is said of the workload stands. Where it says what the pod of the address is, that is asked, with its labels.
+    placed = not question.workload or question.token
+    if (
+        pod is not None
+        and not placed
+        and (namespace, account or pod["service_account"])
+        == (
+            pod["namespace"],
+            pod["service_account"],
+        )
+    ):
+        namespace, account, placed = "", "", True
     audit, inner = _modes(listeners, question.listener)
     _check_role(config, question.identity)
 
@@ -125,6 +138,7 @@ def explain(image: PolicyImage, config: Config, question: Question) -> dict[str,
             user=question.user,
             by_token=_is_by_token(image, config, question.user),
             workload=workload,
+            placed=placed,
             token=token,
             source_ip=question.source,
             audit=audit,
@@ -137,6 +151,14 @@ def explain(image: PolicyImage, config: Config, question: Question) -> dict[str,
     needed = _needs_login(listeners, question)
     unknown = [*found["unknown"], *(["credentials"] if needed else [])]
     return found | {"credentials": needed, "unknown": unknown} | ({"dns": None} if question.resolve else {})
+
+
+def _pod(image: PolicyImage, question: Question) -> dict[str, str] | None:
+    """The pod that has the address of the question, where pods are known."""
+    if image.workloads is None or question.source is None:
+        return None
+    found: dict[str, str] | None = image.workloads.find(question.source)
+    return found
 
 
 def name_to_resolve(question: Question, answer: Mapping[str, Any]) -> str | None:

@@ -2,14 +2,16 @@
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final, cast
 
 import msgspec
 
+from supervisor.policy.cluster.objects import Fact
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.registry import AnyPart, mesh_opens, reader_of, rules_of, whole_file
-from supervisor.policy.remembered import FileContent, Named, Reading, Remembered, lists_of
+from supervisor.policy.remembered import FileContent, Named, Reading, Remembered, Skipped, lists_of
 from supervisor.policy.resources.host_lists import inside, list_roots
 from supervisor.policy.resources.manifest import Manifest, manifests_of
 from supervisor.policy.resources.model import Rules
@@ -20,6 +22,7 @@ from supervisor.source.yaml_source import each_document
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 MOST_FILES: Final = 100_000
 MOST_FOLDERS: Final = 64  # deep
+MOST_SKIPPED: Final = 10  # kinds that are named
 
 
 __all__ = ["Policy", "Surroundings", "load_policy", "read"]
@@ -29,8 +32,8 @@ class Policy(msgspec.Struct, frozen=True):
     """The loaded policy: the rules of each resource, in no particular order. `files` and `resources`: how many they
     came from.
 
-    `roots` are the real folders that host lists may lie in. `mesh_opens`: whether the mesh's own settings let out what
-    no rule names; None where there are none.
+    `roots` are the real folders that host lists may lie in, `facts` the cluster's objects. `mesh_opens`: whether the
+    mesh's own settings let out what no rule names; None where there are none.
     """
 
     rules: tuple[Rules, ...]
@@ -38,6 +41,7 @@ class Policy(msgspec.Struct, frozen=True):
     resources: int
     roots: tuple[str, ...] = ()
     mesh_opens: bool | None = None
+    facts: tuple[Fact, ...] = ()
 
 
 def load_policy(
@@ -61,7 +65,21 @@ def load_policy(
         allows = (rules.selectors for rules in loader.rules if rules.tier == "allow")
         surroundings = msgspec.structs.replace(surroundings, allowed=frozenset().union(*allows))
     loader.rules += rules_of(loader.parts, surroundings, problems)
-    return Policy(tuple(loader.rules), len(loader.files), loader.resources, loader.roots, mesh_opens(loader.parts))
+    tell_of_skipped(loader.skipped, problems)
+    facts = tuple(part for part in loader.parts if isinstance(part, Fact))
+    opens = mesh_opens(loader.parts)
+    return Policy(tuple(loader.rules), len(loader.files), loader.resources, loader.roots, opens, facts)
+
+
+def tell_of_skipped(skipped: list[Skipped], problems: Problems) -> None:
+    """One line for all manifests that have nothing to do with egress, at the first of them."""
+    if not skipped:
+        return
+    kinds = Counter(one.kind for one in skipped)
+    words = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())[:MOST_SKIPPED])
+    if len(kinds) > MOST_SKIPPED:
+        words += f" and {len(kinds) - MOST_SKIPPED} kinds more"
+    problems.warning(min(one.place for one in skipped), f"skipped, as they have nothing to do with egress: {words}")
 
 
 class _Loader:
@@ -72,6 +90,7 @@ class _Loader:
         self.reading = reading
         self.rules: list[Rules] = []
         self.parts: list[Part] = []
+        self.skipped: list[Skipped] = []
         self.resources = 0
         self.files: set[tuple[int, int]] = set()
         self.folders: set[tuple[int, int]] = set()
@@ -138,6 +157,7 @@ class _Loader:
         self.resources += content.resources
         self.rules.extend(content.rules)
         self.parts.extend(content.parts)
+        self.skipped.extend(content.skipped)
         for named in content.named:
             self.unique(named)
 
@@ -181,6 +201,7 @@ class _File:
         self.problems = Problems()
         self.rules: list[Rules] = []
         self.parts: list[AnyPart] = []
+        self.skipped: list[Skipped] = []
         self.named: list[Named] = []
         self.resources = 0
 
@@ -192,6 +213,7 @@ class _File:
             resources=self.resources,
             lists=lists_of(self.rules),
             parts=tuple(self.parts),
+            skipped=tuple(self.skipped),
             errors=tuple(problems.errors),
             errors_left_out=problems.errors_left_out,
             warnings=tuple(problems.warnings),
@@ -217,6 +239,7 @@ class _File:
         try:
             reader = reader_of(manifest, self.problems)
             if reader is None:
+                self.skipped.append(Skipped(manifest.kind, manifest.node.mapping()["kind"][1].place))
                 return
             read = reader(manifest, self.roots, self.problems)
         except Invalid as wrong:

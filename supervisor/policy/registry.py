@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from supervisor.policy.dialects import egress_policy, fsm, smokescreen
+from supervisor.policy.cluster import read as cluster
+from supervisor.policy.cluster.objects import Fact
+from supervisor.policy.dialects import egress_policy, fsm, linkerd_egress_routes, smokescreen
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.resources.manifest import Manifest
 from supervisor.policy.resources.model import Rules
@@ -12,9 +14,9 @@ from supervisor.source.problems import Problems, did_you_mean, quote
 
 __all__ = ["AnyPart", "mesh_opens", "reader_of", "rules_of", "whole_file"]
 
-DIALECTS: Final = (egress_policy.DIALECT, fsm.DIALECT)
-# What files are remembered by: the parts of every dialect.
-AnyPart = fsm.FsmPart
+DIALECTS: Final = (egress_policy.DIALECT, fsm.DIALECT, linkerd_egress_routes.DIALECT, cluster.DIALECT)
+# What files are remembered by: the parts of every dialect, and the cluster's objects.
+AnyPart = fsm.FsmPart | linkerd_egress_routes.Route | Fact
 
 # Kinds of dialects that are to come: reading them as nothing would be a hole in a policy.
 NOT_YET: Final[dict[str, tuple[str, ...]]] = {
@@ -26,17 +28,16 @@ NOT_YET: Final[dict[str, tuple[str, ...]]] = {
     "gateway.networking.k8s.io": (
         *("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "BackendTLSPolicy", "ReferenceGrant"),
     ),
-    "gateway.linkerd.io": ("HTTPRoute", "TCPRoute"),
 }
 KINDS: Final = {kind: (dialect, versions) for dialect in DIALECTS for kind, versions in dialect.kinds.items()}
 # Groups of which every kind is a policy: one that is not known there is a mistake.
-OURS: Final = (egress_policy.GROUP,)
+OURS: Final = (egress_policy.GROUP, linkerd_egress_routes.GROUP)
 
 Reader = Callable[[Manifest, tuple[str, ...], Problems], Rules | Part]
 
 
 def reader_of(manifest: Manifest, problems: Problems) -> Reader | None:
-    """The reader of a kind; None, and a warning, for one that is not a policy. Raises Invalid for one that is to come,
+    """The reader of a kind; None for one that has nothing to do with egress. Raises Invalid for one that is to come,
     and for what is nearly one that is read."""
     kind = manifest.node.mapping()["kind"][1]
     version = manifest.node.mapping()["apiVersion"][1]
@@ -56,7 +57,9 @@ def reader_of(manifest: Manifest, problems: Problems) -> Reader | None:
         if name == manifest.kind and group in OURS:
             expected = f"{group}/{versions[-1]}"
             raise version.unexpected(f"apiVersion {expected} for {name}", f"write {expected}")
-    problems.warning(kind.place, f"{quote(manifest.kind)} is ignored: not a policy kind")
+    near = did_you_mean(manifest.kind, {name for _, name in KINDS}) if not manifest.group else ""
+    if near:  # most likely a slip: it would be missing without a word
+        problems.warning(kind.place, f"{quote(manifest.kind)} is ignored: not a kind that is known", near)
     return None
 
 

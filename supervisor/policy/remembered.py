@@ -18,7 +18,7 @@ from supervisor.policy.resources.model import Rules
 from supervisor.source.problems import Place, Problem, Problems
 from supervisor.source.yaml_source import open_file, read_descriptor
 
-__all__ = ["Delta", "FileContent", "Kept", "Named", "Reading", "Remembered", "lists_of"]
+__all__ = ["Delta", "FileContent", "Kept", "Named", "Reading", "Remembered", "Skipped", "lists_of"]
 
 GRAIN: Final = 2_000_000_000  # nanoseconds: FAT counts mtime in two seconds, all others more finely
 MOST_BYTES: Final = 64 << 20  # of all files together; what does not fit is read each time
@@ -35,6 +35,13 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
     place: Place
 
 
+class Skipped(msgspec.Struct, frozen=True, array_like=True):
+    """A manifest that has nothing to do with egress."""
+
+    kind: str
+    place: Place
+
+
 class FileContent(msgspec.Struct, frozen=True, array_like=True):
     """All that one file gives. `rules` are of resources that say everything themselves, `parts` of those that do not
     (dialects/dialect.py). `lists` are the paths of its host lists: where they lead may change without the file."""
@@ -44,6 +51,7 @@ class FileContent(msgspec.Struct, frozen=True, array_like=True):
     resources: int
     lists: tuple[str, ...]
     parts: tuple[AnyPart, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     errors: tuple[Problem, ...] = ()
     errors_left_out: int = 0
     warnings: tuple[Problem, ...] = ()

@@ -8,33 +8,48 @@ from typing import Final
 
 from supervisor.config.config import Config
 from supervisor.identity.users import User
+from supervisor.policy.cluster.objects import Fact, ServiceAccount
+from supervisor.policy.cluster.workloads import workloads_of
+from supervisor.policy.loader import Policy
+from supervisor.policy.resources.labels import Workloads
 from supervisor.policy.resources.model import Rules, Selector
+from supervisor.policy.workload_records import selects
 from supervisor.source.problems import Place, Problems, quote
 from supervisor.source.words import trust_domain_of, workload_of
 
 MOST: Final = 20  # warnings; the rest is counted
+MOST_LOOKS: Final = 1_000_000  # of selections at workloads: a second
 WAYS: Final = "map it in identity.networks, or give it to a user, once it is there"
 
 
 class _Known:
     """The sources that the configuration knows: `spaces` and `accounts` are those of networks and users."""
 
-    def __init__(self, config: Config, users: Sequence[User]) -> None:
+    def __init__(self, config: Config, users: Sequence[User], facts: Sequence[Fact]) -> None:
         self.users = {user.name: user.namespace for user in users}
         pairs = [(network.namespace, network.service_account) for network in config.identity.networks]
         pairs += [(user.namespace, user.service_account) for user in users if user.namespace]
+        self.workloads = workloads_of(facts)
+        pairs += [(each.pod.namespace, each.pod.service_account) for each in self.workloads]
+        pairs += [(fact.namespace, fact.name) for fact in facts if isinstance(fact, ServiceAccount)]
         self.spaces = {namespace for namespace, _ in pairs}
         self.accounts = set(pairs)
         self.domains = {domain.name for domain in config.identity.trust.domains}
         self.tokens = any(source.kubernetes or source.namespace for source in config.identity.tokens)
+        self._looks = MOST_LOOKS
+
+    def has(self, wanted: Workloads) -> bool:
+        """Whether one of them is known; also where it would take too long to tell."""
+        self._looks -= len(self.workloads)
+        return self._looks < 0 or any(selects(wanted, workload) for workload in self.workloads)
 
 
-def warn_of_strangers(config: Config, users: Sequence[User], rules: Sequence[Rules], problems: Problems) -> None:
+def warn_of_strangers(config: Config, users: Sequence[User], policy: Policy, problems: Problems) -> None:
     """One warning for each resource and source, at the resource's first item; at most MOST."""
-    known = _Known(config, users)
+    known = _Known(config, users, policy.facts)
     seen: set[tuple[str, str, str, Selector]] = set()
     told = left_out = 0
-    for rule in rules:
+    for rule in policy.rules:
         for selector in rule.selectors:
             key = (rule.kind, rule.namespace, rule.name, selector)
             if key in seen:
@@ -65,7 +80,11 @@ def warn_of_void_passthrough(config: Config, rules: Iterable[Rules], problems: P
 def _facts(known: _Known, rule: Rules, selector: Selector) -> Iterator[tuple[str, str]]:
     """The warning about one source: (text, hint)."""
     space = selector.namespace
-    if selector.user:
+    if selector.workloads is not None:
+        if not selector.workloads.name and not known.has(selector.workloads):
+            words = f"no known pod is one of {quote(selector.workloads.text)}: this item matches no source"
+            yield words, "Pod manifests in policy.paths make pods known"
+    elif selector.user:
         # A user that does not exist is the compiler's to tell.
         if space and known.users.get(selector.user, space) != space:
             words = f"the user {quote(selector.user)} is not of the namespace {quote(space)}: this item never matches"
@@ -80,7 +99,8 @@ def _facts(known: _Known, rule: Rules, selector: Selector) -> Iterator[tuple[str
     elif known.domains or known.tokens:
         return  # certificates and tokens may name every namespace and service account
     elif selector.service_account:
-        if (space, selector.service_account) not in known.accounts:
+        named = (one.workloads for one in rule.selectors if one.workloads and one.workloads.name)
+        if (space, selector.service_account) not in known.accounts and not any(map(known.has, named)):
             workload = quote(f"{space}/{selector.service_account}")
             yield f"no item of identity.networks and no user stands for {workload}", WAYS
     elif space and space not in known.spaces:

@@ -159,7 +159,7 @@ class Handover:
         try:
             if slot.channel is not None:
                 packet = msgspec.msgpack.encode({"generation": generation.number})
-                socket.send_fds(slot.channel, [packet], [generation.image])
+                socket.send_fds(slot.channel, [packet], generation.files)
         except BlockingIOError:
             error = "it does not read its channel"
         except OSError as failure:

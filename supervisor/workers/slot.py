@@ -108,8 +108,9 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The generation that every new worker is given. `image` is the sealed memfd, kept open by its owner."""
+    """The generation that every new worker is given. `files` are sealed memfds, kept open by their owner: the image
+    and, where pods are known, the table of workloads."""
 
     number: int
-    image: int
+    files: tuple[int, ...]
     settings: Mapping[str, object]

@@ -12,6 +12,7 @@ from supervisor.policy.dialects.dialect import Dialect
 from supervisor.policy.dialects.origination import read_origination
 from supervisor.policy.resources.host_lists import inside, outside
 from supervisor.policy.resources.hosts import host_pattern, read_excepts
+from supervisor.policy.resources.labels import Requirement, Workloads, read_selector
 from supervisor.policy.resources.manifest import TOP, Manifest, Metadata, read_metadata
 from supervisor.policy.resources.model import (
     Destination,
@@ -41,7 +42,10 @@ SPEC: Final = (
     *("from", "to", "action", "hard", "onRevoke", "upstream", "sourceAddress", "tls"),
     *("innerName", "inner", "ech"),
 )
-FROM: Final = ("namespace", "serviceAccount", "identity", "user", "cidr")
+FROM: Final = (
+    *("namespace", "serviceAccount", "identity", "user", "cidr"),
+    *("podSelector", "namespaceSelector"),
+)
 TO: Final = ("host", "cidr", "hostsFrom", "ports", "except")
 ACTIONS: Final[dict[str, Tier]] = {"Allow": "allow", "Deny": "deny", "Audit": "audit"}
 ON_REVOKE: Final[tuple[OnRevoke, ...]] = ("kill", "drain", "keep")
@@ -175,6 +179,9 @@ class _Resource:
     def selector(self, item: Node) -> Selector:
         before = len(self.problems.errors)
         fields = item.fields(FROM, self.problems)
+        none: tuple[Requirement, ...] | None = None
+        pods = fields.read("podSelector", lambda node: read_selector(node, self.problems), none)
+        spaces = fields.read("namespaceSelector", lambda node: read_selector(node, self.problems), none)
         selector = Selector(
             namespace=fields.read("namespace", namespace_name, self.namespace),
             service_account=fields.read("serviceAccount", object_name, ""),
@@ -193,11 +200,26 @@ class _Resource:
             )
         if sum(map(bool, (selector.service_account, selector.identity, selector.user))) > 1:
             raise item.invalid("at most one of serviceAccount, identity and user", "write several items")
+        if pods is not None or spaces is not None:
+            return self.by_labels(item, selector, pods, spaces)
         if selector.service_account and not selector.namespace:
             if self.kind == NAMESPACED:
                 return Selector()  # its namespace is missing: reported, and no image is made
             raise item.invalid("a serviceAccount needs its namespace here", "add namespace: to the item")
         return selector
+
+    def by_labels(
+        self,
+        item: Node,
+        selector: Selector,
+        pods: tuple[Requirement, ...] | None,
+        spaces: tuple[Requirement, ...] | None,
+    ) -> Selector:
+        """`podSelector` and `namespaceSelector`, with `namespace` and `cidr` beside them or without."""
+        if selector.service_account or selector.identity or selector.user:
+            words = "podSelector and namespaceSelector stand beside namespace and cidr alone"
+            raise item.invalid(words, "write several items")
+        return Selector(cidr=selector.cidr, workloads=Workloads(selector.namespace, pods, spaces))
 
     # to
 

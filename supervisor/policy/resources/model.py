@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from supervisor.policy.resources.labels import Workloads
 from supervisor.source.problems import Place
 
 # What an item says, or a dialect where none of its items matches.
@@ -22,7 +23,8 @@ Range = tuple[int, int]  # ports, both included; equal = a single port
 class Selector(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Sources: all that is set must hold. Nothing set = the whole mesh.
 
-    At most one of `service_account`, `identity`, `user`, `role` and `other_roles`; a service account has a namespace.
+    At most one of `service_account`, `identity`, `user`, `role` and `other_roles`; a service account has a namespace. The
+    namespace of `workloads` is its own.
     """
 
     namespace: str = ""
@@ -32,6 +34,7 @@ class Selector(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cidr: str = ""
     role: str = ""  # CN or OU of a certificate, else the name of a user
     other_roles: bool = False  # every role that no selector of the policy names
+    workloads: Workloads | None = None  # by labels or by the name of a pod or its owner; alone but for `cidr`
 
 
 class Text(msgspec.Struct, frozen=True, array_like=True, gc=False):
