@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from deploy import kind_labels
 from supervisor.policy.dialects import egress_policy as reader
 from supervisor.policy.dialects.origination import MOST_NAMES, MOST_PROTOCOLS, VERSIONS
 
@@ -122,16 +123,16 @@ def cidr(description: str) -> Schema:
 
 
 def from_item(kind: str) -> Schema:
-    one_of_three = ("serviceAccount", "identity", "user")
-    pairs = [("serviceAccount", "identity"), ("serviceAccount", "user"), ("identity", "user")]
+    one_of_three = kind_labels.WITHOUT
     rules = [
         Rule(
             f"[{', '.join(f'has(self.{name})' for name in one_of_three)}].filter(given, given).size() <= 1",
             "at most one of serviceAccount, identity and user; write several items",
             lambda item: at_most_one(item, *one_of_three),
-        )
+        ),
+        Rule(*kind_labels.ALONE),
     ]
-    editor: Schema = {"not": {"anyOf": [{"required": list(pair)} for pair in pairs]}}
+    editor: Schema = {"not": {"anyOf": [{"required": list(pair)} for pair in kind_labels.PAIRS]}}
     if kind == reader.CLUSTER:
         rules.append(
             Rule(
@@ -152,6 +153,8 @@ def from_item(kind: str) -> Schema:
             "identity": text(SPIFFE, "The SPIFFE ID of their certificate.", 2048),
             "user": text("[!-9;-~]{1,255}", "The user that they log in as, or that their token names.", 255),
             "cidr": cidr("The network that their address lies in."),
+            "podSelector": kind_labels.selector("Labels of the pods that have their addresses.", Rule),
+            "namespaceSelector": kind_labels.selector("Labels of these pods' namespaces.", Rule),
         },
         "rules": rules,
         "editor": editor,

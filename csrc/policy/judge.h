@@ -37,7 +37,8 @@ struct sl_source_key {
     const char *forwarded_namespace;
     const char *forwarded_account;
     const char *forwarded; /* URI that a peer forwards which may speak for others */
-    const uint32_t *workload_selectors; /* those of this policy that select the workload of the address by labels; NULL: none */
+    const uint32_t
+        *workload_selectors; /* those of this policy that select the workload of the address by labels; NULL: none */
     uint32_t workload_selector_count;
     uint8_t workload_unknown; /* an address of pods that no known pod has: the network map gives it nothing */
 };

@@ -52,7 +52,8 @@ int sl_workloads_open(struct sl_workloads *table, const void *base, size_t size)
     const struct sl_workloads_header *header = base;
     *table = (struct sl_workloads){NULL, 0};
     if (!base || size < sizeof *header) return 0;
-    if (header->magic != SL_WORKLOADS_MAGIC || header->version != SL_WORKLOADS_VERSION || header->size != size) return 0;
+    if (header->magic != SL_WORKLOADS_MAGIC || header->version != SL_WORKLOADS_VERSION || header->size != size)
+        return 0;
     if (header->slots < LEAST_SLOTS || header->slots & (header->slots - 1) || header->slots > 4 * SL_WORKLOADS_MOST)
         return 0;
     if (header->networks > SL_WORKLOADS_NETWORKS || header->slots_at < slots_at(header->networks) ||

@@ -29,10 +29,10 @@
 
 enum {
     SL_WORKLOADS_VERSION = 1,
-    SL_WORKLOADS_MOST = 1000000,       /* addresses */
-    SL_WORKLOADS_NETWORKS = 1024,      /* address blocks of pods */
-    SL_WORKLOAD_SELECTORS = 512,       /* of one workload */
-    SL_WORKLOAD_TEXT = 512,            /* bytes of one text */
+    SL_WORKLOADS_MOST = 1000000,  /* addresses */
+    SL_WORKLOADS_NETWORKS = 1024, /* address blocks of pods */
+    SL_WORKLOAD_SELECTORS = 512,  /* of one workload */
+    SL_WORKLOAD_TEXT = 512,       /* bytes of one text */
 };
 
 enum sl_workload_text {
@@ -65,8 +65,8 @@ struct sl_workload {
     uint64_t pod;      /* a mark of the pod: another one is another pod; 0 = the address belongs to nothing */
     struct sl_addr addr;
     uint8_t pad[3];
-    uint32_t size;           /* bytes, a multiple of 8 */
-    uint32_t selector_count; /* indexes of SELECTORS in the image, ascending */
+    uint32_t size;                          /* bytes, a multiple of 8 */
+    uint32_t selector_count;                /* indexes of SELECTORS in the image, ascending */
     uint32_t texts[SL_WORKLOAD_TEXT_COUNT]; /* bytes from the record's begin; texts may be "" */
     uint32_t selectors[];
 };

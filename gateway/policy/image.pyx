@@ -189,8 +189,9 @@ cdef class PolicyImage(MappedImage):
         return rule.item, sl_list_line(&self.image, index, 0, text, len(text)) or None
 
     def identity_of(self, source_ip, user):
-        """(`namespace/serviceAccount` or None, `password`, `workload`, `network` or `none`): what a peer's address and a verified
-        user stand for, as access log lines say it. Either may be None. Raises ValueError for what is not an address."""
+        """(`namespace/serviceAccount` or None, `password`, `workload`, `network` or `none`): what a peer's address and a
+        verified user stand for, as access log lines say it. Either may be None. Raises ValueError for what is not an
+        address."""
         cdef sl_addr peer
         cdef const char *space = NULL
         cdef const char *account = NULL
@@ -205,7 +206,9 @@ cdef class PolicyImage(MappedImage):
             return f"{found['namespace']}/{found['service_account']}", "workload"
         else:
             parse_address(source_ip, &peer)
-            if (self.workloads is not None and self.workloads.is_unknown(source_ip)) or not sl_source_network(&self.image, &peer, &space, &account):
+            if self.workloads is not None and self.workloads.is_unknown(source_ip):
+                return None, "none"
+            if not sl_source_network(&self.image, &peer, &space, &account):
                 return None, "none"
             origin = "network"
         if space is NULL or not space[0]:

@@ -21,7 +21,8 @@ static struct sl_addr address(const char *text)
 
 static struct sl_workload_entry entry_of(const char *addr, const char *pod, uint64_t mark)
 {
-    return (struct sl_workload_entry){.addr = address(addr), .pod = mark, .texts = {"shop", "cart", pod, "Deployment", "cart"}};
+    return (struct sl_workload_entry){
+        .addr = address(addr), .pod = mark, .texts = {"shop", "cart", pod, "Deployment", "cart"}};
 }
 
 static int open_table(struct fixture *f, uint32_t addresses, size_t records)
@@ -134,7 +135,7 @@ TEST(has_an_end)
     entry.addr = address("10.0.1.0");
     CHECK(!sl_workloads_put(f.memory, &entry)); /* no slot */
     entry.addr = address("10.0.0.3");
-    CHECK(sl_workloads_put(f.memory, &entry)); /* one that it has */
+    CHECK(sl_workloads_put(f.memory, &entry));  /* one that it has */
     CHECK(!sl_workloads_put(f.memory, &entry)); /* no room for its record */
     CHECK_EQ(find(&f, "10.0.0.7", &found), SL_WORKLOAD_KNOWN);
     free(f.memory);

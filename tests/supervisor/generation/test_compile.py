@@ -63,8 +63,9 @@ def test_a_sound_configuration_gives_a_sealed_image(tmp_path: Path) -> None:
     assert result.users == {"bob": HASH}
     assert tuple(result.counts) == COUNTS
     assert result.counts == {
-        **dict.fromkeys(("files", "resources", "rules", "names", "users"), 1), "cidrs": 0, "networks": 0,
-    }  # fmt: skip
+        **dict.fromkeys(("files", "resources", "rules", "names", "users"), 1),
+        **dict.fromkeys(("cidrs", "networks", "workloads"), 0),
+    }
     assert result.seconds > 0
     assert result.config == load_config(str(path))
     assert result.config is not None and result.settings == result.config.settings()

@@ -80,7 +80,7 @@ def test_a_pod_that_says_little(tmp_path: Path) -> None:
         (('"2026-01-02T03:04:05Z"', "today"), "a.yaml:19:14: status.startTime: expected an RFC 3339 time"),
         (("app: cart,", "app: 'a b',"), "a.yaml:7:17: expected the value of a label"),
         (("app: cart,", "-app: cart,"), "a.yaml:7:12: expected a label such as app"),
-        (("controller: true", "controller: 1"), "a.yaml:10:81: controller: expected true or false"),
+        (("controller: true", "controller: 1"), "a.yaml:10:84: controller: expected true or false"),
         (("tolerations: []", "hostNetwork: si"), "a.yaml:14:16: spec.hostNetwork: expected true or false"),
         (("podIPs: [", f"podIPs: [{'{ip: 10.1.0.9}, ' * 16}"), "more than 16 addresses of one pod"),
     ],
@@ -93,9 +93,9 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, change: tuple[str,
 
 def test_other_objects(tmp_path: Path) -> None:
     documents = (
-        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {tier: high}}\nspec: {finalizers: [kubernetes]}\n",
-        "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: r, namespace: shop, ownerReferences: [{kind: Deployment,"
-        " name: d}]}\nspec: {replicas: 2}\n",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {tier: high}}\nspec: {finalizers: []}\n",
+        "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: r, namespace: shop, ownerReferences: [{kind:"
+        " Deployment, name: d}]}\nspec: {replicas: 2}\n",
         "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: shop}\nspec: {clusterIP: 10.96.0.1, clusterIPs:"
         " [10.96.0.1, 'fd00::1'], selector: {app: s}, ports: [{name: web, port: 80, targetPort: http}]}\n",
         "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {type: ExternalName, externalName:"
@@ -106,9 +106,17 @@ def test_other_objects(tmp_path: Path) -> None:
         "  - {addresses: [10.1.0.5], conditions: {ready: false}, targetRef: {kind: Pod, name: cart-1}}\n",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: key, namespace: shop}\nstringData: {token: SECRET}\n",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: list, namespace: shop}\ndata: {hosts.txt: a.test}\n",
-        *(f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a, namespace: shop}}\nspec: {{}}\n"
-          for version, kind in (("v1", "ServiceAccount"), ("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"),
-                                ("apps/v1", "DaemonSet"), ("batch/v1", "Job"), ("batch/v1", "CronJob"))),
+        *(
+            f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a, namespace: shop}}\nspec: {{}}\n"
+            for version, kind in (
+                ("v1", "ServiceAccount"),
+                ("apps/v1", "Deployment"),
+                ("apps/v1", "StatefulSet"),
+                ("apps/v1", "DaemonSet"),
+                ("batch/v1", "Job"),
+                ("batch/v1", "CronJob"),
+            )
+        ),
     )
     found, errors, warnings = load(tmp_path, *documents)
     assert (errors, warnings) == ([], [])
@@ -132,9 +140,14 @@ def test_the_same_object_twice_is_a_slip(tmp_path: Path) -> None:
 
 
 def test_what_has_nothing_to_do_with_egress_is_one_line(tmp_path: Path) -> None:
-    documents = [f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n" for version, kind in (
-        ("rbac.authorization.k8s.io/v1", "Role"), ("rbac.authorization.k8s.io/v1", "Role"),
-        ("networking.k8s.io/v1", "NetworkPolicy"))]
+    documents = [
+        f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n"
+        for version, kind in (
+            ("rbac.authorization.k8s.io/v1", "Role"),
+            ("rbac.authorization.k8s.io/v1", "Role"),
+            ("networking.k8s.io/v1", "NetworkPolicy"),
+        )
+    ]
     _, errors, warnings = load(tmp_path, POD, *documents)
     assert errors == []
     assert warnings == ["a.yaml:23:7: skipped, as they have nothing to do with egress: 1 NetworkPolicy, 2 Role"]

@@ -17,8 +17,18 @@ from supervisor.source.problems import Problems
 
 def pod(name: str, *addresses: str, **facts: Any) -> Pod:
     known = {
-        **{"namespace": "shop", "uid": "", "service_account": "cart", "labels": (), "owner": Owner(), "phase": "Running"},
-        **{"host_network": False, "started": None, "created": None, "file": "a.yaml", "line": 1, "column": 1},
+        "namespace": "shop",
+        "uid": "",
+        "service_account": "cart",
+        "labels": (),
+        "owner": Owner(),
+        "phase": "Running",
+        "host_network": False,
+        "started": None,
+        "created": None,
+        "file": "a.yaml",
+        "line": 1,
+        "column": 1,
     }
     return Pod(kind="Pod", name=name, addresses=addresses, **(known | facts))
 
@@ -29,7 +39,9 @@ def holders(*facts: Any) -> dict[str, str]:
 
 def test_an_address_belongs_to_the_pod_that_has_it() -> None:
     assert holders(pod("a", "10.0.0.1", "fd00::1"), pod("b", "10.0.0.2")) == {
-        **{"10.0.0.1": "a", "fd00::1": "a", "10.0.0.2": "b"}
+        "10.0.0.1": "a",
+        "fd00::1": "a",
+        "10.0.0.2": "b",
     }
 
 
@@ -75,8 +87,12 @@ def test_a_pod_made_again_under_its_name_is_another_one() -> None:
 
 
 def test_selections() -> None:
-    space = Namespace(kind="Namespace", namespace="", name="shop", labels=(("tier", "high"),), file="", line=1, column=1)
-    (workload,) = workloads_of([space, pod("cart-1", "10.0.0.1", labels=(("app", "cart"),), owner=Owner("Job", "night"))])
+    space = Namespace(
+        kind="Namespace", namespace="", name="shop", labels=(("tier", "high"),), file="", line=1, column=1
+    )
+    (workload,) = workloads_of(
+        [space, pod("cart-1", "10.0.0.1", labels=(("app", "cart"),), owner=Owner("Job", "night"))]
+    )
     app, other = Requirement("app", "In", ("cart", "till")), Requirement("app", "NotIn", ("cart",))
     high = Requirement("tier", "In", ("high",))
     for wanted, expected in (
@@ -95,7 +111,9 @@ def test_selections() -> None:
         assert selects(wanted, workload) is expected, wanted.text
         index = LabelIndex({Selector(workloads=wanted): 7})
         assert index.of(workload) == ([7] if expected else []), wanted.text
-    blocks = {Selector(cidr=cidr, workloads=Workloads()): number for number, cidr in enumerate(("10.0.0.0/8", "11.0.0.0/8"))}
+    blocks = {
+        Selector(cidr=cidr, workloads=Workloads()): number for number, cidr in enumerate(("10.0.0.0/8", "11.0.0.0/8"))
+    }
     assert LabelIndex(blocks).of(workload) == [0]
 
 
@@ -120,16 +138,26 @@ def test_an_index_finds_what_a_scan_finds() -> None:
         Workloads(rng.choice(("", "a", "b")), requirements(), requirements(), rng.choice(("", "", "a", "b")))
         for _ in range(400)
     ]
-    spaces = [Namespace(kind="Namespace", namespace="", name=name, labels=labels(), file="", line=1, column=1) for name in words]
+    spaces = [
+        Namespace(kind="Namespace", namespace="", name=name, labels=labels(), file="", line=1, column=1)
+        for name in words
+    ]
     pods = [
-        pod(rng.choice(words) + str(number % 7), f"10.0.{number // 256}.{number % 256}", namespace=rng.choice(words),
-            labels=labels(), owner=Owner(rng.choice(("Job", "ReplicaSet")), rng.choice(words)))
+        pod(
+            rng.choice(words) + str(number % 7),
+            f"10.0.{number // 256}.{number % 256}",
+            namespace=rng.choice(words),
+            labels=labels(),
+            owner=Owner(rng.choice(("Job", "ReplicaSet")), rng.choice(words)),
+        )
         for number in range(300)
     ]
     numbered = {Selector(workloads=one): number for number, one in enumerate(wanted)}
     index, hits = LabelIndex(numbered), 0
     for workload in workloads_of([*spaces, *pods]):
-        scanned = sorted(number for one, number in numbered.items() if one.workloads and selects(one.workloads, workload))
+        scanned = sorted(
+            number for one, number in numbered.items() if one.workloads and selects(one.workloads, workload)
+        )
         assert index.of(workload) == scanned
         hits += len(scanned)
     assert hits > 1000
@@ -166,7 +194,12 @@ def test_a_full_table_says_so() -> None:
 
 def test_too_many_selections_of_one_pod_are_an_error() -> None:
     workloads = workloads_of([pod("a", "10.0.0.1", labels=(("app", "a"),))])
-    many = {Selector(workloads=Workloads(pods=(Requirement("x", "NotIn", (str(number),)),))): number for number in range(513)}
+    many = {
+        Selector(workloads=Workloads(pods=(Requirement("x", "NotIn", (str(number),)),))): number
+        for number in range(513)
+    }
     problems = Problems()
     assert record_workloads(workloads, many, (), problems) is None
-    assert str(problems.errors[0]).startswith("a.yaml:1:1: Pod shop/a is selected by its labels in 513 ways: at most 512")
+    assert str(problems.errors[0]).startswith(
+        "a.yaml:1:1: Pod shop/a is selected by its labels in 513 ways: at most 512"
+    )

@@ -45,8 +45,8 @@ def test_the_articles_manifest_loads_as_it_is(tmp_path: Path) -> None:
     found, errors, warnings = load(tmp_path, ARTICLE)
     assert errors == []
     assert warnings == [
-        "a.yaml:9:26: the mirror api-example-com-mirror of HTTPRoute frontend-namespace/allow-api-example-com needs HTTP"
-        " routing: no request is copied to it yet"
+        "a.yaml:9:26: the mirror api-example-com-mirror of HTTPRoute frontend-namespace/allow-api-example-com needs"
+        " HTTP routing: no request is copied to it yet"
     ]
     (rules,) = found.rules
     assert (rules.kind, rules.namespace, rules.name, rules.tier) == (
@@ -72,8 +72,8 @@ def test_a_route_to_another_gateway_decides_nothing(tmp_path: Path) -> None:
     found, errors, warnings = load(tmp_path, other, TCP, services=("egress/linkerd-egress",))
     assert errors == [] and found.rules == () and found.resources == 2
     assert [line.partition(" (gateway.services")[0] for line in warnings] == [
-        "a.yaml:1:1: HTTPRoute frontend-namespace/allow-api-example-com leads to another gateway than this one (other): it"
-        " decides nothing here",
+        "a.yaml:1:1: HTTPRoute frontend-namespace/allow-api-example-com leads to another gateway than this one (other):"
+        " it decides nothing here",
         "a.yaml:13:1: TCPRoute shop/allow-db leads to another gateway than this one (linkerd-egress/linkerd-egress): it"
         " decides nothing here",
     ]
@@ -93,12 +93,18 @@ def test_a_route_to_another_gateway_decides_nothing(tmp_path: Path) -> None:
         (("host: {name: api.example.com}", "host: api.example.com"), "a.yaml:6:9: host: expected a mapping"),
         (("name: api.example.com", "names: [a]"), "a.yaml:6:10: unknown key `names`"),
         (("name: api.example.com", "name: [a]"), "a.yaml:6:16: host.name: expected"),
-        (("type: RequestMirror", "type: RequestMiror"), "a.yaml:8:13: type: expected one of RequestMirror, found the text"),
+        (
+            ("type: RequestMirror", "type: RequestMiror"),
+            "a.yaml:8:13: type: expected one of RequestMirror, found the text",
+        ),
         (("backend: {service", "backend: {servis"), "a.yaml:9:17: unknown key `servis`"),
         (("number: 8080", "number: 0"), "a.yaml:9:72: port.number: 0 is out of range: 1 to 65535"),
         (("name: linkerd-egress, ", ""), "a.yaml:11:16: `service.name` is missing"),
         (("number: 80}}\n", "number: '80'}}\n"), "a.yaml:11:54: port.number: expected a decimal number"),
-        (("    - service: {name: linkerd-egress, port: {number: 80}}\n", "    []\n"), "a.yaml:11:5: forwardTo: the list is empty"),
+        (
+            ("    - service: {name: linkerd-egress, port: {number: 80}}\n", "    []\n"),
+            "a.yaml:11:5: forwardTo: the list is empty",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, change: tuple[str, str], said: str) -> None:
