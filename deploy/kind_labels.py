@@ -50,12 +50,27 @@ def selector(description: str, rule: Any) -> dict[str, Any]:
                 "type": "array",
                 "maxItems": labels.MOST_REQUIREMENTS,
                 "items": {
+                    "description": "One condition.",
                     "type": "object",
                     "required": ["key", "operator"],
                     "properties": {
-                        "key": {"type": "string", "pattern": KEY, "maxLength": LONGEST_KEY},
-                        "operator": {"type": "string", "enum": list(labels.OPERATORS)},
-                        "values": {"type": "array", "maxItems": labels.MOST_VALUES, "items": value},
+                        "key": {
+                            "description": "The label.",
+                            "type": "string",
+                            "pattern": KEY,
+                            "maxLength": LONGEST_KEY,
+                        },
+                        "operator": {
+                            "description": "In and NotIn compare its value, the others ask whether it is there.",
+                            "type": "string",
+                            "enum": list(labels.OPERATORS),
+                        },
+                        "values": {
+                            "description": "Values of In and NotIn.",
+                            "type": "array",
+                            "maxItems": labels.MOST_VALUES,
+                            "items": value,
+                        },
                     },
                     "rules": [rule(*HAS_VALUES)],
                     "editor": {

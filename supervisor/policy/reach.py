@@ -223,7 +223,10 @@ class _ToDestination:
     def listed(self, rules: Rules, item: Item) -> bool:
         """Whether the image has the name in this item's list: asked as a source that the rule selects. Where more rules
         match than a trail has steps it counts as listed."""
-        answer = self.judged(rules.selectors[0])
+        askable = [selector for selector in rules.selectors if selector.workloads is None]
+        if not askable:
+            return True
+        answer = self.judged(askable[0])
         mine = (rules.kind, rules.namespace or None, rules.name, item.index)
         rules_seen = [step["rule"] for step in answer["trail"] if step["rule"] is not None]
         if len(answer["trail"]) >= TRAIL:
@@ -252,6 +255,8 @@ class _ToDestination:
         """The verdict for each selected source, and denies for fewer sources than that."""
         sources = []
         for selector in one.rules.selectors[:MOST_SOURCES]:
+            if selector.workloads is not None:  # no question names its labels
+                continue
             answer = self.judged(selector)
             sources.append(
                 {name: answer[name] for name in ("verdict", "reason", "rule")} | {"from": selector_object(selector)}
@@ -261,7 +266,7 @@ class _ToDestination:
             near = (deny for deny in denies.all[:MOST_NEAR] if _outranks(deny.rules, one.rules))
             by = [_named(deny) for deny in near if self.narrows(deny, one)]
         states = {source["verdict"] == "deny" for source in sources}
-        denied = None if states == {False} and not by else "all" if states == {True} else "part"
+        denied = None if states <= {False} and not by else "all" if states == {True} else "part"
         return {
             "sources": sources,
             "sources_left_out": max(0, len(one.rules.selectors) - MOST_SOURCES),

@@ -144,6 +144,7 @@ def selector_object(selector: Selector) -> dict[str, Any]:
         "cidr": selector.cidr,
         "role": selector.role,
         "otherRoles": selector.other_roles,
+        "workloads": selector.workloads.text if selector.workloads is not None else "",
     }
     return {name: value for name, value in names.items() if value}
 
@@ -152,6 +153,7 @@ def selector_text(selector: dict[str, Any]) -> str:
     """`shop/cart`, `shop`, `user build-bot`, `10.0.0.0/8`, `role web`; `every workload` where it is the mesh."""
     parts = ["/".join(filter(None, (selector.get("namespace"), selector.get("serviceAccount"))))]
     parts += [selector.get("identity", ""), f"user {selector['user']}" if "user" in selector else ""]
+    parts.append(selector.get("workloads", ""))
     parts += [selector.get("cidr", ""), f"role {selector['role']}" if "role" in selector else ""]
     parts.append("every other role" if "otherRoles" in selector else "")
     return " ".join(filter(None, parts)) or "every workload"

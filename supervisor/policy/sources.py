@@ -71,6 +71,8 @@ def rank_of(
     of the policy name."""
     found: tuple[int, int] | None = None
     for selector in selectors:
+        if selector.workloads is not None:
+            continue  # who is selected by labels, records of addresses say: no list has them
         length = 0
         if selector.cidr:
             network = ipaddress.ip_network(selector.cidr)

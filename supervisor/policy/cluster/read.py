@@ -91,7 +91,7 @@ class _Object:
 
 
 def empty(node: Node) -> Node:
-    """What stands for a mapping that is absent."""
+    """A mapping without fields, for one that is absent."""
     return Node(node.file, node.line, node.column, {})
 
 

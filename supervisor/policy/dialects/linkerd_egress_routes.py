@@ -3,7 +3,7 @@
 
 A route allows one workload of its own namespace, `parent.name`, to reach one host. That is a service account of this
 name or, where pods are known, a pod, or the pods of a Deployment, StatefulSet, DaemonSet or Job. The namespace of
-`parent` is the control plane's and selects nothing. `forwardTo` names the gateway that the sidecar sends the traffic
+`parent` is Linkerd's own and selects nothing. `forwardTo` names the gateway that the sidecar sends the traffic
 to: where it is another one, the route decides nothing here.
 """
 

@@ -2,7 +2,7 @@
 
 A rule is `{name, in: NAMESPACE, from, created, ...}` with its items under `allow`, `deny`, `audit` or `hard`; without
 `in` it is a ClusterEgressPolicy. `acl` is a Smokescreen ACL file beside them. `users` and `networks` map to
-`namespace/account`; `config` is laid over sluice.yaml.
+`namespace/account`; `config` is laid over sluice.yaml, `manifests` are objects of the cluster.
 A question is answered as it `says`, or `refused` with a text. `sets` of a question are the attributes that the decision
 brings along: `NAME: VALUE from RULE`, `NAME: VALUE` for a default.
 """
@@ -17,8 +17,9 @@ import yaml
 
 import tests.support.seeded_probe as seeded_probe
 from gateway.policy.image import PolicyImage
+from supervisor.generation.compile import compile_all
 from tests.support.certificates import Authority
-from tests.support.front import HASH, compiled, errors
+from tests.support.front import HASH, errors
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 FOLDER: Final = ROOT / "tests/vectors/decisions"
@@ -65,17 +66,21 @@ def compile_vector(vector: dict[str, Any], folder: Path, kind: type[PolicyImage]
     if rules := vector.get("rules"):
         if any("tls" in rule for rule in rules):
             Authority(folder / "policy")
-        (folder / "policy/rules.yaml").write_text(yaml.safe_dump_all([manifest(rule) for rule in rules]))
+        documents = [manifest(rule) for rule in rules] + vector.get("manifests", [])
+        (folder / "policy/rules.yaml").write_text(yaml.safe_dump_all(documents))
     if acl := vector.get("acl"):
         (folder / "policy/acl.yaml").write_text(yaml.safe_dump({"version": "v1", **acl}))
     (folder / "users.yaml").write_text(yaml.safe_dump({"users": users}))
     (folder / "sluice.yaml").write_text(yaml.safe_dump(config))
-    report, descriptor = compiled(folder)
+    report, descriptor, workloads = compile_all(str(folder / "sluice.yaml"))
     assert descriptor is not None, errors(folder, report)
     try:
-        return kind.from_fd(descriptor, validate=True)
+        image = kind.from_fd(descriptor, validate=True)
+        return image if workloads is None else image.attach(workloads)
     finally:
-        os.close(descriptor)
+        for one in (descriptor, workloads):
+            if one is not None:
+                os.close(one)
 
 
 def title(vector: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from supervisor.source.problems import Problems
 
 
 def pod(name: str, *addresses: str, **facts: Any) -> Pod:
-    known = {
+    known: dict[str, Any] = {
         "namespace": "shop",
         "uid": "",
         "service_account": "cart",
@@ -66,7 +66,14 @@ def test_the_newest_start_wins() -> None:
 
 def test_owners_are_resolved() -> None:
     owned = pod("a", "10.0.0.1", owner=Owner("ReplicaSet", "cart-7d9f"), labels=(("pod-template-hash", "7d9f"),))
-    sets = {"kind": "ReplicaSet", "namespace": "shop", "name": "cart-7d9f", "file": "", "line": 1, "column": 1}
+    sets: dict[str, Any] = {
+        "kind": "ReplicaSet",
+        "namespace": "shop",
+        "name": "cart-7d9f",
+        "file": "",
+        "line": 1,
+        "column": 1,
+    }
 
     def owner(*facts: Any) -> Owner:
         return workloads_of(facts)[0].owner
