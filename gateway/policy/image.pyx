@@ -189,9 +189,9 @@ cdef class PolicyImage(MappedImage):
         return rule.item, sl_list_line(&self.image, index, 0, text, len(text)) or None
 
     def identity_of(self, source_ip, user):
-        """(`namespace/serviceAccount` or None, `password`, `workload`, `network` or `none`): what a peer's address and a
-        verified user stand for, as access log lines say it. Either may be None. Raises ValueError for what is not an
-        address."""
+        """(`namespace/serviceAccount` or None, `password`, `workload`, `network` or `none`): the meaning of a peer's
+        address and a verified user, as access log lines say it. Either may be None. Raises ValueError for what is not
+        an address."""
         cdef sl_addr peer
         cdef const char *space = NULL
         cdef const char *account = NULL
