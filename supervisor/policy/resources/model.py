@@ -23,8 +23,8 @@ Range = tuple[int, int]  # ports, both included; equal = a single port
 class Selector(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Sources: all that is set must hold. Nothing set = the whole mesh.
 
-    At most one of `service_account`, `identity`, `user`, `role` and `other_roles`; a service account has a namespace. The
-    namespace of `workloads` is its own.
+    At most one of `service_account`, `identity`, `user`, `role` and `other_roles`; a service account has a namespace.
+    The namespace of `workloads` is its own.
     """
 
     namespace: str = ""
