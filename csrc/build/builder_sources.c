@@ -81,10 +81,10 @@ static int selector_equal(const struct sl_builder *b, uint32_t index, const void
 static uint16_t rank_of(uint8_t kind, const struct sl_prefix *cidr)
 {
     static const uint8_t classes[SL_PRINCIPAL_KIND_COUNT] = {
-        [SL_PRINCIPAL_MESH] = 1,           [SL_PRINCIPAL_NAMESPACE] = 3, [SL_PRINCIPAL_SERVICE_ACCOUNT] = 4,
-        [SL_PRINCIPAL_IDENTITY] = 5,       [SL_PRINCIPAL_USER] = 5,      [SL_PRINCIPAL_NAMESPACE_IDENTITY] = 5,
-        [SL_PRINCIPAL_NAMESPACE_USER] = 5, [SL_PRINCIPAL_ROLE] = 5,      [SL_PRINCIPAL_ROLE_OTHER] = 5,
-        [SL_PRINCIPAL_NAMESPACE_USER] = 5, [SL_PRINCIPAL_PODS] = 4,      [SL_PRINCIPAL_NAMESPACES] = 3,
+        [SL_PRINCIPAL_MESH] = 1,           [SL_PRINCIPAL_NAMESPACE] = 3,  [SL_PRINCIPAL_SERVICE_ACCOUNT] = 4,
+        [SL_PRINCIPAL_IDENTITY] = 5,       [SL_PRINCIPAL_USER] = 5,       [SL_PRINCIPAL_NAMESPACE_IDENTITY] = 5,
+        [SL_PRINCIPAL_NAMESPACE_USER] = 5, [SL_PRINCIPAL_ROLE] = 5,       [SL_PRINCIPAL_ROLE_OTHER] = 5,
+        [SL_PRINCIPAL_PODS] = 4,           [SL_PRINCIPAL_NAMESPACES] = 3,
     };
     unsigned class = cidr && kind == SL_PRINCIPAL_MESH ? 2 : classes[kind];
     return (uint16_t)(class * 256 + (cidr ? cidr->length + 1u : 0));
