@@ -316,6 +316,9 @@ static void put_end(struct cursor *c, const struct sl_log_line *line)
         put_untrusted(c, &line->detail);
         PUT(c, ",\"suppressed\":");
         put_number(c, line->suppressed);
+    } else if (line->detail.bytes) {
+        PUT(c, ",\"detail\":");
+        put_untrusted(c, &line->detail);
     }
     if (line->outcome) {
         PUT(c, ",\"outcome\":\"");

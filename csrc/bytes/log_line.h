@@ -65,7 +65,7 @@ struct sl_log_line {
     unsigned refused_count;                   /* 0: null */
     uint32_t suppressed;                   /* lines of this source left out before a `refused` line; others have none */
     int is_refused;                        /* the line is one of those */
-    struct sl_log_text detail;             /* of a refused line: the rule of the protocol that was broken */
+    struct sl_log_text detail;             /* the rule of the protocol that was broken; always in a refused line */
     struct sl_log_text baggage;            /* of a peer that may speak for others; untrusted; NULL: left out */
     int32_t dns_ms, dial_ms;               /* negative: null */
     const struct sl_addr *source_address;  /* dialed from, where a rule says so; NULL or family 0: null */

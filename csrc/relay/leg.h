@@ -55,6 +55,7 @@ struct sl_leg_table {
     int (*ended)(const struct sl_leg *leg);          /* behind what the last receive or peek brought no byte comes any
                                                           * more; NULL: epoll says so */
     const char *(*reason)(const struct sl_leg *leg); /* why it failed, for the log; NULL: errno says it all */
+    const char *(*broken)(const struct sl_leg *leg); /* NULL: the table has no rules that a peer could break */
 };
 
 /* The common beginning of what a transport keeps for one leg; the table's own fields follow. */
@@ -174,6 +175,13 @@ static inline int sl_leg_ended(const struct sl_leg *leg)
 static inline const char *sl_leg_reason(const struct sl_leg *leg)
 {
     return sl_leg_table(leg)->reason(leg);
+}
+
+/* How the peer has broken the rules of a transport behind its handshake, a static text: bytes that are not records of the
+ * session, an end within a record. NULL: it has not. An alert of the peer's is an end, and so is a lost connection. */
+static inline const char *sl_leg_broken(const struct sl_leg *leg)
+{
+    return leg->transport && sl_leg_table(leg)->broken ? sl_leg_table(leg)->broken(leg) : NULL;
 }
 
 /* Events of epoll, as the owner of the leg should take them: EPOLLOUT is EPOLLIN as well where receiving waits for it,

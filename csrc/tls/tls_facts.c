@@ -27,6 +27,12 @@ void sl_tls_facts_of(const struct sl_leg *leg, struct sl_tls_facts *out)
     SSL_get0_alpn_selected(ssl, &out->alpn, &out->alpn_length);
 }
 
+/* Behind the library's own reasons, and before those that all of its parts share. */
+static int is_alert(int reason)
+{
+    return reason >= SSL_AD_REASON_OFFSET && reason <= SSL_AD_REASON_OFFSET + UINT8_MAX;
+}
+
 static enum sl_tls_result of_certificate(long verified)
 {
     switch (verified) {
@@ -53,7 +59,7 @@ enum sl_tls_result sl_tls_result_for(unsigned long last, long verified)
     int reason = ERR_GET_REASON(last);
     if (last == 0) return SL_TLS_RESULT_ENDED;
     if (ERR_GET_LIB(last) != ERR_LIB_SSL) return SL_TLS_RESULT_MALFORMED;
-    if (reason >= SSL_AD_REASON_OFFSET) return SL_TLS_RESULT_ALERT;
+    if (is_alert(reason)) return SL_TLS_RESULT_ALERT;
     switch (reason) {
     case SSL_R_CERTIFICATE_VERIFY_FAILED: return of_certificate(verified);
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return SL_TLS_RESULT_CERTIFICATE_MISSING;
@@ -80,7 +86,7 @@ enum sl_tls_result sl_tls_result_for(unsigned long last, long verified)
 uint8_t sl_tls_alert_in(unsigned long last)
 {
     int reason = ERR_GET_REASON(last);
-    if (ERR_GET_LIB(last) != ERR_LIB_SSL || reason < SSL_AD_REASON_OFFSET) return 0;
+    if (ERR_GET_LIB(last) != ERR_LIB_SSL || !is_alert(reason)) return 0;
     return (uint8_t)(reason - SSL_AD_REASON_OFFSET);
 }
 

@@ -9,6 +9,8 @@
 #include "tls/tls_facts.h"
 #include "tls/tls_wire.h"
 
+static const char NO_RECORD[] = "not a record of the session";
+
 enum { FILLS_MOST = 64 }; /* calls of recv() below in one that brings no payload */
 
 static struct sl_tls *tls_of(const struct sl_leg *leg)
@@ -39,6 +41,7 @@ static int broken(struct sl_tls *tls, int code)
     const char *reason = ERR_reason_error_string(last);
     if (ERR_GET_LIB(last) == ERR_LIB_SSL && ERR_GET_REASON(last) == SSL_R_CERTIFICATE_VERIFY_FAILED)
         reason = X509_verify_cert_error_string(SSL_get_verify_result(tls->ssl));
+    if (tls->ready && ERR_GET_REASON(last) == ERR_R_INTERNAL_ERROR) reason = NO_RECORD; /* of one that is too short */
     if (!tls->error) {
         tls->result = (uint8_t)sl_tls_result_for(last, SSL_get_verify_result(tls->ssl));
         tls->alert = sl_tls_alert_in(last);
@@ -79,6 +82,19 @@ static enum sl_leg_progress tls_advance(struct sl_leg *leg)
     return SL_LEG_READY;
 }
 
+/* No further ciphertext comes: 0 from the leg below is an end, -1 an error. The library stands at the head of a record, or
+ * has read a part of one. */
+static void fail_at_end(struct sl_tls *tls, int below)
+{
+    int within = SSL_has_pending(tls->ssl) || strcmp(SSL_rstate_string(tls->ssl), "RB") == 0;
+    if (below)
+        sl_tls_fail(tls, errno, NULL);
+    else if (within)
+        sl_tls_fail(tls, EPROTO, "it ended within a record");
+    else
+        sl_tls_fail(tls, ECONNRESET, "it ended without close_notify");
+}
+
 /* Payload of one record or more: from what waits, else of one recv() below. */
 static ssize_t read_records(struct sl_tls *tls, uint8_t *to, size_t most)
 {
@@ -109,7 +125,7 @@ static ssize_t read_records(struct sl_tls *tls, uint8_t *to, size_t most)
         } else if (below < 0 && errno == EAGAIN) {
             break;
         } else {
-            sl_tls_fail(tls, below ? errno : ECONNRESET, below ? NULL : "it ended without close_notify");
+            fail_at_end(tls, below);
             break; /* bytes before it still count */
         }
     }
@@ -281,6 +297,13 @@ static const char *tls_reason(const struct sl_leg *leg)
     return tls->reason ? tls->reason : sl_leg_reason(&tls->below);
 }
 
+static const char *tls_broken(const struct sl_leg *leg)
+{
+    const struct sl_tls *tls = tls_of(leg);
+    if (!tls->ready || tls->error != EPROTO || tls->alert) return NULL;
+    return tls->reason ? tls->reason : NO_RECORD;
+}
+
 static const struct sl_leg_table TLS = {
     .receive = tls_receive,
     .receive_parts = tls_receive_parts,
@@ -295,6 +318,7 @@ static const struct sl_leg_table TLS = {
     .pending = tls_pending,
     .ended = tls_ended,
     .reason = tls_reason,
+    .broken = tls_broken,
 };
 
 /* ---- beginning --------------------------------------------------------------------------------------------------- */

@@ -34,4 +34,5 @@ cdef extern from "relay/leg.h" nogil:
     bint sl_leg_pending(const sl_leg *leg)
     bint sl_leg_ended(const sl_leg *leg)
     const char *sl_leg_reason(const sl_leg *leg)
+    const char *sl_leg_broken(const sl_leg *leg)
     uint32_t sl_leg_events(const sl_leg *leg, uint32_t events)

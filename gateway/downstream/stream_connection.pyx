@@ -28,7 +28,7 @@ from gateway.c.contract cimport (
     SL_REASON_PROXY_HEADER, SL_TLS_RESULT_ENDED, SL_TLS_RESULT_TIMEOUT,
 )
 from gateway.c.leg cimport (
-    sl_leg_close, sl_leg_drains_pipes, sl_leg_events, sl_leg_pending, sl_leg_reason, sl_leg_receive,
+    sl_leg_broken, sl_leg_close, sl_leg_drains_pipes, sl_leg_events, sl_leg_pending, sl_leg_reason, sl_leg_receive,
     sl_leg_reset, sl_leg_send, sl_plain_leg,
 )
 from gateway.c.limit_table cimport SL_LIMIT_CONNECTIONS
@@ -363,7 +363,13 @@ cdef class StreamConnection(Request):
     cdef bint flush(self) noexcept:
         """Sends what the codec has to say; False when the client cannot take it, which ends the connection."""
         cdef bytes out = self.codec.take_out()
-        return out is None or self.say(out)
+        if out is None:
+            return True
+        if sl_leg_broken(&self.leg) is not NULL:  # by a record right behind: no answer leaves any more
+            self.refuse_record()
+            self.drop()
+            return False
+        return self.say(out)
 
     cdef bint say(self, bytes text) noexcept:
         """Sends a short answer, or keeps what the client does not take; False when that ended the connection."""

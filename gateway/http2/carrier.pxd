@@ -30,6 +30,7 @@ cdef class H2Carrier(Handler):
     cdef Deadlines deadlines
     cdef H2Remains remains     # ends the streams; None before there are too many for one turn
     cdef uint64_t heard        # loop milliseconds of the last input
+    cdef const char *broken    # static text: how the peer has broken its TLS session; NULL: it has not
     cdef sl_addr here          # own address; family 0 when unknown, or of no use
 
     # The next state; see states.pxd.
@@ -103,6 +104,8 @@ cdef class H2Carrier(Handler):
     cdef void close_stream(self, H2Stream *stream) noexcept
     # The connection takes no further streams; `dropped`: the socket is gone.
     cdef void on_end(self, bint dropped) noexcept
+    # The peer has broken its TLS session, as `broken` says; the end follows.
+    cdef void on_broken(self) noexcept
     # The connection is gone: its places are given back.
     cdef void release(self) noexcept
     # Server: a stream has become a tunnel, a tunnel has ended, a request is refused.

@@ -14,7 +14,7 @@ cimport cython
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from gateway.c.leg cimport sl_leg_end_writing, sl_leg_events, sl_leg_reset
+from gateway.c.leg cimport sl_leg_broken, sl_leg_end_writing, sl_leg_events, sl_leg_reset
 from gateway.c.pipe_pool cimport sl_pipe
 from gateway.c.segment cimport SL_FAMILY_HTTP2_RESETS, SL_H2_CODE_OTHER, SL_H2_SIDE_GATEWAY
 from gateway.c.silence cimport sl_tcp_silent
@@ -299,6 +299,10 @@ cdef class H2Carrier(Handler):
         if self.closed:
             return
         self.closed = True
+        if self.state == CARRIER_OPEN:
+            self.broken = sl_leg_broken(&self.leg)
+            if self.broken is not NULL:
+                self.on_broken()
         self.move(CARRIER_GONE)
         self.session.ended = True
         self.on_end(True)
@@ -353,6 +357,9 @@ cdef class H2Carrier(Handler):
         self.session.drop(stream, END_RESET_BY_US)
 
     cdef void on_end(self, bint dropped) noexcept:
+        pass
+
+    cdef void on_broken(self) noexcept:
         pass
 
     cdef void release(self) noexcept:

@@ -40,6 +40,7 @@ cdef class ParentStream(Handler):
     cdef int reason            # an sl_reason that explains a refusal, or -1
     cdef int fd                # non-blocking, not watched; -1: taken, or none
     cdef bint broken           # the way is gone: what was received before stands in the tunnel's descriptor
+    cdef const char *why       # static text: how the parent has broken its TLS session; NULL: it has not
     cdef TlsSession tls        # of its connection, or of the handshake that failed; None: cleartext, or no connection
 
     # The descriptor, the caller's from now on.

@@ -1,7 +1,10 @@
 # The counters of a worker, in its slot's segment of shared memory, and the numbers of its requests.
 from libc.stdint cimport uint64_t
 
-from gateway.c.segment cimport sl_counter, sl_family, sl_label_key, sl_segment, sl_segment_labelled
+from gateway.c.segment cimport (
+    SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, sl_counter, sl_family, sl_label_key, sl_segment,
+    sl_segment_labelled,
+)
 from gateway.io.loop cimport Loop
 
 cdef class Meter:
@@ -25,6 +28,11 @@ cdef class Meter:
 
     cdef inline void add(self, sl_counter counter, uint64_t amount) noexcept:
         self.segment.counters[<unsigned> counter] += amount
+
+    # A peer has broken a rule of its protocol; `outcome` is the reason that the metric shows.
+    cdef inline void broke_rules(self, unsigned protocol, unsigned outcome) noexcept:
+        self.count(SL_COUNTER_PROTOCOL_ERRORS)
+        self.labelled(SL_FAMILY_PROTOCOL_ERRORS, protocol, outcome, 0, 0)[0] += 1
 
     # The number of a new request, which its id ends in.
     cdef inline uint64_t number(self) noexcept:

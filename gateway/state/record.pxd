@@ -6,6 +6,7 @@ from gateway.state.claims cimport Forwarded, Token
 from gateway.state.parts cimport WorkerParts
 from gateway.c.addr cimport sl_addr
 from gateway.c.judge cimport sl_decision, sl_question, sl_source_key
+from gateway.c.leg cimport sl_leg
 from gateway.c.log_line cimport sl_log_line, sl_log_tls
 from gateway.c.segment cimport sl_log_event, sl_tunnel
 from gateway.tls.session cimport TlsSession
@@ -49,6 +50,7 @@ cdef class Record:
     cdef sl_tunnel *listing      # in the live-tunnel table; NULL: not a tunnel, or the table is full
     cdef uint64_t *rule_up       # bytes by rule: where this tunnel's are counted
     cdef uint64_t *rule_down
+    cdef const char *broken      # static text: how a peer of the tunnel has broken its TLS session; NULL: none has
 
     cdef void question(self, sl_question *out) noexcept
     # The pod that has the peer's address under a generation, as `pod` has it.
@@ -75,6 +77,9 @@ cdef class Record:
     cdef void list_identity(self) noexcept
     cdef void relist(self, int state) noexcept
     cdef void carried(self, bint upward, uint64_t amount, uint64_t up, uint64_t down) noexcept
+    # A leg of the tunnel that is about to be reset: where its peer has broken its TLS session, that is counted, as
+    # `outcome`, and the close line says it.
+    cdef void note_broken(self, const sl_leg *leg, int outcome) noexcept
     cdef void delist(self, int outcome) noexcept
     cdef str reason(self)
     cdef void write(self, sl_log_event event, int outcome, uint64_t up, uint64_t down) noexcept

@@ -6,7 +6,7 @@ that a later generation can judge the same tunnel afresh.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8, PyUnicode_AsUTF8AndSize
-from libc.string cimport memset, strcmp
+from libc.string cimport memset, strcmp, strlen
 
 from gateway.parent.source_pool cimport SourcePool
 from gateway.state.meter cimport Meter
@@ -28,6 +28,7 @@ from gateway.c.workloads cimport (
     SL_WORKLOAD_ACCOUNT, SL_WORKLOAD_KNOWN, SL_WORKLOAD_NAMESPACE, SL_WORKLOAD_OUTSIDE, sl_workload,
     sl_workload_status, sl_workload_text,
 )
+from gateway.c.leg cimport sl_leg_broken
 from gateway.c.segment cimport (
     SL_COUNTER_AUTH_FAILED, SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW,
     SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DIRECTION_DOWN, SL_DIRECTION_UP, SL_FAMILY_BYTES,
@@ -329,6 +330,12 @@ cdef class Record:
             self.parts.meter.add(SL_COUNTER_BYTES_DOWN, amount)
         sl_tunnel_bytes(self.listing, up, down)
 
+    cdef void note_broken(self, const sl_leg *leg, int outcome) noexcept:
+        cdef const char *why = sl_leg_broken(leg)
+        if why is not NULL:
+            self.broken = why
+            self.parts.meter.broke_rules(self.kind, outcome)
+
     cdef void delist(self, int outcome) noexcept:
         """The tunnel has ended, and its close line is written."""
         self.parts.meter.labelled(SL_FAMILY_TUNNELS_OPEN, self.kind, 0, 0, 0)[0] -= 1
@@ -352,6 +359,8 @@ cdef class Record:
             line.carried = 1
             line.bytes_up, line.bytes_down = up, down
             line.duration_ms = parts.loop.now - self.opened
+            if event == SL_LOG_CLOSE and self.broken is not NULL:
+                line.detail.bytes, line.detail.length = self.broken, strlen(self.broken)
         parts.log.write(event, &line)
 
     cdef void write_refused(self, uint64_t source, int outcome, bytes tried, str detail) noexcept:

@@ -5,7 +5,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from gateway.c.contract cimport SL_OUTCOME_RESET
+from gateway.c.contract cimport SL_OUTCOME_MALFORMED, SL_OUTCOME_RESET, SL_OUTCOME_UPSTREAM_FAILED
 from gateway.c.leg cimport (
     sl_leg_close, sl_leg_ended, sl_leg_events, sl_leg_peek, sl_leg_pending, sl_leg_receive, sl_leg_reset, sl_leg_send,
     sl_plain_leg,
@@ -115,6 +115,9 @@ cdef class SocketTunnel(Tunnel):
 
     cdef void close_legs(self, int outcome, bint reset) noexcept:
         if reset:
+            if outcome == SL_OUTCOME_RESET:
+                self.record.note_broken(&self.client, SL_OUTCOME_MALFORMED)
+                self.record.note_broken(&self.upstream, SL_OUTCOME_UPSTREAM_FAILED)
             sl_leg_reset(&self.client)  # SO_LINGER is 0 as long as a tunnel lives
             sl_leg_reset(&self.upstream)
         else:

@@ -220,6 +220,7 @@ cdef class Tunnel(Handler):
             parts.meter.count(SL_COUNTER_TUNNELS_RESET)
         if self.parent_stream is not None:
             if reset:
+                self.record.broken = self.parent_stream.why
                 self.parent_stream.cut()
             self.parent_stream = None
         self.close_legs(outcome, reset)

@@ -13,8 +13,7 @@ from gateway.state.parts cimport WorkerParts
 from gateway.state.settings cimport Settings
 from gateway.c.contract cimport SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_INTERNAL, SL_OUTCOME_UPSTREAM_FAILED
 from gateway.c.segment cimport (
-    SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_HTTP2_ABUSE, SL_FAMILY_PROTOCOL_ERRORS, SL_H2_SIDE_GATEWAY,
-    SL_H2_SIDE_PARENT, SL_PROTOCOL_HTTP2,
+    SL_FAMILY_HTTP2_ABUSE, SL_H2_SIDE_GATEWAY, SL_H2_SIDE_PARENT, SL_PROTOCOL_HTTP2,
 )
 from gateway.proto.http2.client cimport H2Client
 from gateway.proto.http2.core cimport (
@@ -111,9 +110,7 @@ cdef class ParentConnection(H2Carrier):
         elif kind == EVENT_GOAWAY:
             self.go_away(event.code)
         elif kind == EVENT_FAILED:
-            self.meter.count(SL_COUNTER_PROTOCOL_ERRORS)
-            self.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP2, SL_OUTCOME_UPSTREAM_FAILED, 0,
-                                0)[0] += 1
+            self.meter.broke_rules(SL_PROTOCOL_HTTP2, SL_OUTCOME_UPSTREAM_FAILED)
             if self.session.abuse >= 0:
                 self.meter.labelled(SL_FAMILY_HTTP2_ABUSE, self.session.abuse, 0, 0, 0)[0] += 1
             self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED, self.session.detail)
@@ -237,6 +234,10 @@ cdef class ParentConnection(H2Carrier):
     cdef void on_end(self, bint dropped) noexcept:
         self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED,
                        None if self.proved or not dropped else "it ended the connection before any answer")
+
+    cdef void on_broken(self) noexcept:
+        self.meter.broke_rules(SL_PROTOCOL_HTTP2, SL_OUTCOME_UPSTREAM_FAILED)
+        self.tell_gone(SL_OUTCOME_UPSTREAM_FAILED, self.broken.decode("ascii", "replace"))
 
     cdef void lose_stream(self, H2Stream *stream) noexcept:
         cdef ConnectStream owner = <ConnectStream> stream.owner if stream.owner is not NULL else None

@@ -178,6 +178,8 @@ cdef class ConnectStream(ParentStream):
         self.front = None
         if self.closed:
             return
+        if self.carrier is not None:
+            self.why = self.carrier.broken
         if self.fd >= 0:
             self.broken = True  # answered, and not taken yet: the tunnel is to have what was received before
             return

@@ -46,6 +46,11 @@ class TlsSocket:
         assert found is not None
         return x509.load_der_x509_certificate(found)
 
+    def sealed(self, data: bytes) -> bytes:
+        """The records of `data`, which are not sent."""
+        self._object.write(data)
+        return self._outgoing.read()
+
     def sendall(self, data: bytes) -> None:
         if data:
             self._object.write(data)

@@ -395,6 +395,9 @@ cdef class H2Connection(H2Carrier):
             self.session.leave(code, b"SETTINGS were not acknowledged")
         self.leave()
 
+    cdef void on_broken(self) noexcept:
+        self.requests.protocol_error(SL_OUTCOME_MALFORMED, None, self.broken.decode("ascii", "replace"), 0)
+
     cdef void release(self) noexcept:
         self.work.remember(self.requests.source, &self.session.budgets)
         self.limits.leave(SL_LIMIT_CONNECTIONS, &self.place)

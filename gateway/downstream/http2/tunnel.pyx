@@ -17,7 +17,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy
 
-from gateway.c.contract cimport SL_OUTCOME_INTERNAL, SL_OUTCOME_RESET
+from gateway.c.contract cimport SL_OUTCOME_INTERNAL, SL_OUTCOME_RESET, SL_OUTCOME_UPSTREAM_FAILED
 from gateway.c.leg cimport (
     iovec, sl_leg, sl_leg_close, sl_leg_end_writing, sl_leg_events, sl_leg_into_pipe, sl_leg_pending, sl_leg_reset,
     sl_leg_send, sl_leg_send_parts, sl_plain_leg,
@@ -296,6 +296,10 @@ cdef class H2Tunnel(Tunnel):
                 self.carrier.reset_stream(stream, H2_CONNECT_ERROR if outcome == SL_OUTCOME_RESET else
                                           H2_INTERNAL_ERROR if outcome == SL_OUTCOME_INTERNAL else H2_CANCEL)
         if reset:
+            if outcome == SL_OUTCOME_RESET:
+                if self.carrier.broken is not NULL:
+                    self.record.broken = self.carrier.broken
+                self.record.note_broken(&self.upstream, SL_OUTCOME_UPSTREAM_FAILED)
             sl_leg_reset(&self.upstream)
         else:
             sl_leg_close(&self.upstream)

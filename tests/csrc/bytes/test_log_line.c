@@ -173,6 +173,17 @@ TEST(a_refused_line)
     CHECK(strstr(written(&line), "\"detail\":\"a \\\"rule\\\"\\\\x0a\",\"suppressed\":4294967295"));
 }
 
+TEST(a_close_line_has_a_detail_where_there_is_one)
+{
+    struct sl_log_line line = least();
+    line.carried = 1;
+    line.outcome = "reset";
+    CHECK(!strstr(written(&line), "detail"));
+    line.detail = text("bad record");
+    CHECK(strstr(written(&line), ",\"detail\":\"bad record\",\"outcome\":\"reset\""));
+    CHECK(!strstr(written(&line), "suppressed"));
+}
+
 TEST(rule_names_stay_readable)
 {
     struct sl_log_line line = least();
@@ -278,6 +289,7 @@ int main(void)
     RUN(what_others_chose_is_printable_ascii);
     RUN(every_byte_of_a_user_is_escaped_or_itself);
     RUN(a_refused_line);
+    RUN(a_close_line_has_a_detail_where_there_is_one);
     RUN(rule_names_stay_readable);
     RUN(seconds_change_and_come_back);
     RUN(a_line_that_does_not_fit_is_none);

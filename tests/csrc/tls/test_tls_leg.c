@@ -1,6 +1,7 @@
 /* TLS legs against each other over a socket, and what the laws of relay/leg.h ask of every table. */
 #include "check.h"
 
+#include "tls/tls_facts.h"
 #include "tls/tls_leg.h"
 
 #include <errno.h>
@@ -236,17 +237,53 @@ TEST(an_end_without_it_is_a_reset)
     CHECK(sl_leg_receive(&p->leg[SERVER], bytes, 8) == -1 && errno == ECONNRESET);
     CHECK(sl_leg_receive(&p->leg[SERVER], bytes, 8) == -1 && errno == ECONNRESET);
     CHECK_STR(sl_leg_reason(&p->leg[SERVER]), "it ended without close_notify");
+    CHECK(!sl_leg_broken(&p->leg[SERVER]));
     pair_free(p);
 }
 
 /* Both come with one edge, which is not repeated: the end shows in the call that had nothing else. */
 TEST(an_end_within_a_record_is_a_reset)
 {
-    struct pair *p = ready(TLS1_3_VERSION, 0);
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
     uint8_t bytes[8];
-    CHECK(write(p->leg[CLIENT].fd, "\x17\x03\x03\x01\x00half", 9) == 9);
-    shutdown(p->leg[CLIENT].fd, SHUT_WR);
-    CHECK(sl_leg_receive(&p->leg[SERVER], bytes, 8) == -1 && errno == ECONNRESET);
+    for (size_t length = 1; length <= 9; length++) {
+        struct pair *p = ready(versions[length & 1], 0);
+        CHECK_EQ(sl_leg_send(&p->leg[CLIENT], "payload", 7, 0), 7);
+        CHECK_EQ(sl_leg_receive(&p->leg[SERVER], bytes, 8), 7);
+        CHECK(write(p->leg[CLIENT].fd, "\x17\x03\x03\x01\x00half", length) == (ssize_t)length);
+        shutdown(p->leg[CLIENT].fd, SHUT_WR);
+        CHECK(sl_leg_receive(&p->leg[SERVER], bytes, 8) == -1 && errno == EPROTO);
+        CHECK_STR(sl_leg_reason(&p->leg[SERVER]), "it ended within a record");
+        CHECK_STR(sl_leg_broken(&p->leg[SERVER]), "it ended within a record");
+        pair_free(p);
+    }
+}
+
+/* It is not the peer's, whose records are sealed. */
+TEST(a_cleartext_alert_breaks_the_session)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    uint8_t bytes[8];
+    for (size_t i = 0; i < 2; i++) {
+        struct pair *p = ready(versions[i], 0);
+        CHECK(write(p->leg[CLIENT].fd, "\x15\x03\x03\x00\x02\x02\x28", 7) == 7);
+        CHECK(sl_leg_receive(&p->leg[SERVER], bytes, 8) == -1 && errno == EPROTO);
+        CHECK_STR(sl_leg_broken(&p->leg[SERVER]), i ? "bad record type" : "not a record of the session");
+        CHECK(sl_leg_broken(&p->leg[SERVER]) == sl_leg_reason(&p->leg[SERVER]));
+        pair_free(p);
+    }
+}
+
+/* It breaks nothing: the peer gives the session up. */
+TEST(an_alert_of_the_peer_is_an_end)
+{
+    struct pair *p = ready(TLS1_2_VERSION, 0);
+    uint8_t bytes[8];
+    CHECK(write(p->leg[SERVER].fd, "\x17\x03\x03\x00\x20garbage that is no record at all", 37) > 0);
+    CHECK(sl_leg_receive(&p->leg[CLIENT], bytes, 8) == -1 && errno == EPROTO);
+    CHECK_STR(sl_leg_broken(&p->leg[CLIENT]), "decryption failed or bad record mac");
+    CHECK(sl_leg_receive(&p->leg[SERVER], bytes, 8) == -1);
+    CHECK(sl_tls_alert_of(&p->leg[SERVER]) && !sl_leg_broken(&p->leg[SERVER]));
     pair_free(p);
 }
 
@@ -258,11 +295,12 @@ TEST(garbage_is_an_error_with_a_reason)
     CHECK_EQ(sl_leg_advance(&p->leg[SERVER]), SL_LEG_FAILED);
     CHECK_STR(sl_leg_reason(&p->leg[SERVER]), "http request");
     CHECK_EQ(sl_leg_advance(&p->leg[SERVER]), SL_LEG_FAILED);
+    CHECK(!sl_leg_broken(&p->leg[SERVER]));
     pair_free(p);
     p = ready(TLS1_3_VERSION, 0);
     CHECK(write(p->leg[CLIENT].fd, "\x17\x03\x03\x00\x20garbage that is no record at all", 37) > 0);
     CHECK(sl_leg_receive(&p->leg[SERVER], bytes, 8) == -1 && errno == EPROTO);
-    CHECK(sl_leg_reason(&p->leg[SERVER]) != NULL);
+    CHECK(sl_leg_reason(&p->leg[SERVER]) != NULL && sl_leg_broken(&p->leg[SERVER]) == sl_leg_reason(&p->leg[SERVER]));
     CHECK(sl_leg_send(&p->leg[SERVER], "x", 1, 0) == -1 && errno == EPROTO);
     pair_free(p);
 }
@@ -345,6 +383,8 @@ int main(void)
     RUN(an_end_is_close_notify);
     RUN(an_end_without_it_is_a_reset);
     RUN(an_end_within_a_record_is_a_reset);
+    RUN(an_alert_of_the_peer_is_an_end);
+    RUN(a_cleartext_alert_breaks_the_session);
     RUN(garbage_is_an_error_with_a_reason);
     RUN(a_stranger_is_refused_with_the_verifiers_word);
     RUN(a_handshake_byte_by_byte);
