@@ -12,9 +12,9 @@ SECONDS ?= 60
 COUNT ?= 100000
 # What `make test PYTEST="-k socks"` adds to the test runner's arguments.
 PYTEST ?=
-# Two processes a core, as many tests wait; the tests of a file share one, and with it their fixtures. Files come in the
+# Three processes a core, as many tests wait; the tests of a file share one, and with it their fixtures. Files come in the
 # order of their folders: those that start gateways first, the many quick ones fill the end.
-SIDE_BY_SIDE := -n $(shell expr $(JOBS) '*' 2) --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n $(shell expr $(JOBS) '*' 3) --dist loadfile --no-loadscope-reorder
 # A machine that stands still for seconds is no reason to reject a change: a failed test runs once more, and the summary
 # names it (RERUN). Each of them is a fault to find, in the test or in the gateway; `make test-full` has no second run.
 AGAIN := --reruns 1 --reruns-delay 2 -rR

@@ -29,7 +29,7 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     ),
     "an empty item of `from`": (
         ALLOW + OK_TO + "from: [{}]",
-        ["7:10: an empty item in `from` (one of namespace, serviceAccount, identity, user, cidr)"],
+        ["7:10: an empty item in `from` (one of namespace, serviceAccount, identity, user, cidr, podSelector, namespaceSelector)"],
     ),
     "hard, and not a deny": (ALLOW + OK_TO + "hard: true", ["7:9: only Deny can be hard, not Allow"]),
     "hard: yes": (
