@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from supervisor.policy.dialects.egress_policy import FROM
 from tests.support.front import ALLOW, DENY, OK_TO, compiled, errors, manifest, warnings, write
 
 # what is written in `spec`: every complaint, at its place in policy.yaml. The namespaced ones stand in shop.
@@ -29,7 +30,7 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     ),
     "an empty item of `from`": (
         ALLOW + OK_TO + "from: [{}]",
-        ["7:10: an empty item in `from` (one of namespace, serviceAccount, identity, user, cidr, podSelector, namespaceSelector)"],
+        [f"7:10: an empty item in `from` (one of {', '.join(FROM)})"],
     ),
     "hard, and not a deny": (ALLOW + OK_TO + "hard: true", ["7:9: only Deny can be hard, not Allow"]),
     "hard: yes": (
