@@ -18,7 +18,7 @@ from tests.support.run_gateway import Gateway, policy
 
 ALLOW = policy("open", [{"cidr": "127.0.0.0/8"}])
 PAUSE = 1.0  # seconds between two restarts
-LONGEST = 4.0  # seconds of one that new tunnels are offered for
+LONGEST = 2.0  # seconds of one that new tunnels are offered for
 
 
 def ready(gateway: Gateway, pid: int) -> bool:
@@ -44,7 +44,8 @@ def measure(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
     count = int(arguments.rate * (LONGEST + PAUSE) * arguments.restarts)
     config = {"workers": arguments.workers, "shutdown": {"drain": "4s"}}
     took: list[float] = []
-    pace = ("--rate", str(arguments.rate), "--count", str(count), "--at-once", "4000")
+    patience = count / arguments.rate + 30
+    pace = ("--rate", str(arguments.rate), "--count", str(count), "--at-once", "4000", "--timeout", str(patience))
     with Gateway([ALLOW], config) as gateway, contextlib.ExitStack() as stack:
         with Load(gateway, port, "open-close", *pace) as load:
             for _ in range(arguments.restarts):
