@@ -49,7 +49,7 @@ def check_lines(text: str) -> None:
 
 
 def shape_of(value: Any, name: str = "") -> object:
-    """What lines have in common that differ in numbers and texts alone; words of closed sets are kept."""
+    """The same for lines that differ in numbers and texts alone; words of closed sets are kept."""
     if isinstance(value, dict):
         return tuple((key, shape_of(one, key)) for key, one in value.items())
     if isinstance(value, list):
