@@ -29,15 +29,15 @@ class ReplacedImage:
 
     def close(self) -> None:
         """At once."""
-        if self._timer is not None:
-            self._timer.cancel()
-        files, self._files = self._files, ()
-        for file in files:
+        for file in self._taken():
             os.close(file)
 
     def _give_back(self, loop: asyncio.AbstractEventLoop) -> None:
+        for file in self._taken():
+            loop.run_in_executor(None, os.close, file)
+
+    def _taken(self) -> tuple[int, ...]:
         if self._timer is not None:
             self._timer.cancel()
         files, self._files = self._files, ()
-        for file in files:
-            loop.run_in_executor(None, os.close, file)
+        return files

@@ -7,15 +7,18 @@ they say of each other, and gives their rules. It runs in each compilation and m
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-from supervisor.policy.resources.manifest import Manifest
+from supervisor.policy.resources.manifest import Manifest, Metadata
 from supervisor.policy.resources.model import Rules, Selector
 from supervisor.source.problems import Place, Problems
 
-__all__ = ["Dialect", "Part", "Surroundings"]
+__all__ = ["ELSEWHERE", "Dialect", "Part", "Surroundings", "frame_of"]
+
+# The hint where a resource leads to another gateway.
+ELSEWHERE: Final = "gateway.services in sluice.yaml names the Services of this gateway"
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True):
@@ -38,6 +41,20 @@ class Part(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True)
     def title(self) -> str:
         """As people name it."""
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+def frame_of(manifest: Manifest, metadata: Metadata) -> dict[str, Any]:
+    """The fields that every part has."""
+    place = manifest.node.place
+    return {
+        "kind": manifest.kind,
+        "namespace": metadata.namespace or "",
+        "name": metadata.name,
+        "file": place.file,
+        "line": place.line,
+        "column": place.column,
+        "created": metadata.created,
+    }
 
 
 class Surroundings(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from supervisor.policy.dialects.origination import read_origination
 from supervisor.policy.resources.host_lists import inside, outside
 from supervisor.policy.resources.hosts import host_pattern, read_excepts
 from supervisor.policy.resources.labels import Requirement, Workloads, read_selector
-from supervisor.policy.resources.manifest import TOP, Manifest, Metadata, read_metadata
+from supervisor.policy.resources.manifest import Manifest, Metadata, need_spec, read_frame
 from supervisor.policy.resources.model import (
     Destination,
     Ech,
@@ -57,18 +57,14 @@ ECHS: Final[tuple[Ech, ...]] = ("allow", "deny")
 
 def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> Rules:
     """The rules of one resource, one for each item of `to`. Host lists must lie in one of `roots` (real paths)."""
-    top = manifest.node.fields(TOP, problems)
-    nameless = Metadata("", None, None, None)
-    metadata = top.need("metadata", lambda node: read_metadata(node, problems), nameless)
+    top, metadata = read_frame(manifest, problems)
     if manifest.kind == CLUSTER and metadata.namespace_node is not None:
         where = metadata.namespace_node.place
         problems.error(where, f"a {CLUSTER} has no namespace", f"remove it, or write kind: {NAMESPACED}")
     elif manifest.kind == NAMESPACED and metadata.namespace_node is None and (node := top.get("metadata")):
         words = f"metadata.namespace is missing; for every workload write kind: {CLUSTER}"
         problems.error(node.place, words)
-    spec = top.get("spec")
-    if spec is None:
-        raise manifest.node.invalid("`spec` is missing")
+    spec = need_spec(manifest, top)
     return _Resource(manifest.kind, metadata, roots, problems).rules(spec)
 
 

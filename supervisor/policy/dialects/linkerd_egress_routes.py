@@ -12,10 +12,10 @@ from typing import Final
 
 import msgspec
 
-from supervisor.policy.dialects.dialect import Dialect, Part, Surroundings
+from supervisor.policy.dialects.dialect import ELSEWHERE, Dialect, Part, Surroundings, frame_of
 from supervisor.policy.resources.hosts import host_pattern
 from supervisor.policy.resources.labels import Workloads
-from supervisor.policy.resources.manifest import TOP, Manifest, Metadata, read_metadata
+from supervisor.policy.resources.manifest import Manifest, need_spec, read_frame
 from supervisor.policy.resources.model import Destination, Item, Range, Rules, Selector, Text
 from supervisor.source.node import Fields, Node
 from supervisor.source.problems import Place, Problems
@@ -61,14 +61,10 @@ class Route(Part, frozen=True, kw_only=True):
 
 def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> Route:
     """One document, field by field. Raises Invalid for what cannot be read at all."""
-    top = manifest.node.fields(TOP, problems)
-    nameless = Metadata("", None, None, None)
-    metadata = top.need("metadata", lambda node: read_metadata(node, problems), nameless)
+    top, metadata = read_frame(manifest, problems)
     if metadata.namespace_node is None and (node := top.get("metadata")):
         problems.error(node.place, "metadata.namespace is missing: the route's source is a workload of it")
-    spec = top.get("spec")
-    if spec is None:
-        raise manifest.node.invalid("`spec` is missing", "write parent:, host: and forwardTo:")
+    spec = need_spec(manifest, top, "write parent:, host: and forwardTo:")
     known = (
         ("parent", "host", "filters", "forwardTo") if manifest.kind == "HTTPRoute" else ("parent", "host", "forwardTo")
     )
@@ -76,13 +72,7 @@ def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> Rout
     nowhere = Text("", spec.line, spec.column)
     nothing: tuple[Target, ...] = ()
     return Route(
-        kind=manifest.kind,
-        namespace=metadata.namespace or "",
-        name=metadata.name,
-        file=manifest.node.file,
-        line=manifest.node.line,
-        column=manifest.node.column,
-        created=metadata.created,
+        **frame_of(manifest, metadata),
         source=fields.need("parent", lambda one: _parent(one, problems), "", "write parent: {name: WORKLOAD}"),
         host=fields.need("host", lambda one: _host(one, problems, nowhere), nowhere, "write host: {name: NAME}"),
         targets=fields.need(
@@ -168,8 +158,7 @@ def rules(routes: Sequence[Route], surroundings: Surroundings, problems: Problem
         if not any(target.is_one_of(surroundings.services) for target in route.targets):
             others = ", ".join(target.text for target in route.targets)
             words = f"{route.title} leads to another gateway than this one ({others}): it decides nothing here"
-            hint = "gateway.services in sluice.yaml names the Services of this gateway"
-            problems.warning(route.place, words, hint)
+            problems.warning(route.place, words, ELSEWHERE)
             continue
         for mirror in route.mirrors:
             words = f"the mirror {mirror.text} of {route.title} needs HTTP routing: no request is copied to it yet"

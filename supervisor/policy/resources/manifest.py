@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from supervisor.source.node import Node
+from supervisor.source.node import Fields, Node
 from supervisor.source.problems import Invalid, Problems
 from supervisor.source.words import namespace_name, object_name
 
@@ -57,6 +57,21 @@ def manifests_of(document: Node, problems: Problems) -> Iterator[Manifest]:
                     problems.add(wrong.problem)
         return
     yield Manifest(group, version, kind, document)
+
+
+def read_frame(manifest: Manifest, problems: Problems) -> tuple[Fields, Metadata]:
+    """The fields of a resource that has a `spec`, and its metadata; what is wrong with them is reported."""
+    top = manifest.node.fields(TOP, problems)
+    nameless = Metadata("", None, None, None)
+    return top, top.need("metadata", lambda node: read_metadata(node, problems), nameless)
+
+
+def need_spec(manifest: Manifest, top: Fields, hint: str = "") -> Node:
+    """Its `spec`. Raises Invalid without one."""
+    spec = top.get("spec")
+    if spec is None:
+        raise manifest.node.invalid("`spec` is missing", hint)
+    return spec
 
 
 def read_metadata(node: Node, problems: Problems) -> Metadata:

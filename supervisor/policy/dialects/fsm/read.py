@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from supervisor.policy.dialects.dialect import frame_of
 from supervisor.policy.dialects.fsm.read_routes import route_group, traffic_setting
 from supervisor.policy.dialects.fsm.resources import (
     Egress,
@@ -15,10 +16,10 @@ from supervisor.policy.dialects.fsm.resources import (
     Target,
 )
 from supervisor.policy.resources.hosts import host_pattern
-from supervisor.policy.resources.manifest import TOP, Manifest, Metadata, read_metadata
+from supervisor.policy.resources.manifest import Manifest, need_spec, read_frame
 from supervisor.policy.resources.model import Text
 from supervisor.source.node import Node, each
-from supervisor.source.problems import Invalid, Problems, quote
+from supervisor.source.problems import Invalid, Place, Problems, quote
 from supervisor.source.words import namespace_name, object_name
 
 FLOMESH: Final = "policy.flomesh.io"
@@ -37,25 +38,11 @@ MATCHED: Final = {
 
 def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> Any:
     """The part of one document; `roots` are not needed. Raises Invalid without `spec`."""
-    top = manifest.node.fields(TOP, problems)
-    nameless = Metadata("", None, None, None)
-    metadata = top.need("metadata", lambda node: read_metadata(node, problems), nameless)
-    spec = top.get("spec")
-    if spec is None:
-        raise manifest.node.invalid("`spec` is missing")
+    top, metadata = read_frame(manifest, problems)
+    spec = need_spec(manifest, top)
     if metadata.namespace is None and (node := top.get("metadata")):
         problems.error(node.place, "metadata.namespace is missing", "a file says nothing of a current namespace")
-    place = manifest.node.place
-    frame = {
-        "kind": manifest.kind,
-        "namespace": metadata.namespace or "",
-        "name": metadata.name,
-        "file": place.file,
-        "line": place.line,
-        "column": place.column,
-        "created": metadata.created,
-    }
-    return SPECS[manifest.kind](spec, frame, problems)
+    return SPECS[manifest.kind](spec, frame_of(manifest, metadata), problems)
 
 
 def egress_gateway(spec: Node, frame: dict[str, Any], problems: Problems) -> EgressGateway:
@@ -166,7 +153,7 @@ def _once(ports: list[Port], problems: Problems, frame: dict[str, Any]) -> tuple
         if port.number in seen:
             other = seen[port.number]
             words = f"port {port.number} twice, as {other.protocol} and as {port.protocol}"
-            place = Node(frame["file"], port.line, port.column, "").place
+            place = Place(frame["file"], port.line, port.column)
             problems.error(place, words, f"it is first listed in line {other.line}")
         seen.setdefault(port.number, port)
     return tuple(seen.values())

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from supervisor.policy.dialects.dialect import Part, Surroundings
+from supervisor.policy.dialects.dialect import ELSEWHERE, Part, Surroundings
 from supervisor.policy.dialects.fsm.passthrough import passthrough
 from supervisor.policy.dialects.fsm.resources import (
     Egress,
@@ -27,16 +27,15 @@ def rules(parts: Sequence[Part], surroundings: Surroundings, problems: Problems)
     """The rules of every Egress. EgressGateways give none: which gateway a connection takes is the sidecar's choice."""
     check_gateways([part for part in parts if isinstance(part, EgressGateway)], surroundings, problems)
     check_configs([part for part in parts if isinstance(part, MeshConfig)], problems)
-    routes = {(part.namespace, part.name) for part in parts if isinstance(part, HTTPRouteGroup)}
-    settings = {(part.namespace, part.name) for part in parts if isinstance(part, UpstreamTrafficSetting)}
-    found: list[Rules] = []
-    for part in parts:
-        if isinstance(part, Egress):
-            known = {"HTTPRouteGroup": routes, "UpstreamTrafficSetting": settings}
-            found += _Egress(part, problems).rules(known)
+    known = {
+        kind.__name__: {(part.namespace, part.name) for part in parts if isinstance(part, kind)}
+        for kind in (HTTPRouteGroup, UpstreamTrafficSetting)
+    }
+    egresses = [part for part in parts if isinstance(part, Egress)]
+    found = [rules for egress in egresses for rules in _Egress(egress, problems).rules(known)]
     open_ = opens(parts) if surroundings.passthrough == "mesh" else surroundings.passthrough
     if open_:
-        found += passthrough([part for part in parts if isinstance(part, Egress)], surroundings.allowed)
+        found += passthrough(egresses, surroundings.allowed)
     return found
 
 
@@ -153,7 +152,7 @@ def check_gateways(gateways: Iterable[EgressGateway], surroundings: Surroundings
         if names and not names & set(surroundings.services):
             others = ", ".join(sorted(names))
             words = f"{gateway.title} leads to other gateways than this one ({others}): it changes nothing here"
-            problems.warning(gateway.place, words, "gateway.services in sluice.yaml names the Services of this gateway")
+            problems.warning(gateway.place, words, ELSEWHERE)
 
 
 def check_configs(configs: Sequence[MeshConfig], problems: Problems) -> None:
