@@ -7,12 +7,13 @@ import fcntl
 import os
 
 from libc.string cimport memset
-from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap
 
 from gateway.c.image cimport (
     SL_IMAGE_INTERNAL, SL_IMAGE_OK, sl_image_open, sl_image_open_begin, sl_image_open_end, sl_image_open_step,
     sl_image_status, sl_image_status_text, sl_image_validate,
 )
+from gateway.policy.mapping cimport give_back, give_back_some
 
 
 class PolicyImageError(ValueError):
@@ -27,20 +28,12 @@ cdef class MappedImage:
 
     cdef void unmap(self) noexcept:
         memset(&self.image, 0, sizeof(self.image))
-        if self.mapping is not NULL:
-            munmap(self.mapping, self.mapped)
-            self.mapping = NULL
+        give_back(&self.mapping, self.mapped)
 
     cdef bint unmap_step(self, size_t most) noexcept:
         """Unmaps `most` bytes more, a multiple of a page's; True once nothing is left. It answers nothing more."""
         memset(&self.image, 0, sizeof(self.image))
-        if self.mapped <= most:
-            self.unmap()
-            return True
-        munmap(self.mapping, most)
-        self.mapping = <char *> self.mapping + most
-        self.mapped -= most
-        return False
+        return give_back_some(&self.mapping, &self.mapped, most)
 
     @classmethod
     def from_fd(cls, int fd, *, bint sealed=True, bint validate=False):

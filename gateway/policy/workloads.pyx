@@ -3,13 +3,14 @@
 import fcntl
 import os
 
-from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap
 
 from gateway.c.addr cimport sl_addr_parse
 from gateway.c.workloads cimport (
     SL_WORKLOAD_ACCOUNT, SL_WORKLOAD_KNOWN, SL_WORKLOAD_NAMESPACE, SL_WORKLOAD_OWNER, SL_WORKLOAD_OWNER_KIND,
     SL_WORKLOAD_POD, SL_WORKLOAD_UNKNOWN, sl_workload_text, sl_workloads_find, sl_workloads_known, sl_workloads_open,
 )
+from gateway.policy.mapping cimport give_back, give_back_some
 
 __all__ = ["Workloads", "WorkloadsError"]
 
@@ -54,20 +55,12 @@ cdef class Workloads:
 
     cdef void unmap(self) noexcept:
         self.table.header = NULL
-        if self.mapping is not NULL:
-            munmap(self.mapping, self.mapped)
-            self.mapping = NULL
+        give_back(&self.mapping, self.mapped)
 
     cdef bint unmap_step(self, size_t most) noexcept:
         """Unmaps `most` bytes more, a multiple of a page's; True once nothing is left."""
         self.table.header = NULL
-        if self.mapped <= most or self.mapping is NULL:
-            self.unmap()
-            return True
-        munmap(self.mapping, most)
-        self.mapping = <char *> self.mapping + most
-        self.mapped -= most
-        return False
+        return give_back_some(&self.mapping, &self.mapped, most)
 
     cdef sl_workload_status look_up(self, const sl_addr *addr, const sl_workload **found) noexcept:
         return sl_workloads_find(&self.table, addr, found)
