@@ -5,7 +5,6 @@ made non-blocking; the queue is bounded in lines and bytes, and what does not fi
 and counted.
 """
 
-import contextlib
 import errno
 import os
 import select
@@ -214,6 +213,7 @@ class LogWriter:
         try:
             return os.write(self._fd, data)
         except BlockingIOError:  # another process that shares the descriptor made it non-blocking
-            with contextlib.suppress(InterruptedError):
-                select.select([], [self._fd], [])
+            room = select.poll()  # select() knows no descriptor above 1023
+            room.register(self._fd, select.POLLOUT)
+            room.poll()
             return 0

@@ -1,7 +1,10 @@
 """The log writer against targets that are slow, full, broken or moved away."""
 
+import fcntl
 import os
 import stat
+import struct
+import termios
 import threading
 import time
 from pathlib import Path
@@ -109,18 +112,29 @@ def test_what_is_dropped_and_what_is_kept_comes_out_in_order() -> None:
     assert got.split(b"\n") == [big, *[b'{"event":"interval"}'] * 40, *[b'{"event":"open"}'] * 60, b""]
 
 
-def test_a_non_blocking_target_is_waited_for() -> None:
-    reader, target = os.pipe()
+@pytest.mark.parametrize("lowest", [3, 1500], ids=["low", "above those that select() knows"])
+def test_a_non_blocking_target_is_waited_for(lowest: int) -> None:
+    """Whatever the number of its descriptor: a process with many connections has great ones."""
+    reader, pipe = os.pipe()
+    target = fcntl.fcntl(pipe, fcntl.F_DUPFD_CLOEXEC, lowest)
+    os.close(pipe)
     os.set_blocking(target, False)
     writer = LogWriter("pipe", fd=target)
     for _ in range(100):
         assert writer.offer(b"w" * 4000)
+    eventually(lambda: unread(reader) > 60_000, "the pipe is full")
+    time.sleep(0.05)  # and the thread has found it so
     got = bytearray()
     reading = threading.Thread(target=drain, args=(reader, got))
     reading.start()
     assert writer.close(PATIENCE)
     reading.join(PATIENCE)
     assert bytes(got) == (b"w" * 4000 + b"\n") * 100
+
+
+def unread(pipe: int) -> int:
+    """Bytes that a pipe holds."""
+    return int(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0])
 
 
 def test_a_broken_pipe_is_said_once_and_lines_are_counted() -> None:
