@@ -32,6 +32,7 @@ TIERS: Final = {
     "default_allow": image.TIER_DEFAULT_ALLOW,
     "default_audit": image.TIER_DEFAULT_AUDIT,
     "default_deny": image.TIER_DEFAULT_DENY,
+    "unauthorized": image.TIER_DENY,
 }
 ANYTHING: Final = ("0.0.0.0/0", "::/0")
 # Refused whatever rules say (DECISIONS.md section 3): a CIDR rule that allows them is a mistake.

@@ -8,3 +8,5 @@ from typing import Final
 
 SMOKESCREEN: Final = 1
 FSM: Final = 2
+LINKERD: Final = 3
+GATEWAY_API: Final = 4

@@ -7,42 +7,21 @@ from typing import Literal
 
 import msgspec
 
-from supervisor.policy.resources.labels import Workloads
+from supervisor.policy.resources.conditions import Condition, Path
+from supervisor.policy.resources.terms import Selector, Text
 from supervisor.source.problems import Place
 
+__all__ = ["Destination", "Item", "Origination", "Range", "Rules", "Selector", "Text", "Tier"]
+
 # What an item says, or a dialect where none of its items matches.
-Tier = Literal["audit", "allow", "deny", "hard_deny", "default_allow", "default_audit", "default_deny"]
+# `unauthorized` is a deny that says why.
+Tier = Literal["audit", "allow", "deny", "hard_deny", "default_allow", "default_audit", "default_deny", "unauthorized"]
 OnRevoke = Literal["kill", "drain", "keep"]
 Inner = Literal["enforce", "audit", "off"]
 InnerProtocol = Literal["any", "tls", "http", "ssh"]
 Ech = Literal["allow", "deny"]
 TlsVersion = Literal["1.2", "1.3"]
 Range = tuple[int, int]  # ports, both included; equal = a single port
-
-
-class Selector(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Sources: all that is set must hold. Nothing set = the whole mesh.
-
-    At most one of `service_account`, `identity`, `user`, `role` and `other_roles`; a service account has a namespace.
-    The namespace of `workloads` is its own.
-    """
-
-    namespace: str = ""
-    service_account: str = ""
-    identity: str = ""  # SPIFFE ID
-    user: str = ""
-    cidr: str = ""
-    role: str = ""  # CN or OU of a certificate, else the name of a user
-    other_roles: bool = False  # every role that no selector of the policy names
-    workloads: Workloads | None = None  # by labels or by the name of a pod or its owner; alone but for `cidr`
-
-
-class Text(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A text of a manifest and where it stands in its file, for what can only be judged later."""
-
-    value: str
-    line: int
-    column: int
 
 
 class Destination(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -58,12 +37,20 @@ class Destination(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One rule: one destination item of a resource. `index` counts the resource's items from 0."""
+    """One rule: one destination item of a resource. `index` counts the resource's items from 0.
+
+    `path` and `when` must hold, else the item does not count; of several items the better path wins: exact, the longer
+    prefix, a regex, none. `ahead` is all that a dialect says of precedence after class, host and path and before the
+    age of the resource: the greater wins.
+    """
 
     index: int
     line: int
     column: int
     destination: Destination
+    path: Path | None = None
+    when: Condition | None = None
+    ahead: int = 0
 
 
 class Origination(msgspec.Struct, frozen=True, array_like=True):
@@ -87,7 +74,12 @@ class Rules(msgspec.Struct, frozen=True, array_like=True):
     """The rules of one resource: one for each of `items`, which differ in their destination alone.
 
     `group` 0 has one verdict for each tier. Every other is a dialect, which has one verdict: that of the greatest
-    `precedence`, then of the best match (csrc/policy/image.h).
+    `precedence`, then of the best match (csrc/policy/image.h); with `by_order` neither ports nor the selector count in
+    it, `ahead` and age alone.
+    `admit` is judged after an allow has won: where it does not hold the answer is a deny, unauthorized.
+    `network` names a network of destinations, `in_network` one that the rules are written for: of the networks of a
+    group that select the source and cover the address, the greatest `ahead` and then the oldest is the one, its tier is
+    the group's default, and rules for another do not count.
     """
 
     kind: str
@@ -107,6 +99,10 @@ class Rules(msgspec.Struct, frozen=True, array_like=True):
     tls: Origination | None = None  # None = the resource does not say
     group: int = 0
     precedence: int = 0
+    by_order: bool = False
+    admit: Condition | None = None
+    network: str = ""  # "namespace/name"; its items have CIDRs or `anything`, and no other rule of that name has one
+    in_network: str = ""
 
     @property
     def order(self) -> tuple[bool, int, str, str]:
