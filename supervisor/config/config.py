@@ -68,10 +68,18 @@ class Gateway(msgspec.Struct, frozen=True):
 
     name: str = "sluice"
     namespace: str = "egress"
+    labels: tuple[tuple[str, str], ...] = ()  # those of its pods
     services: tuple[str, ...] = SERVICES  # namespace/name of the Services that are this gateway
     service_addresses: tuple[str, ...] = ()  # IP texts
     deny_message: str | None = None  # an operator's own line in every refusal's body; printable ASCII
     pod_networks: tuple[str, ...] = ()  # CIDRs in which every address is a source of its own
+    cluster_networks: tuple[str, ...] = ()  # CIDRs of the mesh itself, which is not left to reach them
+
+
+class Linkerd(msgspec.Struct, frozen=True):
+    """Linkerd's own settings. EgressNetworks of `global_namespace` are those of namespaces without one."""
+
+    global_namespace: str = "linkerd-egress"
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -175,6 +183,7 @@ class Config(msgspec.Struct, frozen=True):
     listeners: tuple[Listener, ...] = (Listener(),)
     workers: int = 1
     gateway: Gateway = Gateway()
+    linkerd: Linkerd = Linkerd()
     policy: Policy = Policy()
     identity: Identity = Identity()
     addresses: Addresses = Addresses()

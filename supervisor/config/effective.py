@@ -50,11 +50,14 @@ def effective(config: Config) -> dict[str, Any]:
         "gateway": {
             "name": config.gateway.name,
             "namespace": config.gateway.namespace,
+            "labels": dict(config.gateway.labels),
             "services": list(config.gateway.services),
             "serviceAddresses": list(config.gateway.service_addresses),
             "denyMessage": config.gateway.deny_message,
             "podNetworks": list(config.gateway.pod_networks),
+            "clusterNetworks": list(config.gateway.cluster_networks),
         },
+        "linkerd": {"globalNamespace": config.linkerd.global_namespace},
         "policy": {
             "paths": list(config.policy.paths),
             "passthrough": config.policy.passthrough,

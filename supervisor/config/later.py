@@ -25,7 +25,6 @@ class Later(NamedTuple):
 _REQUESTS: Final = "plain HTTP requests; they are answered 501"
 _CLUSTER: Final = "the watch of a cluster; policy comes from files alone"
 _TENANTS: Final = "tenants of a cluster; nothing would be bounded by it"
-_DIALECTS: Final = "the policy dialects of other systems"
 _POOLS: Final = "kept-alive connections to origins; there are none"
 _TRACING: Final = "spans; none would be sent"
 
@@ -33,8 +32,6 @@ _TRACING: Final = "spans; none would be sent"
 LATER: Final[dict[str, Later]] = {
     "listeners[].requests": Later(_REQUESTS, ("false",)),
     "listeners[].destination": Later("the protocols tls and tcp"),
-    "gateway.labels": Later(_DIALECTS, empty=True),
-    "gateway.clusterNetworks": Later(_DIALECTS, empty=True),
     "gateway.clusterDomain": Later(_CLUSTER),
     "policy.auditNamespaces": Later("audit mode of namespaces; they would be enforced", empty=True),
     "policy.perNamespace.entries": Later(_TENANTS),
@@ -54,7 +51,6 @@ LATER: Final[dict[str, Later]] = {
     "kubernetes.without": Later(_CLUSTER, empty=True),
     "kubernetes.workloadStale": Later(_CLUSTER),
     "kubernetes.unknownWait": Later(_CLUSTER),
-    "linkerd.globalNamespace": Later(_DIALECTS),
     "tracing.endpoint": Later(_TRACING),
     "tracing.sample": Later(_TRACING),
     "tracing.parentBased": Later(_TRACING),

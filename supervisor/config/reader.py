@@ -13,7 +13,6 @@ from supervisor.config.config import (
     Auth,
     Config,
     Dns,
-    Gateway,
     Identity,
     Inner,
     Limits,
@@ -24,6 +23,7 @@ from supervisor.config.config import (
     SourceLimits,
 )
 from supervisor.config.later import names_in, take_out, take_unread
+from supervisor.config.meshes import GATEWAY, LINKERD, read_gateway, read_linkerd
 from supervisor.config.speakers import read_proxy_peers, read_trusted
 from supervisor.config.tls import ListenerTls, check_hbone, read_listener_tls
 from supervisor.config.tokens import read_tokens
@@ -34,12 +34,12 @@ from supervisor.host.endpoint import LONGEST_ENDPOINT, SUFFIXES
 from supervisor.source.host_port import dns_server, endpoint, join, overlap
 from supervisor.source.node import Fields, Node, attempt
 from supervisor.source.problems import Invalid, Place, Problems, quote
-from supervisor.source.words import entry_name, file_path, namespace_name, object_name, service_name
+from supervisor.source.words import entry_name, file_path, namespace_name, object_name
 from supervisor.source.yaml_source import load_documents, only
 
 MOST_LISTENERS: Final = 64
 TOP: Final = (
-    *("listeners", "workers", "gateway", "policy", "identity", "addresses", "upstreams", "dns", "limits"),
+    *("listeners", "workers", "gateway", "linkerd", "policy", "identity", "addresses", "upstreams", "dns", "limits"),
     *("admin", "metrics", "control", "logs", "shutdown"),
 )
 LISTENER: Final = ("name", "address", "protocol", "auth", "innerName", "audit", "diagnostics", "tls")
@@ -134,7 +134,8 @@ class _Reader:
             control=self.control(top),
             listeners=listeners,
             workers=top.read("workers", values.worker_count, 0) or machine.cpus(),
-            gateway=self.gateway(top),
+            gateway=read_gateway(self.section(top, "gateway", *GATEWAY)),
+            linkerd=read_linkerd(self.section(top, "linkerd", *LINKERD)),
             policy=self.policy(top),
             identity=identity,
             addresses=self.addresses(top),
@@ -274,23 +275,6 @@ class _Reader:
         return found
 
     # where to
-
-    def gateway(self, top: Fields) -> Gateway:
-        known = ("name", "namespace", "services", "serviceAddresses", "podNetworks", "denyMessage")
-        fields = self.section(top, "gateway", *known)
-        return Gateway(
-            name=fields.read("name", object_name, DEFAULTS.gateway.name),
-            namespace=fields.read("namespace", namespace_name, DEFAULTS.gateway.namespace),
-            services=self.services(fields),
-            service_addresses=tuple(fields.each("serviceAddresses", Node.address)),
-            deny_message=fields.read("denyMessage", values.deny_message, None),
-            pod_networks=tuple(fields.each("podNetworks", Node.cidr)),
-        )
-
-    def services(self, fields: Fields) -> tuple[str, ...]:
-        if fields.get("services") is None:
-            return DEFAULTS.gateway.services
-        return tuple(dict.fromkeys(fields.each("services", service_name)))
 
     def policy(self, top: Fields) -> Policy:
         fields = self.section(top, "policy", "paths", "passthrough", "audit")

@@ -99,8 +99,7 @@ def compile_all(
             config = msgspec.structs.replace(config, policy=named)
         passwords = read_passwords(config.upstreams, problems)
         tokens = read_issuers(config, problems)
-        surroundings = Surroundings(config.gateway.services, config.policy.passthrough)
-        policy = load_policy(config.policy.paths, config.policy.places, problems, reading, surroundings)
+        policy = load_policy(config.policy.paths, config.policy.places, problems, reading, surroundings_of(config))
         originations = originations_of(policy.rules)
         tls = _tls(config, originations, problems)
         meant = _as_the_mesh_says(config, policy, problems)
@@ -133,6 +132,20 @@ def compile_all(
         files_parsed=reading.parsed,
     )
     return Compiled(report, built.descriptor, built.workloads) if built else Compiled(report)
+
+
+def surroundings_of(config: Config) -> Surroundings:
+    """The part of sluice.yaml that the meaning of manifests depends on."""
+    return Surroundings(
+        services=config.gateway.services,
+        passthrough=config.policy.passthrough,
+        namespace=config.gateway.namespace,
+        labels=config.gateway.labels,
+        listeners=tuple((listener.name, listener.port) for listener in config.listeners),
+        cluster_networks=config.gateway.cluster_networks,
+        global_namespace=config.linkerd.global_namespace,
+        trust_domains=tuple((each.name, each.linkerd_namespace or "") for each in config.identity.trust.domains),
+    )
 
 
 def _as_the_mesh_says(config: Config, policy: Policy, problems: Problems) -> Config:

@@ -7,6 +7,9 @@ from typing import Final
 
 from supervisor.source.node import Node
 
+MOST_LABELS: Final = 1000
+_LABEL_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_LABEL_PREFIX: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _USER: Final = re.compile(r"[\x21-\x39\x3b-\x7e]{1,255}")
@@ -123,3 +126,28 @@ def workload_of(identity: str) -> tuple[str, str]:
     """Namespace and service account that a SPIFFE ID of the usual form names; empty texts for another form."""
     found = _SPIFFE_WORKLOAD.fullmatch(identity)
     return (found[1], found[2]) if found else ("", "")
+
+
+def label_key(node: Node) -> str:
+    """The key of a label: `name` or `prefix/name`."""
+    text = node.text()
+    prefix, slash, name = text.rpartition("/")
+    if not _LABEL_NAME.fullmatch(name) or (slash and (len(prefix) > 253 or not _LABEL_PREFIX.fullmatch(prefix))):
+        raise node.unexpected("a label such as app or app.kubernetes.io/name")
+    return text
+
+
+def label_value(node: Node) -> str:
+    """The value of a label, which may be empty."""
+    text = node.string() if not node.is_null or node.value == "" else ""
+    if text and not _LABEL_NAME.fullmatch(text):
+        raise node.unexpected("the value of a label: at most 63 letters, digits, '.', '_' and '-'")
+    return text
+
+
+def read_labels(node: Node) -> tuple[tuple[str, str], ...]:
+    """A mapping of labels, sorted."""
+    found = node.mapping()
+    if len(found) > MOST_LABELS:
+        raise node.invalid(f"more than {MOST_LABELS} labels")
+    return tuple(sorted((label_key(key), label_value(value)) for key, value in found.values()))

@@ -58,13 +58,23 @@ def frame_of(manifest: Manifest, metadata: Metadata) -> dict[str, Any]:
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """The part of sluice.yaml that the meaning of manifests depends on, and of other manifests. `services`:
-    gateway.services, as namespace/name. `passthrough`: policy.passthrough, and `allowed` the sources that it has ended
-    for, as an allow selects them."""
+    """The part of sluice.yaml that the meaning of manifests depends on, and of other manifests.
+
+    `namespace`, `labels`, `services` (namespace/name) and `cluster_networks` are those of `gateway`, `listeners` their
+    names and ports, `trust_domains` their names and the namespace of Linkerd in each ("" = none), `global_namespace`
+    that of `linkerd`. `passthrough`: policy.passthrough, and `allowed` the sources that it has ended for, as an allow
+    selects them.
+    """
 
     services: tuple[str, ...] = ()
     passthrough: bool | Literal["mesh"] = False
     allowed: frozenset[Selector] = frozenset()
+    namespace: str = "egress"
+    labels: tuple[tuple[str, str], ...] = ()
+    listeners: tuple[tuple[str, int], ...] = ()
+    cluster_networks: tuple[str, ...] = ()
+    global_namespace: str = "linkerd-egress"
+    trust_domains: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Label selectors (meta/v1 LabelSelector) and the workloads that they select: read, matched, said in words."""
 
-import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -8,6 +7,7 @@ import msgspec
 
 from supervisor.source.node import Node, each
 from supervisor.source.problems import Problems
+from supervisor.source.words import MOST_LABELS, label_key, label_value, read_labels
 
 __all__ = [
     "MOST_LABELS",
@@ -24,9 +24,6 @@ Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 OPERATORS: Final[tuple[Operator, ...]] = ("In", "NotIn", "Exists", "DoesNotExist")
 MOST_REQUIREMENTS: Final = 32
 MOST_VALUES: Final = 32
-MOST_LABELS: Final = 1000
-_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_PREFIX: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
 class Requirement(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -87,31 +84,6 @@ class Workloads(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def matches(requirements: tuple[Requirement, ...], labels: Mapping[str, str]) -> bool:
     """Whether labels satisfy all of them."""
     return all(requirement.holds(labels) for requirement in requirements)
-
-
-def label_key(node: Node) -> str:
-    """The key of a label: `name` or `prefix/name`."""
-    text = node.text()
-    prefix, slash, name = text.rpartition("/")
-    if not _NAME.fullmatch(name) or (slash and (len(prefix) > 253 or not _PREFIX.fullmatch(prefix))):
-        raise node.unexpected("a label such as app or app.kubernetes.io/name")
-    return text
-
-
-def label_value(node: Node) -> str:
-    """The value of a label, which may be empty."""
-    text = node.string() if not node.is_null or node.value == "" else ""
-    if text and not _NAME.fullmatch(text):
-        raise node.unexpected("the value of a label: at most 63 letters, digits, '.', '_' and '-'")
-    return text
-
-
-def read_labels(node: Node) -> tuple[tuple[str, str], ...]:
-    """A mapping of labels, sorted."""
-    found = node.mapping()
-    if len(found) > MOST_LABELS:
-        raise node.invalid(f"more than {MOST_LABELS} labels")
-    return tuple(sorted((label_key(key), label_value(value)) for key, value in found.values()))
 
 
 def read_selector(node: Node, problems: Problems) -> tuple[Requirement, ...]:

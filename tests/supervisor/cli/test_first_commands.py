@@ -135,7 +135,9 @@ listeners:
   - {address: "127.0.0.1:1082", auth: off}
 workers: 3
 gateway:
-  {name: edge, namespace: out, serviceAddresses: ["fd00::1"], denyMessage: "ask in #egress", podNetworks: ["fd00::/8"]}
+  {name: edge, namespace: out, serviceAddresses: ["fd00::1"], denyMessage: "ask in #egress", podNetworks: ["fd00::/8"],
+  labels: {app: sluice}, clusterNetworks: [10.0.0.0/8]}
+linkerd: {globalNamespace: out}
 policy: {paths: [policy.yaml], passthrough: true, audit: true}
 identity:
   users: users.yaml

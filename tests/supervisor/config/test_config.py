@@ -21,7 +21,8 @@ listeners:
   - {name: six, address: "[::1]:1081", protocol: http, auth: off, innerName: off}
 workers: 3
 gateway: {name: edge, namespace: out, serviceAddresses: [10.96.0.10, "fd00::1"],
-          podNetworks: ["fd00:1::/64"]}
+          podNetworks: ["fd00:1::/64"], labels: {tier: edge, app: sluice}, clusterNetworks: [10.0.0.0/8, 10.0.0.0/8]}
+linkerd: {globalNamespace: out}
 policy: {paths: [policy, /etc/other/policy.yaml, policy], passthrough: true, audit: true}
 identity:
   networks: [{cidr: 10.1.0.0/16, namespace: shop, serviceAccount: cart}, {cidr: "fd00::/64", namespace: pay}]
@@ -74,6 +75,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (config.gateway.name, config.gateway.namespace) == ("edge", "out")
     assert config.gateway.service_addresses == ("10.96.0.10", "fd00::1")
     assert config.gateway.pod_networks == ("fd00:1::/64",)
+    assert config.gateway.labels == (("app", "sluice"), ("tier", "edge"))
+    assert config.gateway.cluster_networks == ("10.0.0.0/8",)
+    assert config.linkerd.global_namespace == "out"
     assert config.policy.paths == (str(tmp_path / "policy"), "/etc/other/policy.yaml")
     assert [(place.line, place.column) for place in config.policy.places] == [(13, 18), (13, 26)]
     assert config.policy.passthrough and config.policy.audit
