@@ -79,7 +79,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.gateway.cluster_networks == ("10.0.0.0/8",)
     assert config.linkerd.global_namespace == "out"
     assert config.policy.paths == (str(tmp_path / "policy"), "/etc/other/policy.yaml")
-    assert [(place.line, place.column) for place in config.policy.places] == [(13, 18), (13, 26)]
+    assert [(place.line, place.column) for place in config.policy.places] == [(14, 18), (14, 26)]
     assert config.policy.passthrough and config.policy.audit
     assert config.identity.networks == (Network("10.1.0.0/16", "shop", "cart"), Network("fd00::/64", "pay"))
     assert config.identity.users == str(tmp_path / "users.yaml")
