@@ -64,6 +64,7 @@ ROOMS: Final[dict[str, str]] = {
     "supervisor/config": "gateway supervisor/source supervisor/host",
     "supervisor/policy/resources": "supervisor/source",
     "supervisor/policy/dialects": "supervisor/source supervisor/policy/resources",
+    "supervisor/policy/dialects/routes": "supervisor/source supervisor/policy/resources supervisor/policy/dialects",
     "supervisor/policy/dialects/fsm": "supervisor/source supervisor/policy/resources supervisor/policy/dialects",
     "supervisor/policy/cluster": "supervisor/source supervisor/policy/resources supervisor/policy/dialects",
     "supervisor/policy": (

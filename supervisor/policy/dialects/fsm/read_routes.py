@@ -3,13 +3,12 @@
 from typing import Any, Final
 
 from supervisor.policy.dialects.fsm.resources import HTTPRouteGroup, RouteMatch, UpstreamTrafficSetting
+from supervisor.policy.resources.expressions import expression
 from supervisor.source.node import Fields, Node, each
 from supervisor.source.problems import Problems, quote
 from supervisor.source.words import server_name
 
 METHODS: Final = ("GET", "HEAD", "PUT", "POST", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
-MOST_EXPRESSION: Final = 1024  # bytes of one regular expression
-MOST_MEMORY: Final = 1 << 20  # bytes that its automaton may take
 MOST_NUMBER: Final = 2**31 - 1
 
 
@@ -36,23 +35,6 @@ def _headers(node: Node) -> tuple[tuple[str, str], ...]:
     """A mapping, as the controller reads it, or a list of mappings, as the definition has it."""
     parts = node.items() if isinstance(node.value, list) else [node]
     return tuple((name, expression(value)) for part in parts for name, (_, value) in part.mapping().items())
-
-
-def expression(node: Node) -> str:
-    """A regular expression in RE2's syntax. Raises Invalid with the library's reason, or for one that is too large."""
-    import re2  # type: ignore[import-untyped] # late: it takes a while to load, and few policies have one
-
-    text = node.text()
-    if len(text.encode()) > MOST_EXPRESSION:
-        raise node.invalid(f"a regular expression of more than {MOST_EXPRESSION} bytes")
-    options = re2.Options()
-    options.log_errors, options.max_mem = False, MOST_MEMORY
-    try:
-        re2.compile(text, options)
-    except re2.error as wrong:
-        reason = wrong.args[0].decode("utf-8", "replace") if isinstance(wrong.args[0], bytes) else str(wrong)
-        raise node.invalid(f"not a regular expression: {reason}", "RE2's syntax: no look-around") from None
-    return text
 
 
 # What FSM's definition has below connectionSettings: numbers, and the words that are times or texts.
