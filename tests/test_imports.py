@@ -80,7 +80,8 @@ ROOMS: Final[dict[str, str]] = {
     "supervisor/control": "supervisor/source supervisor/host supervisor/logs",
     "supervisor/generation": (
         "gateway gateway/policy supervisor/source supervisor/host supervisor/segment supervisor/identity "
-        "supervisor/config supervisor/policy supervisor/logs supervisor/workers supervisor/control"
+        "supervisor/config supervisor/policy/resources supervisor/policy supervisor/logs supervisor/workers "
+        "supervisor/control"
     ),
     "supervisor/admin": (
         "gateway supervisor/source supervisor/segment supervisor/policy supervisor/logs supervisor/control"

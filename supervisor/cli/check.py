@@ -18,7 +18,7 @@ from supervisor.cli.common import (
     problem_objects,
     warn_of_neighbour,
 )
-from supervisor.cli.reports import FORMS
+from supervisor.cli.reports import FORMS, condition_lines, condition_object
 from supervisor.config.config import DEFAULT_PATHS, find_config
 from supervisor.config.effective import as_yaml, effective
 from supervisor.control.curve import keys_folder, load_server
@@ -57,7 +57,8 @@ def check(config: str | None, as_json: bool, files: tuple[str, ...], printing: b
     is none, with every default.
 
     Problems are printed as file:line:column with what was expected, and what to write instead where that is known.
-    Warnings do not fail the check.
+    Warnings do not fail the check. Of kinds that have a status the conditions are printed that their own system would
+    set; one that is not as hoped for is a warning as well.
 
     \b
     Examples:
@@ -75,7 +76,8 @@ def check(config: str | None, as_json: bool, files: tuple[str, ...], printing: b
         fail("--format is a form of its own", USAGE, "leave out --json and --print")
     warn_of_neighbour()
     asked = _sort(config, files)
-    result = _with_keys(asked, compile_or_exit(asked.path or os.path.abspath(DEFAULT_PATHS[0]), asked.manifests))
+    path = asked.path or os.path.abspath(DEFAULT_PATHS[0])
+    result = _with_keys(asked, compile_or_exit(path, asked.manifests, form is None))
     result.close()
     if form is not None:
         click.echo(FORMS[form](result.problems, result.warnings))
@@ -146,6 +148,7 @@ def _report(asked: Asked, result: CompileResult, printing: bool) -> dict[str, ob
         "errors_left_out": result.problems_left_out,
         "warnings": problem_objects(result.warnings),
         "warnings_left_out": result.warnings_left_out,
+        "conditions": [condition_object(status) for status in result.statuses],
         "counts": result.counts,
         "seconds": round(result.seconds, 3),
     }
@@ -167,6 +170,8 @@ def _print(asked: Asked, result: CompileResult, printing: bool) -> None:
     if printing and result.config is not None:
         click.echo(as_yaml(result.config), nl=False)
         return
+    for line in condition_lines(result.statuses):
+        click.echo(line)
     click.echo(f"{asked.name}: sound" + (f" ({counts})" if counts else ""))
 
 

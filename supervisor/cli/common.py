@@ -44,11 +44,11 @@ def need_config(path: str | None) -> str:
     return found
 
 
-def compile_or_exit(path: str, manifests: Sequence[str] = ()) -> CompileResult:
+def compile_or_exit(path: str, manifests: Sequence[str] = (), statuses: bool = False) -> CompileResult:
     """The compiled configuration, refused or not; ends with 1 when compiling crashed. `manifests` take the place of
-    policy.paths."""
+    policy.paths; with `statuses` it has the conditions of resources."""
     try:
-        return compile_blocking(path, manifests)
+        return compile_blocking(path, manifests, statuses)
     except CompileCrashed as wrong:
         fail(str(wrong), PROBLEM)
 

@@ -1,16 +1,47 @@
-"""Problems of `sluice check` in the forms that build services read."""
+"""Problems of `sluice check` in the forms that build services read, and conditions of resources in text and JSON."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from supervisor.policy.resources.status import Status
 from supervisor.source.escape import escape
 from supervisor.source.problems import Problem
 
-__all__ = ["FORMS"]
+__all__ = ["FORMS", "condition_lines", "condition_object"]
 
+MOST_LINES: Final = 1000
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def condition_object(status: Status) -> dict[str, object]:
+    """A condition as JSON has it: the resource, its parent (null = none), and the fields of meta/v1 Condition."""
+    resource = {"kind": status.kind, "namespace": status.namespace or None, "name": status.name}
+    return {
+        "resource": {name: escape(value) if value is not None else None for name, value in resource.items()},
+        "parent": escape(status.parent) or None,
+        "type": status.type,
+        "status": str(status.status),
+        "reason": status.reason,
+        "message": escape(status.message),
+        "file": escape(status.file),
+        "line": status.line,
+        "column": status.column,
+    }
+
+
+def condition_lines(statuses: Sequence[Status]) -> Iterator[str]:
+    """A line for each resource and parent with all of their conditions, those first that are not all fine; at most
+    MOST_LINES."""
+    found: dict[str, list[Status]] = {}
+    for status in statuses:
+        found.setdefault(status.title, []).append(status)
+    lines = sorted(found.items(), key=lambda one: (all(status.fine for status in one[1]), one[0]))
+    for title, own in lines[:MOST_LINES]:
+        yield escape(f"{title}: {'; '.join(status.text for status in own)}")
+    if len(lines) > MOST_LINES:
+        yield f"... and {len(lines) - MOST_LINES} resources more: --json has all of them"
 
 
 def _github(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:

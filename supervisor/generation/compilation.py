@@ -18,6 +18,7 @@ from supervisor.config.config import Config
 from supervisor.config.tls import ClientTls, Expiry
 from supervisor.host.process import child_environment, python_command
 from supervisor.identity.issuers import Issuer
+from supervisor.policy.resources.status import Status
 from supervisor.source.problems import Problem, render
 
 GREETING: Final = b"sluice-compile-1"
@@ -48,6 +49,7 @@ class Report(msgspec.Struct, frozen=True):
     expiries: list[Expiry] = []
     marks: dict[str, str] = {}
     issuers: tuple[Issuer, ...] = ()
+    statuses: tuple[Status, ...] = ()
 
 
 class CompileResult(msgspec.Struct, frozen=True):
@@ -57,6 +59,7 @@ class CompileResult(msgspec.Struct, frozen=True):
     `users` maps names to password hashes; `counts` has COUNTS; `rule_slots` are those handed over and those of new
     rules (rule_slots.py); `seconds` is what the compilation took; `rules` are listed by rule_listing.py. Of the policy
     files `files_opened` were read, if only to compare them, and `files_parsed` were new or had changed.
+    `statuses` are the conditions of resources, where they were asked for.
     """
 
     ok: bool
@@ -78,6 +81,7 @@ class CompileResult(msgspec.Struct, frozen=True):
     expiries: list[Expiry] = []  # of certificates and revocation lists
     marks: dict[str, str] = {}  # of their files and those of keys, as they were read
     issuers: tuple[Issuer, ...] = ()  # of tokens
+    statuses: tuple[Status, ...] = ()
     workloads: int | None = None
 
     def close(self) -> None:
@@ -168,14 +172,15 @@ def how_it_ended(status: int) -> str:
     return f"exit code {status}" if status >= 0 else f"killed by signal {-status}"
 
 
-def compile_blocking(path: str, manifests: Sequence[str] = ()) -> CompileResult:
-    """Compiles the sluice.yaml at `path` in a process of its own and waits; `manifests` as in compile_config. Raises
-    CompileCrashed."""
+def compile_blocking(path: str, manifests: Sequence[str] = (), statuses: bool = False) -> CompileResult:
+    """Compiles the sluice.yaml at `path` in a process of its own and waits; `manifests` and `statuses` as in
+    compile_all. Raises CompileCrashed."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
             named = [f"--manifest={name}" for name in manifests]
             arguments = ["--config", path, "--result-fd", str(theirs.fileno()), *named]
+            arguments += ["--statuses"] if statuses else []
             child = subprocess.Popen(
                 python_command("supervisor.generation.compile", *arguments),
                 pass_fds=[theirs.fileno()],

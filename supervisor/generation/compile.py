@@ -33,6 +33,7 @@ from supervisor.policy.compiler import Built, build_image
 from supervisor.policy.loader import Policy, Surroundings, load_policy
 from supervisor.policy.originations import originations_of
 from supervisor.policy.remembered import Reading, Remembered
+from supervisor.policy.resources.status import Status
 from supervisor.policy.rule_listing import pack
 from supervisor.policy.strangers import warn_of_strangers, warn_of_void_passthrough
 from supervisor.policy.void_rules import warn_of_void_rules
@@ -71,11 +72,12 @@ def compile_all(
     known: Mapping[str, int] | None = None,
     manifests: Sequence[str] = (),
     reading: Reading | None = None,
+    statuses: bool = False,
 ) -> Compiled:
     """Compiles the sluice.yaml at `path`. `serving`: what the running gateway listens on. `known`: the metrics slots
     that rules have already. `manifests`: absolute paths that take the place of policy.paths; with them `path` may name
     no file, for every default. `reading` may know policy files that were read before; the result is the same without
-    it."""
+    it. `statuses`: the report has the conditions of resources."""
     start = time.monotonic()
     problems = Problems()
     config: Config | None = None
@@ -85,6 +87,7 @@ def compile_all(
     tls, tokens = ReadTls(), ReadTokens()
     originations: dict[str, ClientTls] = {}
     slots = RuleSlots(known)
+    conditions: tuple[Status, ...] = ()
     reading = reading if reading is not None else Reading(Remembered())
     try:
         config = load_config(path) if not manifests or os.path.lexists(path) else load_defaults(path)
@@ -100,6 +103,7 @@ def compile_all(
         passwords = read_passwords(config.upstreams, problems)
         tokens = read_issuers(config, problems)
         policy = load_policy(config.policy.paths, config.policy.places, problems, reading, surroundings_of(config))
+        conditions = policy.statuses if statuses else ()
         originations = originations_of(policy.rules)
         tls = _tls(config, originations, problems)
         meant = _as_the_mesh_says(config, policy, problems)
@@ -130,6 +134,7 @@ def compile_all(
         seconds=time.monotonic() - start,
         files_opened=reading.opened,
         files_parsed=reading.parsed,
+        statuses=conditions,
     )
     return Compiled(report, built.descriptor, built.workloads) if built else Compiled(report)
 
@@ -220,11 +225,12 @@ def _main() -> int:
     parser.add_argument("--config", required=True)
     parser.add_argument("--result-fd", required=True, type=int)
     parser.add_argument("--manifest", action="append", default=[], metavar="PATH")
+    parser.add_argument("--statuses", action="store_true")
     arguments = parser.parse_args()
     yield_to_traffic()
     confine()
     gc.disable()  # the process ends before garbage counts; walking millions of nodes again and again would
-    compiled = compile_all(arguments.config, manifests=arguments.manifest)
+    compiled = compile_all(arguments.config, manifests=arguments.manifest, statuses=arguments.statuses)
     with socket.socket(fileno=arguments.result_fd) as sock:
         send_result(sock, *compiled)
     return 0

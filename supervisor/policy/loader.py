@@ -10,11 +10,12 @@ import msgspec
 
 from supervisor.policy.cluster.objects import Fact
 from supervisor.policy.dialects.dialect import Part, Surroundings
-from supervisor.policy.registry import AnyPart, mesh_opens, reader_of, rules_of, whole_file
+from supervisor.policy.registry import AnyPart, mesh_opens, reader_of, rules_of, statuses_of, whole_file
 from supervisor.policy.remembered import FileContent, Named, Reading, Remembered, Skipped, lists_of
 from supervisor.policy.resources.host_lists import inside, list_roots
 from supervisor.policy.resources.manifest import Manifest, manifests_of
 from supervisor.policy.resources.model import Rules
+from supervisor.policy.resources.status import Status
 from supervisor.source.node import Node
 from supervisor.source.problems import Invalid, Place, Problems, quote
 from supervisor.source.yaml_source import each_document
@@ -33,7 +34,7 @@ class Policy(msgspec.Struct, frozen=True):
     came from.
 
     `roots` are the real folders that host lists may lie in, `facts` the cluster's objects. `mesh_opens`: whether the
-    mesh's own settings let out what no rule names; None where there are none.
+    mesh's own settings let out what no rule names; None where there are none. `statuses`: the conditions of resources.
     """
 
     rules: tuple[Rules, ...]
@@ -42,6 +43,7 @@ class Policy(msgspec.Struct, frozen=True):
     roots: tuple[str, ...] = ()
     mesh_opens: bool | None = None
     facts: tuple[Fact, ...] = ()
+    statuses: tuple[Status, ...] = ()
 
 
 def load_policy(
@@ -68,7 +70,8 @@ def load_policy(
     tell_of_skipped(loader.skipped, problems)
     facts = tuple(part for part in loader.parts if isinstance(part, Fact))
     opens = mesh_opens(loader.parts)
-    return Policy(tuple(loader.rules), len(loader.files), loader.resources, loader.roots, opens, facts)
+    statuses = tuple(statuses_of(loader.parts, surroundings, problems))
+    return Policy(tuple(loader.rules), len(loader.files), loader.resources, loader.roots, opens, facts, statuses)
 
 
 def tell_of_skipped(skipped: list[Skipped], problems: Problems) -> None:

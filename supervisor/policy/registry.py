@@ -9,10 +9,11 @@ from supervisor.policy.dialects import egress_policy, fsm, linkerd_egress_routes
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.resources.manifest import Manifest
 from supervisor.policy.resources.model import Rules
+from supervisor.policy.resources.status import Status, as_problem
 from supervisor.source.node import Node
 from supervisor.source.problems import Problems, did_you_mean, quote
 
-__all__ = ["AnyPart", "mesh_opens", "reader_of", "rules_of", "whole_file"]
+__all__ = ["AnyPart", "mesh_opens", "reader_of", "rules_of", "statuses_of", "whole_file"]
 
 DIALECTS: Final = (egress_policy.DIALECT, fsm.DIALECT, linkerd_egress_routes.DIALECT, cluster.DIALECT)
 # What files are remembered by: the parts of every dialect, and the cluster's objects.
@@ -79,6 +80,19 @@ def rules_of(parts: Sequence[Part], surroundings: Surroundings, problems: Proble
         if own and dialect.rules is not None:
             rules += dialect.rules(own, surroundings, problems)
     return rules
+
+
+def statuses_of(parts: Sequence[Part], surroundings: Surroundings, problems: Problems) -> list[Status]:
+    """The conditions of all resources, sorted; a warning of each that is not fine."""
+    found: list[Status] = []
+    for dialect in DIALECTS:
+        own = [part for part in parts if isinstance(part, dialect.parts)]
+        if own and dialect.statuses is not None:
+            found += dialect.statuses(own, surroundings)
+    for status in found:
+        if not status.fine:
+            problems.warn(as_problem(status))
+    return sorted(found)
 
 
 def mesh_opens(parts: Sequence[Part]) -> bool | None:

@@ -13,9 +13,10 @@ import msgspec
 
 from supervisor.policy.resources.manifest import Manifest, Metadata
 from supervisor.policy.resources.model import Rules, Selector
+from supervisor.policy.resources.status import Status
 from supervisor.source.problems import Place, Problems
 
-__all__ = ["ELSEWHERE", "Dialect", "Part", "Surroundings", "frame_of"]
+__all__ = ["ELSEWHERE", "Dialect", "Part", "Surroundings", "frame_of", "status_of"]
 
 # The hint where a resource leads to another gateway.
 ELSEWHERE: Final = "gateway.services in sluice.yaml names the Services of this gateway"
@@ -57,6 +58,17 @@ def frame_of(manifest: Manifest, metadata: Metadata) -> dict[str, Any]:
     }
 
 
+def status_of(
+    part: Part, type_: str, status: bool, reason: str, message: str = "", parent: str = "", place: Place | None = None
+) -> Status:
+    """A condition of a part, at its own place or at that of one of its fields."""
+    where = place or part.place
+    return Status(
+        *(part.kind, part.namespace, part.name, parent, type_, status, reason, message),
+        *(where.file, where.line, where.column),
+    )
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """The part of sluice.yaml that the meaning of manifests depends on, and of other manifests.
 
@@ -81,10 +93,12 @@ class Surroundings(msgspec.Struct, frozen=True):
 class Dialect:
     """`kinds` of API groups with the versions that are read. `read` takes real folders that host lists may lie in, and
     raises Invalid for what cannot be read at all. `rules` gets every part of the types `parts`; so does `opens`, which
-    says whether the mesh lets out what no rule names, None where it says nothing."""
+    says whether the mesh lets out what no rule names, None where it says nothing, and `statuses`, which gives the
+    conditions of each resource: those that are not fine become warnings, and no other word of them is needed."""
 
     kinds: Mapping[tuple[str, str], tuple[str, ...]]
     read: Callable[[Manifest, tuple[str, ...], Problems], Rules | Part]
     parts: tuple[type[Part], ...] = ()
     rules: Callable[[Sequence[Any], Surroundings, Problems], list[Rules]] | None = None
     opens: Callable[[Sequence[Any]], bool | None] | None = None
+    statuses: Callable[[Sequence[Any], Surroundings], list[Status]] | None = None

@@ -427,7 +427,7 @@ def test_a_user_without_a_default_endpoint_has_to_name_one(folder: Path, monkeyp
     assert done.exit_code == 1 and "control.endpoint must be set" in done.stderr
     assert sluice("explain", "--to", "api.example.com:443").exit_code == 0, "policy needs no endpoint"
 
-    def unset(path: str, manifests: object) -> CompileResult:  # the compile process has its own idea of the default
+    def unset(path: str, *_: object) -> CompileResult:  # the compile process has its own idea of the default
         result = compile_blocking(path)
         assert result.config is not None
         return msgspec.structs.replace(result, config=msgspec.structs.replace(result.config, control=""))
