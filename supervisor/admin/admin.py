@@ -20,6 +20,7 @@ from aiohttp import web
 
 from supervisor.admin import pages
 from supervisor.admin.exposition import CONTENT_TYPE
+from supervisor.admin.questions import QueryError, answer_to, question_of
 from supervisor.control.control import Answer, NotFound, Operation, Refused
 from supervisor.logs.log import Log
 from supervisor.source.escape import escape_unprintable
@@ -181,6 +182,13 @@ def admin_site(parts: Parts, token: str | None, loopback: bool, log: Log) -> Sit
 
         return page
 
+    async def explain(request: web.BaseRequest) -> web.Response:
+        try:
+            asked = question_of(request.query.items())
+        except QueryError as wrong:
+            raise Denied(400, str(wrong)) from None
+        return _json(await answer_to(asked, lambda question: _run(operations["explain"], question)))
+
     def write(op: str) -> Page:
         async def page(request: web.BaseRequest) -> web.Response:
             parts.extend(request, LONG)
@@ -199,7 +207,7 @@ def admin_site(parts: Parts, token: str | None, loopback: bool, log: Log) -> Sit
         "/stats": read("stats"),
         "/tunnels": read("tunnels", "limit"),
         "/policy": read("policy", "limit"),
-        "/explain": read("explain"),
+        "/explain": explain,
     }
     writes = {"/reload": write("reload"), "/drain": write("drain"), "/tunnels/ID/kill": write("kill")}
     return Site(Guard(token, reads_open=loopback), reads, writes, log)

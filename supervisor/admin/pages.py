@@ -33,7 +33,11 @@ def index(stats: Answer, not_ready: str) -> str:
         ("/stats", "counters and workers"),
         ("/tunnels", "live tunnels: ?from= &to= &rule= &limit= &after="),
         ("/policy", "the rules of the active policy, each with its file and line"),
-        ("/explain?to=example.com:443", "one decision, as JSON: ?to= &from= &user= &source= &address="),
+        (
+            "/explain?to=example.com:443",
+            "one decision, as JSON: ?to= &from= &user= &source= &address=; without a source also who can reach it",
+        ),
+        ("/explain?source=127.0.0.1", "what a source can reach, as JSON: ?from= &user= &source= &limit= &after="),
         ("/metrics", "for Prometheus"),
         ("/healthz", "alive"),
         ("/readyz", "serving"),

@@ -42,8 +42,6 @@ def turning(
 ) -> Answer:
     """{changes: [{change, rule, policy}], flips, remains}: what to do in this order; whether that lets it pass, and
     else the reason that no change of policy or settings turns."""
-    if config.policy.passthrough == "mesh":
-        return from_trail(answer)  # the image alone knows what the mesh says
     passthrough = config.policy.passthrough and not ends_passthrough(image, config, packed, question)
     settings = msgspec.structs.replace(config.policy, passthrough=passthrough)
     rules = rules_at(image, config, packed, question)

@@ -87,7 +87,8 @@ class Policy(msgspec.Struct, frozen=True):
 
     paths: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
-    passthrough: bool | Literal["mesh"] = False  # mesh: as the mesh's own settings say
+    passthrough: bool = False
+    follows_mesh: bool = False  # `passthrough: mesh`: passthrough is as the mesh's own settings say, once compiled
     audit: bool = False
 
 

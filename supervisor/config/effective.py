@@ -60,7 +60,7 @@ def effective(config: Config) -> dict[str, Any]:
         "linkerd": {"globalNamespace": config.linkerd.global_namespace},
         "policy": {
             "paths": list(config.policy.paths),
-            "passthrough": config.policy.passthrough,
+            "passthrough": "mesh" if config.policy.follows_mesh else config.policy.passthrough,
             "audit": config.policy.audit,
         },
         "identity": {

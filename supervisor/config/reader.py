@@ -3,7 +3,7 @@
 import ipaddress
 import os
 from functools import partial
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 from supervisor.config import values
 from supervisor.config.config import (
@@ -281,10 +281,13 @@ class _Reader:
         paths: dict[str, Place] = {}
         for path, place in fields.each("paths", lambda node: (self.file(node), node.place)):
             paths.setdefault(path, place)
+        said: bool | Literal["mesh"] = DEFAULTS.policy.passthrough
+        said = fields.read("passthrough", values.passthrough, said)
         return Policy(
             paths=tuple(paths),
             places=tuple(paths.values()),
-            passthrough=fields.read("passthrough", values.passthrough, DEFAULTS.policy.passthrough),
+            passthrough=said is True,
+            follows_mesh=said == "mesh",
             audit=fields.read("audit", Node.boolean, DEFAULTS.policy.audit),
         )
 

@@ -106,13 +106,13 @@ def compile_all(
         conditions = policy.statuses if statuses else ()
         originations = originations_of(policy.rules)
         tls = _tls(config, originations, problems)
-        meant = _as_the_mesh_says(config, policy, problems)
-        built = build_image(meant, users, policy, problems, serving, slots)
+        config = _as_the_mesh_says(config, policy, problems)
+        built = build_image(config, users, policy, problems, serving, slots)
         if built:
             warn_of_strangers(config, users, policy, problems)
-            warn_of_void_passthrough(meant, policy.rules, problems)
-            warn_of_void_rules(meant, policy.rules, problems)
-        if built and not built.counts["rules"] and not meant.policy.passthrough:
+            warn_of_void_passthrough(config, policy.rules, problems)
+            warn_of_void_rules(config, policy.rules, problems)
+        if built and not built.counts["rules"] and not config.policy.passthrough:
             hint = "name manifests in policy.paths" if not config.policy.paths else ""
             problems.warning(Place(config.path), "there is no policy: every request will be denied", hint)
     report = Report(
@@ -143,7 +143,7 @@ def surroundings_of(config: Config) -> Surroundings:
     """The part of sluice.yaml that the meaning of manifests depends on."""
     return Surroundings(
         services=config.gateway.services,
-        passthrough=config.policy.passthrough,
+        passthrough="mesh" if config.policy.follows_mesh else config.policy.passthrough,
         namespace=config.gateway.namespace,
         labels=config.gateway.labels,
         listeners=tuple((listener.name, listener.port) for listener in config.listeners),
@@ -155,7 +155,7 @@ def surroundings_of(config: Config) -> Surroundings:
 
 def _as_the_mesh_says(config: Config, policy: Policy, problems: Problems) -> Config:
     """The configuration with `passthrough: mesh` resolved; without settings of a mesh that is an error."""
-    if config.policy.passthrough != "mesh":
+    if not config.policy.follows_mesh:
         return config
     if policy.mesh_opens is None:
         words = "policy.passthrough is `mesh`, and no MeshConfig is among the manifests of policy.paths"

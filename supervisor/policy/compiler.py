@@ -14,7 +14,6 @@ from supervisor.host import machine
 from supervisor.identity.passwords import credential_of
 from supervisor.identity.users import User
 from supervisor.policy.cluster.objects import Pod
-from supervisor.policy.cluster.workloads import workloads_of
 from supervisor.policy.loader import Policy
 from supervisor.policy.originations import origination_text
 from supervisor.policy.resources.host_lists import likeness, read_list
@@ -184,7 +183,7 @@ class _Compiler:
         """The table of workloads, where any Pod is known; its selectors are those of this image."""
         if not any(isinstance(fact, Pod) for fact in self.policy.facts):
             return None
-        found = workloads_of(self.policy.facts)
+        found = self.policy.workloads
         self.counts["workloads"] = len({workload.mark for workload in found})
         numbered = {selector: number for (selector, _), number in self.selectors.items() if selector.workloads}
         return record_workloads(found, numbered, config.gateway.pod_networks, self.problems)

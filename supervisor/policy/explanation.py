@@ -111,18 +111,9 @@ def explain(image: PolicyImage, config: Config, question: Question) -> dict[str,
         workload, namespace, account = (namespace, account), "", ""
     elif question.token:
         token, namespace, account = (namespace, account), "", ""
-    pod = _pod(image, question)
     # What is said of the workload stands. Where it says what the pod of the address is, that is asked, with its labels.
     placed = not question.workload or question.token
-    if (
-        pod is not None
-        and not placed
-        and (namespace, account or pod["service_account"])
-        == (
-            pod["namespace"],
-            pod["service_account"],
-        )
-    ):
+    if not placed and is_that_pod(pod_of(image, question), namespace, account):
         namespace, account, placed = "", "", True
     audit, inner = _modes(listeners, question.listener)
     _check_role(config, question.identity)
@@ -153,7 +144,15 @@ def explain(image: PolicyImage, config: Config, question: Question) -> dict[str,
     return found | {"credentials": needed, "unknown": unknown} | ({"dns": None} if question.resolve else {})
 
 
-def _pod(image: PolicyImage, question: Question) -> dict[str, str] | None:
+def is_that_pod(pod: Mapping[str, str] | None, namespace: str, account: str) -> bool:
+    """Whether a namespace and service account, or the namespace alone, are those of a pod."""
+    return pod is not None and (namespace, account or pod["service_account"]) == (
+        pod["namespace"],
+        pod["service_account"],
+    )
+
+
+def pod_of(image: PolicyImage, question: Question) -> dict[str, str] | None:
     """The pod that has the address of the question, where pods are known."""
     if image.workloads is None or question.source is None:
         return None

@@ -9,6 +9,7 @@ from typing import Final, cast
 import msgspec
 
 from supervisor.policy.cluster.objects import Fact
+from supervisor.policy.cluster.workloads import Workload, workloads_of
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.registry import AnyPart, mesh_opens, reader_of, rules_of, statuses_of, whole_file
 from supervisor.policy.remembered import FileContent, Named, Reading, Remembered, Skipped, lists_of
@@ -33,8 +34,9 @@ class Policy(msgspec.Struct, frozen=True):
     """The loaded policy: the rules of each resource, in no particular order. `files` and `resources`: how many they
     came from.
 
-    `roots` are the real folders that host lists may lie in, `facts` the cluster's objects. `mesh_opens`: whether the
-    mesh's own settings let out what no rule names; None where there are none. `statuses`: the conditions of resources.
+    `roots` are the real folders that host lists may lie in, `facts` the cluster's objects, `workloads` those that have
+    an address. `mesh_opens`: whether the mesh's own settings let out what no rule names; None where there are none.
+    `statuses`: the conditions of resources.
     """
 
     rules: tuple[Rules, ...]
@@ -44,6 +46,7 @@ class Policy(msgspec.Struct, frozen=True):
     mesh_opens: bool | None = None
     facts: tuple[Fact, ...] = ()
     statuses: tuple[Status, ...] = ()
+    workloads: tuple[Workload, ...] = ()
 
 
 def load_policy(
@@ -62,16 +65,26 @@ def load_policy(
             loader.path(path, place)
         except Invalid as wrong:
             problems.add(wrong.problem)
+    opens = mesh_opens(loader.parts)
     surroundings = surroundings or Surroundings()
+    if surroundings.passthrough == "mesh":
+        surroundings = msgspec.structs.replace(surroundings, passthrough=bool(opens))
     if surroundings.passthrough and loader.parts:
         allows = (rules.selectors for rules in loader.rules if rules.tier == "allow")
         surroundings = msgspec.structs.replace(surroundings, allowed=frozenset().union(*allows))
     loader.rules += rules_of(loader.parts, surroundings, problems)
     tell_of_skipped(loader.skipped, problems)
     facts = tuple(part for part in loader.parts if isinstance(part, Fact))
-    opens = mesh_opens(loader.parts)
-    statuses = tuple(statuses_of(loader.parts, surroundings, problems))
-    return Policy(tuple(loader.rules), len(loader.files), loader.resources, loader.roots, opens, facts, statuses)
+    return Policy(
+        rules=tuple(loader.rules),
+        files=len(loader.files),
+        resources=loader.resources,
+        roots=loader.roots,
+        mesh_opens=opens,
+        facts=facts,
+        statuses=tuple(statuses_of(loader.parts, surroundings, problems)),
+        workloads=tuple(workloads_of(facts)),
+    )
 
 
 def tell_of_skipped(skipped: list[Skipped], problems: Problems) -> None:

@@ -36,6 +36,7 @@ ORDER: Final[dict[Tier, int]] = {
     "default_audit": 5,
     "default_allow": 6,
 }
+DENIES: Final = frozenset({"deny", "hard_deny", "default_deny"})  # these select by lower identities as well
 VERDICTS: Final = {"default_deny": "deny", "default_audit": "audit", "default_allow": "allow"}
 
 
@@ -74,10 +75,12 @@ def reach(image: PolicyImage, config: Config, packed: bytes, generation: int, qu
 def ends_passthrough(image: PolicyImage, config: Config, packed: bytes, question: Question) -> bool:
     """Whether an allow selects the source of a question, whatever it allows (DECISIONS.md section 4)."""
     levels = levels_of(image, config, question)
-    return any(
-        each.tier == "allow" and rank_of(each.selectors, levels, question.source) is not None
-        for each in unpacked(packed)
-    )
+    return any(_ends_passthrough(each, levels, question.source) for each in unpacked(packed))
+
+
+def _ends_passthrough(rules: Rules, levels: Sequence[Level], address: str | None) -> bool:
+    """An allow of group 0 ends it, whichever of a source's identities it selects."""
+    return rules.tier == "allow" and not rules.group and rank_of(rules.selectors, levels, address) is not None
 
 
 def rules_at(image: PolicyImage, config: Config, packed: bytes, question: Question) -> list[Rules]:
@@ -148,20 +151,21 @@ class _FromSource:
         self.source = self.probed["source"]
         self.levels: tuple[Level, ...] = levels_of(image, config, question)
         self.address = question.source
+        self.ended = False  # passthrough, as an allow selects this source
 
     def matching(self, rules: Sequence[Rules]) -> Iterator[tuple[Rules, Item, tuple[Any, ...]]]:
+        self.ended = any(_ends_passthrough(each, self.levels, self.address) for each in rules)
         roles = {selector.role for each in rules for selector in each.selectors if selector.role}
         for each in rules:
-            levels = self.levels if each.tier in ("deny", "hard_deny", "default_deny") else self.levels[:1]
+            levels = self.levels if each.tier in DENIES else self.levels[:1]
             rank = rank_of(each.selectors, levels, self.address, roles)
             if rank is not None:
                 for item in each.items:
                     yield each, item, _key(each, item, rank)
 
     def head(self, found: Sequence[_Found]) -> dict[str, Any]:
-        own = (one for one in found if one.rules.tier == "allow" and not one.rules.group)
-        opened = self.config.policy.passthrough and not any(own)
-        if self.config.policy.passthrough == "mesh":
+        opened = self.config.policy.passthrough and not self.ended
+        if self.probed["rule"] is None:  # the image knows of labels as well
             opened = self.probed["reason"] == "passthrough"
         default = {"verdict": "allow" if opened else "deny", "reason": "passthrough" if opened else "no_rule"}
         for one in found:  # in the order of precedence
@@ -221,21 +225,29 @@ class _ToDestination:
         return holds(to.host.value, self.name) if to.host is not None else self.listed(rules, item)
 
     def listed(self, rules: Rules, item: Item) -> bool:
-        """Whether the image has the name in this item's list: asked as a source that the rule selects. Where more rules
-        match than a trail has steps it counts as listed."""
-        askable = [selector for selector in rules.selectors if selector.workloads is None]
-        if not askable:
+        """Whether the image has the name in this item's list: asked as a source that the rule selects. Where no
+        question names one, and where more rules match than a trail has steps, it counts as listed."""
+        askable = (self.asked_as(selector, rules) for selector in rules.selectors[:MOST_SOURCES])
+        question = next(filter(None, askable), None)
+        if question is None:
             return True
-        answer = self.judged(askable[0])
+        answer = explain(self.image, self.config, question)
         mine = (rules.kind, rules.namespace or None, rules.name, item.index)
         rules_seen = [step["rule"] for step in answer["trail"] if step["rule"] is not None]
         if len(answer["trail"]) >= TRAIL:
             return True
         return any((rule["kind"], rule["namespace"], rule["name"], rule["index"]) == mine for rule in rules_seen)
 
-    def judged(self, selector: Selector) -> dict[str, Any]:
-        """The decision for a source that has just what a selector says."""
-        return explain(self.image, self.config, msgspec.structs.replace(self.question, **source_of(selector)))
+    def asked_as(self, selector: Selector, rules: Rules) -> Question | None:
+        """The question of a source that has just what a selector of rules says. None where that is not one that it
+        selects: no question names labels, and a user or an identity may be of another namespace."""
+        if selector.workloads is not None:
+            return None
+        question = msgspec.structs.replace(self.question, **source_of(selector))
+        levels = levels_of(self.image, self.config, question)
+        if rules.tier not in DENIES:
+            levels = levels[:1]
+        return question if rank_of((selector,), levels, question.source) is not None else None
 
     def head(self, found: Sequence[_Found]) -> dict[str, Any]:
         del found
@@ -255,9 +267,10 @@ class _ToDestination:
         """The verdict for each selected source, and denies for fewer sources than that."""
         sources = []
         for selector in one.rules.selectors[:MOST_SOURCES]:
-            if selector.workloads is not None:  # no question names its labels
+            question = self.asked_as(selector, one.rules)
+            if question is None:
                 continue
-            answer = self.judged(selector)
+            answer = explain(self.image, self.config, question)
             sources.append(
                 {name: answer[name] for name in ("verdict", "reason", "rule")} | {"from": selector_object(selector)}
             )

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from gateway.policy.image import PolicyImage
 from supervisor.config.config import Config, Network
-from supervisor.policy.explanation import Question, is_at_home, split_workload
+from supervisor.policy.explanation import Question, is_at_home, pod_of, split_workload
 from supervisor.policy.resources.model import Selector
 from supervisor.source.words import is_role, workload_of
 
@@ -42,7 +42,13 @@ def levels_of(image: PolicyImage, config: Config, question: Question) -> tuple[L
         found.append(Level(own["namespace"] or "", own["service_account"] or "", user=question.user, role=role))
     if (question.user and space and not question.identity) or (question.token and space):
         found.append(Level(space, account))  # of a token, or the workload that a user logs in from
-    network = _network(config, question.source)
+    unknown = False  # an address of podNetworks without a pod has no identity by a network
+    if image.workloads is not None and question.source is not None:
+        placed = not question.workload or question.token
+        if placed and (pod := pod_of(image, question)) is not None:
+            found.append(Level(pod["namespace"], pod["service_account"]))
+        unknown = placed and image.workloads.is_unknown(question.source)
+    network = None if unknown else _network(config, question.source)
     if network is not None:
         found.append(Level(network.namespace, network.service_account))
     return tuple(found) or (Level(),)

@@ -8,8 +8,7 @@ from typing import Final
 
 from supervisor.config.config import Config
 from supervisor.identity.users import User
-from supervisor.policy.cluster.objects import Fact, ServiceAccount
-from supervisor.policy.cluster.workloads import workloads_of
+from supervisor.policy.cluster.objects import ServiceAccount
 from supervisor.policy.loader import Policy
 from supervisor.policy.resources.labels import Workloads
 from supervisor.policy.resources.model import Rules, Selector
@@ -25,13 +24,13 @@ WAYS: Final = "map it in identity.networks, or give it to a user, once it is the
 class _Known:
     """The sources that the configuration knows: `spaces` and `accounts` are those of networks and users."""
 
-    def __init__(self, config: Config, users: Sequence[User], facts: Sequence[Fact]) -> None:
+    def __init__(self, config: Config, users: Sequence[User], policy: Policy) -> None:
         self.users = {user.name: user.namespace for user in users}
         pairs = [(network.namespace, network.service_account) for network in config.identity.networks]
         pairs += [(user.namespace, user.service_account) for user in users if user.namespace]
-        self.workloads = workloads_of(facts)
+        self.workloads = policy.workloads
         pairs += [(each.pod.namespace, each.pod.service_account) for each in self.workloads]
-        pairs += [(fact.namespace, fact.name) for fact in facts if isinstance(fact, ServiceAccount)]
+        pairs += [(fact.namespace, fact.name) for fact in policy.facts if isinstance(fact, ServiceAccount)]
         self.spaces = {namespace for namespace, _ in pairs}
         self.accounts = set(pairs)
         self.domains = {domain.name for domain in config.identity.trust.domains}
@@ -46,7 +45,7 @@ class _Known:
 
 def warn_of_strangers(config: Config, users: Sequence[User], policy: Policy, problems: Problems) -> None:
     """One warning for each resource and source, at the resource's first item; at most MOST."""
-    known = _Known(config, users, policy.facts)
+    known = _Known(config, users, policy)
     seen: set[tuple[str, str, str, Selector]] = set()
     told = left_out = 0
     for rule in policy.rules:

@@ -74,8 +74,8 @@ class Surroundings(msgspec.Struct, frozen=True):
 
     `namespace`, `labels`, `services` (namespace/name) and `cluster_networks` are those of `gateway`, `listeners` their
     names and ports, `trust_domains` their names and the namespace of Linkerd in each ("" = none), `global_namespace`
-    that of `linkerd`. `passthrough`: policy.passthrough, and `allowed` the sources that it has ended for, as an allow
-    selects them.
+    that of `linkerd`. `passthrough`: policy.passthrough, which dialects see resolved where it is `mesh`, and
+    `allowed` the sources that it has ended for, as an allow selects them.
     """
 
     services: tuple[str, ...] = ()

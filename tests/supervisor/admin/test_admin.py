@@ -55,11 +55,25 @@ def raw(port: int, request: bytes) -> bytes:
         return found
 
 
+DENIES: Final = """
+apiVersion: sluice.dev/v1alpha1
+kind: ClusterEgressPolicy
+metadata: {name: never}
+spec: {action: Deny, to: [{host: never.example}, {host: "*.never.example"}]}
+"""
+
+
 @pytest.fixture(scope="module")
-def plain() -> Iterator[Running]:
-    """No token; a metrics endpoint."""
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """No token; a metrics endpoint; two items that deny."""
     metrics = free_port()
-    with Running(config={"metrics": {"address": f"127.0.0.1:{metrics}"}}) as gateway:
+    policy = tmp_path_factory.mktemp("plain") / "policy.yaml"
+    policy.write_text(DENIES)
+    config = {
+        "metrics": {"address": f"127.0.0.1:{metrics}"},
+        "policy": {"passthrough": True, "paths": [str(policy)]},
+    }
+    with Running(config=config) as gateway:
         gateway.metrics = metrics  # type: ignore[attr-defined]
         gateway.all_ready()
         yield gateway
@@ -110,6 +124,27 @@ def test_pages_say_what_the_control_endpoint_says(plain: Running) -> None:
     assert ask(plain.admin, "/explain?to=a.example:443&source=10.0.0.1").json == answer
 
 
+def test_explain_has_the_inverse_questions(plain: Running) -> None:
+    """A source alone: what it can reach; a destination alone: who can reach it; as the control endpoint lists them."""
+
+    def listed(**question: object) -> dict[str, object]:
+        answer = plain.ask("explain", reach=True, **question)
+        del answer["ok"]
+        return answer
+
+    found = ask(plain.admin, "/explain?source=10.0.0.1&limit=1").json
+    assert found == listed(source="10.0.0.1", limit=1) and found["question"] == "from"
+    assert len(found["items"]) == 1 and found["items"][0]["rule"]["name"]
+    after = ask(plain.admin, f"/explain?source=10.0.0.1&limit=1&after={found['next']}").json
+    assert len(after["items"]) == 1 and after["items"] != found["items"] and after["next"] is None
+    asked = {"to": "a.never.example:443", "address": ["8.8.8.8", "8.8.4.4"]}
+    found = ask(plain.admin, "/explain?to=a.never.example:443&address=8.8.8.8&address=8.8.4.4").json
+    decision = plain.ask("explain", **asked)
+    del decision["ok"]
+    assert found == listed(**asked) | decision
+    assert found["question"] == "to" and found["verdict"] and found["items"] and len(found["addresses"]) == 2
+
+
 def test_metrics_are_read_by_prometheus(plain: Running) -> None:
     before = plain.ask("stats")["counters"]["connections_accepted_total"]
     Greeted(plain.port).close()
@@ -140,6 +175,10 @@ def test_many_scrapes_at_once(plain: Running) -> None:
         ("/tunnels?limit=x", "limit is a number"), ("/tunnels?after=x", "`next` of a page"), ("/tunnels?x=1", "x"),
         ("/tunnels?to=a&to=b", "to is given twice"), ("/tunnels?to=", "`to` is a host"), ("/explain", "to"),
         ("/explain?to=a", "is not host:port"), ("/explain?to=a:1&x=1", "x"), ("/stats?x=1", "unexpected keys: x"),
+        ("/explain?source=10.0.0.1&limit=0", "limit is a number from 1"), ("/explain?source=10.0.0", "is not an IP"),
+        ("/explain?source=10.0.0.1&limit=x", "limit is a number"), ("/explain?to=a:1&reach=1", "reach is not a key"),
+        ("/explain?to=a:1&source=10.0.0.1&limit=1", "for lists of rules"), ("/explain?to=a:1&to=b:1", "to is given"),
+        ("/explain?to=a:1&resolve=yes", "resolve is true or false"), ("/explain?source=10.0.0.1&after=x", "of a page"),
         ("/explain?to=a%00b:1", "a\\x00b"), ("/tunnels?%1b[31m=1", "\\x1b"),
     ],
 )  # fmt: skip

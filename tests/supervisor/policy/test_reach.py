@@ -1,14 +1,19 @@
 """The inverse questions of `explain`, against the judge: lists hold every rule that takes part, and name the denies
 that take something out."""
 
+import os
 from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from gateway.policy.image import PolicyImage
+from supervisor.cli.turning import turning
+from supervisor.config.effective import effective
+from supervisor.generation.compile import compile_config
 from supervisor.policy.explanation import Question, QuestionError, explain, read_question
 from supervisor.policy.loader import load_policy
 from supervisor.policy.reach import MOST_DENIES, reach
@@ -243,3 +248,47 @@ def test_many_denies_are_counted(tmp_path: Path) -> None:
     world = World(manifests=[policy("p", None, to=[{"host": "*"}]), policy("d", None, action="Deny", to=denies)])
     item = Loaded(world, tmp_path).reach(identity=IDENTITIES[0])["items"][-1]
     assert (item["denied"], len(item["by"]), item["more"]) == ("part", MOST_DENIES, 5)
+
+
+def test_lists_are_asked_as_a_source_that_the_rule_selects(tmp_path: Path) -> None:
+    """The first selector is a user of another namespace: no source is one, and the name is in the list all the same."""
+    sources = [{"user": "ops"}, {"identity": IDENTITIES[0]}]
+    world = World(
+        manifests=[policy("p", "shop", action="Audit", **{"from": sources}, to=[{"hostsFrom": "list.txt"}])],
+        lists={"list.txt": "x.test\n"},
+        networks=NETWORKS,
+        users={"ops": ("pay", "")},
+    )
+    loaded = Loaded(world, tmp_path)
+    (item,) = loaded.reach(to="x.test:1")["items"]
+    assert [(source["from"].get("user"), source["verdict"]) for source in item["sources"]] == [(None, "audit")]
+    assert not loaded.reach(to="y.test:1")["items"]
+
+
+MESH: Final = {
+    "apiVersion": "config.flomesh.io/v1alpha3",
+    "kind": "MeshConfig",
+    "metadata": {"name": "fsm-mesh-config", "namespace": "fsm"},
+}
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_passthrough_of_the_mesh_is_resolved(tmp_path: Path, opens: bool) -> None:
+    """`passthrough: mesh` lists and turns as what the mesh says, and `check --print` shows the word."""
+    mesh = {**MESH, "spec": {"traffic": {"enableEgress": opens}}}
+    deny = policy("never", None, action="Deny", to=[{"host": "*"}])
+    allow = policy("own", "shop", to=[{"host": "own.test"}])
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump_all([mesh, deny, allow]))
+    (tmp_path / "sluice.yaml").write_text("policy: {paths: [policy.yaml], passthrough: mesh}\n")
+    report, descriptor = compile_config(str(tmp_path / "sluice.yaml"))
+    assert descriptor is not None and report.config is not None, report.problems
+    image = PolicyImage.from_fd(descriptor)
+    os.close(descriptor)
+    assert effective(report.config)["policy"]["passthrough"] == "mesh"  # type: ignore[index]
+    for source, opened in (("pay", opens), ("shop", False)):
+        listed = reach(image, report.config, report.rules, 1, read_question({"reach": True, "from": source}))
+        assert listed["default"]["verdict"] == ("allow" if opened else "deny"), source
+        question = read_question({"from": source, "to": "x.test:1"})
+        answer = explain(image, report.config, question)
+        turned = turning(image, report.config, (), report.rules, question, answer)
+        assert turned["flips"] and len(turned["changes"]) == (1 if opened else 2), turned

@@ -33,8 +33,7 @@ def rules(parts: Sequence[Part], surroundings: Surroundings, problems: Problems)
     }
     egresses = [part for part in parts if isinstance(part, Egress)]
     found = [rules for egress in egresses for rules in _Egress(egress, problems).rules(known)]
-    open_ = opens(parts) if surroundings.passthrough == "mesh" else surroundings.passthrough
-    if open_:
+    if surroundings.passthrough:
         found += passthrough(egresses, surroundings.allowed)
     return found
 
