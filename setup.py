@@ -102,7 +102,7 @@ POLICY = (
     "policy/attributes",
     "policy/refusals",
 )
-VALIDATE = ("policy/validate", "policy/validate_lists")
+VALIDATE = ("policy/validate", "policy/validate_lists", "policy/validate_regexes")
 BUILDER = (
     "bytes/addr",
     "bytes/name",
@@ -115,6 +115,7 @@ BUILDER = (
     "build/builder_layout",
     "build/builder_clauses",
     "build/builder_runs",
+    "build/builder_regexes",
 )
 LEG = ("relay/leg", "relay/pipe_pool")
 TLS = tuple(
@@ -133,9 +134,8 @@ SEGMENT = ("shared/segment", "shared/segment_text", "shared/live_tunnels", "shar
 EXTENSIONS = [
     extension("gateway.tables", "base/contract", "shared/segment_text", "bytes/addr"),
     extension("gateway.pending", "shared/pending_log"),
-    extension(
-        "gateway.policy.mapped_image", "policy/image", "policy/validate", "policy/validate_lists", "base/contract"
-    ),
+    extension("gateway.policy.mapped_image", "policy/image", *VALIDATE, "base/contract"),
+    extension("gateway.policy.target", "bytes/target"),
     extension("gateway.policy.workloads", "shared/workloads", "bytes/addr", "base/contract"),
     extension("gateway.policy.image", *POLICY, "policy/describe", "net/local"),
     extension("gateway.proto.codec", "base/contract", "bytes/addr", "bytes/forwarded", "bytes/name"),
@@ -231,6 +231,8 @@ EXTENSIONS = [
     extension("gateway.downstream.stream_connection", "bytes/proxy_header", "relay/relay", *LEG, *SEGMENT, *POLICY),
     extension("gateway.downstream.listener", *SEGMENT, *POLICY),
     extension("supervisor.policy.builder", *BUILDER),
+    extension("supervisor.policy.regex.determinise"),
+    extension("supervisor.policy.regex.minimise"),
     extension("supervisor.source.yaml_composer", libraries=("yaml-0.1",)),
     extension("supervisor.policy.workload_table", "shared/workloads", "bytes/addr", "base/contract"),
 ]

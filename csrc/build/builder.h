@@ -82,6 +82,11 @@ enum sl_build_status sl_builder_own(struct sl_builder *b, const struct sl_prefix
 /* sl_image_flags, or-ed in; SL_IMAGE_HAS_POLICY follows by itself from rules and passthrough. */
 enum sl_build_status sl_builder_flags(struct sl_builder *b, uint32_t flags);
 
+/* A regular expression; `cells` of the record does not count, `count` cells are its table. Interned. A table that is not
+ * sound (sl_regex_is_sound) is SL_BUILD_BAD_ARGUMENT. */
+enum sl_build_status sl_builder_regex(struct sl_builder *b, const struct sl_regex *regex, const uint16_t *cells,
+                                      size_t count, uint32_t *id);
+
 /* Lays the image out. *data is malloc'd, to be freed by the caller. The builder may go on and finish again. */
 enum sl_build_status sl_builder_finish(struct sl_builder *b, uint8_t **data, size_t *size);
 

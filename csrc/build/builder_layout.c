@@ -273,6 +273,8 @@ static void sections_of(const struct sl_layout *layout, const void *data[SL_SEC_
         [SL_SEC_RUNS] = &layout->runs,
         [SL_SEC_STRETCHES] = &layout->stretches,
         [SL_SEC_CANDIDATES] = &layout->candidates,
+        [SL_SEC_REGEXES] = &b->regexes,
+        [SL_SEC_CELLS] = &b->cells,
     };
     const struct sl_table *tables[SL_SEC_COUNT] = {
         [SL_SEC_EDGES] = &b->edges,

@@ -41,10 +41,10 @@ struct sl_builder {
     uint32_t walked;             /* items of a run, above which it has an index */
     uint32_t flags;
     struct sl_vec strings, rules, ranges, portsets, hangings, whos, who_selectors, nodes, labels, sets, prefixes,
-        principals, selectors, users, networks, own, lines;
+        principals, selectors, users, networks, own, lines, regexes, cells;
     struct sl_vec scratch; /* bytes, valid until the next call */
     struct sl_table string_slots, portset_slots, edges, set_slots, principal_slots, selector_slots, user_slots,
-        who_slots;
+        who_slots, regex_slots;
     uint32_t roots[SL_TRIE_COUNT][2];
     uint32_t source_cidrs;                /* ids given out */
     uint32_t label_cache[SL_LABEL_CACHE]; /* LABELS offset + 1 of a recent label with that hash: `www` is stored once */

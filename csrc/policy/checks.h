@@ -34,5 +34,6 @@ static inline const void *sl_check_record(const struct sl_check *check, enum sl_
 /* Each returns 1 when all is well. Rules and attachments were checked before. */
 int sl_check_lists(struct sl_check *check);
 int sl_check_clauses(struct sl_check *check);
+int sl_check_regexes(struct sl_check *check);
 
 #endif

@@ -30,6 +30,8 @@ static const uint8_t RECORD_SIZES[SL_SEC_COUNT] = {
     [SL_SEC_RUNS] = sizeof(struct sl_run),
     [SL_SEC_STRETCHES] = sizeof(struct sl_stretch),
     [SL_SEC_CANDIDATES] = sizeof(uint32_t),
+    [SL_SEC_REGEXES] = sizeof(struct sl_regex),
+    [SL_SEC_CELLS] = sizeof(uint16_t),
 };
 
 size_t sl_section_record_size(unsigned section)

@@ -56,6 +56,8 @@ enum sl_section {
     SL_SEC_RUNS,            /* sl_run */
     SL_SEC_STRETCHES,       /* sl_stretch, for RUNS */
     SL_SEC_CANDIDATES,      /* u32 attachments, for STRETCHES and RUNS */
+    SL_SEC_REGEXES,         /* sl_regex; 0 reserved */
+    SL_SEC_CELLS,           /* u16, for REGEXES */
     SL_SEC_COUNT
 };
 
@@ -285,6 +287,20 @@ struct sl_own { /* a block that is this gateway's; port 0 = every port. Family 0
     uint8_t family, length;
     uint32_t pad;
 };
+
+/* A regular expression as the table of a deterministic automaton. State 0 matches nothing whatever comes, those from
+ * `accepting` on match if the text ends there, and `certain`, unless it is 0, matches whatever comes. Equal tables are
+ * there once. */
+enum { SL_REGEX_CLASS_CELLS = 128, SL_REGEX_STATES = 10001 };
+struct sl_regex {
+    uint32_t cells;         /* CELLS: 256 bytes, the class of each byte, then for each state and class the next state */
+    uint16_t states, width; /* how many states and classes */
+    uint16_t start, accepting, certain;
+    uint16_t pad;
+};
+
+/* Whether `count` cells are a table whose every step stays inside; `cells` of the record does not count. */
+int sl_regex_is_sound(const struct sl_regex *regex, const uint16_t *cells, size_t count);
 
 /* A mapped, checked image. Borrowed memory: the caller keeps the mapping. */
 struct sl_image {

@@ -13,9 +13,9 @@ static int is_text(const struct sl_check *check, uint32_t offset)
 /* Sections lie one after the other, and those that reserve index 0 have it. */
 static int check_sections(struct sl_check *check)
 {
-    static const uint8_t reserved[] = {SL_SEC_RULES,    SL_SEC_PORTSETS,   SL_SEC_LISTS,     SL_SEC_NODES,
-                                       SL_SEC_PREFIXES, SL_SEC_PRINCIPALS, SL_SEC_SELECTORS, SL_SEC_USERS,
-                                       SL_SEC_NETWORKS, SL_SEC_MEMBERSHIPS};
+    static const uint8_t reserved[] = {SL_SEC_RULES,    SL_SEC_PORTSETS,    SL_SEC_LISTS,     SL_SEC_NODES,
+                                       SL_SEC_PREFIXES, SL_SEC_PRINCIPALS,  SL_SEC_SELECTORS, SL_SEC_USERS,
+                                       SL_SEC_NETWORKS, SL_SEC_MEMBERSHIPS, SL_SEC_REGEXES};
     uint64_t end = sizeof(struct sl_image_header);
     for (unsigned i = 0; i < SL_SEC_COUNT; i++) {
         const struct sl_section_ref *section = &check->header->sections[i];
@@ -264,7 +264,7 @@ enum sl_image_status sl_image_validate(const void *base, size_t size, struct sl_
 {
     static int (*const checks[])(struct sl_check *) = {check_sections, check_rules,      check_ports, check_attachments,
                                                        sl_check_lists, sl_check_clauses, check_nodes, check_prefixes,
-                                                       check_sources,  check_people,     check_lines};
+                                                       check_sources,  check_people,     check_lines, sl_check_regexes};
     if (where) where[0] = 0;
     enum sl_image_status status = sl_image_open(base, size, image);
     if (status != SL_IMAGE_OK) {

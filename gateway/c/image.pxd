@@ -93,6 +93,14 @@ cdef extern from "policy/image.h" nogil:
         uint32_t tls
         uint16_t tls_port
         uint16_t pad
+    struct sl_regex:
+        uint32_t cells
+        uint16_t states
+        uint16_t width
+        uint16_t start
+        uint16_t accepting
+        uint16_t certain
+        uint16_t pad
     struct sl_port_range:
         uint16_t low
         uint16_t high

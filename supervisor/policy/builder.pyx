@@ -27,7 +27,7 @@ from gateway.c.image cimport (
     SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY,
     SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_NAMESPACES, SL_PRINCIPAL_PODS, SL_PRINCIPAL_ROLE,
     SL_PRINCIPAL_ROLE_OTHER, SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, sl_image, sl_image_status,
-    sl_image_status_text, sl_image_validate, sl_port_range, sl_rule,
+    sl_image_status_text, sl_image_validate, sl_port_range, sl_regex, sl_rule,
 )
 from gateway.c.name cimport SL_NAME_NON_ASCII, sl_name_status, sl_name_status_text
 
@@ -72,6 +72,8 @@ cdef extern from "build/builder.h" nogil:
     sl_build_status sl_builder_nat64(sl_builder *b, const sl_prefix *prefix)
     sl_build_status sl_builder_own(sl_builder *b, const sl_prefix *block, uint16_t port)
     sl_build_status sl_builder_flags(sl_builder *b, uint32_t flags)
+    sl_build_status sl_builder_regex(sl_builder *b, const sl_regex *regex, const uint16_t *cells, size_t count,
+                                     uint32_t *id)
     sl_build_status sl_builder_finish(sl_builder *b, uint8_t **data, size_t *size)
 
 TIER_DEFAULT_ALLOW = SL_TIER_DEFAULT_ALLOW
@@ -326,6 +328,19 @@ cdef class ImageBuilder:
             status = sl_builder_host_list(self.builder, attachment, &view[0], view.shape[0], &names, &line, &why)
         check_name(status, why, line)
         return names
+
+    def regex(self, table):
+        """The id of a regular expression (regex/expression.Table)."""
+        cdef sl_regex regex
+        cdef bytes packed = table.classes + table.cells
+        cdef const char *raw = packed
+        cdef uint32_t number = 0
+        regex.cells = regex.pad = 0
+        regex.states, regex.width, regex.start = table.states, table.width, table.start
+        regex.accepting, regex.certain = table.accepting, table.certain
+        check(sl_builder_regex(self.builder, &regex, <const uint16_t *> raw, len(packed) // 2, &number),
+              "a regular expression")
+        return number
 
     def user(self, str name, str namespace, str service_account, uint64_t credential=0):
         """A user of the users file and the identity it stands for ("" = none). `credential` tells its password from
