@@ -93,6 +93,8 @@ POLICY = (
     "bytes/name",
     "policy/image",
     "policy/lookup",
+    "policy/place",
+    "policy/program",
     "policy/entries",
     "policy/list_line",
     "policy/source",
@@ -102,7 +104,7 @@ POLICY = (
     "policy/attributes",
     "policy/refusals",
 )
-VALIDATE = ("policy/validate", "policy/validate_lists", "policy/validate_regexes")
+VALIDATE = ("policy/validate", "policy/validate_lists", "policy/validate_regexes", "policy/validate_programs")
 BUILDER = (
     "bytes/addr",
     "bytes/name",
@@ -114,6 +116,7 @@ BUILDER = (
     "build/builder_prefixes",
     "build/builder_layout",
     "build/builder_clauses",
+    "build/builder_conditions",
     "build/builder_runs",
     "build/builder_regexes",
 )

@@ -131,6 +131,8 @@
       "the token came over clear text, from elsewhere than loopback")                                                 \
     X(TLS_UPSTREAM, "tls_upstream", "name, address", "allow", "502 tls_certificate_error, SOCKS 1",                   \
       "allowed, and the TLS handshake with the parent or the origin failed; `tls.upstream.failure` tells how")        \
+    X(NEEDS_HTTP, "needs_http", "name, address, inner", "deny", "403, SOCKS 2, or a reset",                           \
+      "a rule denies by conditions on requests, which this flow does not show: it holds")                             \
     X(SOURCE_GONE, "source_gone", "name", "deny", "403, SOCKS 2, or a reset",                                         \
       "the source's address belongs to another pod now, or to none")
 

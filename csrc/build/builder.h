@@ -60,6 +60,20 @@ enum sl_build_status sl_builder_host_except(struct sl_builder *b, uint32_t attac
                                             size_t length, enum sl_name_status *why);
 enum sl_build_status sl_builder_cidr(struct sl_builder *b, uint32_t attachment, const struct sl_prefix *prefix);
 enum sl_build_status sl_builder_cidr_except(struct sl_builder *b, uint32_t attachment, const struct sl_prefix *prefix);
+/* A program of conditions (struct sl_step); interned; count 0 = holds always = id 0. At most SL_PROGRAM_STEPS. Operands
+ * are ids of the builder: SOURCE one of sl_builder_who, LISTENER of sl_builder_string, WITHIN of sl_builder_within,
+ * NETWORK the number of a network. */
+enum sl_build_status sl_builder_program(struct sl_builder *b, const struct sl_step *steps, size_t count, uint32_t *id);
+/* A set of address blocks that programs ask for; not interned. */
+enum sl_build_status sl_builder_within(struct sl_builder *b, const struct sl_prefix *blocks, size_t count,
+                                       uint32_t *id);
+/* What an attachment has of conditions; whom it admits and what it is a network of only in groups other than 0. */
+enum sl_build_status sl_builder_condition(struct sl_builder *b, uint32_t attachment, const struct sl_condition *wanted);
+/* In its group neither ports nor selectors make one like it better. */
+enum sl_build_status sl_builder_by_order(struct sl_builder *b, uint32_t attachment);
+/* A namespace that has networks of destinations of its own: ELSEWHERE is none of its sources. */
+enum sl_build_status sl_builder_networked(struct sl_builder *b, const char *namespace_);
+
 /* A list file's bytes: one name or *.suffix per line, `#` comments, CRLF and blank lines fine. Stops at the first bad
  * line: SL_BUILD_BAD_NAME with its 1-based number and the rule it broke. *names counts what was added. The image keeps the
  * lines of the first list of each rule (struct sl_line). `length` is below 1 GiB. */

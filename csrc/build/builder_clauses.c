@@ -64,7 +64,7 @@ enum sl_build_status sl_builder_who(struct sl_builder *b, const uint32_t *select
     if (!*slot) {
         struct sl_who *who = sl_vec_push(b, &b->whos, sizeof *who, 1);
         if (!who) return b->failed;
-        *who = (struct sl_who){(uint32_t)first, (uint32_t)kept};
+        *who = (struct sl_who){.first = (uint32_t)first, .count = (uint32_t)kept};
         b->who_selectors.count = first + kept;
         *slot = (uint32_t)(b->whos.count - 1);
         b->who_slots.used++;
@@ -86,9 +86,12 @@ void sl_choose_clauses(struct sl_layout *layout)
     const struct sl_builder *b = layout->b;
     for (size_t i = 1; i < b->whos.count; i++) {
         uint64_t members = SL_AT(struct sl_who, b->whos, i).count, named = layout->clause_of[i];
-        int is_clause = members > 1 && members * named > b->spread * (members + named);
+        int asked = SL_AT(struct sl_who, b->whos, i).asked != 0;
+        int is_clause = members > 1 && (asked || members * named > b->spread * (members + named));
         layout->clause_of[i] = is_clause ? SL_ENTRY_CLAUSE | layout->clauses++ : 0;
     }
+    layout->first_within = layout->clauses;
+    layout->clauses += b->withins;
 }
 
 static int pair_order(const void *left, const void *right)

@@ -70,9 +70,6 @@ static int add_keys(struct sl_layout *layout, uint32_t who, uint32_t attachment)
     return 1;
 }
 
-/* Work on a set that a node or prefix refers to, once for each set. Returns 0 when `failed` was set. */
-typedef int set_work(struct sl_layout *layout, uint32_t set);
-
 /* Counts the entries that its items would be, by who they are for. */
 static int count_set(struct sl_layout *layout, uint32_t set)
 {
@@ -99,8 +96,7 @@ static int expand(struct sl_layout *layout, uint32_t set)
     return layout->list_of[set] != 0;
 }
 
-/* Walks one trie of prefixes whose values are sets. */
-static int work_on_prefixes(struct sl_layout *layout, uint32_t root, set_work *work)
+int sl_work_on_prefixes(struct sl_layout *layout, uint32_t root, sl_set_work *work)
 {
     uint32_t stack[260];
     unsigned depth = 0;
@@ -114,7 +110,7 @@ static int work_on_prefixes(struct sl_layout *layout, uint32_t root, set_work *w
     return 1;
 }
 
-static int work_on_sets(struct sl_layout *layout, set_work *work)
+static int work_on_sets(struct sl_layout *layout, sl_set_work *work)
 {
     const struct sl_builder *b = layout->b;
     memset(layout->list_of, 0, b->sets.count * sizeof *layout->list_of);
@@ -122,8 +118,8 @@ static int work_on_sets(struct sl_layout *layout, set_work *work)
         const struct sl_node *node = &SL_AT(struct sl_node, b->nodes, i);
         if (!work(layout, node->exact) || !work(layout, node->wildcard)) return 0;
     }
-    return work_on_prefixes(layout, b->roots[SL_TRIE_DEST][0], work) &&
-           work_on_prefixes(layout, b->roots[SL_TRIE_DEST][1], work);
+    return sl_work_on_prefixes(layout, b->roots[SL_TRIE_DEST][0], work) &&
+           sl_work_on_prefixes(layout, b->roots[SL_TRIE_DEST][1], work);
 }
 
 struct reach {
@@ -156,12 +152,13 @@ struct reach_kind {
     int denies;   /* bool: rules that deny, else rules that allow; those that audit are in both */
 };
 
-static int is_reach(const struct sl_hanging *hanging, struct reach_kind kind)
+static int is_reach(const struct sl_builder *b, const struct sl_hanging *hanging, struct reach_kind kind)
 {
     if (!(kind.of_hosts ? hanging->has_host : hanging->has_cidr)) return 0;
     uint8_t tier = hanging->record.tier;
     if (tier == SL_TIER_AUDIT || tier == SL_TIER_DEFAULT_AUDIT) return 1;
     int denies = tier >= SL_TIER_DENY || tier == SL_TIER_DEFAULT_DENY;
+    if (kind.denies && SL_AT(struct sl_condition, b->conditions, hanging->record.condition).admit) return 1;
     return kind.denies ? denies : !denies;
 }
 
@@ -171,7 +168,7 @@ static int find_reaches(struct sl_layout *layout, struct reach_kind kind, struct
     struct sl_builder *b = layout->b;
     for (size_t i = 0; i < b->hangings.count; i++) {
         const struct sl_hanging *hanging = &SL_AT(struct sl_hanging, b->hangings, i);
-        if (!is_reach(hanging, kind)) continue;
+        if (!is_reach(b, hanging, kind)) continue;
         struct reach *reach = sl_vec_push(b, found, sizeof *reach, 1);
         if (!reach) return 0;
         uint64_t class = (uint64_t)hanging->record.portset << 8 | hanging->record.tier;
@@ -231,7 +228,9 @@ static int make_room(struct sl_layout *layout)
     layout->list_of = calloc(b->sets.count, sizeof *layout->list_of);
     layout->clause_of = calloc(b->whos.count, sizeof *layout->clause_of);
     layout->membership_of = calloc(b->selectors.count, sizeof *layout->membership_of);
-    if (!layout->list_of || !layout->clause_of || !layout->membership_of) b->failed = SL_BUILD_NOMEM;
+    layout->within_of = calloc(b->sets.count, sizeof *layout->within_of);
+    if (!layout->list_of || !layout->clause_of || !layout->membership_of || !layout->within_of)
+        b->failed = SL_BUILD_NOMEM;
     return sl_vec_push(b, &layout->lists, sizeof(struct sl_list), 1) != NULL;
 }
 
@@ -242,7 +241,7 @@ static int expand_all(struct sl_layout *layout)
         !count_reach(layout, hosts) || !count_reach(layout, denied_hosts))
         return 0;
     sl_choose_clauses(layout);
-    return sl_lay_memberships(layout) && work_on_sets(layout, expand) &&
+    return sl_lay_memberships(layout) && sl_lay_blocks(layout) && work_on_sets(layout, expand) &&
            expand_reach(layout, cidrs, &layout->cidr_reach) && expand_reach(layout, hosts, &layout->host_reach) &&
            expand_reach(layout, denied_hosts, &layout->host_deny_reach);
 }
@@ -275,6 +274,9 @@ static void sections_of(const struct sl_layout *layout, const void *data[SL_SEC_
         [SL_SEC_CANDIDATES] = &layout->candidates,
         [SL_SEC_REGEXES] = &b->regexes,
         [SL_SEC_CELLS] = &b->cells,
+        [SL_SEC_CONDITIONS] = &b->conditions,
+        [SL_SEC_PROGRAMS] = &b->programs,
+        [SL_SEC_STEPS] = &b->steps,
     };
     const struct sl_table *tables[SL_SEC_COUNT] = {
         [SL_SEC_EDGES] = &b->edges,
@@ -292,6 +294,20 @@ static void sections_of(const struct sl_layout *layout, const void *data[SL_SEC_
     header->size = end;
 }
 
+/* The sets of one trie are replaced by what they became. */
+static void fill_prefixes(struct sl_prefix_node *prefixes, uint32_t root, const uint32_t *of_set)
+{
+    uint32_t stack[260];
+    unsigned depth = 0;
+    if (root) stack[depth++] = root;
+    while (depth) {
+        struct sl_prefix_node *node = &prefixes[stack[--depth]];
+        node->value = of_set[node->value];
+        for (int side = 0; side < 2; side++)
+            if (node->child[side]) stack[depth++] = node->child[side];
+    }
+}
+
 /* Sets are replaced by their lists, and attachments taken out of the hangings. */
 static void fill_records(const struct sl_layout *layout, uint8_t *base, const struct sl_image_header *header)
 {
@@ -307,16 +323,10 @@ static void fill_records(const struct sl_layout *layout, uint8_t *base, const st
     for (size_t i = 0; i < b->selectors.count; i++) selectors[i].membership = layout->membership_of[i];
     struct sl_prefix_node *prefixes = (void *)(base + header->sections[SL_SEC_PREFIXES].offset);
     for (int family = 0; family < 2; family++) {
-        uint32_t stack[260];
-        unsigned depth = 0;
-        if (b->roots[SL_TRIE_DEST][family]) stack[depth++] = b->roots[SL_TRIE_DEST][family];
-        while (depth) {
-            struct sl_prefix_node *node = &prefixes[stack[--depth]];
-            node->value = layout->list_of[node->value];
-            for (int side = 0; side < 2; side++)
-                if (node->child[side]) stack[depth++] = node->child[side];
-        }
+        fill_prefixes(prefixes, b->roots[SL_TRIE_DEST][family], layout->list_of);
+        fill_prefixes(prefixes, b->roots[SL_TRIE_WITHIN][family], layout->within_of);
     }
+    sl_fill_steps(layout, (void *)(base + header->sections[SL_SEC_STEPS].offset));
 }
 
 static uint8_t *lay_out(const struct sl_layout *layout, size_t *size)
@@ -359,5 +369,6 @@ enum sl_build_status sl_builder_finish(struct sl_builder *b, uint8_t **data, siz
     free(layout.list_of);
     free(layout.clause_of);
     free(layout.membership_of);
+    free(layout.within_of);
     return b->failed;
 }

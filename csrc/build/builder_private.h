@@ -30,6 +30,7 @@ struct sl_hanging { /* an attachment under construction */
 
 struct sl_who {            /* a set of selectors */
     uint32_t first, count; /* in `who_selectors`, sorted */
+    uint32_t asked;        /* bool: a program asks for it */
 };
 
 enum { SL_LABEL_CACHE = 4096 };
@@ -41,12 +42,13 @@ struct sl_builder {
     uint32_t walked;             /* items of a run, above which it has an index */
     uint32_t flags;
     struct sl_vec strings, rules, ranges, portsets, hangings, whos, who_selectors, nodes, labels, sets, prefixes,
-        principals, selectors, users, networks, own, lines, regexes, cells;
+        principals, selectors, users, networks, own, lines, regexes, cells, conditions, programs, steps;
     struct sl_vec scratch; /* bytes, valid until the next call */
     struct sl_table string_slots, portset_slots, edges, set_slots, principal_slots, selector_slots, user_slots,
-        who_slots, regex_slots;
+        who_slots, regex_slots, program_slots, condition_slots;
     uint32_t roots[SL_TRIE_COUNT][2];
     uint32_t source_cidrs;                /* ids given out */
+    uint32_t withins;                     /* likewise, of sets of blocks */
     uint32_t label_cache[SL_LABEL_CACHE]; /* LABELS offset + 1 of a recent label with that hash: `www` is stored once */
 };
 
@@ -59,7 +61,8 @@ struct sl_layout {
     uint32_t *list_of;                         /* by set; 0 = not referenced */
     uint32_t *clause_of;                       /* by sl_who: SL_ENTRY_CLAUSE and its number; 0 = it is spread */
     uint32_t *membership_of;                   /* by selector */
-    uint32_t clauses;
+    uint32_t *within_of;                       /* by set: its membership */
+    uint32_t clauses, first_within;            /* those of sets of blocks come last */
     uint32_t cidr_reach, host_reach, host_deny_reach;
 };
 
@@ -85,6 +88,14 @@ void sl_count_who(struct sl_layout *layout, uint32_t who);
 void sl_choose_clauses(struct sl_layout *layout);
 /* The clauses of each selector. Returns 0 when `failed` was set. */
 int sl_lay_memberships(struct sl_layout *layout);
+/* Work on a set that a node or prefix refers to. Returns 0 when `failed` was set. */
+typedef int sl_set_work(struct sl_layout *layout, uint32_t set);
+/* Walks one trie of prefixes whose values are sets. */
+int sl_work_on_prefixes(struct sl_layout *layout, uint32_t root, sl_set_work *work);
+/* The clauses of each set of blocks that prefixes are in; after those of selectors. Returns 0 when `failed` was set. */
+int sl_lay_blocks(struct sl_layout *layout);
+/* Ids of the builder become those of the image. */
+void sl_fill_steps(const struct sl_layout *layout, struct sl_step *steps);
 /* The index of the items `keys` (who << 32 | attachment, sorted) as record *number of RUNS. Returns 0 when `failed` was
  * set. */
 int sl_lay_run(struct sl_layout *layout, const uint64_t *keys, size_t count, uint32_t *number);

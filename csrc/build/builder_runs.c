@@ -86,7 +86,7 @@ static int add_items(struct index *index, const uint64_t *keys, size_t count)
     int ok = 1;
     for (size_t i = 0; i < count && ok; i++) {
         const struct sl_attachment *record = attachment_at(index, (uint32_t)keys[i]);
-        if (record->flags & SL_ATTACH_EXCEPTS) continue;
+        if (sl_is_conditional(record)) continue;
         struct likeness *item = sl_vec_push(b, &items, sizeof *item, 1);
         ok = item != NULL;
         if (ok)
@@ -243,12 +243,12 @@ static int add_stretches(struct index *index, struct sl_run *run)
     return 1;
 }
 
-static int add_excepting(struct index *index, const uint64_t *keys, size_t count, struct sl_run *run)
+static int add_conditional(struct index *index, const uint64_t *keys, size_t count, struct sl_run *run)
 {
     struct sl_layout *layout = index->layout;
     run->excepting = (uint32_t)layout->candidates.count;
     for (size_t i = 0; i < count; i++) {
-        if (!(attachment_at(index, (uint32_t)keys[i])->flags & SL_ATTACH_EXCEPTS)) continue;
+        if (!sl_is_conditional(attachment_at(index, (uint32_t)keys[i]))) continue;
         uint32_t *at = sl_vec_push(layout->b, &layout->candidates, sizeof *at, 1);
         if (!at) return 0;
         *at = (uint32_t)keys[i];
@@ -266,7 +266,7 @@ int sl_lay_run(struct sl_layout *layout, const uint64_t *keys, size_t count, uin
         cut(&index);
         ok = paint_all(&index) && add_stretches(&index, &run);
     }
-    ok = ok && add_excepting(&index, keys, count, &run);
+    ok = ok && add_conditional(&index, keys, count, &run);
     struct sl_run *record = ok ? sl_vec_push(layout->b, &layout->runs, sizeof *record, 1) : NULL;
     if (record) *record = run;
     *number = (uint32_t)layout->runs.count - 1;

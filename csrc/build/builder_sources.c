@@ -59,8 +59,18 @@ enum sl_build_status sl_builder_principal(struct sl_builder *b, uint8_t kind, co
         b->principal_slots.used++;
     }
     if (kind == SL_PRINCIPAL_ROLE || kind == SL_PRINCIPAL_ROLE_OTHER) b->flags |= SL_IMAGE_ROLES;
+    if (kind == SL_PRINCIPAL_IDENTIFIED) b->flags |= SL_IMAGE_IDENTIFIED;
     if (audit) SL_AT(struct sl_principal, b->principals, *slot).audit = 1;
     *id = *slot;
+    return SL_BUILD_OK;
+}
+
+enum sl_build_status sl_builder_networked(struct sl_builder *b, const char *namespace_)
+{
+    uint32_t id;
+    enum sl_build_status status = sl_builder_principal(b, SL_PRINCIPAL_NAMESPACE, namespace_, "", 0, &id);
+    if (status != SL_BUILD_OK) return status;
+    SL_AT(struct sl_principal, b->principals, id).networked = 1;
     return SL_BUILD_OK;
 }
 
@@ -84,7 +94,8 @@ static uint16_t rank_of(uint8_t kind, const struct sl_prefix *cidr)
         [SL_PRINCIPAL_MESH] = 1,           [SL_PRINCIPAL_NAMESPACE] = 3,  [SL_PRINCIPAL_SERVICE_ACCOUNT] = 4,
         [SL_PRINCIPAL_IDENTITY] = 5,       [SL_PRINCIPAL_USER] = 5,       [SL_PRINCIPAL_NAMESPACE_IDENTITY] = 5,
         [SL_PRINCIPAL_NAMESPACE_USER] = 5, [SL_PRINCIPAL_ROLE] = 5,       [SL_PRINCIPAL_ROLE_OTHER] = 5,
-        [SL_PRINCIPAL_PODS] = 4,           [SL_PRINCIPAL_NAMESPACES] = 3,
+        [SL_PRINCIPAL_PODS] = 4,           [SL_PRINCIPAL_NAMESPACES] = 3, [SL_PRINCIPAL_IDENTIFIED] = 1,
+        [SL_PRINCIPAL_ELSEWHERE] = 1,
     };
     unsigned class = cidr && kind == SL_PRINCIPAL_MESH ? 2 : classes[kind];
     return (uint16_t)(class * 256 + (cidr ? cidr->length + 1u : 0));

@@ -19,8 +19,10 @@ static void set(struct sl_decision *out, uint8_t verdict, uint8_t phase, uint8_t
 static void set_match(struct sl_decision *out, uint8_t phase, const struct sl_match *match)
 {
     static const uint8_t verdicts[] = {SL_DENY, SL_ALLOW, SL_AUDIT, SL_DENY, SL_AUDIT, SL_ALLOW, SL_DENY, SL_DENY};
-    uint8_t tier = match->attachment->tier;
-    set(out, verdicts[tier], phase, sl_tier_reason(tier), tier == SL_TIER_HARD_DENY ? SL_DECISION_NO_SOFTEN : 0);
+    static const uint8_t reasons[] = {[SL_WHY_UNAUTHORIZED] = SL_REASON_UNAUTHORIZED,
+                                      [SL_WHY_NEEDS_HTTP] = SL_REASON_NEEDS_HTTP};
+    uint8_t tier = match->tier, reason = match->why ? reasons[match->why] : sl_tier_reason(tier);
+    set(out, verdicts[tier], phase, reason, tier == SL_TIER_HARD_DENY ? SL_DECISION_NO_SOFTEN : 0);
     out->tier = tier;
     out->would_deny = verdicts[tier] == SL_AUDIT;
     out->rule = match->attachment->rule;
@@ -87,12 +89,11 @@ static void finish_trail(struct sl_trail *trail, const struct sl_decision *out, 
 }
 
 /* The decision where no rule matches: the default-allow of passthrough, or a deny that says why. */
-static void set_default(const struct sl_image *image, const struct sl_source *source, uint8_t phase,
-                        uint8_t deny_reason, struct sl_decision *out)
+static void set_default(const struct sl_asked *asked, uint8_t phase, uint8_t deny_reason, struct sl_decision *out)
 {
-    if (!(image->header->flags & SL_IMAGE_HAS_POLICY))
+    if (!(asked->image->header->flags & SL_IMAGE_HAS_POLICY))
         set(out, SL_DENY, phase, SL_REASON_NO_POLICY, 0);
-    else if (source->passthrough)
+    else if (asked->source->passthrough)
         set(out, SL_ALLOW, phase, SL_REASON_PASSTHROUGH, 0);
     else
         set(out, SL_DENY, phase, deny_reason, 0);
@@ -117,49 +118,86 @@ static const struct sl_match *strongest(const struct sl_image *image, const stru
 }
 
 /* The strongest rule about a name; NULL when none matches. */
-static const struct sl_match *match_name(const struct sl_image *image, const struct sl_source *source, const char *name,
-                                         size_t length, uint16_t port, enum sl_phase phase, struct sl_matches *matches,
-                                         struct sl_trail *trail)
+static const struct sl_match *match_name(const struct sl_asked *asked, const char *name, size_t length,
+                                         enum sl_phase phase, struct sl_matches *matches, struct sl_trail *trail)
 {
     struct sl_path path;
-    sl_path_name(image, name, length, &path);
-    sl_match_path(image, source, &path, port, phase, matches, trail);
-    return strongest(image, matches);
+    sl_path_name(asked->image, name, length, &path);
+    sl_match_path(asked, &path, phase, matches, trail);
+    return strongest(asked->image, matches);
 }
 
-/* Whether an address can still turn a denial by no rule, or by a default. */
-static int needs_address(const struct sl_image *image, const struct sl_source *source, uint16_t port,
-                         const struct sl_decision *out, int *broken)
+/* Whether the decision is a denial by no rule, or by a default. */
+static int is_undecided(const struct sl_decision *out)
 {
-    int undecided = out->reason == SL_REASON_NO_RULE || out->reason == SL_REASON_DEFAULT_DENY;
-    return undecided && !SL_BUG(PENDING) &&
-           sl_reaches(image, source, image->header->cidr_reach, port, out->tier, broken);
+    return out->reason == SL_REASON_NO_RULE || out->reason == SL_REASON_DEFAULT_DENY;
 }
 
-void sl_decide_name(const struct sl_image *image, const struct sl_source *source, const char *name, size_t length,
-                    uint16_t port, int audit, struct sl_decision *out, struct sl_trail *trail)
+/* Whether an address can still turn a denial: a CIDR rule, or a rule about the name that asks where it lies. */
+static int needs_address(const struct sl_asked *asked, const struct sl_match *won, const struct sl_decision *out,
+                         struct sl_matches *matches)
+{
+    if (SL_BUG(PENDING)) return 0;
+    if (asked->place && asked->place->state == SL_PLACE_KNOWN) return is_undecided(out); /* its rules come next */
+    if (matches->open & SL_NEEDS_ADDRESS) {
+        int of_group = won && won->tier == SL_TIER_DENY && won->attachment->group &&
+                       matches->open_groups >> won->attachment->group & 1;
+        if (of_group || is_undecided(out)) return 1;
+    }
+    return is_undecided(out) && sl_reaches(asked, asked->image->header->cidr_reach, out->tier, &matches->broken);
+}
+
+static void judge_name(const struct sl_asked *asked, const char *name, size_t length, struct sl_decision *out,
+                       struct sl_trail *trail)
 {
     struct sl_matches matches;
-    const struct sl_match *won = match_name(image, source, name, length, port, SL_PHASE_NAME, &matches, trail);
+    const struct sl_match *won = match_name(asked, name, length, SL_PHASE_NAME, &matches, trail);
     if (won) {
         set_match(out, SL_PHASE_NAME, won);
         take_attributes(out, &matches);
     } else {
-        set_default(image, source, SL_PHASE_NAME, SL_REASON_NO_RULE, out);
+        set_default(asked, SL_PHASE_NAME, SL_REASON_NO_RULE, out);
     }
-    if (needs_address(image, source, port, out, &matches.broken)) {
+    if (needs_address(asked, won, out, &matches)) {
         out->reason = SL_REASON_NEEDS_ADDRESS;
         out->flags |= SL_DECISION_PENDING;
         won = NULL;
+    } else if (is_undecided(out) && matches.unadmitted.attachment) { /* wherever it lies */
+        won = &matches.unadmitted;
+        matches.unadmitted.tier = SL_TIER_DENY;
+        matches.unadmitted.why = SL_WHY_UNAUTHORIZED;
+        set_match(out, SL_PHASE_NAME, won);
     }
-    if (source->overflow || matches.broken) {
+    if (asked->source->overflow || matches.broken) {
         set_internal(out, SL_PHASE_NAME);
         won = NULL;
     }
-    soften(image, out, audit || source_audits(source, matches.lower));
+    soften(asked->image, out, asked->audit || source_audits(asked->source, matches.lower));
     finish_trail(trail, out, won);
-    if (out->verdict != SL_DENY && sl_judged_upstream(image, out) && !SL_BUG(DELEGATED))
+    if (out->verdict != SL_DENY && sl_judged_upstream(asked->image, out) && !SL_BUG(DELEGATED))
         out->phase = SL_PHASE_DELEGATED;
+}
+
+/* The name once more, now that it is known where it lies; of the trail nothing was about it but the name. */
+static void judge_name_at(const struct sl_asked *asked, const struct sl_place *place, const char *name, size_t length,
+                          struct sl_decision *out, struct sl_trail *trail)
+{
+    struct sl_asked placed = *asked;
+    placed.place = place;
+    if (trail) trail->count = trail->total = 0;
+    judge_name(&placed, name, length, out, trail);
+}
+
+void sl_decide_name(const struct sl_asked *asked, const char *name, size_t length, struct sl_decision *out,
+                    struct sl_trail *trail)
+{
+    struct sl_place nowhere;
+    int broken = 0;
+    judge_name(asked, name, length, out, trail);
+    if (out->phase != SL_PHASE_DELEGATED || !(asked->image->header->flags & SL_IMAGE_PLACES)) return;
+    sl_find_place(asked, NULL, NULL, &nowhere, &broken);
+    judge_name_at(asked, &nowhere, name, length, out, trail);
+    if (broken) set_internal(out, SL_PHASE_NAME);
 }
 
 enum { GUARDED = SL_DECISION_GUARD | SL_DECISION_NO_SOFTEN };
@@ -178,9 +216,9 @@ static const struct sl_match *match_above(const struct sl_image *image, const st
     const struct sl_match *won = NULL;
     for (unsigned i = 0; i < count; i++) {
         const struct sl_match *match = strongest(image, &subjects[i].matches);
-        if (match && (!won || match->attachment->tier > won->attachment->tier)) won = match;
+        if (match && (!won || match->tier > won->tier)) won = match;
     }
-    return won && won->attachment->tier > tier ? won : NULL;
+    return won && won->tier > tier ? won : NULL;
 }
 
 /* A denial of the name by a default stands where no address turned it. */
@@ -218,17 +256,16 @@ static int refuse(const struct sl_image *image, const struct sl_subject *subject
 }
 
 /* Rules and defaults, after the guard. `by_name` may be NULL. */
-static void judge(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
-                  const struct sl_subject *subjects, unsigned count, uint16_t port, struct sl_decision *out,
-                  const struct sl_match **won, int *broken)
+static void judge(const struct sl_asked *asked, const struct sl_decision *by_name, const struct sl_subject *subjects,
+                  unsigned count, struct sl_decision *out, const struct sl_match **won, int *broken)
 {
     uint8_t named = by_name ? by_name->tier : SL_TIER_NONE;
     if (named >= SL_TIER_DENY) { /* softened by audit mode: a CIDR allow does not outrank it */
         *out = *by_name;
         return;
     }
-    *won = match_above(image, subjects, count, named);
-    if (SL_BUG(OVER_PHASES) && *won && named && (*won)->attachment->tier < SL_TIER_AUDIT) *won = NULL;
+    *won = match_above(asked->image, subjects, count, named);
+    if (SL_BUG(OVER_PHASES) && *won && named && (*won)->tier < SL_TIER_AUDIT) *won = NULL;
     if (*won)
         set_match(out, SL_PHASE_ADDRESS, *won);
     else if (named == SL_TIER_DEFAULT_DENY && by_name->flags & SL_DECISION_PENDING)
@@ -236,9 +273,8 @@ static void judge(const struct sl_image *image, const struct sl_source *source, 
     else if (by_name && !(by_name->flags & SL_DECISION_PENDING))
         *out = *by_name;
     else
-        set_default(image, source, SL_PHASE_ADDRESS, by_name ? SL_REASON_NO_CIDR_RULE : SL_REASON_NO_RULE, out);
-    int undecided = out->reason == SL_REASON_NO_RULE || out->reason == SL_REASON_DEFAULT_DENY;
-    if (!by_name && undecided && sl_reaches(image, source, image->header->host_reach, port, out->tier, broken)) {
+        set_default(asked, SL_PHASE_ADDRESS, by_name ? SL_REASON_NO_CIDR_RULE : SL_REASON_NO_RULE, out);
+    if (!by_name && is_undecided(out) && sl_reaches(asked, asked->image->header->host_reach, out->tier, broken)) {
         out->reason = SL_REASON_INNER_NAME_MISSING;
         out->flags |= SL_DECISION_PROVISIONAL;
         *won = NULL;
@@ -246,51 +282,79 @@ static void judge(const struct sl_image *image, const struct sl_source *source, 
 }
 
 /* Whether a name shown inside what passes by its address may still turn the answer. */
-static int names_may_deny(const struct sl_image *image, const struct sl_source *source, struct sl_decision *out,
-                          uint16_t port)
+static int names_may_deny(const struct sl_asked *asked, struct sl_decision *out)
 {
     int broken = 0;
     if (out->verdict == SL_DENY || (out->flags & SL_DECISION_PROVISIONAL)) return 0;
-    int may = sl_reaches(image, source, image->header->host_deny_reach, port, out->tier, &broken);
+    int may = sl_reaches(asked, asked->image->header->host_deny_reach, out->tier, &broken);
     if (broken) set_internal(out, SL_PHASE_ADDRESS);
     return may && !broken;
 }
 
-void sl_decide_address(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_name,
-                       const struct sl_addr *addr, uint16_t port, int local, int audit, struct sl_decision *out,
-                       struct sl_trail *trail)
+/* The address, and the IPv4 address in it where that is to be judged too: its rules, and the guard. Returns how many. */
+static unsigned look_up(const struct sl_asked *asked, struct sl_subject subjects[2], struct sl_trail *trail)
+{
+    sl_look_up(asked, &subjects[0], trail);
+    if (!sl_embeds(&subjects[0])) return 1;
+    if (!sl_find_embedded(&subjects[0], &subjects[1].addr)) {
+        /* Where it leads is not known: refused as it is. */
+        subjects[0].reason = SL_REASON_EMBEDDED_IPV4;
+        subjects[0].allowed = subjects[0].translated = subjects[0].matches.lifts = 0;
+        return 1;
+    }
+    sl_inspect(asked->image, &subjects[1], &subjects[0].matches.broken);
+    sl_look_up(asked, &subjects[1], trail);
+    return 2;
+}
+
+/* Where an address lies, for conditions; NULL where none asks. */
+static const struct sl_place *place_of(const struct sl_asked *asked, const struct sl_subject *subject,
+                                       struct sl_place *place, int *broken)
+{
+    struct sl_addr inner;
+    if (!(asked->image->header->flags & SL_IMAGE_PLACES)) return NULL;
+    int embeds = sl_find_embedded(subject, &inner);
+    sl_find_place(asked, &subject->addr, embeds ? &inner : NULL, place, broken);
+    return place;
+}
+
+void sl_decide_address(const struct sl_asked *asked, const struct sl_decision *by_name, const char *name, size_t length,
+                       const struct sl_addr *addr, int local, struct sl_decision *out, struct sl_trail *trail)
 {
     int denied = by_name && by_name->verdict == SL_DENY && !(by_name->flags & SL_DECISION_PENDING);
     if (denied || (by_name && by_name->phase == SL_PHASE_DELEGATED)) {
         *out = *by_name; /* decided before any address was known */
         return;
     }
+    struct sl_asked placed = *asked;
+    struct sl_place place;
+    struct sl_decision again;
     struct sl_subject subjects[2];
-    unsigned count = 1;
     const struct sl_match *won = NULL;
+    int broken = asked->source->overflow;
     subjects[0].addr = *addr;
-    sl_look_up(image, source, port, &subjects[0], trail);
-    if (sl_embeds(&subjects[0])) {
-        if (sl_find_embedded(&subjects[0], &subjects[1].addr)) {
-            sl_look_up(image, source, port, &subjects[1], trail);
-            count = 2;
-        } else {
-            /* Where it leads is not known: refused as it is. */
-            subjects[0].reason = SL_REASON_EMBEDDED_IPV4;
-            subjects[0].allowed = subjects[0].translated = subjects[0].matches.lifts = 0;
+    sl_inspect(asked->image, &subjects[0], &broken);
+    placed.place = place_of(asked, &subjects[0], &place, &broken);
+    if (placed.place && by_name && !SL_BUG(AGAIN)) {
+        judge_name_at(asked, &place, name, length, &again, trail);
+        by_name = &again;
+        if (again.verdict == SL_DENY && !(again.flags & SL_DECISION_PENDING)) {
+            *out = again;
+            return;
         }
     }
-    int broken = source->overflow || subjects[0].matches.broken || (count == 2 && subjects[1].matches.broken);
-    if (!refuse(image, subjects, count, port, local, out, &won, &broken))
-        judge(image, source, by_name, subjects, count, port, out, &won, &broken);
+    unsigned count = look_up(&placed, subjects, trail);
+    broken |= subjects[0].matches.broken || (count == 2 && subjects[1].matches.broken);
+    if (!refuse(asked->image, subjects, count, asked->port, local, out, &won, &broken))
+        judge(&placed, by_name, subjects, count, out, &won, &broken);
     for (unsigned i = 0; i < count; i++) take_attributes(out, &subjects[i].matches);
     if (broken) {
         set_internal(out, SL_PHASE_ADDRESS);
         won = NULL;
     }
     int lower = subjects[0].matches.lower || (count == 2 && subjects[1].matches.lower);
-    soften(image, out, audit || source_audits(source, lower));
-    if (!by_name && names_may_deny(image, source, out, port)) out->flags |= SL_DECISION_LOOK_INSIDE;
+    soften(asked->image, out, asked->audit || source_audits(asked->source, lower));
+    if (!by_name && names_may_deny(&placed, out)) out->flags |= SL_DECISION_LOOK_INSIDE;
     if (out->phase == SL_PHASE_ADDRESS) finish_trail(trail, out, won); /* else the name phase has its step already */
 }
 
@@ -298,7 +362,7 @@ void sl_decide_address(const struct sl_image *image, const struct sl_source *sou
  * equal tier was named by the earlier phase, and a name that passes changes nothing. */
 static int outranks(const struct sl_match *match, const struct sl_decision *by_address)
 {
-    uint8_t tier = match->attachment->tier;
+    uint8_t tier = match->tier;
     if (SL_BUG(BEHIND_ADDRESS) || tier <= by_address->tier) return 0;
     if (tier == SL_TIER_AUDIT || tier == SL_TIER_DEFAULT_AUDIT) return by_address->verdict == SL_ALLOW;
     return tier >= SL_TIER_DENY || tier == SL_TIER_DEFAULT_DENY;
@@ -307,20 +371,24 @@ static int outranks(const struct sl_match *match, const struct sl_decision *by_a
 /* Whether a default denied the address that is held, and says so of the name inside as well. */
 static int stays_denied(const struct sl_match *won, const struct sl_decision *by_address)
 {
-    return by_address->tier == SL_TIER_DEFAULT_DENY && (!won || won->attachment->tier < SL_TIER_DEFAULT_DENY);
+    return by_address->tier == SL_TIER_DEFAULT_DENY && (!won || won->tier < SL_TIER_DEFAULT_DENY);
 }
 
-void sl_decide_inner(const struct sl_image *image, const struct sl_source *source, const struct sl_decision *by_address,
-                     const char *name, size_t length, uint16_t port, int audit, struct sl_decision *out,
-                     struct sl_trail *trail)
+void sl_decide_inner(const struct sl_asked *asked, const struct sl_decision *by_address, const struct sl_addr *addr,
+                     const char *name, size_t length, struct sl_decision *out, struct sl_trail *trail)
 {
     struct sl_matches matches;
-    int provisional = by_address->flags & SL_DECISION_PROVISIONAL;
+    struct sl_asked placed = *asked;
+    struct sl_place place;
+    struct sl_subject subject = {.addr = *addr};
+    int provisional = by_address->flags & SL_DECISION_PROVISIONAL, broken = 0;
     if (!provisional && !(by_address->flags & SL_DECISION_LOOK_INSIDE)) {
         *out = *by_address;
         return;
     }
-    const struct sl_match *won = match_name(image, source, name, length, port, SL_PHASE_INNER, &matches, trail);
+    if (asked->image->header->flags & SL_IMAGE_PLACES) sl_inspect(asked->image, &subject, &broken);
+    placed.place = place_of(asked, &subject, &place, &broken);
+    const struct sl_match *won = match_name(&placed, name, length, SL_PHASE_INNER, &matches, trail);
     if (won && !provisional && !outranks(won, by_address)) won = NULL;
     if (provisional && stays_denied(won, by_address)) {
         *out = *by_address;
@@ -331,17 +399,17 @@ void sl_decide_inner(const struct sl_image *image, const struct sl_source *sourc
     } else if (won) {
         set_match(out, SL_PHASE_INNER, won);
         /* An address that a default let pass is dialed already: an audit rule about the name only reports it. */
-        if (provisional || won->attachment->tier >= SL_TIER_DENY) take_attributes(out, &matches);
+        if (provisional || won->tier >= SL_TIER_DENY) take_attributes(out, &matches);
     } else if (provisional) {
-        set_default(image, source, SL_PHASE_INNER, SL_REASON_NO_CIDR_RULE, out);
+        set_default(asked, SL_PHASE_INNER, SL_REASON_NO_CIDR_RULE, out);
     } else {
         *out = *by_address;
     }
-    if (source->overflow || matches.broken) {
+    if (asked->source->overflow || matches.broken || broken) {
         set_internal(out, SL_PHASE_INNER);
         won = NULL;
     }
-    soften(image, out, audit || source_audits(source, matches.lower));
+    soften(asked->image, out, asked->audit || source_audits(asked->source, matches.lower));
     if (!provisional) out->flags |= SL_DECISION_LOOK_INSIDE;
     if (out->phase == SL_PHASE_INNER) finish_trail(trail, out, won);
 }

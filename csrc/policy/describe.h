@@ -40,7 +40,9 @@ int sl_rule_describe(const struct sl_image *policy, uint32_t rule, struct sl_rul
     X(ROLE, "role {b}")                                    \
     X(ROLE_OTHER, "every role without rules of its own")   \
     X(PODS, "{b}")                                         \
-    X(NAMESPACES, "{b}")
+    X(NAMESPACES, "{b}")                                   \
+    X(IDENTIFIED, "every known identity")                  \
+    X(ELSEWHERE, "every namespace without networks of its own")
 
 /* A selector. */
 struct sl_selector_description {

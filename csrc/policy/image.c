@@ -32,6 +32,9 @@ static const uint8_t RECORD_SIZES[SL_SEC_COUNT] = {
     [SL_SEC_CANDIDATES] = sizeof(uint32_t),
     [SL_SEC_REGEXES] = sizeof(struct sl_regex),
     [SL_SEC_CELLS] = sizeof(uint16_t),
+    [SL_SEC_CONDITIONS] = sizeof(struct sl_condition),
+    [SL_SEC_PROGRAMS] = sizeof(struct sl_program),
+    [SL_SEC_STEPS] = sizeof(struct sl_step),
 };
 
 size_t sl_section_record_size(unsigned section)

@@ -16,7 +16,8 @@
  *   address --(DEST tries)-->  path of prefix nodes, each with a list
  *   list    = entries sorted by (who, attachment); for each selector of the source a binary search, and one for each
  *             clause that it is in. A long run of entries has an index by port behind it
- *   attachment = one destination item of one rule: tier, ports, group, class, order, excepts
+ *   attachment = one destination item of one rule: tier, ports, group, class, order, excepts, and the programs (program.h)
+ *                that say whether it counts and whom it admits
  * lookup.h does the walks; source.c and decide.c ask it.
  */
 #ifndef SLUICE_IMAGE_H
@@ -28,7 +29,7 @@
 #include "base/contract.h"
 
 #define SL_IMAGE_MAGIC 0x4950454349554c53ull /* the bytes "SLUICEPI" in memory */
-enum { SL_IMAGE_VERSION = 4 };
+enum { SL_IMAGE_VERSION = 5 };
 
 enum sl_section {
     SL_SEC_STRINGS,         /* bytes; NUL-terminated texts; offset 0 is the empty text */
@@ -51,13 +52,16 @@ enum sl_section {
     SL_SEC_NETWORKS,        /* sl_network; 0 reserved: values of the NETWORK tries */
     SL_SEC_OWN,             /* sl_own */
     SL_SEC_LINES,           /* sl_line: where the names of host lists stand in their files */
-    SL_SEC_MEMBERSHIPS,     /* sl_membership; 0 = in no clause */
-    SL_SEC_CLAUSES,         /* u32 numbers of clauses, for MEMBERSHIPS */
-    SL_SEC_RUNS,            /* sl_run */
-    SL_SEC_STRETCHES,       /* sl_stretch, for RUNS */
-    SL_SEC_CANDIDATES,      /* u32 attachments, for STRETCHES and RUNS */
-    SL_SEC_REGEXES,         /* sl_regex; 0 reserved */
-    SL_SEC_CELLS,           /* u16, for REGEXES */
+    SL_SEC_MEMBERSHIPS, /* sl_membership; 0 = in no clause. Of selectors, and of address blocks in the WITHIN tries */
+    SL_SEC_CLAUSES,     /* u32 numbers of clauses, for MEMBERSHIPS */
+    SL_SEC_RUNS,        /* sl_run */
+    SL_SEC_STRETCHES,   /* sl_stretch, for RUNS */
+    SL_SEC_CANDIDATES,  /* u32 attachments, for STRETCHES and RUNS */
+    SL_SEC_REGEXES,     /* sl_regex; 0 reserved */
+    SL_SEC_CELLS,       /* u16, for REGEXES */
+    SL_SEC_CONDITIONS,  /* sl_condition; 0 reserved */
+    SL_SEC_PROGRAMS,    /* sl_program; 0 = holds always */
+    SL_SEC_STEPS,       /* sl_step, for PROGRAMS */
     SL_SEC_COUNT
 };
 
@@ -68,6 +72,9 @@ enum sl_image_flags {
     SL_IMAGE_STARTING = 8,    /* policy.paths exist and hold nothing yet: policy.audit softens NO_POLICY */
     SL_IMAGE_GROUPS = 16,     /* there are attachments of other groups than 0 */
     SL_IMAGE_ROLES = 32,      /* there are principals of roles */
+    SL_IMAGE_PLACES = 64, /* conditions ask where an address lies: a name is judged again with each of its addresses */
+    SL_IMAGE_NETWORKED = 128,  /* there are networks of destinations */
+    SL_IMAGE_IDENTIFIED = 256, /* a rule or condition is for every IDENTIFIED source */
 };
 
 /* Roots of the prefix tries, one for each family (index 0: IPv4, 1: IPv6); node index, 0 = empty trie. */
@@ -77,7 +84,8 @@ enum sl_trie {
     SL_TRIE_NETWORK,
     SL_TRIE_GUARD_ALLOW,
     SL_TRIE_GUARD_DENY,
-    SL_TRIE_NAT64, /* addresses.nat64; IPv6 only */
+    SL_TRIE_NAT64,  /* addresses.nat64; IPv6 only */
+    SL_TRIE_WITHIN, /* blocks that conditions ask for */
     SL_TRIE_COUNT
 };
 
@@ -134,9 +142,10 @@ struct sl_portset {
 }; /* RANGES, sorted by low, disjoint */
 
 enum sl_attachment_flags {
-    SL_ATTACH_EXCEPTS = 1, /* deeper nodes may carry except entries for it */
-    SL_ATTACH_LIFTS = 2,   /* a CIDR allow that lifts the guard */
-    SL_ATTACH_SETS = 4,    /* the bit of sl_attribute 0, the others follow: its rule sets them */
+    SL_ATTACH_EXCEPTS = 1,  /* deeper nodes may carry except entries for it */
+    SL_ATTACH_LIFTS = 2,    /* a CIDR allow that lifts the guard */
+    SL_ATTACH_BY_ORDER = 4, /* in its group neither ports nor the selector count, only class, depth and order */
+    SL_ATTACH_SETS = 8,     /* the bit of sl_attribute 0, the others follow: its rule sets them */
 };
 
 /* The attributes that a rule sets, as bits of sl_attachment.flags. */
@@ -160,13 +169,54 @@ static inline uint16_t sl_rule_sets(const struct sl_rule *rule)
  * before in RULES, which is the older one. */
 enum { SL_GROUPS = 8, SL_CLASSES = 32 };
 struct sl_attachment {
-    uint32_t rule;     /* RULES */
-    uint32_t portset;  /* PORTSETS, 0 = any */
-    uint32_t order;    /* lower wins inside a group; unique */
-    uint8_t tier;      /* sl_tier */
-    uint8_t group : 3; /* 0 = no defaults in it */
-    uint8_t class : 5; /* the dialect's own precedence, before depth; 0 in group 0 */
-    uint16_t flags;    /* sl_attachment_flags */
+    uint32_t rule;      /* RULES */
+    uint32_t portset;   /* PORTSETS, 0 = any */
+    uint32_t order;     /* lower wins inside a group; unique */
+    uint32_t condition; /* CONDITIONS, 0 = it counts always and admits everyone */
+    uint8_t tier;       /* sl_tier */
+    uint8_t group : 3;  /* 0 = no defaults in it */
+    uint8_t class : 5;  /* the dialect's own precedence, before depth; 0 in group 0 */
+    uint16_t flags;     /* sl_attachment_flags */
+};
+
+/* Conditions of an attachment. `when` says whether it counts at all. `admit` is judged after it has won its group: where
+ * it does not hold the answer is a denial, unauthorized. An attachment with a `network` is one that a group chooses
+ * between: of those that match the source and the address the lowest order is the one, the others do not count; its own
+ * number is what steps of programs ask for. */
+struct sl_condition {
+    uint32_t when, admit; /* PROGRAMS */
+    uint32_t network;     /* 0 = it is none */
+    uint32_t flags;       /* sl_condition_flags */
+};
+enum sl_condition_flags { SL_CONDITION_UNAUTHORIZED = 1 /* its denial says so */ };
+
+/* Whether an index of a long run leaves the attachment to be looked at each time: it may be taken out of the run by more
+ * than its ports. */
+static inline int sl_is_conditional(const struct sl_attachment *attachment)
+{
+    return (attachment->flags & (SL_ATTACH_EXCEPTS | SL_ATTACH_BY_ORDER)) != 0 || attachment->condition != 0;
+}
+
+/* A program: steps in postfix order, one truth in the end (program.h). */
+enum { SL_PROGRAM_STEPS = 256 };
+struct sl_program {
+    uint32_t first, count; /* STEPS; at most SL_PROGRAM_STEPS */
+};
+enum sl_step_code {
+    SL_STEP_NONE = 0,
+    SL_STEP_AND,      /* of the `operand` truths before it; of none: true */
+    SL_STEP_OR,       /* likewise; of none: false */
+    SL_STEP_NOT,      /* of the one before it */
+    SL_STEP_SOURCE,   /* the source's highest identity is `operand`: SELECTORS, or a clause with SL_ENTRY_CLAUSE */
+    SL_STEP_LISTENER, /* asked through the listener `operand`: STRINGS */
+    SL_STEP_WITHIN,   /* the address lies in the blocks of clause `operand` */
+    SL_STEP_NETWORK,  /* the network chosen is `operand` */
+    SL_STEP_REQUEST,  /* something of the request, which no rule can ask for yet: never known */
+    SL_STEP_CODE_COUNT
+};
+struct sl_step {
+    uint32_t code; /* sl_step_code */
+    uint32_t operand;
 };
 
 /* Whether an attachment may be of that tier, group and class. */
@@ -206,16 +256,16 @@ struct sl_list {
 struct sl_entry {
     uint32_t who, attachment;
 };
-struct sl_membership {
+struct sl_membership {     /* of a selector, or of a block of addresses: the clauses that it is in */
     uint32_t first, count; /* CLAUSES, ascending */
 };
 
 /* The index of a run, which is what one list has for one `who`: items, then the index where they are more than
  * header.walked, then excepts. For each port it has the few items that can win, or set an attribute, or lift the guard;
- * those with excepts may be taken out by them, and are all looked at. */
+ * those with excepts or conditions may be taken out by them, and are all looked at. */
 struct sl_run {
     uint32_t first, count;               /* STRETCHES, sorted by port */
-    uint32_t excepting, excepting_count; /* CANDIDATES: the items with excepts, ascending */
+    uint32_t excepting, excepting_count; /* CANDIDATES: the conditional items, ascending */
 };
 /* Ports from `low` up to the next stretch's. */
 struct sl_stretch {
@@ -233,7 +283,8 @@ struct sl_node {
 struct sl_prefix_node {
     uint8_t bits[16];  /* prefix, host bits zero; IPv4 in the first four bytes */
     uint32_t child[2]; /* PREFIXES by the bit after the prefix; 0 = none. A child's prefix is longer and extends it */
-    uint32_t value;    /* LISTS (dest), cidr id (source), NETWORKS (network), 1 (guard); 0 = branch only */
+    uint32_t
+        value; /* LISTS (dest), cidr id (source), NETWORKS (network), MEMBERSHIPS (within), 1 (guard); 0 = branch only */
     uint8_t length;
     uint8_t pad[3];
 };
@@ -252,6 +303,8 @@ enum sl_principal_kind {
     SL_PRINCIPAL_ROLE_OTHER,         /* every role that is not a principal of its own */
     SL_PRINCIPAL_PODS,               /* b = a selection of pods, in words; whom it selects, records of workloads say */
     SL_PRINCIPAL_NAMESPACES,         /* b = a selection of namespaces, likewise */
+    SL_PRINCIPAL_IDENTIFIED,         /* every source whose service account, identity or user is known */
+    SL_PRINCIPAL_ELSEWHERE,          /* every source with a namespace that is not `networked` */
     SL_PRINCIPAL_KIND_COUNT
 };
 
@@ -260,7 +313,8 @@ struct sl_principal {
     uint32_t selector; /* SELECTORS: this principal from any address; 0 = none */
     uint8_t kind;      /* sl_principal_kind */
     uint8_t audit;     /* namespaces in audit mode */
-    uint8_t pad[2];
+    uint8_t networked; /* namespaces with networks of destinations of their own */
+    uint8_t pad;
 };
 
 enum sl_selector_flags { SL_SELECTOR_HAS_ALLOW = 1 /* an EgressPolicy allow selects it: no passthrough */ };

@@ -21,11 +21,21 @@ static const struct sl_source *source_of(const struct sl_image *policy, struct s
     return question->source;
 }
 
+static struct sl_asked asked_of(const struct sl_image *policy, struct sl_question *question)
+{
+    return (struct sl_asked){.image = policy,
+                             .source = source_of(policy, question),
+                             .port = question->port,
+                             .audit = question->audit,
+                             .listener = question->listener,
+                             .request = question->request};
+}
+
 static void judge_name(const struct sl_image *policy, struct sl_question *question, struct sl_decision *out,
                        struct sl_trail *trail)
 {
-    sl_decide_name(policy, source_of(policy, question), question->host, question->host_length, question->port,
-                   question->audit, out, trail);
+    struct sl_asked asked = asked_of(policy, question);
+    sl_decide_name(&asked, question->host, question->host_length, out, trail);
 }
 
 /* ---- the address ------------------------------------------------------------------------------------------------- */
@@ -52,13 +62,13 @@ static int ends_here(const struct sl_image *policy, const struct sl_question *qu
 static void judge_address(const struct sl_image *policy, struct sl_question *question,
                           const struct sl_decision *by_name, struct sl_decision *out, struct sl_trail *trail)
 {
-    const struct sl_source *source = source_of(policy, question);
+    struct sl_asked asked = asked_of(policy, question);
     struct sl_trail before;
     if (trail) before = *trail;
-    sl_decide_address(policy, source, by_name, question->address, question->port, 0, question->audit, out, trail);
+    sl_decide_address(&asked, by_name, question->host, question->host_length, question->address, 0, out, trail);
     if (!ends_here(policy, question, out)) return;
     if (trail) *trail = before;
-    sl_decide_address(policy, source, by_name, question->address, question->port, 1, question->audit, out, trail);
+    sl_decide_address(&asked, by_name, question->host, question->host_length, question->address, 1, out, trail);
 }
 
 /* ---- what shows inside ------------------------------------------------------------------------------------------- */
@@ -139,8 +149,8 @@ static void judge_inner_of_address(const struct sl_image *policy, struct sl_ques
     if (question->shows == SL_SHOWS_TOO_LONG) {
         disagree(policy, question, before, SL_REASON_INNER_TOO_LONG, out);
     } else if (question->inner && question->inner_length) {
-        sl_decide_inner(policy, source_of(policy, question), before, question->inner, question->inner_length,
-                        question->port, question->audit, out, trail);
+        struct sl_asked asked = asked_of(policy, question);
+        sl_decide_inner(&asked, before, question->address, question->inner, question->inner_length, out, trail);
         if (held) return;
         out->sets[SL_ATTR_UPSTREAM] = before->sets[SL_ATTR_UPSTREAM]; /* it is dialed by what let the address pass */
         out->sets[SL_ATTR_SOURCE] = before->sets[SL_ATTR_SOURCE];

@@ -68,7 +68,7 @@ enum sl_decision_flags {
 enum sl_needs {
     SL_NEEDS_ADDRESS = 1,  /* each address of the name */
     SL_NEEDS_PROTOCOL = 2, /* the first bytes inside the tunnel */
-    SL_NEEDS_REQUEST = 4,  /* method, path, fields: no rule has such a condition yet */
+    SL_NEEDS_REQUEST = 4,  /* method, path, fields */
 };
 
 struct sl_decision {
@@ -89,6 +89,7 @@ struct sl_decision {
 struct sl_trail_step {
     uint8_t phase, tier, reason, won; /* won: it decided its phase */
     uint8_t excepted;                 /* matched, but taken out by its own `except` */
+    uint8_t unmet;                    /* matched, but its conditions do not hold, or are not known */
     uint8_t depth;                    /* labels of the suffix, 255 = exact; CIDR length in the address phase */
     uint8_t port_class;               /* 0 any, 1 range, 2 single */
     uint8_t family; /* of the address that matched (an embedded IPv4 address is judged as well); 0 = a name */
@@ -119,7 +120,7 @@ struct sl_text {
 struct sl_field {
     struct sl_text name, value;
 };
-/* One HTTP request of a connection; nothing is judged by it yet. */
+/* One HTTP request of a connection. */
 struct sl_request {
     struct sl_text method, path, query; /* path: in normal form, without the query */
     const struct sl_field *fields;      /* as they were sent */
@@ -135,6 +136,7 @@ struct sl_question {
     uint8_t unauthorized; /* sl_reason: its login or certificate stands no more, denied whatever is asked; 0: stands */
     uint8_t audit;        /* the listener's audit mode */
     uint8_t inner_mode;   /* sl_inner_mode, the listener's innerName; UNSET = ENFORCE */
+    const char *listener; /* its name, which rules may ask for; NULL: none */
     uint16_t port;        /* the one asked for */
     const char *host;     /* canonical name; NULL: asked by address */
     size_t host_length;

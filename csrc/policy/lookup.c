@@ -152,6 +152,13 @@ struct winner {
     int lifts; /* bool: it lifts the guard */
 };
 
+/* As better(), of attachments of one group. */
+static int better_in_group(const struct sl_match *a, const struct sl_match *b)
+{
+    int by_order = a->attachment->flags & b->attachment->flags & SL_ATTACH_BY_ORDER && !SL_BUG(BY_ORDER);
+    return by_order ? a->attachment->order < b->attachment->order : better(a, b);
+}
+
 static void keep_in_group(struct winner *winner, const struct sl_match *match, int lifts)
 {
     const struct sl_match *best = &winner->match;
@@ -159,7 +166,7 @@ static void keep_in_group(struct winner *winner, const struct sl_match *match, i
     if (!wins && best->attachment->class != match->attachment->class && !SL_BUG(CLASS))
         wins = match->attachment->class > best->attachment->class;
     else if (!wins && best->depth == match->depth) /* levels come deepest first */
-        wins = better(match, best);
+        wins = better_in_group(match, best);
     if (wins) *winner = (struct winner){*match, lifts};
 }
 
@@ -181,6 +188,7 @@ static void keep_among_groups(struct sl_match *best, const struct sl_match *matc
 }
 
 struct search {
+    const struct sl_asked *asked;
     const struct sl_image *image;
     const struct sl_path *path;
     const struct sl_level *level; /* of the path, where it is */
@@ -195,6 +203,63 @@ struct search {
 static int is_denial(uint8_t tier)
 {
     return tier >= SL_TIER_DENY || tier == SL_TIER_DEFAULT_DENY;
+}
+
+/* Whether an attachment counts, by its conditions. What is not known yet leaves it open: a rule that lets pass does not
+ * count, one that denies holds where no address will be known, or the request is not. */
+static int counts(const struct search *search, struct sl_match *match)
+{
+    const struct sl_asked *asked = search->asked;
+    struct sl_matches *out = search->out;
+    const struct sl_condition *condition =
+        sl_image_record(search->image, SL_SEC_CONDITIONS, match->attachment->condition);
+    unsigned needs = 0, never = 0;
+    if (!condition) {
+        out->broken = 1;
+        return 0;
+    }
+    if (condition->network && (!asked->place || asked->place->network != condition->network)) return 0;
+    if (condition->flags & SL_CONDITION_UNAUTHORIZED) match->why = SL_WHY_UNAUTHORIZED;
+    enum sl_truth holds = sl_program_holds(asked, condition->when, &needs, &out->broken);
+    if (holds != SL_UNKNOWN) return holds == SL_TRUE;
+    if (is_denial(match->tier)) {
+        int waits = needs & SL_NEEDS_ADDRESS && !(asked->place && asked->place->state == SL_PLACE_NEVER);
+        if (!waits) match->why = SL_WHY_NEEDS_HTTP;
+        return !waits;
+    }
+    if (condition->admit && sl_program_holds(asked, condition->admit, &never, &out->broken) == SL_FALSE) {
+        if (!out->unadmitted.attachment) out->unadmitted = *match; /* the deepest */
+        return 0;
+    }
+    out->open |= (uint8_t)needs;
+    out->open_groups |= (uint8_t)(1u << match->attachment->group);
+    return 0;
+}
+
+static void add_step(const struct search *search, const struct sl_match *match, int taken_out, int unmet)
+{
+    struct sl_trail_step step = {.phase = search->phase,
+                                 .tier = match->attachment->tier,
+                                 .reason = sl_tier_reason(match->attachment->tier),
+                                 .excepted = (uint8_t)taken_out,
+                                 .unmet = (uint8_t)unmet,
+                                 .depth = match->depth,
+                                 .port_class = match->port_class,
+                                 .family = search->level->prefix.addr.family,
+                                 .rule = match->attachment->rule,
+                                 .selector = match->selector};
+    sl_trail_add(search->trail, &step);
+}
+
+/* Keeps it among the best of group 0, and what it sets. */
+static void keep_match(struct sl_matches *out, const struct sl_match *match, int lifts)
+{
+    if (lifts) out->lifts = 1;
+    keep(&out->best[match->tier], match);
+    unsigned sets = sets_of(match->attachment);
+    if (sets) out->sets_any = 1;
+    for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
+        if (sets >> i & 1) keep(&out->sets[SL_SETS(match->tier)][i], match);
 }
 
 /* One item of a selector that holds for the source. */
@@ -215,67 +280,76 @@ static int consider(void *visitor, const struct sl_item *item)
     int class = port_match(image, attachment->portset, search->port, &out->broken);
     if (class < 0) return 0;
     int taken_out = (attachment->flags & SL_ATTACH_EXCEPTS) && excepted(image, search->path, item, &out->broken);
-    struct sl_match match = {attachment, item->selector, selector->rank, level->depth, (uint8_t)class};
+    struct sl_match match = {.attachment = attachment,
+                             .selector = item->selector,
+                             .rank = selector->rank,
+                             .depth = level->depth,
+                             .port_class = (uint8_t)class & 3,
+                             .tier = attachment->tier & 15};
     if (SL_BUG(SUFFIX) && search->phase != SL_PHASE_ADDRESS && match.depth != SL_DEPTH_EXACT) match.depth = 0;
-    if (search->trail) {
-        struct sl_trail_step step = {.phase = search->phase,
-                                     .tier = attachment->tier,
-                                     .reason = sl_tier_reason(attachment->tier),
-                                     .excepted = (uint8_t)taken_out,
-                                     .depth = level->depth,
-                                     .port_class = (uint8_t)class,
-                                     .family = level->prefix.addr.family,
-                                     .rule = attachment->rule,
-                                     .selector = item->selector};
-        sl_trail_add(search->trail, &step);
-    }
-    if (taken_out) return 0;
+    int unmet = !taken_out && attachment->condition && !counts(search, &match);
+    if (search->trail) add_step(search, &match, taken_out, unmet);
+    if (taken_out || unmet) return 0;
     int lifts =
         attachment->tier == SL_TIER_ALLOW && (attachment->flags & SL_ATTACH_LIFTS) && sl_guard_liftable(&level->prefix);
     if (deny_only) out->lower = 1;
-    if (search->winners && attachment->group && !SL_BUG(GROUPS)) {
+    if (search->winners && attachment->group && !SL_BUG(GROUPS))
         keep_in_group(&search->winners[attachment->group], &match, lifts);
-        return 0;
-    }
-    if (lifts) out->lifts = 1;
-    keep(&out->best[attachment->tier], &match);
-    unsigned sets = sets_of(attachment);
-    if (sets) out->sets_any = 1;
-    for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
-        if (sets >> i & 1) keep(&out->sets[SL_SETS(attachment->tier)][i], &match);
+    else
+        keep_match(out, &match, lifts);
     return 0;
 }
 
+/* A rule that won its group, but does not admit the source, denies. */
+static void turn_unadmitted(const struct sl_asked *asked, struct winner *winner, int *broken)
+{
+    struct sl_match *match = &winner->match;
+    unsigned needs = 0;
+    const struct sl_condition *condition =
+        sl_image_record(asked->image, SL_SEC_CONDITIONS, match->attachment->condition);
+    if (!condition) {
+        *broken = 1;
+        return;
+    }
+    if (match->tier != SL_TIER_ALLOW || !condition->admit || SL_BUG(ADMIT)) return;
+    if (sl_program_holds(asked, condition->admit, &needs, broken) == SL_TRUE) return;
+    match->tier = SL_TIER_DENY;
+    match->why = SL_WHY_UNAUTHORIZED;
+    winner->lifts = 0;
+}
+
 /* The verdict of each group among those of group 0. What it sets and lifts is the winner's alone. */
-static void take_winners(struct sl_matches *out, const struct winner winners[SL_GROUPS])
+static void take_winners(const struct sl_asked *asked, struct sl_matches *out, struct winner winners[SL_GROUPS])
 {
     for (unsigned group = 1; group < SL_GROUPS; group++) {
         const struct sl_match *match = &winners[group].match;
         if (!match->attachment) continue;
-        uint8_t tier = match->attachment->tier;
-        unsigned sets = sets_of(match->attachment);
+        if (match->attachment->condition) turn_unadmitted(asked, &winners[group], &out->broken);
+        unsigned sets = match->tier == match->attachment->tier ? sets_of(match->attachment) : 0;
         if (sets) out->sets_any = 1;
-        keep_among_groups(&out->best[tier], match);
+        keep_among_groups(&out->best[match->tier], match);
         for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
-            if (sets >> i & 1) keep_among_groups(&out->sets[SL_SETS(tier)][i], match);
+            if (sets >> i & 1) keep_among_groups(&out->sets[SL_SETS(match->tier)][i], match);
         if (winners[group].lifts) out->lifts = 1;
     }
 }
 
-void sl_match_path(const struct sl_image *image, const struct sl_source *source, const struct sl_path *path,
-                   uint16_t port, enum sl_phase phase, struct sl_matches *out, struct sl_trail *trail)
+void sl_match_path(const struct sl_asked *asked, const struct sl_path *path, enum sl_phase phase,
+                   struct sl_matches *out, struct sl_trail *trail)
 {
+    const struct sl_image *image = asked->image;
     memset(out, 0, sizeof *out);
     out->broken = path->broken;
-    struct search search = {image, path, NULL, port, (uint8_t)phase, out, trail, NULL};
+    struct search search = {asked, image, path, NULL, asked->port, (uint8_t)phase, out, trail, NULL};
     struct winner winners[SL_GROUPS];
     int grouped = (image->header->flags & SL_IMAGE_GROUPS) != 0;
     if (grouped) search.winners = memset(winners, 0, sizeof winners);
     for (unsigned i = path->count; i-- > 0;) {
         search.level = &path->levels[i];
-        sl_visit_items(image, search.level->value, source, port, trail != NULL, consider, &search, &out->broken);
+        sl_visit_items(image, search.level->value, asked->source, asked->port, trail != NULL, consider, &search,
+                       &out->broken);
     }
-    if (grouped) take_winners(out, winners);
+    if (grouped) take_winners(asked, out, winners);
 }
 
 struct reach_search {
@@ -298,9 +372,8 @@ static int reaches(void *visitor, const struct sl_item *item)
     return port_match(search->image, attachment->portset, search->port, search->broken) >= 0;
 }
 
-int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, uint8_t tier,
-               int *broken)
+int sl_reaches(const struct sl_asked *asked, uint32_t list, uint8_t tier, int *broken)
 {
-    struct reach_search search = {image, port, tier, broken};
-    return list != 0 && sl_visit_items(image, list, source, port, 0, reaches, &search, broken);
+    struct reach_search search = {asked->image, asked->port, tier, broken};
+    return list != 0 && sl_visit_items(asked->image, list, asked->source, asked->port, 0, reaches, &search, broken);
 }

@@ -7,6 +7,7 @@
 #include "base/contract.h"
 #include "policy/image.h"
 #include "policy/judge.h"
+#include "policy/program.h"
 
 enum { SL_PATH_LEVELS = 130, SL_DEPTH_EXACT = 255 };
 
@@ -29,7 +30,15 @@ struct sl_match {
     const struct sl_attachment *attachment; /* NULL: no match */
     uint32_t selector;
     uint16_t rank;
-    uint8_t depth, port_class;
+    uint8_t depth;
+    uint8_t port_class : 2; /* sl_port_class */
+    uint8_t why : 2;        /* sl_why */
+    uint8_t tier : 4;       /* sl_tier that it counts as */
+};
+enum sl_why {
+    SL_WHY_TIER = 0,     /* the rule says so */
+    SL_WHY_UNAUTHORIZED, /* it does not admit the source */
+    SL_WHY_NEEDS_HTTP    /* its denial holds, as its conditions cannot be judged */
 };
 /* Attributes are set by these tiers: sl_matches.sets[SL_SETS(tier)]. */
 #define SL_SETS(tier) ((tier) - SL_TIER_AUDIT)
@@ -40,15 +49,22 @@ struct sl_matches {
     int lower; /* a deny that a lower identity of the source meets is among the matches */
     int broken;
     int sets_any; /* bool: `sets` has one */
+    /* Where conditions are not known yet (sl_needs): rules that may allow or audit then. Their groups, as bits; and the
+     * best that may, but does not admit the source. */
+    uint8_t open, open_groups;
+    struct sl_match unadmitted;
 };
 
 /* Every attachment on the path that matches. `trail` may be NULL. */
-void sl_match_path(const struct sl_image *image, const struct sl_source *source, const struct sl_path *path,
-                   uint16_t port, enum sl_phase phase, struct sl_matches *out, struct sl_trail *trail);
+void sl_match_path(const struct sl_asked *asked, const struct sl_path *path, enum sl_phase phase,
+                   struct sl_matches *out, struct sl_trail *trail);
+/* Fills in where an address lies: `addr`, and `embedded` (NULL: none), the IPv4 address in it. Both NULL: none will be
+ * known. Not for images without SL_IMAGE_PLACES. */
+void sl_find_place(const struct sl_asked *asked, const struct sl_addr *addr, const struct sl_addr *embedded,
+                   struct sl_place *place, int *broken);
 /* Whether a reach list has an attachment for this source and port; of defaults those above `tier`. What allows or audits
  * holds for the highest identity of the source only, what denies for every one. */
-int sl_reaches(const struct sl_image *image, const struct sl_source *source, uint32_t list, uint16_t port, uint8_t tier,
-               int *broken);
+int sl_reaches(const struct sl_asked *asked, uint32_t list, uint8_t tier, int *broken);
 
 /* The sl_reason of a decision by a rule of that tier. */
 uint8_t sl_tier_reason(uint8_t tier);

@@ -34,6 +34,11 @@
     X(ROLE, "a user is a role beside that of the certificate")                \
     X(ROLE_OTHER, "a listed role is another one as well")                     \
     X(OVER_PHASES, "a default of the name outranks one of the address")       \
+    X(WITHIN, "every address lies in the blocks of a condition")              \
+    X(NETWORK, "rules of every network of destinations count")                \
+    X(ADMIT, "a rule that wins admits everyone")                              \
+    X(AGAIN, "a name is not judged again with its address")                   \
+    X(BY_ORDER, "ports count where only the order does")                      \
     X(OTHER_WAY, "a held tunnel is carried by a rule with a parent")
 
 #define SL_BUG_NUMBER(name, text) SL_BUG_##name,

@@ -112,6 +112,16 @@ static void add_role(struct identity *identity, const char *role)
     if (broken) identity->out->overflow = 1;
 }
 
+/* A namespace is elsewhere where none of the networks of destinations is its own. */
+static void add_elsewhere(struct identity *identity, const char *space)
+{
+    int broken = 0;
+    uint32_t index = sl_image_principal(identity->image, SL_PRINCIPAL_NAMESPACE, space, "", &broken);
+    const struct sl_principal *principal = index ? sl_image_record(identity->image, SL_SEC_PRINCIPALS, index) : NULL;
+    if (broken) identity->out->overflow = 1;
+    if (!principal || !principal->networked) add_principal(identity, SL_PRINCIPAL_ELSEWHERE, "", "");
+}
+
 /* A namespace with what narrows it; `uri` or `user` may be NULL or "". */
 static void add_identity(struct identity *identity, const char *space, const char *account, const char *uri,
                          const char *user)
@@ -122,6 +132,10 @@ static void add_identity(struct identity *identity, const char *space, const cha
     if (known(uri) && known(space)) add_principal(identity, SL_PRINCIPAL_NAMESPACE_IDENTITY, space, uri);
     if (known(user)) add_principal(identity, SL_PRINCIPAL_USER, "", user);
     if (known(user) && known(space)) add_principal(identity, SL_PRINCIPAL_NAMESPACE_USER, space, user);
+    uint32_t flags = identity->image->header->flags;
+    if (flags & SL_IMAGE_NETWORKED && known(space)) add_elsewhere(identity, space);
+    if (flags & SL_IMAGE_IDENTIFIED && (known(account) || known(uri) || known(user)))
+        add_principal(identity, SL_PRINCIPAL_IDENTIFIED, "", "");
 }
 
 /* Closes one identity: those after it are lower. Audit mode is the highest identity's own, and a lower one keeps its

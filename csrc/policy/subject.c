@@ -15,17 +15,18 @@ int sl_in_trie(const struct sl_image *image, enum sl_trie trie, const struct sl_
     return path.count > 0;
 }
 
-void sl_look_up(const struct sl_image *image, const struct sl_source *source, uint16_t port, struct sl_subject *subject,
-                struct sl_trail *trail)
+void sl_inspect(const struct sl_image *image, struct sl_subject *subject, int *broken)
+{
+    subject->reason = sl_guard_reason(&subject->addr, NULL);
+    subject->allowed = sl_in_trie(image, SL_TRIE_GUARD_ALLOW, &subject->addr, &subject->by, broken);
+    subject->translated = sl_in_trie(image, SL_TRIE_NAT64, &subject->addr, &subject->nat64, broken);
+}
+
+void sl_look_up(const struct sl_asked *asked, struct sl_subject *subject, struct sl_trail *trail)
 {
     struct sl_path path;
-    int broken = 0;
-    subject->reason = sl_guard_reason(&subject->addr, NULL);
-    subject->allowed = sl_in_trie(image, SL_TRIE_GUARD_ALLOW, &subject->addr, &subject->by, &broken);
-    subject->translated = sl_in_trie(image, SL_TRIE_NAT64, &subject->addr, &subject->nat64, &broken);
-    sl_path_address(image, SL_TRIE_DEST, &subject->addr, &path);
-    sl_match_path(image, source, &path, port, SL_PHASE_ADDRESS, &subject->matches, trail);
-    if (broken) subject->matches.broken = 1;
+    sl_path_address(asked->image, SL_TRIE_DEST, &subject->addr, &path);
+    sl_match_path(asked, &path, SL_PHASE_ADDRESS, &subject->matches, trail);
 }
 
 int sl_guard_refuses(const struct sl_subject *subject)

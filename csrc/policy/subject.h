@@ -20,9 +20,10 @@ struct sl_subject {
  * contradicts itself. */
 int sl_in_trie(const struct sl_image *image, enum sl_trie trie, const struct sl_addr *addr, struct sl_prefix *longest,
                int *broken);
-/* Fills in all but `addr`. */
-void sl_look_up(const struct sl_image *image, const struct sl_source *source, uint16_t port, struct sl_subject *subject,
-                struct sl_trail *trail);
+/* Fills in all but `addr` and the matches. */
+void sl_inspect(const struct sl_image *image, struct sl_subject *subject, int *broken);
+/* Fills in the matches. */
+void sl_look_up(const struct sl_asked *asked, struct sl_subject *subject, struct sl_trail *trail);
 /* Whether the guard refuses: not a public address, and neither addresses.allow nor a CIDR allow lifts it. */
 int sl_guard_refuses(const struct sl_subject *subject);
 /* Whether an IPv4 address behind this IPv6 one has to be judged. */

@@ -15,7 +15,8 @@ static int check_sections(struct sl_check *check)
 {
     static const uint8_t reserved[] = {SL_SEC_RULES,    SL_SEC_PORTSETS,    SL_SEC_LISTS,     SL_SEC_NODES,
                                        SL_SEC_PREFIXES, SL_SEC_PRINCIPALS,  SL_SEC_SELECTORS, SL_SEC_USERS,
-                                       SL_SEC_NETWORKS, SL_SEC_MEMBERSHIPS, SL_SEC_REGEXES};
+                                       SL_SEC_NETWORKS, SL_SEC_MEMBERSHIPS, SL_SEC_REGEXES,   SL_SEC_CONDITIONS,
+                                       SL_SEC_PROGRAMS};
     uint64_t end = sizeof(struct sl_image_header);
     for (unsigned i = 0; i < SL_SEC_COUNT; i++) {
         const struct sl_section_ref *section = &check->header->sections[i];
@@ -27,7 +28,8 @@ static int check_sections(struct sl_check *check)
         if (check->header->sections[reserved[i]].count == 0)
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "section", reserved[i]);
     const uint32_t flags = SL_IMAGE_HAS_POLICY | SL_IMAGE_PASSTHROUGH | SL_IMAGE_AUDIT | SL_IMAGE_STARTING |
-                           SL_IMAGE_GROUPS | SL_IMAGE_ROLES;
+                           SL_IMAGE_GROUPS | SL_IMAGE_ROLES | SL_IMAGE_PLACES | SL_IMAGE_NETWORKED |
+                           SL_IMAGE_IDENTIFIED;
     if (check->header->flags & ~flags) return sl_check_fail(check, SL_IMAGE_BOUNDS, "flags", check->header->flags);
     return 1;
 }
@@ -90,9 +92,13 @@ static int check_attachments(struct sl_check *check)
         if (attachment->rule == 0 || attachment->rule >= sl_check_count(check, SL_SEC_RULES) ||
             attachment->portset >= sl_check_count(check, SL_SEC_PORTSETS) ||
             !sl_in_group(attachment->tier, attachment->group, attachment->class) ||
+            attachment->condition >= sl_check_count(check, SL_SEC_CONDITIONS) ||
             (attachment->group && !(check->header->flags & SL_IMAGE_GROUPS)))
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "attachment", i);
-        const unsigned others = SL_ATTACH_EXCEPTS | SL_ATTACH_LIFTS;
+        const struct sl_condition *condition = sl_check_record(check, SL_SEC_CONDITIONS, attachment->condition);
+        int in_group = condition->admit || condition->network || attachment->flags & SL_ATTACH_BY_ORDER;
+        if (in_group && !attachment->group) return sl_check_fail(check, SL_IMAGE_BOUNDS, "attachment", i);
+        const unsigned others = SL_ATTACH_EXCEPTS | SL_ATTACH_LIFTS | SL_ATTACH_BY_ORDER;
         if ((attachment->flags & ~others) != sl_rule_sets(sl_check_record(check, SL_SEC_RULES, attachment->rule)))
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "attributes of attachment", i);
     }
@@ -165,6 +171,7 @@ static int check_prefix(struct sl_check *check, unsigned trie, unsigned family, 
     uint64_t values = trie == SL_TRIE_DEST      ? sl_check_count(check, SL_SEC_LISTS)
                       : trie == SL_TRIE_SOURCE  ? (uint64_t)UINT32_MAX + 1
                       : trie == SL_TRIE_NETWORK ? sl_check_count(check, SL_SEC_NETWORKS)
+                      : trie == SL_TRIE_WITHIN  ? sl_check_count(check, SL_SEC_MEMBERSHIPS)
                                                 : 2;
     unsigned longest = family == 0 ? 32 : 128;
     if (node->length > longest || !same_prefix(node->bits, NULL, node->length))
@@ -215,7 +222,8 @@ static int check_sources(struct sl_check *check)
     for (uint64_t i = 1; i < sl_check_count(check, SL_SEC_PRINCIPALS); i++) {
         const struct sl_principal *principal = sl_check_record(check, SL_SEC_PRINCIPALS, i);
         if (principal->kind == SL_PRINCIPAL_NONE || principal->kind >= SL_PRINCIPAL_KIND_COUNT ||
-            principal->audit > 1 || !is_text(check, principal->a) || !is_text(check, principal->b))
+            principal->audit > 1 || principal->networked > 1 || !is_text(check, principal->a) ||
+            !is_text(check, principal->b))
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "principal", i);
         if (sl_image_selector(check->image, (uint32_t)i, 0, &broken) != principal->selector ||
             sl_image_principal(check->image, principal->kind, sl_image_string(check->image, principal->a),
@@ -262,9 +270,9 @@ static int check_people(struct sl_check *check)
 
 enum sl_image_status sl_image_validate(const void *base, size_t size, struct sl_image *image, char where[64])
 {
-    static int (*const checks[])(struct sl_check *) = {check_sections, check_rules,      check_ports, check_attachments,
-                                                       sl_check_lists, sl_check_clauses, check_nodes, check_prefixes,
-                                                       check_sources,  check_people,     check_lines, sl_check_regexes};
+    static int (*const checks[])(struct sl_check *) = {
+        check_sections, check_rules,   check_ports,  check_attachments, sl_check_lists,   sl_check_clauses, check_nodes,
+        check_prefixes, check_sources, check_people, check_lines,       sl_check_regexes, sl_check_programs};
     if (where) where[0] = 0;
     enum sl_image_status status = sl_image_open(base, size, image);
     if (status != SL_IMAGE_OK) {

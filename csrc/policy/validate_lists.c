@@ -25,7 +25,7 @@ static int holds_item(struct items items, uint32_t attachment)
     return low < items.count && items.first[low].attachment == attachment;
 }
 
-/* The next `count` candidates: ascending items of the run, all of them with excepts or none. */
+/* The next `count` candidates: ascending items of the run, all of them conditional or none. */
 static int check_candidates(struct sl_check *check, struct items items, uint32_t first, uint32_t count, int excepting,
                             struct used *used)
 {
@@ -35,7 +35,7 @@ static int check_candidates(struct sl_check *check, struct items items, uint32_t
     for (uint32_t i = 0; i < count; i++) {
         if (!holds_item(items, at[i]) || (i && at[i] <= at[i - 1])) return 0;
         const struct sl_attachment *attachment = sl_check_record(check, SL_SEC_ATTACHMENTS, at[i]);
-        if (((attachment->flags & SL_ATTACH_EXCEPTS) != 0) != excepting) return 0;
+        if (sl_is_conditional(attachment) != excepting) return 0;
     }
     used->candidates += count;
     return 1;
@@ -54,7 +54,7 @@ static int check_stretches(struct sl_check *check, struct items items, const str
     return 1;
 }
 
-/* An index leaves out no item with excepts. */
+/* An index leaves out no conditional item. */
 static int check_run(struct sl_check *check, struct items items, uint32_t number, struct used *used)
 {
     const struct sl_run *run = sl_check_record(check, SL_SEC_RUNS, number);
@@ -62,7 +62,7 @@ static int check_run(struct sl_check *check, struct items items, uint32_t number
     if (!run || number != used->runs++) return 0;
     for (uint32_t i = 0; i < items.count; i++) {
         const struct sl_attachment *item = sl_check_record(check, SL_SEC_ATTACHMENTS, items.first[i].attachment);
-        excepting += (item->flags & SL_ATTACH_EXCEPTS) != 0;
+        excepting += (uint32_t)sl_is_conditional(item);
     }
     return check_stretches(check, items, run, used) && run->excepting_count == excepting &&
            check_candidates(check, items, run->excepting, excepting, 1, used);

@@ -30,12 +30,37 @@ cdef extern from "policy/image.h" nogil:
         SL_SEC_RUNS
         SL_SEC_STRETCHES
         SL_SEC_CANDIDATES
+        SL_SEC_CONDITIONS
+        SL_SEC_PROGRAMS
+        SL_SEC_STEPS
         SL_SEC_COUNT
     enum sl_image_flags:
         SL_IMAGE_HAS_POLICY
         SL_IMAGE_PASSTHROUGH
         SL_IMAGE_AUDIT
         SL_IMAGE_STARTING
+    enum sl_condition_flags:
+        SL_CONDITION_UNAUTHORIZED
+    struct sl_condition:
+        uint32_t when
+        uint32_t admit
+        uint32_t network
+        uint32_t flags
+    enum:
+        SL_PROGRAM_STEPS
+    enum sl_step_code:
+        SL_STEP_NONE
+        SL_STEP_AND
+        SL_STEP_OR
+        SL_STEP_NOT
+        SL_STEP_SOURCE
+        SL_STEP_LISTENER
+        SL_STEP_WITHIN
+        SL_STEP_NETWORK
+        SL_STEP_REQUEST
+    struct sl_step:
+        uint32_t code
+        uint32_t operand
     enum sl_attachment_flags:
         SL_ATTACH_EXCEPTS
         SL_ATTACH_LIFTS
@@ -52,6 +77,8 @@ cdef extern from "policy/image.h" nogil:
         SL_PRINCIPAL_ROLE_OTHER
         SL_PRINCIPAL_PODS
         SL_PRINCIPAL_NAMESPACES
+        SL_PRINCIPAL_IDENTIFIED
+        SL_PRINCIPAL_ELSEWHERE
         SL_PRINCIPAL_KIND_COUNT
     enum sl_image_status:
         SL_IMAGE_INTERNAL

@@ -49,6 +49,7 @@ cdef extern from "policy/judge.h" nogil:
         uint8_t reason
         uint8_t won
         uint8_t excepted
+        uint8_t unmet
         uint8_t depth
         uint8_t port_class
         uint8_t family
@@ -74,6 +75,7 @@ cdef extern from "policy/judge.h" nogil:
         uint8_t unauthorized
         uint8_t audit
         uint8_t inner_mode
+        const char *listener
         uint16_t port
         const char *host
         size_t host_length

@@ -226,7 +226,7 @@ cdef class PolicyImage(MappedImage):
 
     def explain(self, *, host, uint16_t port, namespace=None, service_account=None, identity=None, user=None,
                 workload=None, bint placed=True, token=None, bint by_token=False, forwarded=None, source_ip=None,
-                address=None,
+                address=None, str listener=None,
                 bint audit=False, sni=None, str inner="enforce", str shows=None, bint ech=False, bint every=True):
         """The decision for one question, as CONTRACT.md section 2 writes it, and every rule that took part.
 
@@ -239,6 +239,7 @@ cdef class PolicyImage(MappedImage):
         only the address can decide the answer is deny, `needs_address`. `sni` is the name shown inside the tunnel,
         judged by the rule's innerName, else by `inner`; `shows` instead of a name: none, malformed, too long, late
         (nothing in time), or the protocol (tls, http, ssh) of what has none. `ech`: an encrypted ClientHello.
+        `listener`: the name of the one that is asked through.
         `every`: the trail has all rules that match; without it there is no trail, and rules are looked up as workers
         do, which skip those that an index knows to be outdone.
         Raises ValueError for what is not a name or address.
@@ -249,13 +250,16 @@ cdef class PolicyImage(MappedImage):
         cdef sl_trail trail
         cdef sl_decision decision
         cdef char name[SL_NAME_BUFFER]
-        cdef bytes inside = b"" if sni is None else canonical_name(sni).encode("ascii")
+        cdef bytes through, inside = b"" if sni is None else canonical_name(sni).encode("ascii")
         self.need_open()
         memset(&trail, 0, sizeof(trail))
         memset(&question, 0, sizeof(question))
         question.source, question.port, question.audit = &source, port, audit
         question.inner_mode = <uint8_t> (<int> MODES[inner])
         question.is_local, question.asked = is_local, <void *> self
+        if listener is not None:
+            through = listener.encode()
+            question.listener = through
         if source_ip is not None:
             parse_address(source_ip, &question.who.addr)
         texts = identity_texts((namespace, service_account, identity, user, *(workload or (None, None)),
@@ -434,7 +438,9 @@ cdef class PolicyImage(MappedImage):
                 entry["ports"] = PORTS[step.port_class]
                 entry["selector"] = self.selector_text(step.selector)
                 entry["excepted"] = bool(step.excepted)
-            key = (step.phase, step.tier, step.rule, step.depth, step.port_class, step.excepted)
+                if step.unmet:
+                    entry["unmet"] = True
+            key = (step.phase, step.tier, step.rule, step.depth, step.port_class, step.excepted, step.unmet)
             if step.rule and key in seen:
                 if step.won:
                     steps[seen[key]] = entry

@@ -123,6 +123,7 @@ cdef class Record:
         out.unauthorized = self.revoked
         out.audit = listener.audit
         out.inner_mode = <uint8_t> listener.inner
+        out.listener = PyBytes_AS_STRING(listener.label)
         out.port = self.port
         if self.name is not None:
             out.host, out.host_length = PyBytes_AS_STRING(self.name), PyBytes_GET_SIZE(self.name)

@@ -13,6 +13,7 @@ cdef enum Protocol:
 cdef class ListenerSpec:
     # One listener of the settings: what its connections may speak and how they are judged.
     cdef readonly str name
+    cdef bytes label                 # the name, as the judge takes it
     cdef readonly int protocol       # Protocol
     cdef readonly int auth           # AuthMode of codec.pxd
     cdef readonly bint audit

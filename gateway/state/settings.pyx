@@ -22,6 +22,7 @@ cdef class ListenerSpec:
 
     def __init__(self, settings, tickets):
         self.name = settings["name"]
+        self.label = self.name.encode()
         self.protocol = PROTOCOLS[settings["protocol"]]
         self.auth = AUTH_MODES[settings["auth"]]
         self.audit = settings["audit"]

@@ -147,6 +147,7 @@ def trail_lines(trail: list[dict[str, Any]]) -> Iterator[str]:
         rule = step["rule"]
         ports = "" if step.get("ports") in (None, "any") else f", port by {step['ports']}"
         out = ", taken out by its except" if step.get("excepted") else ""
+        out += ", its conditions are not met" if step.get("unmet") else ""
         match = f"{step.get('match', '')} for {step.get('selector', '')}{ports}{out}"
         item = f"{_name(rule)}[{rule['index']}]"
         yield f"{mark} {step['phase']:8} {step['tier']:10} {item}  {match}  {rule['file']}:{rule['line']}"

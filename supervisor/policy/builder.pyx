@@ -26,8 +26,10 @@ from gateway.c.image cimport (
     SL_IMAGE_AUDIT, SL_IMAGE_HAS_POLICY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_IMAGE_PASSTHROUGH, SL_IMAGE_STARTING,
     SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY,
     SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_NAMESPACES, SL_PRINCIPAL_PODS, SL_PRINCIPAL_ROLE,
-    SL_PRINCIPAL_ROLE_OTHER, SL_PRINCIPAL_SERVICE_ACCOUNT, SL_PRINCIPAL_USER, sl_image, sl_image_status,
-    sl_image_status_text, sl_image_validate, sl_port_range, sl_regex, sl_rule,
+    SL_PRINCIPAL_ELSEWHERE, SL_PRINCIPAL_IDENTIFIED, SL_PRINCIPAL_ROLE_OTHER, SL_PRINCIPAL_SERVICE_ACCOUNT,
+    SL_PRINCIPAL_USER, SL_CONDITION_UNAUTHORIZED, SL_PROGRAM_STEPS, SL_STEP_AND, SL_STEP_LISTENER, SL_STEP_NETWORK,
+    SL_STEP_NOT, SL_STEP_OR, SL_STEP_REQUEST, SL_STEP_SOURCE, SL_STEP_WITHIN, sl_condition, sl_image, sl_image_status,
+    sl_image_status_text, sl_image_validate, sl_port_range, sl_regex, sl_rule, sl_step,
 )
 from gateway.c.name cimport SL_NAME_NON_ASCII, sl_name_status, sl_name_status_text
 
@@ -63,6 +65,11 @@ cdef extern from "build/builder.h" nogil:
     sl_build_status sl_builder_cidr_except(sl_builder *b, uint32_t attachment, const sl_prefix *prefix)
     sl_build_status sl_builder_host_list(sl_builder *b, uint32_t attachment, const uint8_t *data, size_t length,
                                          uint64_t *names, uint64_t *line, sl_name_status *why)
+    sl_build_status sl_builder_program(sl_builder *b, const sl_step *steps, size_t count, uint32_t *id)
+    sl_build_status sl_builder_within(sl_builder *b, const sl_prefix *blocks, size_t count, uint32_t *id)
+    sl_build_status sl_builder_condition(sl_builder *b, uint32_t attachment, const sl_condition *wanted)
+    sl_build_status sl_builder_by_order(sl_builder *b, uint32_t attachment)
+    sl_build_status sl_builder_networked(sl_builder *b, const char *namespace_)
     sl_build_status sl_builder_user(sl_builder *b, const char *name, const char *namespace_,
                                     const char *service_account)
     sl_build_status sl_builder_credential(sl_builder *b, const char *name, uint64_t credential)
@@ -95,6 +102,18 @@ PRINCIPAL_ROLE = SL_PRINCIPAL_ROLE
 PRINCIPAL_ROLE_OTHER = SL_PRINCIPAL_ROLE_OTHER
 PRINCIPAL_PODS = SL_PRINCIPAL_PODS
 PRINCIPAL_NAMESPACES = SL_PRINCIPAL_NAMESPACES
+PRINCIPAL_IDENTIFIED = SL_PRINCIPAL_IDENTIFIED
+PRINCIPAL_ELSEWHERE = SL_PRINCIPAL_ELSEWHERE
+
+STEP_AND = SL_STEP_AND
+STEP_OR = SL_STEP_OR
+STEP_NOT = SL_STEP_NOT
+STEP_SOURCE = SL_STEP_SOURCE
+STEP_LISTENER = SL_STEP_LISTENER
+STEP_WITHIN = SL_STEP_WITHIN
+STEP_NETWORK = SL_STEP_NETWORK
+STEP_REQUEST = SL_STEP_REQUEST
+PROGRAM_STEPS = SL_PROGRAM_STEPS
 
 IMAGE_HAS_POLICY = SL_IMAGE_HAS_POLICY
 IMAGE_PASSTHROUGH = SL_IMAGE_PASSTHROUGH
@@ -284,6 +303,55 @@ cdef class ImageBuilder:
         check(sl_builder_attach_in(self.builder, rule, <uint8_t> tier, portset, order, who, group, precedence, &number),
               "an attachment")
         return number
+
+    def string(self, str text):
+        """The id of a text."""
+        return self.text(text)
+
+    def program(self, steps):
+        """The id of a program: pairs (STEP_*, operand) in postfix order, at most PROGRAM_STEPS; none = holds always."""
+        cdef sl_step array[SL_PROGRAM_STEPS]
+        cdef uint32_t number = 0
+        cdef size_t count = 0
+        if len(steps) > SL_PROGRAM_STEPS:
+            raise BuildError("internal error: a program is too long")
+        for code, operand in steps:
+            array[count].code, array[count].operand = code, operand
+            count += 1
+        check(sl_builder_program(self.builder, array, count, &number), "a program")
+        return number
+
+    def within(self, cidrs):
+        """The id of a set of address blocks, for STEP_WITHIN."""
+        cdef sl_prefix *array = <sl_prefix *> malloc((len(cidrs) or 1) * sizeof(sl_prefix))
+        cdef uint32_t number = 0
+        cdef size_t count = 0
+        if array is NULL:
+            raise MemoryError
+        try:
+            for cidr in cidrs:
+                parse_prefix(cidr, &array[count])
+                count += 1
+            check(sl_builder_within(self.builder, array, count, &number), "a set of address blocks")
+        finally:
+            free(array)
+        return number
+
+    def condition(self, uint32_t attachment, *, uint32_t when=0, uint32_t admit=0, uint32_t network=0,
+                  bint unauthorized=False, bint by_order=False):
+        """The attachment's conditions: programs, and the number of the network of destinations that it is. `by_order`:
+        neither ports nor selectors make it better than another of its group."""
+        cdef sl_condition wanted
+        wanted.when, wanted.admit, wanted.network = when, admit, network
+        wanted.flags = <uint32_t> SL_CONDITION_UNAUTHORIZED if unauthorized else 0
+        check(sl_builder_condition(self.builder, attachment, &wanted), "a condition")
+        if by_order:
+            check(sl_builder_by_order(self.builder, attachment), "an attachment")
+
+    def networked(self, str namespace):
+        """A namespace with networks of destinations of its own."""
+        cdef bytes name = encoded(namespace)
+        check(sl_builder_networked(self.builder, name), "a namespace")
 
     def host(self, uint32_t attachment, bytes pattern):
         """A name, `*.name` or `*`. Raises NameProblem."""

@@ -1,6 +1,7 @@
 """From rules to the policy image: orders them, numbers them, feeds the builder. It judges no request."""
 
 import ipaddress
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -16,6 +17,7 @@ from supervisor.identity.users import User
 from supervisor.policy.cluster.objects import Pod
 from supervisor.policy.loader import Policy
 from supervisor.policy.originations import origination_text
+from supervisor.policy.programs import Programs
 from supervisor.policy.resources.host_lists import likeness, read_list
 from supervisor.policy.resources.model import Item, Range, Rules, Selector, Text
 from supervisor.policy.workload_records import record_workloads
@@ -66,10 +68,9 @@ def build_image(
     compiler.upstreams = tuple(upstream.name for upstream in config.upstreams)
     compiler.allowed = tuple(ipaddress.ip_network(cidr) for cidr in config.addresses.allow)
     try:
-        order = 0
-        for rules in sorted(policy.rules, key=lambda rules: rules.order):
-            compiler.rules(rules, order)
-            order += len(rules.items)
+        ordered = sorted(policy.rules, key=lambda rules: rules.order)
+        for rules, orders in zip(ordered, orders_of(ordered), strict=True):
+            compiler.rules(rules, orders)
         compiler.surroundings(config, serving)
         if problems.errors:
             return None
@@ -93,6 +94,7 @@ class _Compiler:
         self.policy = policy
         self.problems = problems
         self.selectors: dict[tuple[Selector, bool], int] = {}
+        self.programs = Programs(self.builder, self.asked)
         self.by_token = False  # tokens name users as well
         self.portsets: dict[tuple[Range, ...], int] = {}
         self.unknown: set[str] = set()  # users that rules select and users.yaml does not have
@@ -104,8 +106,8 @@ class _Compiler:
         counted = ("files", "resources", "rules", "names", "cidrs", "users", "networks", "workloads")
         self.counts = dict.fromkeys(counted, 0) | {"files": policy.files, "resources": policy.resources}
 
-    def rules(self, rules: Rules, order: int) -> None:
-        """The rules of one resource and their destinations; the first has the `order`, the others the next ones."""
+    def rules(self, rules: Rules, orders: Sequence[int]) -> None:
+        """The rules of one resource and their destinations; each has its place in `orders`."""
         who = self.builder.who([self.selector(selector, rules) for selector in rules.selectors])
         tier, add = TIERS[rules.tier], self.builder.rule
         shared = {
@@ -119,15 +121,48 @@ class _Compiler:
             "tls_port": rules.tls.port if rules.tls else 0,
             "slot": self.slots.assign(label_of(rules.kind, rules.namespace, rules.name)),
         }
-        for number, item in enumerate(rules.items, order):
+        if rules.network and not any(selector.elsewhere for selector in rules.selectors):
+            self.builder.networked(rules.namespace)
+        for number, item in zip(orders, rules.items, strict=True):
             rule = add(rules.kind, rules.namespace, rules.name, item.index, rules.file, item.line, tier, **shared)
             ports = self.portset(item.destination.ports)
             try:
                 at = self.builder.attach(rule, tier, ports, number, who, rules.group, rules.precedence)
+                self.conditions(rules, item, at)
                 self.destination(rules, item, at)
             except Invalid as wrong:
                 self.problems.add(wrong.problem)
         self.counts["rules"] += len(rules.items)
+
+    def conditions(self, rules: Rules, item: Item, attachment: int) -> None:
+        """When it counts, and whom it admits."""
+        unauthorized = rules.tier == "unauthorized"
+        if not (item.path or item.when or rules.admit or rules.network or rules.in_network or unauthorized):
+            if rules.by_order:
+                self.builder.condition(attachment, by_order=True)
+            return
+        place = rules.place(item)
+        self.builder.condition(
+            attachment,
+            when=self.programs.program(place, item.path, item.when, in_network=rules.in_network),
+            admit=self.programs.program(place, rules.admit),
+            network=self.programs.network(rules.network),
+            unauthorized=unauthorized,
+            by_order=rules.by_order,
+        )
+
+    def asked(self, selectors: tuple[Selector, ...]) -> int:
+        """The image's id of the sources that a condition asks for. They end no passthrough."""
+        return self.builder.who([self.source(selector) for selector in selectors])
+
+    def source(self, selector: Selector, allows: bool = False) -> int:
+        """The image's id of a selector."""
+        key = (selector, allows)
+        if key not in self.selectors:
+            kind, second = principal(selector)
+            cidr = selector.cidr or None
+            self.selectors[key] = self.builder.selector(kind, selector.namespace, second, cidr, allows)
+        return self.selectors[key]
 
     def portset(self, ports: tuple[Range, ...]) -> int:
         """The image's id of a set of ports; most items have one that another has."""
@@ -167,17 +202,12 @@ class _Compiler:
 
     def selector(self, selector: Selector, rule: Rules) -> int:
         """The image's id of a selector; an allow of group 0 marks it, as that ends passthrough for the source."""
-        allows = rule.tier == "allow" and not rule.group
-        key = (selector, allows)
-        if key not in self.selectors:
-            kind, second = principal(selector)
-            cidr = selector.cidr or None
-            self.selectors[key] = self.builder.selector(kind, selector.namespace, second, cidr, allows)
+        number = self.source(selector, rule.tier == "allow" and not rule.group)
         if selector.user and not (self.by_token or selector.user in self.user_names or selector.user in self.unknown):
             self.unknown.add(selector.user)
             words = f"{rule.kind} {rule.name} selects the user {quote(selector.user)}, who does not exist"
             self.problems.warning(rule.place(rule.items[0]), words, "identity.users in sluice.yaml names the users")
-        return self.selectors[key]
+        return number
 
     def workloads(self, config: Config) -> int | None:
         """The table of workloads, where any Pod is known; its selectors are those of this image."""
@@ -262,6 +292,21 @@ class _Compiler:
         self.counts |= {"users": len(self.users), "networks": len(config.identity.networks)}
 
 
+def orders_of(ordered: Sequence[Rules]) -> Iterator[Sequence[int]]:
+    """The orders of the items of each resource, unique and the lower the better: as the resources come, unless what its
+    dialect says of an item goes before age."""
+    counts = [len(rules.items) for rules in ordered]
+    starts = [0, *itertools.accumulate(counts)]
+    if not any(item.ahead for rules in ordered for item in rules.items):
+        yield from (range(start, start + count) for start, count in zip(starts, counts, strict=False))
+        return
+    items = [item for rules in ordered for item in rules.items]
+    ranks = [0] * len(items)
+    for rank, number in enumerate(sorted(range(len(items)), key=lambda number: -items[number].ahead)):
+        ranks[number] = rank
+    yield from (ranks[start : start + count] for start, count in zip(starts, counts, strict=False))
+
+
 def principal(selector: Selector) -> tuple[int, str]:
     """The principal kind of a selector, and its second text."""
     if (wanted := selector.workloads) is not None:
@@ -275,6 +320,8 @@ def principal(selector: Selector) -> tuple[int, str]:
     if selector.user:
         kind = image.PRINCIPAL_NAMESPACE_USER if selector.namespace else image.PRINCIPAL_USER
         return kind, selector.user
+    if selector.identified or selector.elsewhere:
+        return (image.PRINCIPAL_IDENTIFIED if selector.identified else image.PRINCIPAL_ELSEWHERE), ""
     if selector.role or selector.other_roles:
         return (image.PRINCIPAL_ROLE if selector.role else image.PRINCIPAL_ROLE_OTHER), selector.role
     return image.PRINCIPAL_NAMESPACE if selector.namespace else image.PRINCIPAL_MESH, ""

@@ -170,6 +170,7 @@ struct ask { /* one question; NULL and 0 are "none" */
     const uint32_t *workload_selectors;
     uint32_t workload_selector_count;
     uint8_t workload_unknown;
+    const char *listener;
     const char *inner; /* the name shown inside */
     uint8_t shows, inner_mode;
     const char *way; /* the parent of a tunnel that is dialed */
@@ -200,6 +201,7 @@ static inline struct sl_decision ask_image(const struct sl_image *image, struct 
         .port = q.port,
         .audit = (uint8_t)q.audit,
         .inner_mode = q.inner_mode,
+        .listener = q.listener,
         .shows = q.shows   ? q.shows
                  : q.inner ? SL_SHOWS_TLS
                            : SL_SHOWS_UNKNOWN,

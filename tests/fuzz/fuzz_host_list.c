@@ -36,7 +36,8 @@ static unsigned verdict(const struct sl_image *image, const char *name, size_t l
 
     require(sl_addr_parse("192.0.2.1", 9, &key.addr));
     sl_source_resolve(image, &key, &source);
-    sl_decide_name(image, &source, name, length, 443, 0, &out, &trail);
+    struct sl_asked asked = {.image = image, .source = &source, .port = 443};
+    sl_decide_name(&asked, name, length, &out, &trail);
     return out.verdict;
 }
 

@@ -66,9 +66,10 @@ static void ask(const struct sl_image *image, const char *name, const char *addr
     require(sl_addr_parse("10.1.2.3", 8, &key.addr));
     require(sl_addr_parse(address, strlen(address), &addr));
     sl_source_resolve(image, &key, &source);
-    sl_decide_name(image, &source, name, strlen(name), 443, 0, &named, &trail);
-    sl_decide_address(image, &source, &named, &addr, 443, 1, 0, &out, &trail);
-    sl_decide_address(image, &source, NULL, &addr, 443, 1, 0, &out, &trail);
+    struct sl_asked asked = {.image = image, .source = &source, .port = 443, .listener = "main"};
+    sl_decide_name(&asked, name, strlen(name), &named, &trail);
+    sl_decide_address(&asked, &named, name, strlen(name), &addr, 1, &out, &trail);
+    sl_decide_address(&asked, NULL, NULL, 0, &addr, 1, &out, &trail);
     require(out.verdict <= SL_AUDIT && trail.count <= 64);
 }
 

@@ -411,7 +411,8 @@ TEST(prefix_tries_agree_with_a_linear_search)
         struct sl_source source;
         struct sl_decision d;
         sl_source_resolve(&f.image, &key, &source);
-        sl_decide_address(&f.image, &source, NULL, &at, 1, 0, 0, &d, NULL);
+        struct sl_asked asked = {.image = &f.image, .source = &source, .port = 1};
+        sl_decide_address(&asked, NULL, NULL, 0, &at, 0, &d, NULL);
         CHECK_EQ(d.verdict == SL_ALLOW, expected);
         allowed += d.verdict == SL_ALLOW;
     }

@@ -415,7 +415,8 @@ TEST(what_was_denied_by_name_stays_denied)
     struct sl_decision d;
     struct sl_addr none = {.family = 0};
     sl_source_resolve(&f.image, &key, &source);
-    sl_decide_address(&f.image, &source, NULL, &none, 443, 0, 0, &d, NULL); /* no address at all */
+    struct sl_asked asked = {.image = &f.image, .source = &source, .port = 443};
+    sl_decide_address(&asked, NULL, NULL, 0, &none, 0, &d, NULL); /* no address at all */
     CHECK_STR(said(&f, d), "deny address address_unspecified guard");
     fixture_free(&f);
 }

@@ -252,10 +252,11 @@ TEST(more_selectors_than_fit_is_an_internal_deny)
     struct sl_source source = {.count = 0, .overflow = 1};
     struct sl_decision d;
     struct sl_addr at = fixture_addr("8.8.8.8");
-    sl_decide_name(&f.image, &source, "a", 1, 1, 1, &d, NULL);
+    struct sl_asked asked = {.image = &f.image, .source = &source, .port = 1, .audit = 1};
+    sl_decide_name(&asked, "a", 1, &d, NULL);
     CHECK_STR(said(&f, d), "deny name internal");
     CHECK(d.flags & SL_DECISION_NO_SOFTEN);
-    sl_decide_address(&f.image, &source, NULL, &at, 1, 0, 1, &d, NULL);
+    sl_decide_address(&asked, NULL, NULL, 0, &at, 0, &d, NULL);
     CHECK_STR(said(&f, d), "deny address internal");
     fixture_free(&f);
 }

@@ -121,8 +121,10 @@ static void check_matches(const struct fixture *a, const struct sl_path *at, con
 {
     struct sl_matches x, y;
     struct sl_source from_a = source(a, who), from_b = source(b, who);
-    sl_match_path(&a->image, &from_a, at, port, SL_PHASE_NAME, &x, NULL);
-    sl_match_path(&b->image, &from_b, bt, port, SL_PHASE_NAME, &y, trail);
+    struct sl_asked ask_a = {.image = &a->image, .source = &from_a, .port = port};
+    struct sl_asked ask_b = {.image = &b->image, .source = &from_b, .port = port};
+    sl_match_path(&ask_a, at, SL_PHASE_NAME, &x, NULL);
+    sl_match_path(&ask_b, bt, SL_PHASE_NAME, &y, trail);
     CHECK_EQ(x.broken + y.broken, 0);
     CHECK_EQ(x.lifts, y.lifts);
     CHECK_EQ(x.lower, y.lower);
@@ -136,8 +138,7 @@ static void check_matches(const struct fixture *a, const struct sl_path *at, con
     };
     int broken = 0;
     for (unsigned i = 0; i < 3; i++)
-        CHECK_EQ(sl_reaches(&a->image, &from_a, *lists[0][i], port, 0, &broken),
-                 sl_reaches(&b->image, &from_b, *lists[1][i], port, 0, &broken));
+        CHECK_EQ(sl_reaches(&ask_a, *lists[0][i], 0, &broken), sl_reaches(&ask_b, *lists[1][i], 0, &broken));
     CHECK_EQ(broken, 0);
 }
 
