@@ -1,4 +1,4 @@
-"""Conditions, admission and networks of destinations, from the model to the answer; bugs of the judge that must be found."""
+"""Conditions, admission and networks of destinations, from the model to the answer; bugs of the judge that it finds."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from gateway.policy.image import PolicyImage
 from supervisor.config.config import Config
 from supervisor.policy.compiler import build_image
 from supervisor.policy.loader import Policy
-from supervisor.policy.resources.conditions import AllOf, AnyOf, Asks, Condition, Not, Path as RequestPath, Through, Within
+from supervisor.policy.resources.conditions import AllOf, AnyOf, Asks, Condition, Not, Through, Within
+from supervisor.policy.resources.conditions import Path as RequestPath
 from supervisor.policy.resources.model import Destination, Item, Rules, Selector, Text
 from supervisor.source.problems import Problems
 
