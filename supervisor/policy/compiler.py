@@ -153,7 +153,8 @@ class _Compiler:
 
     def asked(self, selectors: tuple[Selector, ...]) -> int:
         """The image's id of the sources that a condition asks for. They end no passthrough."""
-        return self.builder.who([self.source(selector) for selector in selectors])
+        who: int = self.builder.who([self.source(selector) for selector in selectors])
+        return who
 
     def source(self, selector: Selector, allows: bool = False) -> int:
         """The image's id of a selector."""

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 import supervisor.policy.builder as image
 from supervisor.policy.resources.conditions import AllOf, AnyOf, Asks, Condition, Not, Through, Within
 from supervisor.policy.resources.terms import Selector
-from supervisor.source.problems import Invalid, Place, Problem
+from supervisor.source.problems import Invalid, Place
 
 __all__ = ["Ids", "Programs"]
 
@@ -48,7 +48,7 @@ class Programs:
             steps.append((image.STEP_AND, len(parts)))
         if len(steps) > image.PROGRAM_STEPS:
             words = f"its conditions take {len(steps)} steps, more than {image.PROGRAM_STEPS}"
-            raise Invalid(Problem(place, words, "split the resource in two"))
+            raise Invalid(place, words, "split the resource in two")
         return self._builder.program(steps)
 
     def _steps(self, condition: Condition) -> list[Step]:

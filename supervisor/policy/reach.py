@@ -30,14 +30,22 @@ MOST_SOURCES: Final = 16  # of an item that are judged each; `sources_left_out` 
 ORDER: Final[dict[Tier, int]] = {
     "hard_deny": 0,
     "deny": 1,
+    "unauthorized": 1,
     "allow": 2,
     "audit": 3,
     "default_deny": 4,
     "default_audit": 5,
     "default_allow": 6,
 }
-DENIES: Final = frozenset({"deny", "hard_deny", "default_deny"})  # these select by lower identities as well
+DENIED: Final = frozenset({"deny", "hard_deny", "unauthorized"})
+DENIES: Final = DENIED | {"default_deny"}  # these select by lower identities as well
 VERDICTS: Final = {"default_deny": "deny", "default_audit": "audit", "default_allow": "allow"}
+
+
+def networked_in(rules: Sequence[Rules]) -> frozenset[str]:
+    """Namespaces with networks of destinations of their own."""
+    own = (each for each in rules if each.network and not any(selector.elsewhere for selector in each.selectors))
+    return frozenset(each.namespace for each in own)
 
 
 class _Found(NamedTuple):
@@ -59,7 +67,7 @@ def reach(image: PolicyImage, config: Config, packed: bytes, generation: int, qu
     found = sorted(
         (_Found(key, rules, item) for rules, item, key in asked.matching(unpacked(packed))), key=lambda one: one.key
     )
-    denies = [one for one in found if one.rules.tier in ("deny", "hard_deny")]
+    denies = [one for one in found if one.rules.tier in DENIED]
     page = found[start : start + (question.limit or MOST_ITEMS)]
     end = start + len(page)
     index = _Index(denies)
@@ -155,10 +163,11 @@ class _FromSource:
 
     def matching(self, rules: Sequence[Rules]) -> Iterator[tuple[Rules, Item, tuple[Any, ...]]]:
         self.ended = any(_ends_passthrough(each, self.levels, self.address) for each in rules)
+        networked = networked_in(rules)
         roles = {selector.role for each in rules for selector in each.selectors if selector.role}
         for each in rules:
             levels = self.levels if each.tier in DENIES else self.levels[:1]
-            rank = rank_of(each.selectors, levels, self.address, roles)
+            rank = rank_of(each.selectors, levels, self.address, roles, networked)
             if rank is not None:
                 for item in each.items:
                     yield each, item, _key(each, item, rank)
@@ -176,7 +185,7 @@ class _FromSource:
 
     def effect(self, one: _Found, denies: "_Index") -> dict[str, Any]:
         """The denies that take something out of an allow or audit: all of it, or a part."""
-        if one.rules.tier in ("deny", "hard_deny"):
+        if one.rules.tier in DENIED:
             return {"denied": None, "by": [], "more": 0}
         whole: list[_Found] = []
         parts: list[_Found] = []
@@ -275,7 +284,7 @@ class _ToDestination:
                 {name: answer[name] for name in ("verdict", "reason", "rule")} | {"from": selector_object(selector)}
             )
         by: list[dict[str, Any]] = []
-        if one.rules.tier not in ("deny", "hard_deny"):
+        if one.rules.tier not in DENIED:
             near = (deny for deny in denies.all[:MOST_NEAR] if _outranks(deny.rules, one.rules))
             by = [_named(deny) for deny in near if self.narrows(deny, one)]
         states = {source["verdict"] == "deny" for source in sources}
@@ -283,7 +292,7 @@ class _ToDestination:
         return {
             "sources": sources,
             "sources_left_out": max(0, len(one.rules.selectors) - MOST_SOURCES),
-            "denied": None if one.rules.tier in ("deny", "hard_deny") else denied,
+            "denied": None if one.rules.tier in DENIED else denied,
             "by": by[:MOST_DENIES],
             "more": max(0, len(by) - MOST_DENIES),
         }
@@ -332,9 +341,10 @@ def _outranks(deny: Rules, rules: Rules) -> bool:
 
 
 def _has_all(deny: Item, item: Item) -> bool:
-    """Whether a deny has all destinations of an item."""
+    """Whether a deny has all destinations of an item, whatever else it asks for."""
     return (
-        ports_cover(deny.destination.ports, item.destination.ports)
+        not (deny.path or deny.when)
+        and ports_cover(deny.destination.ports, item.destination.ports)
         and (
             destination_of(deny) == destination_of(item)
             or (deny.destination.hosts_from is None and holds(destination_of(deny), destination_of(item)))

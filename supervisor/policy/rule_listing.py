@@ -17,6 +17,7 @@ __all__ = [
     "ListingError",
     "Page",
     "described",
+    "is_conditional",
     "pack",
     "page_of",
     "port_text",
@@ -34,6 +35,7 @@ ACTIONS: Final[dict[Tier, str]] = {
     "default_allow": "Allow",
     "default_audit": "Audit",
     "default_deny": "Deny",
+    "unauthorized": "Deny",
 }
 # A page takes its own rules apart alone: the rest is skipped, which takes far less time.
 _split: Final = msgspec.msgpack.Decoder(list[tuple[msgspec.Raw, list[msgspec.Raw]]])
@@ -109,6 +111,7 @@ def described(rule: Rules, own: Item) -> dict[str, Any]:
         "action": ACTIONS[rule.tier],
         "hard": rule.tier == "hard_deny",
         "default": rule.tier.startswith("default_"),
+        "conditional": is_conditional(rule, own),
         "from": [selector_object(selector) for selector in rule.selectors],
         "to": {
             "host": to.host.value if to.host else None,
@@ -129,6 +132,11 @@ def described(rule: Rules, own: Item) -> dict[str, Any]:
     return item
 
 
+def is_conditional(rules: Rules, item: Item) -> bool:
+    """Whether more than source, destination and port says if an item counts, or whom it admits."""
+    return any((item.path, item.when, rules.admit, rules.in_network, rules.network))
+
+
 def _tls(tls: Origination) -> dict[str, Any]:
     """As `explain` has it."""
     return {"originate": tls.originate, **json.loads(origination_text(tls))}
@@ -144,6 +152,8 @@ def selector_object(selector: Selector) -> dict[str, Any]:
         "cidr": selector.cidr,
         "role": selector.role,
         "otherRoles": selector.other_roles,
+        "identified": selector.identified,
+        "elsewhere": selector.elsewhere,
         "workloads": selector.workloads.text if selector.workloads is not None else "",
     }
     return {name: value for name, value in names.items() if value}
@@ -156,6 +166,8 @@ def selector_text(selector: dict[str, Any]) -> str:
     parts.append(selector.get("workloads", ""))
     parts += [selector.get("cidr", ""), f"role {selector['role']}" if "role" in selector else ""]
     parts.append("every other role" if "otherRoles" in selector else "")
+    parts.append("every known identity" if "identified" in selector else "")
+    parts.append("every namespace without networks of its own" if "elsewhere" in selector else "")
     return " ".join(filter(None, parts)) or "every workload"
 
 
@@ -187,7 +199,9 @@ def _row(item: dict[str, Any]) -> tuple[str, ...]:
     return (
         "/".join(filter(None, (rule["kind"], rule["namespace"], rule["name"]))),
         str(rule["index"]),
-        item["action"] + (" (hard)" if item["hard"] else " (default)" if item["default"] else ""),
+        item["action"]
+        + (" (hard)" if item["hard"] else " (default)" if item["default"] else "")
+        + (" (conditional)" if item["conditional"] else ""),
         "; ".join(map(selector_text, item["from"])),
         where,
         port_text(to["ports"]),

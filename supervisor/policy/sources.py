@@ -70,11 +70,15 @@ def plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def rank_of(
-    selectors: Sequence[Selector], levels: Sequence[Level], address: str | None, roles: Collection[str] = ()
+    selectors: Sequence[Selector],
+    levels: Sequence[Level],
+    address: str | None,
+    roles: Collection[str] = (),
+    networked: Collection[str] = (),
 ) -> tuple[int, int] | None:
     """How narrowly the best selector takes a source by one of its identities: user, identity and role 4, service
     account 3, namespace 2, cidr 1, mesh 0; and the length of its cidr. None: not at all. `roles`: those that selectors
-    of the policy name."""
+    of the policy name; `networked`: namespaces with networks of destinations of their own."""
     found: tuple[int, int] | None = None
     for selector in selectors:
         if selector.workloads is not None:
@@ -95,12 +99,18 @@ def rank_of(
             else 0
         )
         kind = kind or (1 if selector.cidr else 0)
-        if (found is None or (kind, length) > found) and any(_takes(selector, level, roles) for level in levels):
+        if (found is None or (kind, length) > found) and any(
+            _takes(selector, level, roles, networked) for level in levels
+        ):
             found = kind, length
     return found
 
 
-def _takes(selector: Selector, level: Level, roles: Collection[str]) -> bool:
+def _takes(selector: Selector, level: Level, roles: Collection[str], networked: Collection[str]) -> bool:
+    if selector.identified and not (level.account or level.identity or level.user):
+        return False
+    if selector.elsewhere and (not level.namespace or level.namespace in networked):
+        return False
     if selector.other_roles and (not level.role or level.role in roles):
         return False
     return (

@@ -30,9 +30,9 @@ def warn_of_void_rules(config: Config, rules: Sequence[Rules], problems: Problem
       section 4), whose sources are all among that one's selectors, and whose attributes that one all has.
     - an item whose `except` leaves no address of its `cidr`.
 
-    Not compared, and so not named: names in list files, a rule that several cover together, and more than MOST_LIKE
-    rules of one destination and namespace; nor rules of other groups than 0, which have an order of their own. The cost
-    is that of a look-up for each item.
+    Not compared, and so not named: names in list files, items with conditions, a rule that several cover together, and
+    more than MOST_LIKE rules of one destination and namespace; nor rules of other groups than 0, which have an order of
+    their own. The cost is that of a look-up for each item.
     """
     rules = [each for each in rules if not each.group]
     told = left_out = 0
@@ -59,6 +59,8 @@ def _facts(config: Config, rules: Sequence[Rules]) -> Iterator[tuple[Place, str,
         shadowed = bool(denies) and (tier == "audit" or (tier == "allow" and not config.policy.passthrough))
         for each in members:
             for item in each.items:
+                if item.path or item.when:
+                    continue
                 to = item.destination
                 if to.cidr and len(to.excepts) > 1 and _is_whole(to.cidr, [text.value for text in to.excepts]):
                     text = f"`except` takes out all of {to.cidr}: this item matches nothing"
@@ -123,6 +125,8 @@ class _Denies:
             if each.tier in ("deny", "hard_deny"):
                 like_it = self.items.setdefault(home_of(each), {})
                 for item in each.items:
+                    if item.path or item.when:
+                        continue
                     like = like_it.setdefault(destination_of(item), [])
                     if len(like) < MOST_LIKE:
                         like.append((each, item))
