@@ -284,8 +284,8 @@ static int consider(void *visitor, const struct sl_item *item)
                              .selector = item->selector,
                              .rank = selector->rank,
                              .depth = level->depth,
-                             .port_class = (uint8_t)class & 3,
-                             .tier = attachment->tier & 15};
+                             .port_class = (unsigned)class & 3u,
+                             .tier = attachment->tier & 15u};
     if (SL_BUG(SUFFIX) && search->phase != SL_PHASE_ADDRESS && match.depth != SL_DEPTH_EXACT) match.depth = 0;
     int unmet = !taken_out && attachment->condition && !counts(search, &match);
     if (search->trail) add_step(search, &match, taken_out, unmet);

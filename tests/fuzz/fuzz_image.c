@@ -47,6 +47,22 @@ static void build(uint8_t **data, size_t *size)
         sl_builder_cidr(b, attachment, tier % 2 ? &ten : &six);
         sl_builder_cidr_except(b, attachment, &ten1);
     }
+    struct sl_condition network = {.network = 1}, route = {0};
+    struct sl_step steps[] = {{SL_STEP_NETWORK, 1}, {SL_STEP_WITHIN, 0}, {SL_STEP_OR, 2},
+                              {SL_STEP_SOURCE, 0},  {SL_STEP_NOT, 0},    {SL_STEP_AND, 2}};
+    sl_builder_within(b, &ten1, 1, &steps[1].operand);
+    sl_builder_who(b, selectors, 2, &steps[3].operand);
+    require(sl_builder_program(b, steps, 6, &route.when) == SL_BUILD_OK);
+    require(sl_builder_program(b, steps + 3, 1, &route.admit) == SL_BUILD_OK);
+    sl_builder_who(b, selectors, 1, &who);
+    for (uint8_t tier = SL_TIER_DEFAULT_DENY; tier <= SL_TIER_ALLOW; tier += SL_TIER_ALLOW - SL_TIER_DEFAULT_DENY) {
+        rule.tier = tier;
+        sl_builder_rule(b, &rule, &id);
+        sl_builder_attach_in(b, id, tier, 0, 10u + tier, who, 3, tier == SL_TIER_ALLOW, &attachment);
+        require(sl_builder_condition(b, attachment, tier == SL_TIER_ALLOW ? &route : &network) == SL_BUILD_OK);
+        if (tier == SL_TIER_ALLOW) sl_builder_host(b, attachment, "www.example.com", 15, &why);
+        sl_builder_cidr(b, attachment, &ten);
+    }
     sl_builder_user(b, "bot", "shop", "cart");
     sl_builder_network(b, &ten1, "shop", "cart");
     sl_builder_guard(b, &nat64, 1);

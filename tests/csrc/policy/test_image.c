@@ -244,7 +244,7 @@ TEST(validate_names_what_is_wrong)
     expect(&f, copy, SL_IMAGE_MAGIC_BAD, "header");
     header->version++;
     expect(&f, copy, SL_IMAGE_VERSION_BAD, "header");
-    header->flags = 64;
+    header->flags = 1u << 30;
     expect(&f, copy, SL_IMAGE_BOUNDS, "flags");
     header->sections[SL_SEC_NODES].count = UINT64_MAX / 16;
     expect(&f, copy, SL_IMAGE_BOUNDS, "header");
@@ -360,6 +360,90 @@ TEST(validate_names_what_is_wrong_with_clauses_and_indexes)
     fixture_free(&f);
 }
 
+/* A network, a rule for it that admits some, and one that asks for a listener, a block and a source. */
+static struct fixture conditions(void)
+{
+    struct fixture f = fixture_new();
+    struct sl_prefix nine = fixture_prefix("9.0.0.0/8"), both[] = {nine, fixture_prefix("9.1.0.0/16")};
+    struct sl_condition network = {.network = 1}, route = {0}, asks = {.flags = SL_CONDITION_UNAUTHORIZED};
+    uint32_t shop, web, who, listener, one, two;
+    for (int i = 0; i < 3; i++) from(&f, SL_PRINCIPAL_NAMESPACE, i ? i > 1 ? "c" : "b" : "a", "", NULL, 0);
+    CHECK_EQ(sl_builder_who(f.b, f.selectors, 3, &shop), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_who(f.b, f.selectors, 1, &web), SL_BUILD_OK);
+    f.selector_count = 0;
+    CHECK_EQ(sl_builder_string(f.b, "main", 4, &listener), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_within(f.b, &nine, 1, &one), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_within(f.b, both, 2, &two), SL_BUILD_OK);
+    struct sl_step in[] = {{SL_STEP_NETWORK, 1}}, admit[] = {{SL_STEP_SOURCE, shop}};
+    struct sl_step all[] = {{SL_STEP_LISTENER, listener},
+                            {SL_STEP_WITHIN, one},
+                            {SL_STEP_WITHIN, two},
+                            {SL_STEP_SOURCE, web},
+                            {SL_STEP_NOT, 0},
+                            {SL_STEP_OR, 3},
+                            {SL_STEP_AND, 2}};
+    CHECK_EQ(sl_builder_program(f.b, in, 1, &route.when), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_program(f.b, admit, 1, &route.admit), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_program(f.b, all, 7, &asks.when), SL_BUILD_OK);
+    who = item_in(&f, "net", SL_TIER_DEFAULT_DENY, "", 3, 0);
+    cidr(&f, who, "9.0.0.0/8");
+    CHECK_EQ(sl_builder_condition(f.b, who, &network), SL_BUILD_OK);
+    who = item_in(&f, "route", SL_TIER_ALLOW, "", 3, 1);
+    host(&f, who, "a.com");
+    CHECK_EQ(sl_builder_condition(f.b, who, &route), SL_BUILD_OK);
+    CHECK_EQ(sl_builder_by_order(f.b, who), SL_BUILD_OK);
+    who = item_in(&f, "gate", SL_TIER_DENY, "", 3, 2);
+    host(&f, who, "*");
+    CHECK_EQ(sl_builder_condition(f.b, who, &asks), SL_BUILD_OK);
+    finish(&f);
+    return f;
+}
+
+TEST(validate_names_what_is_wrong_with_conditions)
+{
+    struct fixture f = conditions();
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "9.9.9.9", .port = 1, .namespace_ = "b"),
+              "allow name rule_allow route");
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "9.9.9.9", .port = 1, .namespace_ = "x"),
+              "deny name unauthorized route");
+    CHECK_STR(ASK(&f, .host = "a.com", .address = "9.9.9.9", .port = 1, .namespace_ = "a", .listener = "main"),
+              "deny name unauthorized gate");
+    uint8_t *copy = malloc(f.size);
+    memcpy(copy, f.data, f.size);
+    struct sl_image_header *header = (struct sl_image_header *)(void *)copy;
+    header->flags &= ~(uint32_t)SL_IMAGE_PLACES;
+    expect(&f, copy, SL_IMAGE_ORDER, "program");
+    header->flags &= ~(uint32_t)SL_IMAGE_NETWORKED;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "condition");
+    header->sections[SL_SEC_PROGRAMS].count--;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "steps");
+    struct sl_step *steps = records(copy, SL_SEC_STEPS);
+    steps[0].code = 99;
+    expect(&f, copy, SL_IMAGE_ORDER, "program 1");
+    steps[0] = (struct sl_step){SL_STEP_NOT, 0}; /* of nothing */
+    expect(&f, copy, SL_IMAGE_ORDER, "program 1");
+    steps[1].operand = SL_ENTRY_CLAUSE | 77;
+    expect(&f, copy, SL_IMAGE_ORDER, "program 2");
+    steps[2].operand = UINT32_MAX;
+    expect(&f, copy, SL_IMAGE_ORDER, "program 3");
+    steps[8].operand = 1; /* two truths are left */
+    expect(&f, copy, SL_IMAGE_ORDER, "program 3");
+    struct sl_condition *condition = records(copy, SL_SEC_CONDITIONS);
+    condition[1].when = 99;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "condition 1");
+    condition[2].flags = 2;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "condition 2");
+    ((struct sl_attachment *)records(copy, SL_SEC_ATTACHMENTS))[0].condition = 99;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "attachment 0");
+    ((struct sl_attachment *)records(copy, SL_SEC_ATTACHMENTS))[0].group = 0;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "attachment 0");
+    struct sl_prefix_node *prefixes = records(copy, SL_SEC_PREFIXES);
+    prefixes[header->roots[SL_TRIE_WITHIN][0]].value = 99;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "prefix");
+    free(copy);
+    fixture_free(&f);
+}
+
 TEST(statuses_have_texts)
 {
     for (unsigned i = 0; i <= SL_IMAGE_ORDER; i++) CHECK(sl_image_status_text((enum sl_image_status)i)[0] != 0);
@@ -378,6 +462,7 @@ int main(void)
     RUN(no_forged_word_makes_a_bad_read);
     RUN(validate_names_what_is_wrong);
     RUN(validate_names_what_is_wrong_with_clauses_and_indexes);
+    RUN(validate_names_what_is_wrong_with_conditions);
     RUN(statuses_have_texts);
     return CHECK_REPORT();
 }
