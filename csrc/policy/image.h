@@ -172,7 +172,7 @@ struct sl_attachment {
     uint32_t rule;      /* RULES */
     uint32_t portset;   /* PORTSETS, 0 = any */
     uint32_t order;     /* lower wins inside a group; unique */
-    uint32_t condition; /* CONDITIONS, 0 = it counts always and admits everyone */
+    uint32_t condition; /* CONDITIONS, 0 = it counts always and admits all sources */
     uint8_t tier;       /* sl_tier */
     uint8_t group : 3;  /* 0 = no defaults in it */
     uint8_t class : 5;  /* the dialect's own precedence, before depth; 0 in group 0 */

@@ -36,7 +36,7 @@
     X(OVER_PHASES, "a default of the name outranks one of the address")       \
     X(WITHIN, "every address lies in the blocks of a condition")              \
     X(NETWORK, "rules of every network of destinations count")                \
-    X(ADMIT, "a rule that wins admits everyone")                              \
+    X(ADMIT, "a rule that wins admits all sources")                           \
     X(AGAIN, "a name is not judged again with its address")                   \
     X(BY_ORDER, "ports count where only the order does")                      \
     X(OTHER_WAY, "a held tunnel is carried by a rule with a parent")

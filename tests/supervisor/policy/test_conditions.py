@@ -23,7 +23,7 @@ VECTORS: Final = yaml.safe_load((Path(__file__).parents[2] / "vectors/conditions
 BUGS: Final = (
     "every address lies in the blocks of a condition",
     "rules of every network of destinations count",
-    "a rule that wins admits everyone",
+    "a rule that wins admits all sources",
     "a name is not judged again with its address",
     "ports count where only the order does",
 )

@@ -153,7 +153,7 @@ ELSEWHERE: Final = {
         (
             "every address lies in the blocks of a condition",
             "rules of every network of destinations count",
-            "a rule that wins admits everyone",
+            "a rule that wins admits all sources",
             "a name is not judged again with its address",
             "ports count where only the order does",
         ),
