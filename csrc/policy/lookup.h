@@ -49,7 +49,7 @@ struct sl_matches {
     int lower; /* a deny that a lower identity of the source meets is among the matches */
     int broken;
     int sets_any; /* bool: `sets` has one */
-    /* Where conditions are not known yet (sl_needs): rules that may allow or audit then. Their groups, as bits; and the
+    /* Where conditions are not known yet (sl_needs): rules that may allow or audit once they are. Their groups, as bits; and the
      * best that may, but does not admit the source. */
     uint8_t open, open_groups;
     struct sl_match unadmitted;
