@@ -123,12 +123,14 @@ class _Compiler:
         }
         if rules.network and not any(selector.elsewhere for selector in rules.selectors):
             self.builder.networked(rules.namespace)
+        conditional = rules.by_order or rules.admit or rules.network or rules.in_network or rules.tier == "unauthorized"
         for number, item in zip(orders, rules.items, strict=True):
             rule = add(rules.kind, rules.namespace, rules.name, item.index, rules.file, item.line, tier, **shared)
             ports = self.portset(item.destination.ports)
             try:
                 at = self.builder.attach(rule, tier, ports, number, who, rules.group, rules.precedence)
-                self.conditions(rules, item, at)
+                if conditional or item.path or item.when:
+                    self.conditions(rules, item, at)
                 self.destination(rules, item, at)
             except Invalid as wrong:
                 self.problems.add(wrong.problem)
@@ -136,18 +138,13 @@ class _Compiler:
 
     def conditions(self, rules: Rules, item: Item, attachment: int) -> None:
         """When it counts, and whom it admits."""
-        unauthorized = rules.tier == "unauthorized"
-        if not (item.path or item.when or rules.admit or rules.network or rules.in_network or unauthorized):
-            if rules.by_order:
-                self.builder.condition(attachment, by_order=True)
-            return
         place = rules.place(item)
         self.builder.condition(
             attachment,
             when=self.programs.program(place, item.path, item.when, in_network=rules.in_network),
             admit=self.programs.program(place, rules.admit),
             network=self.programs.network(rules.network),
-            unauthorized=unauthorized,
+            unauthorized=rules.tier == "unauthorized",
             by_order=rules.by_order,
         )
 
