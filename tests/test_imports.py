@@ -250,9 +250,8 @@ def circles(arrows: Mapping[str, set[str]]) -> list[list[str]]:
         left = {name: targets for name, targets in left.items() if name not in ends | starts}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_room_imports_what_the_table_says(path: Path) -> None:
-    assert not wrong_arrows(path)
+def test_a_room_imports_what_the_table_says() -> None:
+    assert [sentence for path in SOURCES for sentence in wrong_arrows(path)] == []
 
 
 def test_rows_name_earlier_rows_only() -> None:
@@ -291,32 +290,31 @@ def test_protocols_know_bytes_only(room: str) -> None:
         assert not {name for name in outside if not name.startswith(MEMORY)}, f"{path.name} knows more than bytes"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_bytes_pass_through_legs(path: Path) -> None:
-    called = socket_calls(path)
-    assert not called or str(path.relative_to(ROOT)) in OWN_SOCKETS, f"{path.name} is to use a leg instead of {called}"
+def test_bytes_pass_through_legs() -> None:
+    calling = {str(path.relative_to(ROOT)): called for path in SOURCES if (called := socket_calls(path))}
+    assert {path: called for path, called in calling.items() if path not in OWN_SOCKETS} == {}, "it is to use a leg"
 
 
 def test_every_file_with_sockets_of_its_own_has_them() -> None:
     assert all(socket_calls(ROOT / path) for path in OWN_SOCKETS)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_decisions_are_asked_of_the_judge(path: Path) -> None:
-    behind = own_imports(path) & set(BEHIND_THE_JUDGE)
-    assert room_of(path) == "csrc/policy" or not behind, f"{path.name} may ask csrc/policy/judge.h only"
+def test_decisions_are_asked_of_the_judge() -> None:
+    outside = [path for path in SOURCES if room_of(path) != "csrc/policy"]
+    behind = {name_of(path): found for path in outside if (found := own_imports(path) & set(BEHIND_THE_JUDGE))}
+    assert behind == {}, "it may ask csrc/policy/judge.h only"
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[len(ROOT.parts)] == "csrc"], ids=lambda path: path.name)
-def test_c_units_include_no_python_and_nothing_from_outside(path: Path) -> None:
-    included = imports(path)
-    assert not {name for name in included if "Python.h" in name or ".." in name}
-    assert {name for name in included if name.startswith("csrc/")} <= set(MODULES)
+def test_c_units_include_no_python_and_nothing_from_outside() -> None:
+    for path in (path for path in SOURCES if path.parts[len(ROOT.parts)] == "csrc"):
+        included = imports(path)
+        assert not {name for name in included if "Python.h" in name or ".." in name}, name_of(path)
+        assert {name for name in included if name.startswith("csrc/")} <= set(MODULES), name_of(path)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_product_imports_no_tests(path: Path) -> None:
-    assert not {name for name in imports(path) if name.split(".")[0] in {"tests", "bench"}}
+def test_the_product_imports_no_tests() -> None:
+    arrows = [(name_of(path), name) for path in SOURCES for name in imports(path)]
+    assert [arrow for arrow in arrows if arrow[1].split(".")[0] in {"tests", "bench"}] == []
 
 
 # The readers themselves: a test that finds nothing wrong must be able to find it.

@@ -19,6 +19,31 @@ static struct sl_prefix prefix(const char *text)
     return out;
 }
 
+/* Rules of three dialects, explicit ones and defaults, for a role and all other roles. */
+static void groups(struct sl_builder *b, uint32_t mesh, uint32_t portset)
+{
+    struct sl_prefix all = prefix("0.0.0.0/0"), eight = prefix("8.0.0.0/8");
+    uint32_t principal, role, id, who[3] = {mesh}, attachment, order = 0;
+    enum sl_name_status why;
+    for (unsigned i = 1; i < 3; i++) {
+        sl_builder_principal(b, i == 1 ? SL_PRINCIPAL_ROLE : SL_PRINCIPAL_ROLE_OTHER, "", i == 1 ? "web" : "", 0,
+                             &principal);
+        sl_builder_selector(b, principal, NULL, 0, &role);
+        sl_builder_who(b, &role, 1, &who[i]);
+    }
+    for (uint8_t tier = SL_TIER_DEFAULT_ALLOW; tier <= SL_TIER_DENY; tier++)
+        for (uint8_t group = 1; group < 4; group++) {
+            struct sl_rule rule = {.tier = tier};
+            sl_builder_rule(b, &rule, &id);
+            sl_builder_attach_in(b, id, tier, order % 2 ? portset : 0, order, who[order % 3], group,
+                                 (uint8_t)(order % SL_CLASSES), &attachment);
+            order++;
+            if (tier > SL_TIER_DEFAULT_DENY) sl_builder_host(b, attachment, "www.example.com", 15, &why);
+            sl_builder_host(b, attachment, group == 1 ? "*" : "*.example.com", group == 1 ? 1 : 13, &why);
+            sl_builder_cidr(b, attachment, group == 1 ? &all : &eight);
+        }
+}
+
 static void build(uint8_t **data, size_t *size)
 {
     struct sl_builder *b = sl_builder_new();
@@ -63,6 +88,7 @@ static void build(uint8_t **data, size_t *size)
         if (tier == SL_TIER_ALLOW) sl_builder_host(b, attachment, "www.example.com", 15, &why);
         sl_builder_cidr(b, attachment, &ten);
     }
+    groups(b, who, portset);
     sl_builder_user(b, "bot", "shop", "cart");
     sl_builder_network(b, &ten1, "shop", "cart");
     sl_builder_guard(b, &nat64, 1);
@@ -72,9 +98,10 @@ static void build(uint8_t **data, size_t *size)
     sl_builder_free(b);
 }
 
-static void ask(const struct sl_image *image, const char *name, const char *address, const char *user)
+static void ask(const struct sl_image *image, const char *name, const char *address, const char *user,
+                const char *identity)
 {
-    struct sl_source_key key = {.user = user};
+    struct sl_source_key key = {.user = user, .identity = identity};
     struct sl_source source;
     struct sl_decision named, out;
     struct sl_trail trail = {.count = 0};
@@ -86,6 +113,10 @@ static void ask(const struct sl_image *image, const char *name, const char *addr
     sl_decide_name(&asked, name, strlen(name), &named, &trail);
     sl_decide_address(&asked, &named, name, strlen(name), &addr, 1, &out, &trail);
     sl_decide_address(&asked, NULL, NULL, 0, &addr, 1, &out, &trail);
+    if (out.flags & (SL_DECISION_PROVISIONAL | SL_DECISION_LOOK_INSIDE)) {
+        const struct sl_decision before = out;
+        sl_decide_inner(&asked, &before, name, strlen(name), &addr, &out, &trail);
+    }
     require(out.verdict <= SL_AUDIT && trail.count <= 64);
 }
 
@@ -114,7 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum sl_image_status opened = sl_image_open(copy, good_size, &image);
     require(validated != SL_IMAGE_OK || opened == SL_IMAGE_OK);
     if (opened != SL_IMAGE_OK) return 0;
-    ask(&image, "evil.example.com", "10.1.2.3", NULL);
-    ask(&image, "www.example.com", "64:ff9b::10.2.3.4", "bot");
+    ask(&image, "evil.example.com", "10.1.2.3", NULL, NULL);
+    ask(&image, "www.example.com", "64:ff9b::10.2.3.4", "bot", NULL);
+    ask(&image, "www.example.com", "8.8.8.8", "bot", "CN=web");
     return 0;
 }

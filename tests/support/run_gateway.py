@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -18,7 +19,7 @@ from typing import Any, Final, Self
 import yaml
 
 from supervisor.control.client import ControlClient, ControlError
-from tests.support import wire
+from tests.support import front, wire
 from tests.support.eventually import PATIENCE, eventually
 from tests.support.schema import check_lines
 from tests.support.sluice_process import ROOT, TREE, SluiceProcess
@@ -45,7 +46,13 @@ def environment() -> dict[str, str]:
 
 
 def sluice(*arguments: str, cwd: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Runs one command to its end."""
+    """Runs one command to its end: in this process, which spares a start of Python and its imports, unless it is `run`,
+    another build is under test or another thread calls."""
+    here = TREE == ROOT and arguments[0] != "run" and threading.current_thread() is threading.main_thread()
+    if here:
+        with contextlib.chdir(cwd or Path.cwd()):
+            done = front.sluice(*arguments)
+        return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
     return subprocess.run(
         [SLUICE, *arguments], cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=timeout, check=False,
