@@ -5,6 +5,7 @@ Most rows of LONG name variants: the same claim over a further protocol, address
 first ones, whose every variant starts a gateway or a command.
 """
 
+import gc
 import os
 import re
 import sys
@@ -177,3 +178,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             row.search(item.nodeid) for row in rows[test.partition("::")[0]]
         ):
             item.add_marker(pytest.mark.full)
+
+
+def pytest_collection_finish() -> None:
+    """What collecting has made lives to the end: no collection of garbage, and no test that counts objects, needs to look
+    at half a million of them."""
+    gc.collect()
+    gc.freeze()

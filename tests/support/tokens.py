@@ -2,6 +2,7 @@
 `cryptography`, and shares nothing with what reads the tokens."""
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -17,7 +18,12 @@ Claims = dict[str, Any]
 
 ISSUER: Final = "https://issuer.test"
 AUDIENCE: Final = "sluice"
-_RSA: Final = rsa.generate_private_key(65537, 2048)  # the slow one: made once
+
+
+@functools.cache
+def rsa_key() -> rsa.RSAPrivateKey:
+    """The slow one: made once, where it is needed."""
+    return rsa.generate_private_key(65537, 2048)
 
 
 def encoded(data: bytes) -> str:
@@ -36,11 +42,13 @@ class SigningKey:
     def __init__(self, kid: str, algorithm: str = "ES256") -> None:
         self.kid = kid
         self.algorithm = algorithm
-        self.private: Any = _RSA
+        self.private: Any
         if algorithm == "ES256":
             self.private = ec.generate_private_key(ec.SECP256R1())
         elif algorithm == "EdDSA":
             self.private = ed25519.Ed25519PrivateKey.generate()
+        else:
+            self.private = rsa_key()
 
     def jwk(self, **more: Any) -> Claims:
         """The public half (RFC 7517)."""

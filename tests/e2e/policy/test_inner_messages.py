@@ -5,6 +5,7 @@ The messages are those of tests/vectors/inner/first_messages.txt, which csrc/ is
 """
 
 import contextlib
+import functools
 import re
 import socket
 import struct
@@ -43,10 +44,14 @@ def messages(kind: str) -> dict[str, bytes]:
     }
 
 
+HUFFMAN: Final = functools.cache(h2.connection.H2Connection().encoder.huffman_coder.encode)
+
+
 def h2c(authority: str | None, more: int = 0) -> list[bytes]:
-    """An HTTP/2 client's preface with SETTINGS, and its first request, by the h2 library."""
+    """An HTTP/2 client's preface with SETTINGS, and its first request, by the h2 library, whose coder is slow."""
     config = h2.config.H2Configuration(client_side=True, validate_outbound_headers=False)
     connection = h2.connection.H2Connection(config)
+    connection.encoder.huffman_coder.encode = HUFFMAN
     connection.initiate_connection()
     preface = connection.data_to_send()
     named = [] if authority is None else [(":authority", authority)]

@@ -81,7 +81,7 @@ def check(seeds: range, worlds: int, least: int, folder: Path) -> None:
 
 
 def test_images_answer_as_the_slow_evaluator_does(tmp_path: Path) -> None:
-    check(range(1, 2), worlds=320, least=25, folder=tmp_path)
+    check(range(1, 2), worlds=160, least=12, folder=tmp_path)
 
 
 @pytest.mark.full

@@ -126,9 +126,9 @@ def check_order(listed: dict[tuple[Any, ...], Answer]) -> None:
 
 
 def test_lists_hold_what_the_judge_finds(tmp_path: Path) -> None:
-    hits = compare(1, 40, tmp_path)
-    assert hits["questions"] > 3000 and hits["denied"] > 300, hits
-    assert hits["source allow"] > 300 and hits["source deny"] > 300, hits
+    hits = compare(1, 20, tmp_path)
+    assert hits["questions"] > 1500 and hits["denied"] > 150, hits
+    assert hits["source allow"] > 150 and hits["source deny"] > 150, hits
 
 
 @pytest.mark.full
@@ -138,10 +138,11 @@ def test_lists_hold_what_the_judge_finds_at_length(tmp_path: Path) -> None:
     assert hits["denied"] > 10_000, hits
 
 
-def test_a_source_is_listed_no_rule_of_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("worlds", [60, pytest.param(1500, marks=pytest.mark.full)])
+def test_a_source_is_listed_no_rule_of_others(tmp_path: Path, worlds: int) -> None:
     """The slow evaluator's view of which items select a source; sources by address, so that both know them whole."""
     random = Random(3)
-    for _ in range(150):
+    for _ in range(worlds):
         world = draw_world(random)
         loaded = Loaded(world, tmp_path)
         slow = evaluator.Evaluator(world)
