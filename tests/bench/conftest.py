@@ -8,8 +8,8 @@ from tests.support import generator
 
 
 @pytest.fixture(scope="session")
-def load(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return generator.build(tmp_path_factory.mktemp("load"))
+def load() -> str:
+    return generator.build(generator.BENCH.parent / "build/load")
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,19 @@
 """Files for the tests of configuration and policy: written, read, and what was wrong told without the folder."""
 
-from collections.abc import Iterable
+import os
+import socket
+import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from supervisor.cli import main
+from supervisor.cli import common, main
 from supervisor.config.config import Config
 from supervisor.config.reader import load_config
-from supervisor.generation.compilation import CompileResult, Report
-from supervisor.generation.compile import compile_config
+from supervisor.generation.compilation import CompileResult, Report, compile_blocking, receive_result, send_result
+from supervisor.generation.compile import compile_all, compile_config
 from supervisor.source.problems import Problems, render
 
 CONFIG = "policy: {paths: [policy.yaml]}\n"
@@ -78,9 +81,28 @@ def without(folder: Path, lines: Iterable[str]) -> list[str]:
     return [line.replace(f"{folder}/", "") for line in lines]
 
 
+def compile_here(path: str, manifests: Sequence[str] = ()) -> CompileResult:
+    """As compile_blocking, which starts a process for it."""
+    compiled = compile_all(path, manifests=manifests)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        sender = threading.Thread(target=send_result, args=(theirs, *compiled))
+        sender.start()
+        try:
+            return receive_result(ours)
+        finally:
+            sender.join()
+            for descriptor in compiled[1:]:
+                if descriptor is not None:
+                    os.close(descriptor)
+
+
 def sluice(*arguments: str, given: str = "") -> Result:
-    """The command, with `given` on its standard input."""
-    return CliRunner().invoke(main, arguments, input=given, prog_name="sluice", catch_exceptions=False)
+    """The command in this process, with `given` on its standard input."""
+    with pytest.MonkeyPatch.context() as patch:
+        if common.compile_blocking is compile_blocking:  # else a test has its own
+            patch.setattr(common, "compile_blocking", compile_here)
+        return CliRunner().invoke(main, arguments, input=given, prog_name="sluice", catch_exceptions=False)
 
 
 def manifest(spec: str, name: str = "p", namespace: str = "", kind: str = "") -> str:

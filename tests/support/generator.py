@@ -1,6 +1,7 @@
 """The load generator under test: its origin and its client, as processes."""
 
 import contextlib
+import fcntl
 import json
 import subprocess
 from collections.abc import Iterator
@@ -12,9 +13,12 @@ Result = dict[str, Any]
 
 
 def build(folder: Path) -> str:
-    """The program, built strictly and under sanitizers."""
+    """The program, built strictly and under sanitizers: once, by the first of the processes that need it."""
+    folder.mkdir(parents=True, exist_ok=True)
     command = ["make", "-s", "-C", str(BENCH), "asan", f"BUILD={folder}"]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     assert made.returncode == 0, made.stderr
     return str(folder / "load-asan")
 
