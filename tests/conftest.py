@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -165,6 +166,15 @@ FIRST: Final = {
     "test_upstreams.py::test_what_the_parent_refuses_is_refused": 1,
 }
 
+# Files that take long, most of it at work: they start first, as the last one to start has all others wait for it.
+EARLY: Final = (
+    *("supervisor/policy/test_property.py", "supervisor/policy/test_void_rules.py", "supervisor/policy/test_reach.py"),
+    *("supervisor/cli/test_turning.py", "kinds/test_kinds.py", "e2e/operation/test_lifecycle.py"),
+    *("e2e/protocols/test_tls_listener.py", "supervisor/test_lifecycle.py", "supervisor/generation/test_reload.py"),
+    *("e2e/policy/test_smokescreen.py", "supervisor/workers/test_workers.py", "supervisor/cli/test_commands.py"),
+)
+LEFT_OPEN_MOST: Final = 300  # descriptors that the tests of one file may leave open; loops of tests live to the end
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rows: defaultdict[str, list[re.Pattern[str]]] = defaultdict(list)  # by file: there are many items
@@ -178,10 +188,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             row.search(item.nodeid) for row in rows[test.partition("::")[0]]
         ):
             item.add_marker(pytest.mark.full)
+    items.sort(key=lambda item: not item.nodeid.partition("::")[0].endswith(EARLY))
 
 
 def pytest_collection_finish() -> None:
-    """What collecting has made lives to the end: no collection of garbage, and no test that counts objects, needs to look
-    at half a million of them."""
+    """What collecting has made lives to the end: nothing that looks for garbage, or counts objects, needs to look at half
+    a million of them."""
     gc.collect()
     gc.freeze()
+
+
+OPENED: Final[dict[str, int]] = {}  # by file, descriptors of this process when its first test began
+LEFT_OPEN: Final[dict[str, int]] = {}  # by file, how many more there are behind its last one
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """A file that leaves many descriptors open would have later ones fail, beyond number 1023 in strange ways."""
+    file, following = (one.nodeid.partition("::")[0] if one else "" for one in (item, nextitem))
+    before = OPENED.setdefault(file, len(os.listdir("/proc/self/fd")))
+    done = yield
+    if following != file:
+        LEFT_OPEN[file] = len(os.listdir("/proc/self/fd")) - before
+    return done
+
+
+@pytest.fixture(scope="session", autouse=True)
+def files_close_what_they_open() -> Iterator[None]:
+    yield
+    assert {file: left for file, left in LEFT_OPEN.items() if left > LEFT_OPEN_MOST} == {}

@@ -1,4 +1,4 @@
-"""Each row of tests/conftest.py begins with a file that exists: a test that moves takes its row along."""
+"""Each row of tests/conftest.py names a file that exists: a test that moves takes its row along."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import FIRST, LONG
+from tests.conftest import EARLY, FIRST, LONG
 
 ROOT: Final = Path(__file__).resolve().parent
 NAME: Final = re.compile(r"([\w\\]+\\\.py)::(test_\w+|\.\*)?")
@@ -26,3 +26,7 @@ def test_a_row_names_a_file_that_exists(pattern: re.Pattern[str]) -> None:
     found = NAME.match(pattern.pattern)
     assert found is not None, "a row begins with its file"
     assert list(ROOT.rglob(found[1].replace("\\", ""))), f"{found[1]} does not exist"
+
+
+def test_files_that_start_early_exist() -> None:
+    assert [path for path in EARLY if not (ROOT / path).exists()] == []

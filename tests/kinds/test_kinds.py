@@ -1,6 +1,7 @@
 """The CRDs and JSON Schemas of our kinds: as made, and of one mind with the reader about thousands of documents."""
 
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -138,7 +139,9 @@ def refused_by_reader(document: Document, folder: Path) -> list[str]:
         upstreams=(Upstream("corp", "http", (("192.0.2.9", 1080),)),),
     )
     problems = Problems()
-    build_image(config, (), load_policy(config.policy.paths, config.policy.places, problems), problems)
+    built = build_image(config, (), load_policy(config.policy.paths, config.policy.places, problems), problems)
+    if built is not None:
+        os.close(built.descriptor)
     return [str(problem).removeprefix(str(folder)) for problem in problems.errors]
 
 
