@@ -200,7 +200,8 @@ class _Compiler:
 
     def selector(self, selector: Selector, rule: Rules) -> int:
         """The image's id of a selector; an allow of group 0 marks it, as that ends passthrough for the source."""
-        number = self.source(selector, rule.tier == "allow" and not rule.group)
+        ends = (rule.tier == "allow" and not rule.group) or rule.instead_of_passthrough
+        number = self.source(selector, ends)
         if selector.user and not (self.by_token or selector.user in self.user_names or selector.user in self.unknown):
             self.unknown.add(selector.user)
             words = f"{rule.kind} {rule.name} selects the user {quote(selector.user)}, who does not exist"

@@ -115,7 +115,7 @@ static void ask(const struct sl_image *image, const char *name, const char *addr
     sl_decide_address(&asked, NULL, NULL, 0, &addr, 1, &out, &trail);
     if (out.flags & (SL_DECISION_PROVISIONAL | SL_DECISION_LOOK_INSIDE)) {
         const struct sl_decision before = out;
-        sl_decide_inner(&asked, &before, name, strlen(name), &addr, &out, &trail);
+        sl_decide_inner(&asked, &before, &addr, name, strlen(name), &out, &trail);
     }
     require(out.verdict <= SL_AUDIT && trail.count <= 64);
 }

@@ -103,6 +103,7 @@ class Rules(msgspec.Struct, frozen=True, array_like=True):
     admit: Condition | None = None
     network: str = ""  # "namespace/name"; its items have CIDRs or `anything`, and no other rule of that name has one
     in_network: str = ""
+    instead_of_passthrough: bool = False  # policy.passthrough ends for its sources: this default is theirs
 
     @property
     def order(self) -> tuple[bool, int, str, str]:

@@ -34,6 +34,7 @@ def passthrough(egresses: Sequence[Egress], allowed: frozenset[Selector]) -> Ite
             selectors=(Selector(*source),),
             items=(Item(0, egress.line, egress.column, everything),),
             group=FSM,
+            instead_of_passthrough=True,
         )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from supervisor.policy.dialects.dialect import ELSEWHERE, Part, Surroundings
 from supervisor.policy.dialects.fsm.passthrough import passthrough
+from supervisor.policy.dialects.fsm.requests import condition_of
 from supervisor.policy.dialects.fsm.resources import (
     Egress,
     EgressGateway,
@@ -14,6 +15,7 @@ from supervisor.policy.dialects.fsm.resources import (
     Reference,
     UpstreamTrafficSetting,
 )
+from supervisor.policy.resources.conditions import AllOf, Condition, Within
 from supervisor.policy.resources.model import Destination, InnerProtocol, Item, Rules, Selector, Text
 from supervisor.source.problems import Place, Problems, did_you_mean
 
@@ -21,14 +23,15 @@ from supervisor.source.problems import Place, Problems, did_you_mean
 SHOWN: Final[dict[str, InnerProtocol | None]] = {"http": "http", "https": "tls", "tcp": None, "tcp-server-first": None}
 TCP: Final = ("tcp", "tcp-server-first")
 EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
+Known = dict[str, dict[tuple[str, str], Part]]  # by kind, then by namespace and name
 
 
 def rules(parts: Sequence[Part], surroundings: Surroundings, problems: Problems) -> list[Rules]:
     """The rules of every Egress. EgressGateways give none: which gateway a connection takes is the sidecar's choice."""
     check_gateways([part for part in parts if isinstance(part, EgressGateway)], surroundings, problems)
     check_configs([part for part in parts if isinstance(part, MeshConfig)], problems)
-    known = {
-        kind.__name__: {(part.namespace, part.name) for part in parts if isinstance(part, kind)}
+    known: Known = {
+        kind.__name__: {(part.namespace, part.name): part for part in parts if isinstance(part, kind)}
         for kind in (HTTPRouteGroup, UpstreamTrafficSetting)
     }
     egresses = [part for part in parts if isinstance(part, Egress)]
@@ -53,23 +56,24 @@ class _Egress:
     def at(self, part: Text | Port) -> Place:
         return Place(self.egress.file, part.line, part.column)
 
-    def rules(self, known: dict[str, set[tuple[str, str]]]) -> Iterator[Rules]:
-        """Its rules, a group for each protocol. The ports that need HTTP routing give none: they stay closed."""
+    def rules(self, known: Known) -> Iterator[Rules]:
+        """Its rules, a group for each protocol. On ports that need HTTP routing they have conditions, which no tunnel
+        satisfies."""
         egress = self.egress
         matched = [self.reference(match, known) for match in egress.matches]
-        conditional = any(match.kind == "HTTPRouteGroup" for match in egress.matches)
         self.warn()
         if not all(matched):
             return
+        groups = [part for part in matched if isinstance(part, HTTPRouteGroup)]
         for protocol, inner in SHOWN.items():
             ports = [port for port in egress.ports if port.protocol == protocol]
-            if ports and protocol == "http" and conditional:
+            condition = condition_of(groups) if groups and protocol == "http" else None
+            if ports and condition is not None:
                 words = f"{egress.title} needs HTTP routing on port {ports[0].number}: no tunnel is allowed by it there"
                 self.problems.warning(self.at(ports[0]), words, "requests are not routed yet")
-            elif ports:
-                items = tuple(item for port in ports for item in self.items(port))
-                if items:
-                    yield self.group(items, inner)
+            items = tuple(item for port in ports for item in self.items(port, condition))
+            if items:
+                yield self.group(items, inner)
 
     def group(self, items: tuple[Item, ...], inner: InnerProtocol | None) -> Rules:
         egress = self.egress
@@ -85,22 +89,22 @@ class _Egress:
             protocol=inner,
         )
 
-    def items(self, port: Port) -> Iterator[Item]:
+    def items(self, port: Port, condition: Condition | None) -> Iterator[Item]:
         """The destinations on one port. They are numbered through the ports in turn, each with all of its hosts."""
+        blocks = tuple(block.value for block in self.egress.addresses)
         first = port.index * max(len(self.egress.hosts), len(self.egress.addresses), len(EVERYWHERE))
         for index, (part, destination) in enumerate(self.destinations(port), first):
-            yield Item(index, part.line, part.column, destination)
+            within = Within(blocks) if blocks and destination.host else None
+            when = AllOf((within, condition)) if within and condition else within or condition
+            yield Item(index, part.line, part.column, destination, when=when)
 
     def destinations(self, port: Port) -> Iterator[tuple[Text | Port, Destination]]:
-        """Where to, and the part of the resource that says so. Of tcp these are addresses alone."""
+        """Where to, and the part of the resource that says so. Of tcp these are addresses alone; of the others they are
+        names where there are any, and the blocks that a name has to lie in are conditions of it."""
         egress = self.egress
         reach = ((port.number, port.number),)
         tcp = port.protocol in TCP
-        if not tcp and egress.hosts and egress.addresses:
-            words = "hosts together with ipAddresses are not supported yet for http and https"
-            hint = "leave ipAddresses out: the name inside has to be the one asked for, whatever its address"
-            self.problems.error(self.at(egress.addresses[0]), words, hint)
-        elif not tcp and egress.hosts:
+        if not tcp and egress.hosts:
             yield from ((host, Destination(host=host, ports=reach)) for host in egress.hosts)
         elif egress.addresses:
             yield from ((one, Destination(cidr=one.value, ports=reach)) for one in egress.addresses)
@@ -110,15 +114,15 @@ class _Egress:
             words = f"port {port.number}, {port.protocol}: neither hosts nor ipAddresses, so that it allows nothing"
             self.problems.warning(self.at(port), words, "name the hosts, or write protocol: tcp for every address")
 
-    def reference(self, match: Reference, known: dict[str, set[tuple[str, str]]]) -> bool:
+    def reference(self, match: Reference, known: Known) -> Part | None:
         """A resource that does not exist makes the Egress unusable: what it would close is not known."""
-        names = known[match.kind]
-        if (self.egress.namespace, match.name.value) in names:
-            return True
-        near = [name for namespace, name in names if namespace == self.egress.namespace]
+        resources = known[match.kind]
+        if (found := resources.get((self.egress.namespace, match.name.value))) is not None:
+            return found
+        near = [name for namespace, name in resources if namespace == self.egress.namespace]
         words = f"there is no {match.kind} {self.egress.namespace}/{match.name.value}"
         self.problems.error(self.at(match.name), words, did_you_mean(match.name.value, near))
-        return False
+        return None
 
     def warn(self) -> None:
         """Warnings of parts that FSM treats other than its documents say, or in the sidecar."""

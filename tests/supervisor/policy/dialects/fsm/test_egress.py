@@ -121,6 +121,19 @@ def test_tcp_is_about_addresses(tmp_path: Path) -> None:
     assert ask(tmp_path, "any.example.com:5432", "curl/curl", "198.51.100.9") == "deny"
 
 
+def test_a_name_of_http_and_https_has_to_lie_in_the_addresses(tmp_path: Path) -> None:
+    """Example 19 of the policy model; neither alone is enough."""
+    ports = "[{number: 443, protocol: https}]"
+    assert check(tmp_path, egress(spec(ports=ports, ipAddresses="[203.0.113.0/24]"))) == ([], [])
+    assert decision(tmp_path, "httpbin.org:443")["reason"] == "needs_address"
+    assert ask(tmp_path, "httpbin.org:443", "curl/curl", "203.0.113.9") == "deny", "the guard is not lifted by it"
+    check(tmp_path, egress(spec(ports=ports, ipAddresses="[9.9.0.0/16]")))
+    assert ask(tmp_path, "httpbin.org:443", "curl/curl", "9.9.9.9") == "allow"
+    assert ask(tmp_path, "httpbin.org:443", "curl/curl", "8.8.8.8") == "deny"
+    assert ask(tmp_path, "example.com:443", "curl/curl", "9.9.9.9") == "deny"
+    assert decision(tmp_path, "9.9.9.9:443")["reason"] == "inner_name_missing"
+
+
 def test_tcp_without_addresses_is_a_port_of_every_address(tmp_path: Path) -> None:
     check(tmp_path, egress(spec(ports="[{number: 5432, protocol: tcp-server-first}]", hosts="")))
     assert ask(tmp_path, "8.8.8.8:5432") == ask(tmp_path, "[2606:4700::1111]:5432") == "allow"
@@ -176,6 +189,14 @@ def test_passthrough_ends_on_the_ports_that_an_egress_names(tmp_path: Path) -> N
     assert ask(tmp_path, "8.8.8.8:80") == "deny"
     assert ask(tmp_path, "10.0.0.1:443") == "deny", "the address guard holds"
     assert passed(tmp_path, "false") == ["deny", "deny", "deny"]
+
+
+@pytest.mark.parametrize("fields", [{"hosts": ""}, {"matches": MATCHES}])
+def test_ports_of_an_egress_that_opens_none_are_closed_all_the_same(tmp_path: Path, fields: dict[str, str]) -> None:
+    """Without a destination, or with conditions that no tunnel satisfies."""
+    check(tmp_path, egress(spec(**fields)), ROUTES, config=opened("true"))
+    assert ask(tmp_path, "httpbin.org:80") == ask(tmp_path, "example.com:80") == "deny"
+    assert ask(tmp_path, "example.com:443") == "allow"
 
 
 @pytest.mark.parametrize("selected", ["", "from: [{serviceAccount: curl}], ", "from: [{cidr: 10.1.0.0/25}], "])
@@ -244,7 +265,6 @@ def test_differences_from_fsm_are_said(tmp_path: Path) -> None:
         ({"hosts": "[10.0.0.1]"}, "is an IP address, not a host name"),
         ({"hosts": "", "ipAddresses": "[10.0.0.1/8]"}, "has host bits set"),
         ({"hosts": "", "ipAddresses": "[example.com]"}, "expected a CIDR"),
-        ({"ipAddresses": "[203.0.113.0/24]"}, "hosts together with ipAddresses are not supported yet"),
         ({"matches": "[{kind: HTTPRouteGroup, name: a}]"}, "`apiGroup` is missing"),
         ({"matches": "[{apiGroup: a, kind: HTTPRouteGroup, name: a}]"}, "expected one of specs.smi-spec.io/v1alpha4"),
         ({"matches": "[{apiGroup: a, kind: Ingress, name: a}]"}, "expected one of HTTPRouteGroup"),
