@@ -192,7 +192,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What collecting has made lives to the end: nothing that looks for garbage, or counts objects, needs to look at
+    """Objects of the collection live to the end: nothing that looks for garbage, or counts objects, needs to look at
     half a million of them."""
     gc.collect()
     gc.freeze()

@@ -31,7 +31,8 @@ def egress(name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def names() -> Iterator[NameServer]:
-    with NameServer({name: ["127.0.0.1"] for name in ("httpbin.test", "other.test")}) as server:
+    near = {name: ["127.0.0.1"] for name in ("httpbin.test", "other.test", "near.test")}
+    with NameServer({**near, "far.test": ["127.0.0.2"]}) as server:
         yield server
 
 
@@ -45,12 +46,14 @@ def tcp() -> Iterator[Origin]:
 def gateway(world: World, names: NameServer, tcp: Origin) -> Iterator[Gateway]:
     http = {"hosts": ["httpbin.test"], "ports": [{"number": world.http, "protocol": "http"}]}
     secure = {"hosts": ["httpbin.test"], "ports": [{"number": world.echo.port, "protocol": "https"}]}
+    inside = {**http, "hosts": ["near.test", "far.test"], "ipAddresses": ["127.0.0.1/32"]}
     raw = {"ipAddresses": ["127.0.0.1/32"], "ports": [{"number": tcp.port, "protocol": "tcp"}]}
     config = {
         "dns": {"servers": [names.address]},
         "identity": {"networks": [{"cidr": "127.0.0.1/32", "namespace": "curl", "serviceAccount": "curl"}]},
     }
-    with Gateway([egress("http", http), egress("https", secure), egress("tcp", raw)], config) as running:
+    resources = {"http": http, "https": secure, "inside": inside, "tcp": raw}
+    with Gateway([egress(name, spec) for name, spec in resources.items()], config) as running:
         yield running
 
 
@@ -64,6 +67,14 @@ def test_a_host_of_an_http_port(gateway: Gateway, world: World) -> None:
     assert curl(gateway, f"http://other.test:{world.http}/").returncode == 97
     with wire.connect(gateway.port) as client:
         assert wire.socks5(client, "other.test", world.http) == 2
+
+
+def test_a_host_at_an_address_that_is_listed(gateway: Gateway, world: World) -> None:
+    assert curl(gateway, f"http://near.test:{world.http}/").returncode == 0
+    with wire.connect(gateway.port) as client:
+        assert wire.socks5(client, "far.test", world.http) == 2
+    line = gateway.event(event="decision", reason="no_cidr_rule")
+    assert (line["phase"], line["destination"]["host"]) == ("address", "far.test")
 
 
 def found(gateway: Gateway, before: int, key: str) -> set[Any]:

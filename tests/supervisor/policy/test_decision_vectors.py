@@ -2,7 +2,7 @@
 
 A rule is `{name, in: NAMESPACE, from, created, ...}` with its items under `allow`, `deny`, `audit` or `hard`; without
 `in` it is a ClusterEgressPolicy. `acl` is a Smokescreen ACL file beside them. `users` and `networks` map to
-`namespace/account`; `config` is laid over sluice.yaml, `manifests` are objects of the cluster.
+`namespace/account`; `config` is laid over sluice.yaml, `manifests` are objects of the cluster, or of other dialects.
 A question is answered as it `says`, or `refused` with a text. `sets` of a question are the attributes that the decision
 brings along: `NAME: VALUE from RULE`, `NAME: VALUE` for a default.
 """
@@ -63,10 +63,10 @@ def compile_vector(vector: dict[str, Any], folder: Path, kind: type[PolicyImage]
         {"name": name, "hash": HASH, **({"identity": identity(text)} if text else {})}
         for name, text in vector.get("users", {}).items()
     ]
-    if rules := vector.get("rules"):
-        if any("tls" in rule for rule in rules):
-            Authority(folder / "policy")
-        documents = [manifest(rule) for rule in rules] + vector.get("manifests", [])
+    rules = vector.get("rules", [])
+    if any("tls" in rule for rule in rules):
+        Authority(folder / "policy")
+    if documents := [manifest(rule) for rule in rules] + vector.get("manifests", []):
         (folder / "policy/rules.yaml").write_text(yaml.safe_dump_all(documents))
     if acl := vector.get("acl"):
         (folder / "policy/acl.yaml").write_text(yaml.safe_dump({"version": "v1", **acl}))

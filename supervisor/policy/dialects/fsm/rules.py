@@ -100,7 +100,7 @@ class _Egress:
 
     def destinations(self, port: Port) -> Iterator[tuple[Text | Port, Destination]]:
         """Where to, and the part of the resource that says so. Of tcp these are addresses alone; of the others they are
-        names where there are any, and the blocks that a name has to lie in are conditions of it."""
+        names where there are any; the blocks that a name has to lie in are its condition."""
         egress = self.egress
         reach = ((port.number, port.number),)
         tcp = port.protocol in TCP
