@@ -82,11 +82,14 @@ class Mesh:
         plain = socket.create_connection(("127.0.0.1", self.hbone if ambient else self.any), 20, source)
         return TlsSocket(plain, context)
 
-    def line(self, port: int, event: str) -> Mapping:
-        def found() -> list[Mapping]:
-            return [line for line in self.gateway.events(event=event) if line["source"]["port"] == port]
+    def line(self, client: tuple[str, int], event: str) -> Mapping:
+        """By address and port: the kernel gives a port to several addresses."""
 
-        return eventually(found, f"a {event} line of port {port}")[-1]
+        def found() -> list[Mapping]:
+            lines = self.gateway.events(event=event)
+            return [line for line in lines if (line["source"]["ip"], line["source"]["port"]) == client]
+
+        return eventually(found, f"a {event} line of {client}")[-1]
 
 
 @pytest.fixture(scope="module")
@@ -175,12 +178,12 @@ def names(protocol: str) -> str:
 def test_within_a_tunnel(mesh: Mesh, protocol: str, version: ssl.TLSVersion, what: str) -> None:
     with Origin(how_it_ends) as origin, one_more(mesh.gateway, "malformed", names(protocol)):
         client = mesh.connect(protocol, version)
-        port = client.getsockname()[1]
+        name = client.getsockname()
         tunnel(client, protocol, origin.port)
         break_session(client, what)
         client.socket.close()
         assert origin.wait() == ["reset"]
-        line = mesh.line(port, "close")
+        line = mesh.line(name, "close")
         assert (line["outcome"], line["detail"] in BREAKS[what][2]) == ("reset", True), line["detail"]
 
 
@@ -189,11 +192,11 @@ def test_within_a_tunnel(mesh: Mesh, protocol: str, version: ssl.TLSVersion, wha
 def test_before_a_request(mesh: Mesh, protocol: str, what: str) -> None:
     with one_more(mesh.gateway, "malformed", names(protocol), "unknown"):
         client = mesh.connect(protocol, NEW)
-        port = client.getsockname()[1]
+        name = client.getsockname()
         begin(client, protocol)
         break_session(client, what)
         client.socket.close()
-        line = mesh.line(port, "refused")
+        line = mesh.line(name, "refused")
         assert (line["outcome"], line["detail"] in BREAKS[what][2]) == ("malformed", True), line
 
 
@@ -202,12 +205,12 @@ def test_an_end_without_close_notify_breaks_nothing(mesh: Mesh) -> None:
     before = counted(mesh.gateway, "malformed")
     with Origin(how_it_ends) as origin:
         client = mesh.connect("socks5", NEW)
-        port = client.getsockname()[1]
+        name = client.getsockname()
         tunnel(client, "socks5", origin.port)
         client.socket.shutdown(socket.SHUT_WR)
         assert origin.wait() == ["reset"]
         client.socket.close()
-        line = mesh.line(port, "close")
+        line = mesh.line(name, "close")
         assert (line["outcome"], "detail" in line) == ("reset", False)
     assert counted(mesh.gateway, "malformed") == before
 
