@@ -111,9 +111,23 @@ def by_worker(gateway: Gateway) -> dict[int, int]:
     return counts
 
 
+def until_both_accept(gateway: Gateway, port: int) -> None:
+    """A worker accepts for one that is still starting, until it has heard that this one is ready."""
+
+    def both() -> bool:
+        with Crowd(gateway) as crowd:
+            for number in range(1, 9):
+                crowd.open(1, port, f"127.0.9.{number}")
+            return set(by_worker(gateway)) == {0, 1}
+
+    eventually(both, "each worker accepts its own")
+    eventually(lambda: not by_worker(gateway), "these have ended")
+
+
 def test_tunnels_are_counted_over_both_workers(world: World) -> None:
     port = world.echo.port
     with gateway_of_two(OPEN, limits={"tunnels": 24}) as gateway, Crowd(gateway) as crowd:
+        until_both_accept(gateway, port)
         opened = [crowd.open(1, port, f"127.0.2.{number}")[0] for number in range(1, 25)]
         assert set(by_worker(gateway)) == {0, 1}, "both have some"
         told = sum(refusals(gateway, port, 503, f"127.0.3.{number}") for number in range(1, 7))
@@ -127,6 +141,7 @@ def test_tunnels_are_counted_over_both_workers(world: World) -> None:
 def test_tunnels_of_one_source_are_counted_over_both_workers(world: World) -> None:
     port = world.echo.port
     with gateway_of_two(OPEN, limits={"tunnelsPerSource": 20}) as gateway, Crowd(gateway) as crowd:
+        until_both_accept(gateway, port)
         opened = crowd.open(20, port)
         assert set(by_worker(gateway)) == {0, 1}, "both have some"
         told = sum(refusals(gateway, port, 429) for _ in range(5))

@@ -51,7 +51,7 @@ def h2c(authority: str | None, more: int = 0) -> list[bytes]:
     """An HTTP/2 client's preface with SETTINGS, and its first request, by the h2 library, whose coder is slow."""
     config = h2.config.H2Configuration(client_side=True, validate_outbound_headers=False)
     connection = h2.connection.H2Connection(config)
-    connection.encoder.huffman_coder.encode = HUFFMAN
+    vars(connection.encoder.huffman_coder)["encode"] = HUFFMAN
     connection.initiate_connection()
     preface = connection.data_to_send()
     named = [] if authority is None else [(":authority", authority)]

@@ -285,7 +285,7 @@ def test_passthrough_of_the_mesh_is_resolved(tmp_path: Path, opens: bool) -> Non
     assert descriptor is not None and report.config is not None, report.problems
     image = PolicyImage.from_fd(descriptor)
     os.close(descriptor)
-    assert effective(report.config)["policy"]["passthrough"] == "mesh"  # type: ignore[index]
+    assert effective(report.config)["policy"]["passthrough"] == "mesh"
     for source, opened in (("pay", opens), ("shop", False)):
         listed = reach(image, report.config, report.rules, 1, read_question({"reach": True, "from": source}))
         assert listed["default"]["verdict"] == ("allow" if opened else "deny"), source

@@ -163,7 +163,7 @@ def _blocks_open_every_name(patch: pytest.MonkeyPatch) -> None:
 
     def blocks(egress: Any, port: Any) -> Iterator[Any]:
         part = structs.replace(egress.egress, hosts=()) if egress.egress.addresses else egress.egress
-        return right(rules._Egress(part, egress.problems), port)
+        yield from right(rules._Egress(part, egress.problems), port)
 
     patch.setattr(rules._Egress, "destinations", blocks)
 
@@ -172,7 +172,7 @@ def _sources_are_of_the_own_namespace(patch: pytest.MonkeyPatch) -> None:
     right = rules._Egress.group
 
     def group(egress: Any, items: Any, inner: Any) -> Rules:
-        found = right(egress, items, inner)
+        found: Rules = right(egress, items, inner)
         own = tuple(structs.replace(one, namespace=found.namespace) for one in found.selectors)
         return structs.replace(found, selectors=tuple(dict.fromkeys(own)))
 
