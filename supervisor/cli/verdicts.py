@@ -14,6 +14,7 @@ TURNS: Final[dict[str, str]] = {
     "no_rule": "allow it, for example by this policy",
     "rule_allow": "deny it: a policy for this source with action: Deny; or take it out of {rule}",
     "rule_deny": "take it out of {rule}: no allow outranks a deny",
+    "needs_http": "take its conditions out of {rule}, or ask in clear text: what shows no request cannot meet them",
     "rule_hard_deny": "take it out of {rule}: nothing outranks a hard deny, not even audit mode",
     "rule_audit": "it passes and is counted; an Allow or a Deny for it would settle it",
     "default_allow": "deny it by a rule; {rule} is what holds where no rule of its dialect matches",

@@ -326,7 +326,7 @@ def test_more_resolutions_than_may_wait_end_at_once() -> None:
         gate.wait(30)
         return addresses(query, "192.0.2.1")
 
-    with Scripted(script) as server, Bench(server.address) as bench:
+    with Scripted(script) as server, Bench(server.address, slow=True) as bench:
         asked = bench.ask_many(["a.test"] * 20_100)
         assert [one.answer for one in asked].count((FULL, [])) == bench.resolver.overflows == 100
         gate.set()
