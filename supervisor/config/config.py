@@ -21,6 +21,7 @@ from gateway.contract import (
     TrustedSettings,
 )
 from supervisor.config.speakers import ProxyPeers, Trusted
+from supervisor.config.tenants import Budget, Grant
 from supervisor.config.tls import ListenerTls, ReadTls
 from supervisor.config.tokens import TokenSource
 from supervisor.config.trust import Trust
@@ -90,6 +91,8 @@ class Policy(msgspec.Struct, frozen=True):
     passthrough: bool = False
     follows_mesh: bool = False  # `passthrough: mesh`: passthrough is as the mesh's own settings say, once compiled
     audit: bool = False
+    audit_namespaces: tuple[str, ...] = ()  # sources of these are in audit mode
+    per_namespace: Budget = Budget()
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -186,6 +189,7 @@ class Config(msgspec.Struct, frozen=True):
     gateway: Gateway = Gateway()
     linkerd: Linkerd = Linkerd()
     policy: Policy = Policy()
+    grants: tuple[Grant, ...] = ()
     identity: Identity = Identity()
     addresses: Addresses = Addresses()
     upstreams: tuple[Upstream, ...] = ()

@@ -62,7 +62,21 @@ def effective(config: Config) -> dict[str, Any]:
             "paths": list(config.policy.paths),
             "passthrough": "mesh" if config.policy.follows_mesh else config.policy.passthrough,
             "audit": config.policy.audit,
+            "auditNamespaces": list(config.policy.audit_namespaces),
+            "perNamespace": {
+                "entries": config.policy.per_namespace.entries,
+                "bytes": config.policy.per_namespace.bytes,
+            },
         },
+        "grants": [
+            {
+                "namespaces": list(grant.namespaces),
+                "cidrs": list(grant.cidrs),
+                "sourceAddresses": list(grant.source_addresses),
+                "upstreams": list(grant.upstreams),
+            }
+            for grant in config.grants
+        ],
         "identity": {
             "networks": [
                 {"cidr": network.cidr, "namespace": network.namespace}

@@ -24,7 +24,7 @@ class Later(NamedTuple):
 
 _REQUESTS: Final = "plain HTTP requests; they are answered 501"
 _CLUSTER: Final = "the watch of a cluster; policy comes from files alone"
-_TENANTS: Final = "tenants of a cluster; nothing would be bounded by it"
+_EXPRESSIONS: Final = "regular expressions that decide; there are none"
 _POOLS: Final = "kept-alive connections to origins; there are none"
 _TRACING: Final = "spans; none would be sent"
 
@@ -33,11 +33,9 @@ LATER: Final[dict[str, Later]] = {
     "listeners[].requests": Later(_REQUESTS, ("false",)),
     "listeners[].destination": Later("the protocols tls and tcp"),
     "gateway.clusterDomain": Later(_CLUSTER),
-    "policy.auditNamespaces": Later("audit mode of namespaces; they would be enforced", empty=True),
-    "policy.perNamespace.entries": Later(_TENANTS),
-    "policy.perNamespace.bytes": Later(_TENANTS),
-    "policy.perNamespace.states": Later(_TENANTS),
-    "grants": Later(_TENANTS, empty=True),
+    "policy.perNamespace.states": Later(_EXPRESSIONS, ("100000",)),
+    "grants[].certificates": Later("certificates from Secrets of a cluster; none could be used", empty=True),
+    "grants[].credentials": Later("credentials in requests; none would be set", empty=True),
     "credentials": Later("credentials in requests; none would be set", empty=True),
     "pools.perDestination": Later(_POOLS),
     "pools.pending": Later(_POOLS),
@@ -124,7 +122,7 @@ def _drop_section(document: Node, section: str, problems: Problems) -> None:
 
 
 PARENTS: Final = {"perSource": "limits.perSource"}
-BUILT_SECTIONS: Final = frozenset({"gateway", "policy", "identity", "limits", "logs"})
+BUILT_SECTIONS: Final = frozenset({"policy.perNamespace", "gateway", "policy", "identity", "limits", "logs"})
 
 
 def _owners(node: Node, path: list[str]) -> Iterator[tuple[Node, str]]:

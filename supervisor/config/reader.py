@@ -25,6 +25,7 @@ from supervisor.config.config import (
 from supervisor.config.later import names_in, take_out, take_unread
 from supervisor.config.meshes import GATEWAY, LINKERD, read_gateway, read_linkerd
 from supervisor.config.speakers import read_proxy_peers, read_trusted
+from supervisor.config.tenants import Budget, Grant, read_budget, read_grants
 from supervisor.config.tls import ListenerTls, check_hbone, read_listener_tls
 from supervisor.config.tokens import read_tokens
 from supervisor.config.trust import read_trust
@@ -40,7 +41,7 @@ from supervisor.source.yaml_source import load_documents, only
 MOST_LISTENERS: Final = 64
 TOP: Final = (
     *("listeners", "workers", "gateway", "linkerd", "policy", "identity", "addresses", "upstreams", "dns", "limits"),
-    *("admin", "metrics", "control", "logs", "shutdown"),
+    *("admin", "grants", "metrics", "control", "logs", "shutdown"),
 )
 LISTENER: Final = ("name", "address", "protocol", "auth", "innerName", "audit", "diagnostics", "tls")
 LIMITS: Final = (
@@ -127,6 +128,8 @@ class _Reader:
         top = self.fields(node, *TOP, *names_in(""))
         identity = self.identity(top)
         listeners = self.listeners(top, identity)
+        upstreams = self.upstreams(top, listeners)
+        names, none = tuple(upstream.name for upstream in upstreams), tuple[Grant, ...]()
         admin, metrics = self.admin(top), self.metrics(top)
         self.apart(top, listeners, admin, metrics)
         return Config(
@@ -139,7 +142,8 @@ class _Reader:
             policy=self.policy(top),
             identity=identity,
             addresses=self.addresses(top),
-            upstreams=self.upstreams(top, listeners),
+            upstreams=upstreams,
+            grants=top.read("grants", lambda n: read_grants(n, names, self.problems), none),
             dns=self.dns(top),
             limits=self.limits(top),
             admin=admin,
@@ -277,7 +281,7 @@ class _Reader:
     # where to
 
     def policy(self, top: Fields) -> Policy:
-        fields = self.section(top, "policy", "paths", "passthrough", "audit")
+        fields = self.section(top, "policy", "paths", "passthrough", "audit", "auditNamespaces", "perNamespace")
         paths: dict[str, Place] = {}
         for path, place in fields.each("paths", lambda node: (self.file(node), node.place)):
             paths.setdefault(path, place)
@@ -289,6 +293,8 @@ class _Reader:
             passthrough=said is True,
             follows_mesh=said == "mesh",
             audit=fields.read("audit", Node.boolean, DEFAULTS.policy.audit),
+            per_namespace=fields.read("perNamespace", lambda n: read_budget(n, self.problems), Budget()),
+            audit_namespaces=tuple(dict.fromkeys(fields.each("auditNamespaces", namespace_name))),
         )
 
     def addresses(self, top: Fields) -> Addresses:

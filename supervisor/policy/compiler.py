@@ -273,6 +273,8 @@ class _Compiler:
         """Everything of sluice.yaml that decisions need."""
         for user in self.users:
             self.builder.user(user.name, user.namespace, user.service_account, credential_of(user.hash))
+        for space in config.policy.audit_namespaces:
+            self.builder.selector(image.PRINCIPAL_NAMESPACE, space, "", None, False, True)
         for network in config.identity.networks:
             self.builder.network(network.cidr, network.namespace, network.service_account)
         for cidr in config.addresses.allow:

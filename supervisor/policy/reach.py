@@ -92,14 +92,21 @@ def _ends_passthrough(rules: Rules, levels: Sequence[Level], address: str | None
 
 
 def rules_at(image: PolicyImage, config: Config, packed: bytes, question: Question) -> list[Rules]:
-    """The rules that name the destination of a question, or the name shown inside, each with these items alone."""
+    """The rules that name the destination of a question, or the name shown inside, each with these items alone; where
+    its address is not known, also one network for each selection of sources: it keeps the address open."""
     names = [question.to]
     if question.sni is not None and question.to is not None:
         names.append(f"{question.sni}:{split_destination(question.to)[1]}")
     asked = [_ToDestination(image, config, msgspec.structs.replace(question, to=to, sni=None)) for to in names]
     found = []
+    open_to: set[tuple[Tier, tuple[Selector, ...]]] = set()
     for each in unpacked(packed):
         items = tuple(item for item in each.items if any(one.matches(each, item) for one in asked))
+        if asked[0].is_open and (each.tier, each.selectors) not in open_to:
+            networks = (item for item in each.items if item.destination.cidr and asked[0].has_port(item))
+            if (network := next(networks, None)) is not None:
+                open_to.add((each.tier, each.selectors))
+                items = (*items, network)
         if items:
             found.append(msgspec.structs.replace(each, items=items))
     return found
@@ -217,9 +224,17 @@ class _ToDestination:
                 if self.matches(each, item):
                     yield each, item, _key(each, item, (0, 0))
 
+    @property
+    def is_open(self) -> bool:
+        """A name whose addresses are not known."""
+        return self.name is not None and not self.addresses
+
+    def has_port(self, item: Item) -> bool:
+        return ports_meet(item.destination.ports, ((self.port, self.port),))
+
     def matches(self, rules: Rules, item: Item) -> bool:
         to = item.destination
-        if not ports_meet(to.ports, ((self.port, self.port),)):
+        if not self.has_port(item):
             return False
         if to.anything:
             return True
@@ -261,7 +276,7 @@ class _ToDestination:
     def head(self, found: Sequence[_Found]) -> dict[str, Any]:
         del found
         stranger = {name: self.probed[name] for name in ("verdict", "reason", "rule")}
-        unlisted = ["networks"] if self.name is not None and not self.addresses else []
+        unlisted = ["networks"] if self.is_open else []
         return {
             "question": "to",
             "destination": self.probed["destination"],

@@ -68,7 +68,14 @@ def draw_world(random: Random) -> World:
         own=OWN,
         passthrough=passthrough,
         audit=random.random() < 0.15,
+        audit_namespaces=draw_audited(random.getstate()[1][:3]),
     )
+
+
+def draw_audited(state: object) -> list[str]:
+    """Namespaces in audit mode, by a generator of their own: other draws stay as they were."""
+    random = Random(repr(state))
+    return random.sample(NAMESPACES, random.choice((0, 0, 0, 1, 2)))
 
 
 def draw_list(random: Random) -> str:

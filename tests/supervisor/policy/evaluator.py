@@ -6,6 +6,7 @@ named, it is the first of: own address, addresses.deny, hard deny, guard.
 
 import ipaddress
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from tests.supervisor.policy.matching import (
     address_depth,
     address_of,
     best_rank,
+    by_lower_alone,
     holds,
     inside,
     items_of,
@@ -161,16 +163,17 @@ class Evaluator:
 
     def name_phase(self, question: Question, who: Who) -> tuple[Answer, str, bool]:
         """The answer, the tier that gave it ("" = a default), and whether only an address can decide."""
+        by_name: list[Phase] = [(name_depth, question.host)]
         for tier in STRENGTH:
             if match := self.best(question, who, tier, name_depth, question.host):
                 # A name that passes by a rule with a parent is the parent's to resolve and to judge (section 3).
                 parent = self.setting(question, who, tier, [(name_depth, question.host)], "upstream")
                 phase = "delegated" if parent else "name"
-                return self.soften(question, by_rule(match, tier, phase)), tier, False
+                return self.soften(question, by_rule(match, tier, phase), who, by_name), tier, False
         default = self.default("name", who, "no_rule")
         if default.reason == "no_rule" and self.reaches(question, who, "cidr"):
             return Answer("deny", "name", "needs_address"), "", True
-        return self.soften(question, default), "", False
+        return self.soften(question, default, who, by_name), "", False
 
     def address_phase(
         self, question: Question, who: Who, address: Address, named: Answer | None, tier: str, by_name: bool = False
@@ -200,19 +203,20 @@ class Evaluator:
         refused = self.refusal(question, who, subjects)
         if refused:
             return refused
+        by_address: list[Phase] = [(address_depth, str(subject)) for subject in subjects]
         if named and tier in ("hard_deny", "deny"):
             return named  # audit mode let it through
         for candidate in ("deny", "allow", "audit"):
             weaker = (candidate == "allow" and tier == "allow") or (candidate == "audit" and tier in ("allow", "audit"))
             match = None if weaker else self.first(question, who, candidate, subjects)
             if match:
-                return self.soften(question, by_rule(match, candidate, "address"))
+                return self.soften(question, by_rule(match, candidate, "address"), who, by_address)
         if named:
             return named
         default = self.default("address", who, "no_cidr_rule" if by_name else "no_rule")
         if not by_name and default.reason == "no_rule" and self.reaches(question, who, "host"):
             default = Answer("deny", "address", "inner_name_missing")
-        return self.soften(question, default)
+        return self.soften(question, default, who, by_address)
 
     def subjects(self, question: Question, who: Who, address: Address) -> list[Address]:
         """The address, and the IPv4 address that a lifted form of it carries."""
@@ -265,7 +269,7 @@ class Evaluator:
         self.hits[f"inner of a name {question.shows or 'mismatch'}"] += 1
         reason = "inner_too_long" if question.shows == "too long" else "inner_name_mismatch"
         denied = Answer("deny", "inner", reason, said.rule, tier=said.tier)
-        return self.soften(replace(question, audit=question.audit or mode == "audit"), denied)
+        return self.soften(replace(question, audit=question.audit or mode == "audit"), denied, who)
 
     def nameless(self, question: Question, who: Who, said: Answer) -> Answer:
         """Asked by IP, and no name shows. Held for one: denied. Passed: looked into as a named target is, where any
@@ -273,30 +277,30 @@ class Evaluator:
         if said.reason == "inner_name_missing":
             self.hits["inner nameless provisional"] += 1
             reason = "inner_too_long" if question.shows == "too long" else "inner_name_missing"
-            return self.soften(question, Answer("deny", "inner", reason))
+            return self.soften(question, Answer("deny", "inner", reason), who)
         looked_into = self.reaches(question, who, "host", ("hard_deny", "deny", "audit"))
         if said.verdict == "deny" or not looked_into or question.shows in NAMELESS:
             return said
         self.hits[f"inner nameless {question.shows}"] += 1
         reason = "inner_too_long" if question.shows == "too long" else "inner_name_mismatch"
-        return self.soften(question, Answer("deny", "inner", reason, said.rule, tier=said.tier))
+        return self.soften(question, Answer("deny", "inner", reason, said.rule, tier=said.tier), who)
 
     def behind_address(self, question: Question, who: Who, said: Answer) -> Answer:
         """Asked by IP. Undecided so far: the name shown is judged as if it had been asked for. Passed: every verdict of
         rules about that name counts, over phases as well, and what is not stronger than what passed changes nothing.
         """
         matches = {tier: self.best(question, who, tier, name_depth, question.sni) for tier in STRENGTH}
+        inside: list[Phase] = [(name_depth, question.sni)]
         if said.reason == "inner_name_missing":
             self.hits["inner provisional"] += 1
             for tier, match in matches.items():
                 if match is None:
                     continue
-                inside: list[Phase] = [(name_depth, question.sni)]
                 tls = self.setting(question, who, tier, inside, "tls")
                 if self.setting(question, who, tier, inside, "upstream") or (tls and dialed_port(question, tls[0])):
                     return Answer("deny", "inner", "other_way", match.item.rule, tier=tier)
-                return self.soften(question, by_rule(match, tier, "inner"))
-            return self.soften(question, Answer("deny", "inner", "no_cidr_rule"))
+                return self.soften(question, by_rule(match, tier, "inner"), who, inside)
+            return self.soften(question, Answer("deny", "inner", "no_cidr_rule"), who, inside)
         if said.verdict == "deny":
             return said
         passed = STRENGTH.index(tier) if (tier := said.reason.removeprefix("rule_")) in STRENGTH else len(STRENGTH)
@@ -306,7 +310,7 @@ class Evaluator:
             if tier == "audit" and said.verdict == "audit":
                 continue  # of two verdicts that say the same the earlier phase is named
             self.hits[f"inner {tier} behind {said.reason}"] += 1
-            return self.soften(question, by_rule(match, tier, "inner"))
+            return self.soften(question, by_rule(match, tier, "inner"), who, inside)
         return said
 
     def demanded(self, question: Question, who: Who, said: Answer, inside: Answer) -> Answer:
@@ -323,7 +327,7 @@ class Evaluator:
         else:
             return inside
         self.hits[f"demand {reason}"] += 1
-        return self.soften(question, Answer("deny", "inner", reason, inside.rule, tier=inside.tier))
+        return self.soften(question, Answer("deny", "inner", reason, inside.rule, tier=inside.tier), who)
 
     def admitting(self, question: Question, said: Answer, inside: Answer) -> tuple[str, list[Phase]] | None:
         """The tier and the phase of the rule about the name inside, where that decides of an address."""
@@ -455,13 +459,29 @@ class Evaluator:
             return Answer("allow", phase, "passthrough")
         return Answer("deny", phase, reason)
 
-    def soften(self, question: Question, answer: Answer) -> Answer:
-        """Audit mode of the listener or the mesh; "no policy at all" is softened by the mesh's alone."""
-        audit = self.world.audit or (question.audit and answer.reason != "no_policy")
+    def soften(self, question: Question, answer: Answer, who: Who, phases: Sequence[Phase] = ()) -> Answer:
+        """Audit mode of the listener, the source's namespace or the mesh; "no policy at all" is softened by the mesh's
+        alone. A deny that a lower identity meets in these phases is softened by the namespaces of all lower ones."""
+        audits = who.namespace in self.world.audit_namespaces
+        audits = audits and (not self.meets_lower(question, who, phases) or self.lower_audit(who))
+        audit = self.world.audit or ((question.audit or audits) and answer.reason != "no_policy")
         if not audit or answer.verdict != "deny" or answer.reason == "rule_hard_deny":
             return answer
         self.hits["softened"] += 1
+        self.hits["softened by the namespace"] += audits and not question.audit and not self.world.audit
         return replace(answer, verdict="audit", would_deny=True)
+
+    def lower_audit(self, who: Who) -> bool:
+        return all(identity.namespace in self.world.audit_namespaces for identity in who.lower)
+
+    def meets_lower(self, question: Question, who: Who, phases: Sequence[Phase]) -> bool:
+        """Whether a rule that denies matches by a selector of a lower identity alone."""
+        return any(
+            by_lower_alone(match.item, who)
+            for tier in ("hard_deny", "deny")
+            for depth_of, target in phases
+            for match in self.matches(question, who, tier, depth_of, target)
+        )
 
 
 def is_address(text: str) -> bool:

@@ -30,6 +30,7 @@ class World:
     own: Sequence[tuple[str, int]] = ()
     passthrough: bool = False
     audit: bool = False
+    audit_namespaces: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,15 @@ def best_rank(item: Item, who: Who) -> tuple[int, int] | None:
         if (rank := selector_rank(selector, item.namespace, identity)) is not None
     ]
     return max(ranks, default=None)
+
+
+def by_lower_alone(item: Item, who: Who) -> bool:
+    """Whether one of its selectors selects a lower identity, and not the highest."""
+    return any(
+        selector_rank(selector, item.namespace, who) is None
+        and any(selector_rank(selector, item.namespace, lower) is not None for lower in who.lower)
+        for selector in item.manifest["spec"].get("from", [{}])
+    )
 
 
 def selector_rank(selector: dict[str, str], namespace: str, who: Who) -> tuple[int, int] | None:
