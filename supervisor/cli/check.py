@@ -48,8 +48,11 @@ class Asked(NamedTuple):
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--print", "printing", is_flag=True, help="Print the configuration in effect, defaults written out.")
 @click.option("--format", "form", type=click.Choice(sorted(FORMS)), help="Problems as a build service reads them.")
+@click.option("--as-cluster", is_flag=True, help="Judge each object as if it came from a cluster: grants, budgets.")
 @common_options
-def check(config: str | None, as_json: bool, files: tuple[str, ...], printing: bool, form: str | None) -> None:
+def check(
+    config: str | None, as_json: bool, files: tuple[str, ...], printing: bool, form: str | None, as_cluster: bool
+) -> None:
     """Check the configuration, the users and every policy file, without running anything.
 
     A FILE is a sluice.yaml (or the folder it lies in), a manifest, or a folder of manifests. Manifests are read in
@@ -60,11 +63,15 @@ def check(config: str | None, as_json: bool, files: tuple[str, ...], printing: b
     Warnings do not fail the check. Of kinds that have a status the conditions are printed that their own system would
     set; one that is not as hoped for is a warning as well.
 
+    With --as-cluster the objects of all manifests are judged one by one, as those of a cluster are: what needs a grant
+    or is over the budget of its namespace is not used, nor what is invalid, and closes the sources that it selects.
+
     \b
     Examples:
       sluice check                      the ./sluice.yaml, else /etc/sluice/sluice.yaml
       sluice check staging.yaml         another one; so does -c staging.yaml
       sluice check policies/shop.yaml   manifests that are not in use yet
+      sluice check --as-cluster shop/   what a tenant's objects may do
       sluice check --print              what is in effect, with every default
       sluice check --json | jq .errors  for programs
       sluice check --format github      annotations at the lines of a pull request
@@ -77,8 +84,10 @@ def check(config: str | None, as_json: bool, files: tuple[str, ...], printing: b
     warn_of_neighbour()
     asked = _sort(config, files)
     path = asked.path or os.path.abspath(DEFAULT_PATHS[0])
-    result = _with_keys(asked, compile_or_exit(path, asked.manifests, form is None))
+    result = _with_keys(asked, compile_or_exit(path, asked.manifests, form is None, as_cluster))
     result.close()
+    if result.refused:
+        result = msgspec.structs.replace(result, ok=False, problems=(*result.problems, *result.refused))
     if form is not None:
         click.echo(FORMS[form](result.problems, result.warnings))
     elif as_json:
@@ -163,6 +172,8 @@ def _print(asked: Asked, result: CompileResult, printing: bool) -> None:
     for line in result.problem_lines():
         click.echo(f"error: {line}", err=True)
     if not result.ok:
+        for line in condition_lines(result.statuses if result.refused else ()):
+            click.echo(line)
         count = len(result.problems) + result.problems_left_out
         click.echo(f"{asked.name}: {_count(count, 'error')}", err=True)
         return

@@ -44,11 +44,13 @@ def need_config(path: str | None) -> str:
     return found
 
 
-def compile_or_exit(path: str, manifests: Sequence[str] = (), statuses: bool = False) -> CompileResult:
+def compile_or_exit(
+    path: str, manifests: Sequence[str] = (), statuses: bool = False, as_cluster: bool = False
+) -> CompileResult:
     """The compiled configuration, refused or not; ends with 1 when compiling crashed. `manifests` take the place of
-    policy.paths; with `statuses` it has the conditions of resources."""
+    policy.paths; with `statuses` it has the conditions of resources; `as_cluster` judges objects one by one."""
     try:
-        return compile_blocking(path, manifests, statuses)
+        return compile_blocking(path, manifests, statuses, as_cluster)
     except CompileCrashed as wrong:
         fail(str(wrong), PROBLEM)
 

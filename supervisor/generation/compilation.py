@@ -50,6 +50,7 @@ class Report(msgspec.Struct, frozen=True):
     marks: dict[str, str] = {}
     issuers: tuple[Issuer, ...] = ()
     statuses: tuple[Status, ...] = ()
+    refused: tuple[Problem, ...] = ()
 
 
 class CompileResult(msgspec.Struct, frozen=True):
@@ -59,7 +60,8 @@ class CompileResult(msgspec.Struct, frozen=True):
     `users` maps names to password hashes; `counts` has COUNTS; `rule_slots` are those handed over and those of new
     rules (rule_slots.py); `seconds` is what the compilation took; `rules` are listed by rule_listing.py. Of the policy
     files `files_opened` were read, if only to compare them, and `files_parsed` were new or had changed.
-    `statuses` are the conditions of resources, where they were asked for.
+    `statuses` are the conditions of resources, where they were asked for; `refused` is what is wrong with objects that
+    were left out one by one.
     """
 
     ok: bool
@@ -82,6 +84,7 @@ class CompileResult(msgspec.Struct, frozen=True):
     marks: dict[str, str] = {}  # of their files and those of keys, as they were read
     issuers: tuple[Issuer, ...] = ()  # of tokens
     statuses: tuple[Status, ...] = ()
+    refused: tuple[Problem, ...] = ()
     workloads: int | None = None
 
     def close(self) -> None:
@@ -172,15 +175,18 @@ def how_it_ended(status: int) -> str:
     return f"exit code {status}" if status >= 0 else f"killed by signal {-status}"
 
 
-def compile_blocking(path: str, manifests: Sequence[str] = (), statuses: bool = False) -> CompileResult:
-    """Compiles the sluice.yaml at `path` in a process of its own and waits; `manifests` and `statuses` as in
-    compile_all. Raises CompileCrashed."""
+def compile_blocking(
+    path: str, manifests: Sequence[str] = (), statuses: bool = False, as_cluster: bool = False
+) -> CompileResult:
+    """Compiles the sluice.yaml at `path` in a process of its own and waits; `manifests`, `statuses` and `as_cluster` as
+    in compile_all. Raises CompileCrashed."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
             named = [f"--manifest={name}" for name in manifests]
             arguments = ["--config", path, "--result-fd", str(theirs.fileno()), *named]
             arguments += ["--statuses"] if statuses else []
+            arguments += ["--as-cluster"] if as_cluster else []
             child = subprocess.Popen(
                 python_command("supervisor.generation.compile", *arguments),
                 pass_fds=[theirs.fileno()],

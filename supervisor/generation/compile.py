@@ -23,22 +23,21 @@ from supervisor.config.config import Config
 from supervisor.config.reader import load_config, load_defaults
 from supervisor.config.tls import ClientTls, ReadTls
 from supervisor.config.upstreams import read_passwords
+from supervisor.generation.building import build
 from supervisor.generation.compilation import OUT_OF_MEMORY, Report, send_result
 from supervisor.generation.token_keys import ReadTokens, read_issuers
 from supervisor.host import machine
 from supervisor.host.process import yield_to_traffic
 from supervisor.identity.issuers import marks
 from supervisor.identity.users import User, load_users
-from supervisor.policy.compiler import Built, build_image
-from supervisor.policy.loader import Policy, Surroundings, load_policy
-from supervisor.policy.originations import originations_of
+from supervisor.policy.compiler import Built
 from supervisor.policy.remembered import Reading, Remembered
 from supervisor.policy.resources.status import Status
 from supervisor.policy.rule_listing import pack
 from supervisor.policy.strangers import warn_of_strangers, warn_of_void_passthrough
 from supervisor.policy.void_rules import warn_of_void_rules
 from supervisor.segment.rule_slots import RuleSlots
-from supervisor.source.problems import Place, Problems, quote
+from supervisor.source.problems import Place, Problem, Problems, quote
 
 LEAST_MEMORY: Final = 64 << 20  # bytes: what a small policy takes, however little is free
 
@@ -73,11 +72,13 @@ def compile_all(
     manifests: Sequence[str] = (),
     reading: Reading | None = None,
     statuses: bool = False,
+    as_cluster: bool = False,
 ) -> Compiled:
     """Compiles the sluice.yaml at `path`. `serving`: what the running gateway listens on. `known`: the metrics slots
     that rules have already. `manifests`: absolute paths that take the place of policy.paths; with them `path` may name
     no file, for every default. `reading` may know policy files that were read before; the result is the same without
-    it. `statuses`: the report has the conditions of resources."""
+    it. `statuses`: the report has the conditions of resources. `as_cluster`: objects are judged one by one, as those of
+    a cluster are."""
     start = time.monotonic()
     problems = Problems()
     config: Config | None = None
@@ -88,6 +89,7 @@ def compile_all(
     originations: dict[str, ClientTls] = {}
     slots = RuleSlots(known)
     conditions: tuple[Status, ...] = ()
+    refused: tuple[Problem, ...] = ()
     reading = reading if reading is not None else Reading(Remembered())
     try:
         config = load_config(path) if not manifests or os.path.lexists(path) else load_defaults(path)
@@ -102,12 +104,10 @@ def compile_all(
             config = msgspec.structs.replace(config, policy=named)
         passwords = read_passwords(config.upstreams, problems)
         tokens = read_issuers(config, problems)
-        policy = load_policy(config.policy.paths, config.policy.places, problems, reading, surroundings_of(config))
+        config, policy, originations, tls, built, refused = build(
+            config, users, problems, reading, serving, slots, as_cluster
+        )
         conditions = policy.statuses if statuses else ()
-        originations = originations_of(policy.rules)
-        tls = _tls(config, originations, problems)
-        config = _as_the_mesh_says(config, policy, problems)
-        built = build_image(config, users, policy, problems, serving, slots)
         if built:
             warn_of_strangers(config, users, policy, problems)
             warn_of_void_passthrough(config, policy.rules, problems)
@@ -135,42 +135,9 @@ def compile_all(
         files_opened=reading.opened,
         files_parsed=reading.parsed,
         statuses=conditions,
+        refused=refused,
     )
     return Compiled(report, built.descriptor, built.workloads) if built else Compiled(report)
-
-
-def surroundings_of(config: Config) -> Surroundings:
-    """The part of sluice.yaml that the meaning of manifests depends on."""
-    return Surroundings(
-        services=config.gateway.services,
-        passthrough="mesh" if config.policy.follows_mesh else config.policy.passthrough,
-        namespace=config.gateway.namespace,
-        labels=config.gateway.labels,
-        listeners=tuple((listener.name, listener.port) for listener in config.listeners),
-        cluster_networks=config.gateway.cluster_networks,
-        global_namespace=config.linkerd.global_namespace,
-        trust_domains=tuple((each.name, each.linkerd_namespace or "") for each in config.identity.trust.domains),
-    )
-
-
-def _as_the_mesh_says(config: Config, policy: Policy, problems: Problems) -> Config:
-    """The configuration with `passthrough: mesh` resolved; without settings of a mesh that is an error."""
-    if not config.policy.follows_mesh:
-        return config
-    if policy.mesh_opens is None:
-        words = "policy.passthrough is `mesh`, and no MeshConfig is among the manifests of policy.paths"
-        problems.error(Place(config.path), words, "add it, or write true or false")
-    resolved = msgspec.structs.replace(config.policy, passthrough=bool(policy.mesh_opens))
-    return msgspec.structs.replace(config, policy=resolved)
-
-
-def _tls(config: Config, originations: Mapping[str, ClientTls], problems: Problems) -> ReadTls:
-    have = [listener.tls for listener in config.listeners] + [upstream.tls for upstream in config.upstreams]
-    if not any(have) and not originations and not config.identity.trust.domains:
-        return ReadTls()
-    from supervisor.config.certificates import read_tls  # takes a while to load
-
-    return read_tls(config, originations, problems)
 
 
 def _users(config: Config, problems: Problems) -> tuple[User, ...]:
@@ -226,11 +193,17 @@ def _main() -> int:
     parser.add_argument("--result-fd", required=True, type=int)
     parser.add_argument("--manifest", action="append", default=[], metavar="PATH")
     parser.add_argument("--statuses", action="store_true")
+    parser.add_argument("--as-cluster", action="store_true")
     arguments = parser.parse_args()
     yield_to_traffic()
     confine()
     gc.disable()  # the process ends before garbage counts; walking millions of nodes again and again would
-    compiled = compile_all(arguments.config, manifests=arguments.manifest, statuses=arguments.statuses)
+    compiled = compile_all(
+        arguments.config,
+        manifests=arguments.manifest,
+        statuses=arguments.statuses,
+        as_cluster=arguments.as_cluster,
+    )
     with socket.socket(fileno=arguments.result_fd) as sock:
         send_result(sock, *compiled)
     return 0

@@ -9,7 +9,18 @@ import msgspec
 
 from supervisor.policy.resources.model import Item, Range, Rules, Selector
 
-__all__ = ["Sources", "destination_of", "holds", "home_of", "leaves", "ports_cover", "ports_meet", "wider_than"]
+__all__ = [
+    "Network",
+    "Sources",
+    "destination_of",
+    "holds",
+    "home_of",
+    "leaves",
+    "lies_in",
+    "ports_cover",
+    "ports_meet",
+    "wider_than",
+]
 
 MOST_WIDE: Final = 16  # selectors of a resource with a cidr that are compared
 FEW: Final = 4  # selectors that are compared again rather than remembered
@@ -107,7 +118,7 @@ def _is_covered(selector: Selector, known: frozenset[Selector], wide: list[Selec
     network = ipaddress.ip_network(selector.cidr)
     bare = set(_wider(selector))
     return any(
-        msgspec.structs.replace(each, cidr="") in bare and _lies_in(network, ipaddress.ip_network(each.cidr))
+        msgspec.structs.replace(each, cidr="") in bare and lies_in(network, ipaddress.ip_network(each.cidr))
         for each in wide
     )
 
@@ -154,9 +165,10 @@ def holds(wide: str, narrow: str) -> bool:
     if wide == narrow:
         return True
     if "/" in wide:
-        return "/" in narrow and _lies_in(ipaddress.ip_network(narrow), ipaddress.ip_network(wide))
+        return "/" in narrow and lies_in(ipaddress.ip_network(narrow), ipaddress.ip_network(wide))
     return wide == "*" or (wide.startswith("*.") and narrow.endswith(wide[1:]))
 
 
-def _lies_in(narrow: Network, wide: Network) -> bool:
+def lies_in(narrow: Network, wide: Network) -> bool:
+    """Whether all of a network is in another."""
     return narrow.version == wide.version and narrow.subnet_of(wide)  # type: ignore[arg-type] # versions are equal

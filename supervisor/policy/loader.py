@@ -3,16 +3,18 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, cast
 
 import msgspec
 
+from supervisor.config.tenants import Budget
+from supervisor.policy.budgets import Cost, Named, cost_of, over_budget
 from supervisor.policy.cluster.objects import Fact
 from supervisor.policy.cluster.workloads import Workload, workloads_of
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.registry import AnyPart, mesh_opens, reader_of, rules_of, statuses_of, whole_file
-from supervisor.policy.remembered import FileContent, Named, Reading, Remembered, Skipped, lists_of
+from supervisor.policy.remembered import FileContent, Reading, Remembered, Skipped, lists_of
 from supervisor.policy.resources.host_lists import inside, list_roots
 from supervisor.policy.resources.manifest import Manifest, manifests_of
 from supervisor.policy.resources.model import Rules
@@ -27,7 +29,7 @@ MOST_FOLDERS: Final = 64  # deep
 MOST_SKIPPED: Final = 10  # kinds that are named
 
 
-__all__ = ["Policy", "Surroundings", "load_policy", "read"]
+__all__ = ["File", "Loader", "Policy", "Surroundings", "load_policy", "policy_of", "read", "read_into"]
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -55,34 +57,39 @@ def load_policy(
     problems: Problems,
     reading: Reading | None = None,
     surroundings: Surroundings | None = None,
+    budget: Budget | None = None,
 ) -> Policy:
     """All rules of the absolute `paths`; `places` says where each is named. What is wrong goes to `problems`.
     `reading` may know files that were read before; the result is the same without it. `surroundings`: what of
-    sluice.yaml they depend on."""
-    loader = _Loader(paths, problems, reading if reading is not None else Reading(Remembered()))
-    for path, place in zip(paths, places, strict=True):
-        try:
-            loader.path(path, place)
-        except Invalid as wrong:
-            problems.add(wrong.problem)
-    opens = mesh_opens(loader.parts)
-    surroundings = surroundings or Surroundings()
+    sluice.yaml they depend on. `budget`: policy.perNamespace; an excess is an error of its file."""
+    loader = Loader(paths, problems, reading if reading is not None else Reading(Remembered()), read)
+    loader.all(paths, places)
+    for named, words in over_budget(loader.named.values(), budget) if budget is not None else ():
+        problems.error(named.place, words)
+    return policy_of(loader, loader.rules, loader.parts, surroundings or Surroundings(), problems)
+
+
+def policy_of(
+    loader: "Loader", rules: list[Rules], parts: list[Part], surroundings: Surroundings, problems: Problems
+) -> Policy:
+    """The second pass: what a loader read as one policy, with the rules that parts give."""
+    opens = mesh_opens(parts)
     if surroundings.passthrough == "mesh":
         surroundings = msgspec.structs.replace(surroundings, passthrough=bool(opens))
-    if surroundings.passthrough and loader.parts:
-        allows = (rules.selectors for rules in loader.rules if rules.tier == "allow")
+    if surroundings.passthrough and parts:
+        allows = (each.selectors for each in rules if each.tier == "allow")
         surroundings = msgspec.structs.replace(surroundings, allowed=frozenset().union(*allows))
-    loader.rules += rules_of(loader.parts, surroundings, problems)
+    facts = tuple(part for part in parts if isinstance(part, Fact))
+    found = (*rules, *rules_of(parts, surroundings, problems))
     tell_of_skipped(loader.skipped, problems)
-    facts = tuple(part for part in loader.parts if isinstance(part, Fact))
     return Policy(
-        rules=tuple(loader.rules),
+        rules=found,
         files=len(loader.files),
         resources=loader.resources,
         roots=loader.roots,
         mesh_opens=opens,
         facts=facts,
-        statuses=tuple(statuses_of(loader.parts, surroundings, problems)),
+        statuses=tuple(statuses_of(parts, surroundings, problems)),
         workloads=tuple(workloads_of(facts)),
     )
 
@@ -98,20 +105,33 @@ def tell_of_skipped(skipped: list[Skipped], problems: Problems) -> None:
     problems.warning(min(one.place for one in skipped), f"skipped, as they have nothing to do with egress: {words}")
 
 
-class _Loader:
+Reader = Callable[[bytes, str, tuple[str, ...]], FileContent]
+
+
+class Loader:
     """Collects rules; each file and each folder is read once, by whatever name it is reached."""
 
-    def __init__(self, paths: tuple[str, ...], problems: Problems, reading: Reading) -> None:
+    def __init__(self, paths: tuple[str, ...], problems: Problems, reading: Reading, read: Reader) -> None:
+        """`read` takes a file's bytes, its path, and the real folders that host lists may lie in."""
         self.problems = problems
         self.reading = reading
+        self.read = read
         self.rules: list[Rules] = []
         self.parts: list[Part] = []
         self.skipped: list[Skipped] = []
         self.resources = 0
         self.files: set[tuple[int, int]] = set()
         self.folders: set[tuple[int, int]] = set()
-        self.named: dict[tuple[str, str, str], Place] = {}
+        self.named: dict[tuple[str, str, str], Named] = {}
         self.roots = list_roots(paths)
+
+    def all(self, paths: tuple[str, ...], places: tuple[Place, ...]) -> None:
+        """Every entry of policy.paths."""
+        for path, place in zip(paths, places, strict=True):
+            try:
+                self.path(path, place)
+            except Invalid as wrong:
+                self.problems.add(wrong.problem)
 
     def path(self, path: str, place: Place) -> None:
         """One entry of policy.paths: a file, whatever its suffix, or a folder."""
@@ -165,7 +185,7 @@ class _Loader:
                 return
             self.files.add((found.st_dev, found.st_ino))
         try:
-            content = self.reading.content(path, found, lambda data: read(data, path, self.roots), self.holds)
+            content = self.reading.content(path, found, lambda data: self.read(data, path, self.roots), self.holds)
         except Invalid as wrong:
             self.problems.add(wrong.problem)
             return
@@ -184,18 +204,20 @@ class _Loader:
 
     def unique(self, named: Named) -> None:
         """No two resources share kind, namespace and name."""
-        key = (named.kind, named.namespace, named.name)
-        name = f"{named.namespace}/{named.name}" if named.namespace else named.name
-        if key in self.named:
-            where = f"it is first defined at {self.named[key]}"
-            self.problems.error(named.place, f"duplicate {named.kind} {name}", where)
+        if named.key in self.named:
+            where = f"it is first defined at {self.named[named.key].place}"
+            self.problems.error(named.place, f"duplicate {named.title}", where)
         else:
-            self.named[key] = named.place
+            self.named[named.key] = named
 
 
 def read(data: bytes, path: str, roots: tuple[str, ...]) -> FileContent:
     """All documents of one file, from its bytes. `roots`: real folders that host lists may lie in."""
-    file = _File(roots)
+    return read_into(File(roots), data, path)
+
+
+def read_into(file: "File", data: bytes, path: str) -> FileContent:
+    """The same, by a reader of its resources."""
     empty = True
     try:
         for document in each_document(data, path, file.problems):
@@ -209,7 +231,7 @@ def read(data: bytes, path: str, roots: tuple[str, ...]) -> FileContent:
     return file.content()
 
 
-class _File:
+class File:
     """Collects the rules of one file."""
 
     def __init__(self, roots: tuple[str, ...]) -> None:
@@ -268,4 +290,5 @@ class _File:
             self.rules.append(read)
         else:
             self.parts.append(cast(AnyPart, read))
-        self.named.append(Named(read.kind, read.namespace, read.name, manifest.node.place))
+        cost = cost_of(read) if not isinstance(read, Fact) else Cost()
+        self.named.append(Named(read.kind, read.namespace, read.name, manifest.node.place, read.created, cost))

@@ -8,7 +8,7 @@ from supervisor.policy.cluster.objects import Fact
 from supervisor.policy.dialects import egress_policy, fsm, linkerd_egress_routes, smokescreen
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.resources.manifest import Manifest
-from supervisor.policy.resources.model import Rules
+from supervisor.policy.resources.model import Rules, Selector
 from supervisor.policy.resources.status import Status, as_problem
 from supervisor.source.node import Node
 from supervisor.source.problems import Problems, did_you_mean, quote
@@ -33,6 +33,8 @@ NOT_YET: Final[dict[str, tuple[str, ...]]] = {
 KINDS: Final = {kind: (dialect, versions) for dialect in DIALECTS for kind, versions in dialect.kinds.items()}
 # Groups of which every kind is a policy: one that is not known there is a mistake.
 OURS: Final = (egress_policy.GROUP, linkerd_egress_routes.GROUP)
+
+WITHOUT_NAMESPACE: Final = ("ClusterEgressPolicy", "Namespace")
 
 Reader = Callable[[Manifest, tuple[str, ...], Problems], Rules | Part]
 
@@ -62,6 +64,20 @@ def reader_of(manifest: Manifest, problems: Problems) -> Reader | None:
     if near:  # most likely a slip: it would be missing without a word
         problems.warning(kind.place, f"{quote(manifest.kind)} is ignored: not a kind that is known", near)
     return None
+
+
+def is_namespaced(manifest: Manifest) -> bool:
+    """Whether objects of a kind that is read lie in a namespace."""
+    return manifest.kind not in WITHOUT_NAMESPACE
+
+
+def closed_by(manifest: Manifest, namespace: str) -> tuple[Selector, ...]:
+    """The sources that an object closes which cannot be used, as far as it can be read; else all of its namespace, or
+    of the mesh."""
+    dialect, _ = KINDS.get((manifest.group, manifest.kind), (None, ()))
+    if dialect is None or dialect.selects is None:
+        return (Selector(namespace=namespace),)
+    return dialect.selects(manifest, namespace)
 
 
 def whole_file(document: Node, problems: Problems) -> tuple[str, list[Rules]] | None:

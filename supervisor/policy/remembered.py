@@ -13,26 +13,18 @@ from typing import Final
 
 import msgspec
 
+from supervisor.policy.budgets import Named
 from supervisor.policy.registry import AnyPart
 from supervisor.policy.resources.model import Rules
 from supervisor.source.problems import Place, Problem, Problems
 from supervisor.source.yaml_source import open_file, read_descriptor
 
-__all__ = ["Delta", "FileContent", "Kept", "Named", "Reading", "Remembered", "Skipped", "lists_of"]
+__all__ = ["Delta", "FileContent", "Kept", "Reading", "Remembered", "Skipped", "lists_of"]
 
 GRAIN: Final = 2_000_000_000  # nanoseconds: FAT counts mtime in two seconds, all others more finely
 MOST_BYTES: Final = 64 << 20  # of all files together; what does not fit is read each time
 
 Identity = tuple[int, int, int, int, int]  # device, inode, size, mtime and ctime in nanoseconds
-
-
-class Named(msgspec.Struct, frozen=True, array_like=True):
-    """A resource that has rules, and where it stands."""
-
-    kind: str
-    namespace: str
-    name: str
-    place: Place
 
 
 class Skipped(msgspec.Struct, frozen=True, array_like=True):

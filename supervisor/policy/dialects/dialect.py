@@ -39,9 +39,21 @@ class Part(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True)
         return Place(self.file, self.line, self.column)
 
     @property
+    def entries(self) -> int:
+        """The entries that its rules may have, which its namespace's budget counts: here the items of its lists. A
+        dialect that multiplies lists says so itself."""
+        return 1 + _items_in(msgspec.to_builtins(self))
+
+    @property
     def title(self) -> str:
         """As people name it."""
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+def _items_in(value: object) -> int:
+    if isinstance(value, dict):
+        return sum(map(_items_in, value.values()))
+    return len(value) + sum(map(_items_in, value)) if isinstance(value, list | tuple) else 0
 
 
 def frame_of(manifest: Manifest, metadata: Metadata) -> dict[str, Any]:
@@ -94,7 +106,9 @@ class Dialect:
     """`kinds` of API groups with the versions that are read. `read` takes real folders that host lists may lie in, and
     raises Invalid for what cannot be read at all. `rules` gets every part of the types `parts`; so does `opens`, which
     says whether the mesh lets out what no rule names, None where it says nothing, and `statuses`, which gives the
-    conditions of each resource: those that are not fine become warnings, and no other word of them is needed."""
+    conditions of each resource: those that are not fine become warnings, and no other word of them is needed.
+    `selects` gets a resource of a namespace that cannot be used and gives the sources that it closes, as far as it can
+    be read; without it these are all of the namespace."""
 
     kinds: Mapping[tuple[str, str], tuple[str, ...]]
     read: Callable[[Manifest, tuple[str, ...], Problems], Rules | Part]
@@ -102,3 +116,4 @@ class Dialect:
     rules: Callable[[Sequence[Any], Surroundings, Problems], list[Rules]] | None = None
     opens: Callable[[Sequence[Any]], bool | None] | None = None
     statuses: Callable[[Sequence[Any], Surroundings], list[Status]] | None = None
+    selects: Callable[[Manifest, str], tuple[Selector, ...]] | None = None

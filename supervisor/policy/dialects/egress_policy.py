@@ -68,6 +68,20 @@ def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> Rule
     return _Resource(manifest.kind, metadata, roots, problems).rules(spec)
 
 
+def selects(manifest: Manifest, namespace: str) -> tuple[Selector, ...]:
+    """The sources of `from`; all of the namespace, or of the mesh, where they cannot be read."""
+    problems = Problems()
+    try:
+        top, metadata = read_frame(manifest, Problems())
+        fields = need_spec(manifest, top).fields(SPEC, Problems())
+        found = _Resource(manifest.kind, metadata, (), problems).selectors(fields)
+        if not problems.errors:
+            return found
+    except Invalid:
+        pass
+    return (Selector(namespace=namespace),)
+
+
 class _Resource:
     """Reads one `spec`."""
 
@@ -353,4 +367,4 @@ def _range_text(ports: Range) -> str:
     return str(ports[0]) if ports[0] == ports[1] else f"{ports[0]}-{ports[1]}"
 
 
-DIALECT: Final = Dialect({(GROUP, kind): (VERSION,) for kind in KINDS}, read)
+DIALECT: Final = Dialect({(GROUP, kind): (VERSION,) for kind in KINDS}, read, selects=selects)

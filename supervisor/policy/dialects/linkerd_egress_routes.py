@@ -18,7 +18,7 @@ from supervisor.policy.resources.labels import Workloads
 from supervisor.policy.resources.manifest import Manifest, need_spec, read_frame
 from supervisor.policy.resources.model import Destination, Item, Range, Rules, Selector, Text
 from supervisor.source.node import Fields, Node
-from supervisor.source.problems import Place, Problems
+from supervisor.source.problems import Invalid, Place, Problems
 from supervisor.source.words import namespace_name, object_name
 
 __all__ = ["DIALECT", "GROUP", "Route"]
@@ -83,6 +83,23 @@ def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> Rout
         ),
         mirrors=fields.read("filters", lambda one: _mirrors(one, problems), nothing),
     )
+
+
+def selects(manifest: Manifest, namespace: str) -> tuple[Selector, ...]:
+    """The workload of a route, all of its namespace where that cannot be read."""
+    problems = Problems()
+    try:
+        spec = need_spec(manifest, read_frame(manifest, Problems())[0]).mapping()
+        name = _parent(spec["parent"][1], problems)
+        if not problems.errors:
+            return _selectors(namespace, name)
+    except (Invalid, KeyError):
+        pass
+    return (Selector(namespace=namespace),)
+
+
+def _selectors(namespace: str, name: str) -> tuple[Selector, ...]:
+    return Selector(namespace=namespace, service_account=name), Selector(workloads=Workloads(namespace, name=name))
 
 
 def _parent(node: Node, problems: Problems) -> str:
@@ -175,13 +192,11 @@ def _rules(route: Route) -> Rules:
         name=route.name,
         file=route.file,
         tier="allow",
-        selectors=(
-            Selector(namespace=route.namespace, service_account=route.source),
-            Selector(workloads=Workloads(namespace=route.namespace, name=route.source)),
-        ),
+        selectors=_selectors(route.namespace, route.source),
         items=(Item(0, route.host.line, route.host.column, Destination(host=route.host, ports=ports)),),
         created=route.created,
     )
 
 
-DIALECT: Final = Dialect({(GROUP, kind): (VERSION,) for kind in ("HTTPRoute", "TCPRoute")}, read, (Route,), rules)
+KINDS: Final = {(GROUP, kind): (VERSION,) for kind in ("HTTPRoute", "TCPRoute")}
+DIALECT: Final = Dialect(KINDS, read, (Route,), rules, selects=selects)

@@ -104,6 +104,7 @@ class Rules(msgspec.Struct, frozen=True, array_like=True):
     network: str = ""  # "namespace/name"; its items have CIDRs or `anything`, and no other rule of that name has one
     in_network: str = ""
     instead_of_passthrough: bool = False  # policy.passthrough ends for its sources: this default is theirs
+    invalid: bool = False  # the resource cannot be used: this deny closes what it selects, policy_invalid
 
     @property
     def order(self) -> tuple[bool, int, str, str]:

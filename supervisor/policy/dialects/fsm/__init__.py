@@ -3,7 +3,7 @@
 from typing import Final
 
 from supervisor.policy.dialects.dialect import Dialect
-from supervisor.policy.dialects.fsm.read import KINDS, read
+from supervisor.policy.dialects.fsm.read import KINDS, read, selects
 from supervisor.policy.dialects.fsm.resources import (
     Egress,
     EgressGateway,
@@ -17,4 +17,4 @@ __all__ = ["DIALECT", "FsmPart"]
 
 FsmPart = Egress | EgressGateway | HTTPRouteGroup | MeshConfig | UpstreamTrafficSetting
 _PARTS: Final = (Egress, EgressGateway, HTTPRouteGroup, MeshConfig, UpstreamTrafficSetting)
-DIALECT: Final = Dialect(KINDS, read, _PARTS, rules, opens)
+DIALECT: Final = Dialect(KINDS, read, _PARTS, rules, opens, selects=selects)

@@ -17,7 +17,7 @@ from supervisor.policy.dialects.fsm.resources import (
 )
 from supervisor.policy.resources.hosts import host_pattern
 from supervisor.policy.resources.manifest import Manifest, need_spec, read_frame
-from supervisor.policy.resources.model import Text
+from supervisor.policy.resources.model import Selector, Text
 from supervisor.source.node import Node, each
 from supervisor.source.problems import Invalid, Place, Problems, quote
 from supervisor.source.words import namespace_name, object_name
@@ -145,6 +145,21 @@ def _protocol(node: Node) -> Protocol:
     """In whatever case, as the controller reads it. Words that it would pass over are errors here."""
     lower = Node(node.file, node.line, node.column, node.text().lower(), node.plain)
     return lower.choice(*PROTOCOLS)
+
+
+def selects(manifest: Manifest, namespace: str) -> tuple[Selector, ...]:
+    """The sources of an Egress, all of its namespace where they cannot be read; other kinds select none."""
+    if manifest.kind != "Egress":
+        return ()
+    problems = Problems()
+    try:
+        spec = need_spec(manifest, read_frame(manifest, Problems())[0]).mapping()
+        found = each(spec["sources"][1].filled(), lambda node: _source(node, problems), problems)
+        if not problems.errors:
+            return tuple(Selector(*source) for source, _ in found)
+    except (Invalid, KeyError):
+        pass
+    return (Selector(namespace=namespace),)
 
 
 def _once(ports: list[Port], problems: Problems, frame: dict[str, Any]) -> tuple[Port, ...]:

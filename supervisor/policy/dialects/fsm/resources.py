@@ -60,6 +60,11 @@ class Egress(Part, frozen=True, kw_only=True):
     matches: tuple[Reference, ...] = ()
     certificates: bool = False
 
+    @property
+    def entries(self) -> int:
+        """Each of its hosts or networks on each of its ports."""
+        return len(self.sources) + len(self.ports) * max(len(self.hosts), len(self.addresses), 2)
+
 
 class RouteMatch(msgspec.Struct, frozen=True, array_like=True):
     """Conditions of a request: RE2 expressions for the path with its query, found anywhere in it, and for fields. No
