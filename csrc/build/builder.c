@@ -163,12 +163,13 @@ enum sl_build_status sl_builder_rule(struct sl_builder *b, const struct sl_rule 
         if (texts[i] >= b->strings.count) return SL_BUILD_BAD_ARGUMENT;
     if (rule->tier < SL_TIER_DEFAULT_ALLOW || rule->tier > SL_TIER_HARD_DENY || rule->on_revoke > SL_REVOKE_KEEP ||
         rule->on_revoke_set > 1 || rule->inner > SL_INNER_OFF || rule->protocol >= SL_INNER_PROTOCOL_COUNT ||
-        rule->ech >= SL_ECH_COUNT)
+        rule->ech >= SL_ECH_COUNT || rule->invalid > 1 || rule->pad)
         return SL_BUILD_BAD_ARGUMENT;
     struct sl_rule *record = sl_vec_push(b, &b->rules, sizeof *record, 1);
     if (!record) return b->failed;
     *record = *rule;
     record->lines = record->line_count = 0;
+    if (rule->invalid) b->flags |= SL_IMAGE_CLOSES;
     *id = (uint32_t)(b->rules.count - 1);
     return SL_BUILD_OK;
 }

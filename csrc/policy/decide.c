@@ -16,7 +16,16 @@ static void set(struct sl_decision *out, uint8_t verdict, uint8_t phase, uint8_t
     out->flags = flags;
 }
 
-static void set_match(struct sl_decision *out, uint8_t phase, const struct sl_match *match)
+/* Whether a deny is that of a resource that cannot be used. */
+static int closes(const struct sl_image *image, const struct sl_match *match)
+{
+    if (!(image->header->flags & SL_IMAGE_CLOSES) || match->attachment->tier != SL_TIER_DENY) return 0;
+    const struct sl_rule *rule = sl_image_record(image, SL_SEC_RULES, match->attachment->rule);
+    return rule && rule->invalid;
+}
+
+static void set_match(const struct sl_image *image, struct sl_decision *out, uint8_t phase,
+                      const struct sl_match *match)
 {
     static const uint8_t verdicts[] = {SL_DENY, SL_ALLOW, SL_AUDIT, SL_DENY, SL_AUDIT, SL_ALLOW, SL_DENY, SL_DENY};
     static const uint8_t reasons[] = {[SL_WHY_UNAUTHORIZED] = SL_REASON_UNAUTHORIZED,
@@ -27,6 +36,7 @@ static void set_match(struct sl_decision *out, uint8_t phase, const struct sl_ma
     out->would_deny = verdicts[tier] == SL_AUDIT;
     out->rule = match->attachment->rule;
     out->selector = match->selector;
+    if (closes(image, match)) out->reason = SL_REASON_POLICY_INVALID;
     if (phase == SL_PHASE_ADDRESS) out->flags |= SL_DECISION_ADDRESS_RULE;
 }
 
@@ -153,7 +163,7 @@ static void judge_name(const struct sl_asked *asked, const char *name, size_t le
     struct sl_matches matches;
     const struct sl_match *won = match_name(asked, name, length, SL_PHASE_NAME, &matches, trail);
     if (won) {
-        set_match(out, SL_PHASE_NAME, won);
+        set_match(image, out, SL_PHASE_NAME, won);
         take_attributes(out, &matches);
     } else {
         set_default(asked, SL_PHASE_NAME, SL_REASON_NO_RULE, out);
@@ -244,7 +254,7 @@ static int refuse(const struct sl_image *image, const struct sl_subject *subject
         return 1;
     }
     if ((*won = tier_match(subjects, count, SL_TIER_HARD_DENY)) != NULL) {
-        set_match(out, SL_PHASE_ADDRESS, *won);
+        set_match(image, out, SL_PHASE_ADDRESS, *won);
         return 1;
     }
     for (unsigned i = 0; i < count; i++) {
@@ -267,7 +277,7 @@ static void judge(const struct sl_asked *asked, const struct sl_decision *by_nam
     *won = match_above(asked->image, subjects, count, named);
     if (SL_BUG(OVER_PHASES) && *won && named && (*won)->tier < SL_TIER_AUDIT) *won = NULL;
     if (*won)
-        set_match(out, SL_PHASE_ADDRESS, *won);
+        set_match(image, out, SL_PHASE_ADDRESS, *won);
     else if (named == SL_TIER_DEFAULT_DENY && by_name->flags & SL_DECISION_PENDING)
         restore(out, by_name);
     else if (by_name && !(by_name->flags & SL_DECISION_PENDING))
@@ -397,7 +407,7 @@ void sl_decide_inner(const struct sl_asked *asked, const struct sl_decision *by_
         out->flags = 0;
         won = NULL;
     } else if (won) {
-        set_match(out, SL_PHASE_INNER, won);
+        set_match(image, out, SL_PHASE_INNER, won);
         /* An address that a default let pass is dialed already: an audit rule about the name only reports it. */
         if (provisional || won->tier >= SL_TIER_DENY) take_attributes(out, &matches);
     } else if (provisional) {

@@ -75,6 +75,7 @@ enum sl_image_flags {
     SL_IMAGE_PLACES = 64, /* conditions ask where an address lies: a name is judged again with each of its addresses */
     SL_IMAGE_NETWORKED = 128,  /* there are networks of destinations */
     SL_IMAGE_IDENTIFIED = 256, /* a rule or condition is for every IDENTIFIED source */
+    SL_IMAGE_CLOSES = 1 << 15, /* there are rules with `invalid` */
 };
 
 /* Roots of the prefix tries, one for each family (index 0: IPv4, 1: IPv6); node index, 0 = empty trie. */
@@ -129,7 +130,8 @@ struct sl_rule {
     uint8_t ech;                /* sl_ech */
     uint32_t tls;               /* string: JSON of the TLS that tunnels leave by, "{}": as they come; 0 = not said */
     uint16_t tls_port;          /* that is dialed for it; 0 = 443 for 80, else the one asked for */
-    uint16_t pad;
+    uint8_t invalid;            /* 1 = a deny of a resource that cannot be used: POLICY_INVALID */
+    uint8_t pad;
 };
 
 struct sl_port_range {

@@ -29,7 +29,7 @@ static int check_sections(struct sl_check *check)
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "section", reserved[i]);
     const uint32_t flags = SL_IMAGE_HAS_POLICY | SL_IMAGE_PASSTHROUGH | SL_IMAGE_AUDIT | SL_IMAGE_STARTING |
                            SL_IMAGE_GROUPS | SL_IMAGE_ROLES | SL_IMAGE_PLACES | SL_IMAGE_NETWORKED |
-                           SL_IMAGE_IDENTIFIED;
+                           SL_IMAGE_IDENTIFIED | SL_IMAGE_CLOSES;
     if (check->header->flags & ~flags) return sl_check_fail(check, SL_IMAGE_BOUNDS, "flags", check->header->flags);
     return 1;
 }
@@ -43,7 +43,7 @@ static int check_rules(struct sl_check *check)
                     is_text(check, rule->tls);
         if (!texts || rule->tier < SL_TIER_DEFAULT_ALLOW || rule->tier > SL_TIER_HARD_DENY ||
             rule->on_revoke > SL_REVOKE_KEEP || rule->on_revoke_set > 1 || rule->inner > SL_INNER_OFF ||
-            rule->protocol >= SL_INNER_PROTOCOL_COUNT || rule->ech >= SL_ECH_COUNT)
+            rule->protocol >= SL_INNER_PROTOCOL_COUNT || rule->ech >= SL_ECH_COUNT || rule->invalid > 1 || rule->pad)
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "rule", i);
     }
     return 1;

@@ -119,7 +119,8 @@ cdef extern from "policy/image.h" nogil:
         uint8_t ech
         uint32_t tls
         uint16_t tls_port
-        uint16_t pad
+        uint8_t invalid
+        uint8_t pad
     struct sl_regex:
         uint32_t cells
         uint16_t states

@@ -85,6 +85,12 @@ def _taken_out(rule: Answer) -> Answer:
     return {"change": words, "rule": rule, "policy": None}
 
 
+def _mended(change: Answer) -> Answer:
+    rule = change["rule"]
+    name = label_of(rule["kind"], rule["namespace"], rule["name"])
+    return {**change, "change": f"mend or delete {name} ({rule['file']}:{rule['line']}): `sluice check` says why"}
+
+
 def _added(policy: Sequence[str]) -> Answer:
     return {"change": "add this policy", "rule": None, "policy": "\n".join(policy) + "\n"}
 
@@ -115,6 +121,8 @@ class _Trial:
         reason, address = answer["reason"], answer["destination"]["address"]
         if reason in BY_RULE:
             return self.take_out(answer["rule"])
+        if reason == "policy_invalid":
+            return _mended(self.take_out(answer["rule"]))
         if reason in TURNED and (policy := allowing_policy(answer)) and policy not in self.added:
             self.added.append(policy)
             self.rules += read("\n".join(policy).encode(), "policy.yaml", self.roots).rules

@@ -13,6 +13,7 @@ TURNS: Final[dict[str, str]] = {
     "no_policy": "name manifests in policy.paths of sluice.yaml (without any everything is denied), such as this one",
     "no_rule": "allow it, for example by this policy",
     "rule_allow": "deny it: a policy for this source with action: Deny; or take it out of {rule}",
+    "policy_invalid": "mend or delete {rule}: `sluice check` says what is wrong with it",
     "rule_deny": "take it out of {rule}: no allow outranks a deny",
     "needs_http": "take its conditions out of {rule}, or ask in clear text: what shows no request cannot meet them",
     "rule_hard_deny": "take it out of {rule}: nothing outranks a hard deny, not even audit mode",

@@ -215,9 +215,10 @@ cdef class ImageBuilder:
 
     def rule(self, str kind, str namespace, str name, uint32_t index, str file, uint32_t line, int tier, *,
              on_revoke=None, inner=None, protocol=None, ech=None, str upstream=None, str attributes=None,
-             str tls=None, uint16_t tls_port=0, uint16_t slot=0):
+             str tls=None, uint16_t tls_port=0, uint16_t slot=0, bint invalid=False):
         """Adds a rule for decisions to name; answers its id. `on_revoke`, `inner` (innerName), `protocol` (that of
-        `inner`), `ech`: as in manifests, None = not said. `tls`: the text of originations.py."""
+        `inner`), `ech`: as in manifests, None = not said. `tls`: the text of originations.py. `invalid`:
+        a deny of a resource that cannot be used."""
         cdef sl_rule rule
         cdef uint32_t number = 0
         rule.kind = self.text(kind)
@@ -235,7 +236,8 @@ cdef class ImageBuilder:
         rule.inner = <uint8_t> <int> INNER[inner]
         rule.protocol = <uint8_t> <int> PROTOCOL[protocol]
         rule.ech = <uint8_t> <int> ECH[ech]
-        rule.tls, rule.tls_port, rule.pad = self.text(tls), tls_port, 0
+        rule.tls, rule.tls_port = self.text(tls), tls_port
+        rule.invalid, rule.pad = invalid, 0
         check(sl_builder_rule(self.builder, &rule, &number), "a rule")
         return number
 

@@ -119,6 +119,7 @@ class _Compiler:
             "attributes": self.attributes(rules),
             "tls": origination_text(rules.tls) if rules.tls and rules.tier in ("allow", "audit") else None,
             "tls_port": rules.tls.port if rules.tls else 0,
+            "invalid": rules.invalid,
             "slot": self.slots.assign(label_of(rules.kind, rules.namespace, rules.name)),
         }
         if rules.network and not any(selector.elsewhere for selector in rules.selectors):
