@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 from supervisor.policy.resources.status import Status
 from supervisor.source.escape import escape
@@ -65,17 +66,26 @@ def _sarif(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:
     """A log of OASIS SARIF 2.1.0, one run."""
     results = [_result(level, problem) for level, problem in _leveled(errors, warnings)]
     driver = {"name": "sluice check", "rules": [{"id": "error"}, {"id": "warning"}]}
-    log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(log, ensure_ascii=True, indent=2)
 
 
 def _result(level: str, problem: Problem) -> dict[str, Any]:
-    location: dict[str, Any] = {"artifactLocation": {"uri": _relative(problem.file)}}
+    location: dict[str, Any] = {"artifactLocation": {"uri": _uri(problem.file)}}
     if problem.line:
         column = {"startColumn": problem.column} if problem.column else {}
         location["region"] = {"startLine": problem.line, **column}
     result = {"ruleId": level, "level": level, "message": {"text": _text(problem)}}
     return {**result, "locations": [{"physicalLocation": location}]} if problem.file else result
+
+
+def _uri(file: str) -> str:
+    """A path as a URI reference (RFC 3986 section 4.1): a relative one has no colon before its first slash."""
+    path = os.path.relpath(file)
+    if path.startswith(".."):
+        return "file://" + quote(os.fsencode(os.path.abspath(file)), safe="/")
+    return quote(os.fsencode(path), safe="/")
 
 
 def _leveled(errors: Iterable[Problem], warnings: Iterable[Problem]) -> Iterator[tuple[str, Problem]]:

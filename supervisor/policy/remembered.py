@@ -17,7 +17,7 @@ from supervisor.policy.budgets import Named
 from supervisor.policy.registry import AnyPart
 from supervisor.policy.resources.model import Rules
 from supervisor.source.problems import Place, Problem, Problems
-from supervisor.source.yaml_source import open_file, read_descriptor
+from supervisor.source.yaml_source import LISTS, MOST_MANIFEST, open_file, read_descriptor
 
 __all__ = ["Delta", "FileContent", "Kept", "Reading", "Remembered", "Skipped", "lists_of"]
 
@@ -129,7 +129,7 @@ class Reading:
         now = time.time_ns()
         descriptor = open_file(path)
         found = os.fstat(descriptor)
-        data = read_descriptor(descriptor, Place(path))
+        data = read_descriptor(descriptor, Place(path), MOST_MANIFEST, LISTS)
         self.opened += 1
         settled = now - max(found.st_mtime_ns, found.st_ctime_ns) > GRAIN
         digest = hashlib.blake2b(data, digest_size=32).digest()

@@ -35,6 +35,8 @@ class _Known:
         self.accounts = set(pairs)
         self.domains = {domain.name for domain in config.identity.trust.domains}
         self.tokens = any(source.kubernetes or source.namespace for source in config.identity.tokens)
+        # Certificates have any role where they have one, and tokens any user.
+        self.every_role = bool(config.identity.trust.role) or any(source.user for source in config.identity.tokens)
         self._looks = MOST_LOOKS
 
     def has(self, wanted: Workloads) -> bool:
@@ -83,6 +85,11 @@ def _facts(known: _Known, rule: Rules, selector: Selector) -> Iterator[tuple[str
         if not selector.workloads.name and not known.has(selector.workloads):
             words = f"no known pod is one of {quote(selector.workloads.text)}: this item matches no source"
             yield words, "Pod manifests in policy.paths make pods known"
+    elif selector.role or selector.other_roles:
+        if not known.every_role and (selector.role not in known.users if selector.role else not known.users):
+            what = f"the role {quote(selector.role)}" if selector.role else "a role"
+            hint = "identity.subject.role gives certificates one; else a user's name is its role"
+            yield f"no certificate and no user has {what}: this matches no source", hint
     elif selector.user:
         # A user that does not exist is the compiler's to tell.
         if space and known.users.get(selector.user, space) != space:

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from io import FileIO
 from itertools import islice
 from sys import intern
 from typing import Any, Final
@@ -22,18 +23,21 @@ from supervisor.source.yaml_cursor import LONGEST_WORD, position
 from supervisor.source.yaml_faults import find_fault
 
 MOST_BYTES: Final = 16 << 20
+MOST_MANIFEST: Final = 64 << 20  # of a file of manifests
 MOST_EXPANSIONS: Final = 1000
 SHORT: Final = 16  # characters of texts that are often repeated, keys and ports: one object for all
 # Base 60 integers and floats of YAML 1.1 (yaml.org/type/int.html): `22:30` would be 1350.
 _SEXAGESIMAL: Final = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
+LISTS: Final = "long host lists belong in a hostsFrom file"
+TRIES: Final = 3  # readings of a file that changes
 MANIFEST: Final = ("apiVersion", "kind", "metadata", "spec")
 _PLAIN_TAGS: Final = frozenset({None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
 
 def read_file(path: str, most: int = MOST_BYTES) -> bytes:
     """The bytes of a file. Raises Invalid when it is missing, unreadable, not regular or larger than `most`."""
-    return read_descriptor(open_file(path), Place(path), most)
+    return read_descriptor(open_file(path), Place(path), most, LISTS if most == MOST_BYTES else "")
 
 
 def open_file(path: str) -> int:
@@ -46,22 +50,37 @@ def open_file(path: str) -> int:
         raise Invalid(Place(path), f"cannot be read: {reason}") from None
 
 
-def read_descriptor(descriptor: int, place: Place, most: int = MOST_BYTES) -> bytes:
-    """The same for an open descriptor, which is closed in any case."""
+def read_descriptor(descriptor: int, place: Place, most: int = MOST_BYTES, hint: str = "") -> bytes:
+    """The same for an open descriptor, which is closed in any case. A file that is written meanwhile is read again: a
+    half of one and a half of the next would be a third."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise Invalid(place, "is not a regular file")
     with os.fdopen(descriptor, "rb", buffering=0) as file:
-        parts, size = [], 0
         try:
-            while size <= most and (part := file.read(min(most + 1 - size, 1 << 20))):
-                parts.append(part)
-                size += len(part)
+            for _ in range(TRIES):
+                before = _state(descriptor)
+                data = _read_up_to(file, most + 1)
+                if len(data) > most:
+                    raise Invalid(place, f"is larger than {most >> 20} MiB", hint)
+                if _state(descriptor) == before:
+                    return data
+                file.seek(0)
         except OSError as wrong:
             raise Invalid(place, f"cannot be read: {wrong.strerror}") from None
-    if size > most:
-        hint = "long host lists belong in a hostsFrom file" if most == MOST_BYTES else ""
-        raise Invalid(place, f"is larger than {most >> 20} MiB", hint)
+    raise Invalid(place, "changes while it is read", "write it beside itself and rename it")
+
+
+def _state(descriptor: int) -> tuple[int, int, int]:
+    found = os.fstat(descriptor)
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _read_up_to(file: FileIO, most: int) -> bytes:
+    parts, size = [], 0
+    while size < most and (part := file.read(min(most - size, 1 << 20))):
+        parts.append(part)
+        size += len(part)
     return b"".join(parts)
 
 

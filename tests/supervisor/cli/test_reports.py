@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Final
 
+import jsonschema
 import pytest
 
 from tests.support.front import CONFIG, POLICY, entered, sluice, write
@@ -46,6 +48,102 @@ def test_sarif(folder: Path) -> None:
     assert {first["ruleId"], second["ruleId"]} <= known and first["level"] == second["level"] == "error"
     place = first["locations"][0]["physicalLocation"]
     assert place == {"artifactLocation": {"uri": "policy.yaml"}, "region": {"startLine": 6, "startColumn": 14}}
+
+
+# Of the schema of OASIS SARIF 2.1.0 (sarif-schema-2.1.0.json) what a log of this command may have.
+MESSAGE: Final = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "minLength": 1}}}
+LOCATION: Final = {
+    "artifactLocation": {
+        "type": "object",
+        "required": ["uri"],
+        "properties": {"uri": {"type": "string", "pattern": "^(file:///)?([A-Za-z0-9/._~-]|%[0-9A-F]{2})+$"}},
+        "additionalProperties": False,
+    },
+    "region": {
+        "type": "object",
+        "properties": {name: {"type": "integer", "minimum": 1} for name in ("startLine", "startColumn")},
+        "required": ["startLine"],
+        "additionalProperties": False,
+    },
+}
+RESULT: Final = {
+    "ruleId": {"type": "string"},
+    "level": {"enum": ["none", "note", "warning", "error"]},
+    "message": MESSAGE,
+    "locations": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "physicalLocation": {
+                    "type": "object",
+                    "properties": LOCATION,
+                    "required": ["artifactLocation"],
+                    "additionalProperties": False,
+                }
+            },
+            "additionalProperties": False,
+        },
+    },
+}
+RUN: Final = {
+    "tool": {
+        "type": "object",
+        "required": ["driver"],
+        "properties": {
+            "driver": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "rules": {
+                        "type": "array",
+                        "uniqueItems": True,
+                        "items": {"type": "object", "required": ["id"], "additionalProperties": False,
+                                  "properties": {"id": {"type": "string"}}},
+                    },
+                },
+                "additionalProperties": False,
+            }
+        },
+        "additionalProperties": False,
+    },
+    "columnKind": {"enum": ["utf16CodeUnits", "unicodeCodePoints"]},
+    "results": {
+        "type": "array",
+        "items": {"type": "object", "required": ["message"], "properties": RESULT, "additionalProperties": False},
+    },
+}  # fmt: skip
+SARIF: Final = {
+    "type": "object",
+    "required": ["version", "runs"],
+    "properties": {
+        "$schema": {"type": "string", "format": "uri"},
+        "version": {"enum": ["2.1.0"]},
+        "runs": {
+            "type": "array",
+            "items": {"type": "object", "required": ["tool"], "properties": RUN, "additionalProperties": False},
+        },
+    },
+    "additionalProperties": False,
+}
+
+
+def test_sarif_is_valid(folder: Path) -> None:
+    """Whatever files are called, wherever they lie, and where a problem has no place."""
+    odd = folder / "a b:c#d\xe9%20"
+    odd.mkdir()
+    (odd / "b.yaml").write_text(WRONG)
+    (odd / "empty.yaml").write_text("")
+    outside = folder.parent / "outside.yaml"
+    outside.write_text(WRONG)
+    done = sluice("check", "--format", "sarif", str(odd), str(outside))
+    log = json.loads(done.stdout)
+    jsonschema.validate(log, SARIF)
+    places = [result["locations"][0]["physicalLocation"] for result in log["runs"][0]["results"]]
+    found = {place["artifactLocation"]["uri"] for place in places}
+    assert "a%20b%3Ac%23d%C3%A9%2520/b.yaml" in found and f"file://{outside}" in found
+    assert any("region" not in place for place in places), "the empty file has no line"
 
 
 def test_what_is_sound_has_no_results(folder: Path) -> None:

@@ -382,3 +382,15 @@ def test_a_list_that_is_too_large(tmp_path: Path) -> None:
     with open(tmp_path / "p/list.txt", "wb") as file:
         file.truncate((64 << 20) + 1)
     assert with_list(tmp_path, "list.txt")[0] == ["p/list.txt: is larger than 64 MiB"]
+
+
+def test_a_file_of_manifests_has_at_most_64_mib(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    text = policy("a") + "# comment\n" * (17 << 17)
+    assert len(text) > 16 << 20
+    (tmp_path / "p/a.yaml").write_text(text)
+    assert load(tmp_path, "p")[1] == []
+    with open(tmp_path / "p/a.yaml", "r+b") as file:
+        file.truncate((64 << 20) + 1)
+    (found,) = load(tmp_path, "p")[1]
+    assert found == "p/a.yaml: is larger than 64 MiB (long host lists belong in a hostsFrom file)"

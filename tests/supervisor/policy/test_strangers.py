@@ -92,3 +92,30 @@ def test_an_allow_for_all_makes_passthrough_void(
 ) -> None:
     found = warned(tmp_path, policy("p", None, **spec), policy("q", None, **spec), passthrough=passthrough)
     assert len([line for line in found if PASSED in line]) == void, found
+
+
+ACL = {"version": "v1", "services": [{"name": "web", "action": "open"}], "default": {"action": "report"}}
+
+
+@pytest.mark.parametrize(
+    ("identity", "roles"),
+    [
+        ({}, ["the role `web`", "a role"]),
+        ({"users": ["bot"]}, ["the role `web`"]),
+        ({"users": ["web"]}, []),
+        ({"subject": {"role": "CN"}}, []),
+    ],
+)
+def test_a_role_that_no_source_can_have(tmp_path: Path, identity: dict[str, Any], roles: list[str]) -> None:
+    if names := identity.get("users"):
+        users = [{"name": name, "hash": hash_password(b"x")} for name in names]
+        (tmp_path / "users.yaml").write_text(yaml.safe_dump({"users": users}))
+        identity = {**identity, "users": "users.yaml"}
+    (tmp_path / "acl.yaml").write_text(yaml.safe_dump(ACL))
+    config = {"policy": {"paths": ["acl.yaml"]}, "identity": identity}
+    (tmp_path / "sluice.yaml").write_text(yaml.safe_dump(config))
+    report, image = compile_config(str(tmp_path / "sluice.yaml"))
+    assert image is not None, report.problems
+    os.close(image)
+    told = [str(problem) for problem in report.warnings if "no certificate and no user has" in str(problem)]
+    assert [words for words in roles if any(f"has {words}:" in each for each in told)] == roles == roles[: len(told)]

@@ -1,11 +1,13 @@
 """YAML and JSON as nodes: positions, what YAML 1.1 makes of plain words, and what is refused, at the exact place."""
 
 import os
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from supervisor.source import yaml_source
 from supervisor.source.json_source import MOST_DEPTH, parse_json
 from supervisor.source.node import Node, SecretNode
 from supervisor.source.problems import Invalid, Problems, render
@@ -328,6 +330,42 @@ def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
     assert refusal(tmp_path / "b.yaml") == "b.yaml:2:4: not UTF-8 (save the file in UTF-8)"
     (tmp_path / "c.yaml").write_bytes("a: 1".encode("utf-16"))
     assert refusal(tmp_path / "c.yaml") == "c.yaml:1:1: not UTF-8 (save the file in UTF-8)"
+
+
+def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """One at the start says UTF-8 (RFC 3629 section 6), and is not part of the text."""
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfa: 1\na: 2\n")
+    assert refusal(tmp_path / "a.yaml") == "a.yaml:2:1: duplicate key `a` (it is first set in line 1, column 1)"
+    (tmp_path / "b.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert load_document(str(tmp_path / "b.json"), Problems()).mapping()["a"][1].integer(0, 9) == 1
+    for codec in ("utf-16-le", "utf-16-be", "utf-32"):
+        (tmp_path / "c.yaml").write_bytes("a: 1\n".encode(codec))
+        assert "c.yaml:1:" in refusal(tmp_path / "c.yaml")
+
+
+class Changing:
+    """Writes the file anew while it is read, so many times."""
+
+    def __init__(self, path: Path, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path, self.times = path, times
+        self.read = yaml_source._read_up_to
+        monkeypatch.setattr(yaml_source, "_read_up_to", self)
+
+    def __call__(self, file: FileIO, most: int) -> bytes:
+        data = self.read(file, most)
+        if self.times:
+            self.times -= 1
+            self.path.write_text(f"a: {self.times}\n" + "# longer\n" * self.times)
+        return data
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("a: 9\n" + "# long\n" * 9)
+    Changing(path, 2, monkeypatch)
+    assert load_document(str(path), Problems()).mapping()["a"][1].integer(0, 9) == 0, "the last one, whole"
+    Changing(path, 9, monkeypatch)
+    assert refusal(path) == "a.yaml: changes while it is read (write it beside itself and rename it)"
 
 
 def test_a_file_that_is_too_large(tmp_path: Path) -> None:
