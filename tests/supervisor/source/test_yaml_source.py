@@ -335,7 +335,9 @@ def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
 def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
     """One at the start says UTF-8 (RFC 3629 section 6), and is not part of the text."""
     (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfa: 1\na: 2\n")
-    assert refusal(tmp_path / "a.yaml") == "a.yaml:2:1: duplicate key `a` (it is first set in line 1, column 1)"
+    problems = Problems()
+    load_document(str(tmp_path / "a.yaml"), problems)
+    assert "a.yaml:2:1: duplicate key `a` (it is first set in line 1, column 1)" in str(problems)
     (tmp_path / "b.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert load_document(str(tmp_path / "b.json"), Problems()).mapping()["a"][1].integer(0, 9) == 1
     for codec in ("utf-16-le", "utf-16-be", "utf-32"):
