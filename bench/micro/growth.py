@@ -73,7 +73,8 @@ MOST_FILE: Final = 12 << 20  # bytes of one manifest file; more is spread over s
 def write(folder: Path, parts: Iterator[str]) -> None:
     """sluice.yaml and manifests below `folder`."""
     (folder / "policy").mkdir()
-    (folder / "sluice.yaml").write_text(f"{NETWORK}policy: {{paths: [policy]}}\n")
+    budget = "perNamespace: {entries: 1000000, bytes: 1GiB}"
+    (folder / "sluice.yaml").write_text(f"{NETWORK}policy: {{paths: [policy], {budget}}}\n")
     number, size, file = 0, 0, None
     for part in parts:
         if file is None or (size > MOST_FILE and part.startswith("---")):

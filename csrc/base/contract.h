@@ -44,7 +44,7 @@
     X(NO_RULE, "no_rule", "name, address", "default", "403, SOCKS 2", "no rule matches")                              \
     X(RULE_ALLOW, "rule_allow", "any", "allow", "none: it passes", "the rule named allows")                           \
     X(RULE_DENY, "rule_deny", "any", "deny", "403, SOCKS 2", "the rule named denies")                                 \
-    X(POLICY_INVALID, "policy_invalid", "any", "deny", "403, SOCKS 2",                                               \
+    X(POLICY_INVALID, "policy_invalid", "any", "deny", "403, SOCKS 2",                                                \
       "the resource named cannot be used, and closes what it selects until it is mended or deleted")                  \
     X(RULE_HARD_DENY, "rule_hard_deny", "any", "hard_deny", "403, SOCKS 2",                                           \
       "the rule named denies, and no audit mode softens it")                                                          \

@@ -163,7 +163,7 @@ static void judge_name(const struct sl_asked *asked, const char *name, size_t le
     struct sl_matches matches;
     const struct sl_match *won = match_name(asked, name, length, SL_PHASE_NAME, &matches, trail);
     if (won) {
-        set_match(image, out, SL_PHASE_NAME, won);
+        set_match(asked->image, out, SL_PHASE_NAME, won);
         take_attributes(out, &matches);
     } else {
         set_default(asked, SL_PHASE_NAME, SL_REASON_NO_RULE, out);
@@ -176,7 +176,7 @@ static void judge_name(const struct sl_asked *asked, const char *name, size_t le
         won = &matches.unadmitted;
         matches.unadmitted.tier = SL_TIER_DENY;
         matches.unadmitted.why = SL_WHY_UNAUTHORIZED;
-        set_match(out, SL_PHASE_NAME, won);
+        set_match(asked->image, out, SL_PHASE_NAME, won);
     }
     if (asked->source->overflow || matches.broken) {
         set_internal(out, SL_PHASE_NAME);
@@ -277,7 +277,7 @@ static void judge(const struct sl_asked *asked, const struct sl_decision *by_nam
     *won = match_above(asked->image, subjects, count, named);
     if (SL_BUG(OVER_PHASES) && *won && named && (*won)->tier < SL_TIER_AUDIT) *won = NULL;
     if (*won)
-        set_match(image, out, SL_PHASE_ADDRESS, *won);
+        set_match(asked->image, out, SL_PHASE_ADDRESS, *won);
     else if (named == SL_TIER_DEFAULT_DENY && by_name->flags & SL_DECISION_PENDING)
         restore(out, by_name);
     else if (by_name && !(by_name->flags & SL_DECISION_PENDING))
@@ -407,7 +407,7 @@ void sl_decide_inner(const struct sl_asked *asked, const struct sl_decision *by_
         out->flags = 0;
         won = NULL;
     } else if (won) {
-        set_match(image, out, SL_PHASE_INNER, won);
+        set_match(asked->image, out, SL_PHASE_INNER, won);
         /* An address that a default let pass is dialed already: an audit rule about the name only reports it. */
         if (provisional || won->tier >= SL_TIER_DENY) take_attributes(out, &matches);
     } else if (provisional) {

@@ -159,3 +159,30 @@ def test_one_form_at_a_time(folder: Path, other: str) -> None:
     done = sluice("check", "--format", "sarif", other)
     assert done.exit_code == 2 and "leave out --json and --print" in done.output
     assert sluice("check", "--format", "xml").exit_code == 2
+
+
+TENANT = """\
+apiVersion: sluice.dev/v1alpha1
+kind: EgressPolicy
+metadata: {name: private, namespace: shop}
+spec: {action: Allow, to: [{cidr: 10.0.0.0/8}]}
+"""
+
+
+def test_objects_as_a_cluster_s(folder: Path) -> None:
+    """Sound as a file; of a cluster it is not used, which every form says."""
+    (folder / "tenant.yaml").write_text(TENANT)
+    assert sluice("check", "tenant.yaml").exit_code == 0
+    done = sluice("check", "--as-cluster", "tenant.yaml")
+    assert done.exit_code == 1
+    assert done.stdout.startswith("EgressPolicy shop/private: Accepted=False, NotGranted: cidr 10.0.0.0/8, which lifts")
+    assert "error: " in done.stderr and "tenant.yaml:4:29: cidr 10.0.0.0/8" in done.stderr and "1 error" in done.stderr
+    done = sluice("check", "--as-cluster", "tenant.yaml", "--json")
+    found = json.loads(done.stdout)
+    assert not found["ok"] and [error["line"] for error in found["errors"]] == [4]
+    (condition,) = found["conditions"]
+    assert (condition["name"], condition["reason"]) == ("private", "NotGranted")
+    done = sluice("check", "--as-cluster", "tenant.yaml", "--format", "github")
+    assert done.exit_code == 1 and "::error file=tenant.yaml,line=4,col=29::cidr 10.0.0.0/8" in done.stdout
+    (folder / "sluice.yaml").write_text(CONFIG + "grants: [{namespaces: [shop], cidrs: [10.0.0.0/8]}]\n")
+    assert sluice("check", "--as-cluster", "tenant.yaml").exit_code == 0

@@ -9,8 +9,11 @@ import pytest
 import yaml
 
 from gateway.policy.image import PolicyImage
+from supervisor.cli.turning import turning
+from supervisor.cli.verdicts import describe
 from supervisor.generation.compilation import Report
 from supervisor.generation.compile import compile_all
+from supervisor.policy.explanation import explain, read_question
 
 Answer = dict[str, Any]
 CONFIG: Final[dict[str, Any]] = {
@@ -203,6 +206,19 @@ def test_a_broken_document_stays_an_error_of_its_file(tmp_path: Path) -> None:
     del nameless["metadata"]["namespace"]
     found = Compiled(tmp_path, [nameless])
     assert found.image is None and "metadata.namespace is missing" in str(found.report.problems[0])
+
+
+def test_explain_says_what_to_mend(tmp_path: Path) -> None:
+    objects = [own("wrong", "shop", to=[{"hots": "a.test"}]), own("good", "shop", to=[{"host": "a.test"}])]
+    found = Compiled(tmp_path, objects)
+    assert found.image is not None and found.report.config is not None
+    question = read_question({"from": "shop", "to": "a.test:443"})
+    answer = explain(found.image, found.report.config, question)
+    turned = turning(found.image, found.report.config, (), found.report.rules, question, answer)
+    (change,) = turned["changes"]
+    assert turned["flips"] and change["change"].startswith("mend or delete EgressPolicy/shop/wrong (")
+    lines = "\n".join(describe(answer | {"to_turn": turned}))
+    assert "policy_invalid" in lines and "mend or delete" in lines
 
 
 # Budgets.
