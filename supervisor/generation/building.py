@@ -43,7 +43,7 @@ def build(
     slots: RuleSlots,
     as_cluster: bool,
 ) -> Outcome:
-    """What is wrong with files goes to `problems`. `as_cluster`: the objects of files are judged as a cluster's."""
+    """The outcome; faults of files go to `problems`. `as_cluster`: the objects of files are judged as a cluster's."""
     paths, places, surroundings = config.policy.paths, config.policy.places, surroundings_of(config)
     if not as_cluster:
         policy = load_policy(paths, places, problems, reading, surroundings, config.policy.per_namespace)

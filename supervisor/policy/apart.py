@@ -1,7 +1,7 @@
 """Objects that come one by one, as those of a cluster do (DECISIONS.md sections 5 and 9).
 
-One that cannot be used (invalid, without a grant, over the budget of its namespace) is refused alone: it keeps nobody
-else from taking effect, and closes what it selects. Documents that are not objects stay the matter of their file.
+One that cannot be used (invalid, without a grant, over the budget of its namespace) is refused alone: every other
+one takes effect, and it closes what it selects. Documents that are not objects stay the matter of their file.
 """
 
 from bisect import bisect_right
@@ -46,7 +46,7 @@ class _Objects(File):
         self.objects = objects
 
     def resource(self, manifest: Manifest) -> None:
-        """What is wrong with one object stays with it. One that has no name cannot be refused by itself."""
+        """Faults of one object stay with it. One that has no name cannot be refused by itself."""
         problems = Problems()
         read: Rules | Part | None = None
         metadata = self._frame(manifest)

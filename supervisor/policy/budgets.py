@@ -1,7 +1,7 @@
-"""What the policy objects of one namespace cost, against `policy.perNamespace` (DECISIONS.md section 9).
+"""Costs of the policy objects of one namespace, against `policy.perNamespace` (DECISIONS.md section 9).
 
 Costs are those of the object alone, whatever else there is, and no times: entries (items of rules, what they except,
-ranges of ports, selected sources; of a dialect's product of lists the product) and bytes of what is kept of it.
+ranges of ports, selected sources; of a dialect's product of lists the product) and the bytes that are kept for it.
 """
 
 from collections import defaultdict

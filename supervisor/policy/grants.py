@@ -1,4 +1,4 @@
-"""What namespaced objects of a cluster may not use unless sluice.yaml grants it (DECISIONS.md section 9): the lift of
+"""Privileges that namespaced objects of a cluster have only by a grant of sluice.yaml (DECISIONS.md section 9): the lift of
 the address guard, sourceAddress, upstream; and files, which they never name."""
 
 import ipaddress

@@ -38,7 +38,7 @@ def own(name: str, namespace: str | None, created: str | None = None, **spec: An
 
 
 class Compiled:
-    """What a set of objects gives."""
+    """A set of objects, compiled."""
 
     def __init__(self, folder: Path, objects: list[Any], as_cluster: bool = True, **policy: Any) -> None:
         (folder / "policy").mkdir(exist_ok=True)
@@ -142,7 +142,7 @@ def test_cluster_kinds_may_name_files(tmp_path: Path) -> None:
 
 def test_an_object_that_cannot_be_used_closes_what_it_selects(tmp_path: Path) -> None:
     wrong = own("wrong", "shop", **{"from": [{"serviceAccount": "cart"}], "acton": "x", "to": [{"host": "a.test"}]})
-    unread = own("unread", "pay", **{"from": "everyone", "to": [{"host": "a.test"}]})
+    unread = own("unread", "pay", **{"from": "everywhere", "to": [{"host": "a.test"}]})
     good = [own("good", space, to=[{"host": "a.test"}]) for space in ("shop", "pay", "ops")]
     found = Compiled(tmp_path, [wrong, unread, *good])
     assert found.refused == {"wrong": "Invalid", "unread": "Invalid"}
@@ -196,7 +196,7 @@ def test_what_refers_to_nothing_is_refused_and_what_refers_to_that(tmp_path: Pat
     found = Compiled(tmp_path, [egress("by", "broken"), setting, egress("good")])
     assert found.refused == {"by": "Invalid", "broken": "Invalid"}
     assert found.says("a.test", namespace="shop", service_account="cart") == "deny policy_invalid by"
-    assert found.says("a.test", namespace="shop", service_account="till") == "deny no_rule", "settings select nobody"
+    assert found.says("a.test", namespace="shop", service_account="till") == "deny no_rule", "settings select no source"
 
 
 def test_a_broken_document_stays_an_error_of_its_file(tmp_path: Path) -> None:
