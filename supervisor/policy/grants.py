@@ -1,5 +1,5 @@
-"""Privileges that namespaced objects of a cluster have only by a grant of sluice.yaml (DECISIONS.md section 9): the lift of
-the address guard, sourceAddress, upstream; and files, which they never name."""
+"""Privileges that namespaced objects of a cluster have only by a grant of sluice.yaml (DECISIONS.md section 9): the
+lift of the address guard, sourceAddress, upstream; and files, which they never name."""
 
 import ipaddress
 from collections.abc import Iterator, Sequence

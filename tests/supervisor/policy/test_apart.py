@@ -26,7 +26,7 @@ CONFIG: Final[dict[str, Any]] = {
 }
 
 
-def own(name: str, namespace: str | None, created: str | None = None, **spec: Any) -> dict[str, Any]:
+def own(name: str, namespace: str | None, created: Any = None, **spec: Any) -> dict[str, Any]:
     """An EgressPolicy, or a ClusterEgressPolicy."""
     metadata = {"name": name, "namespace": namespace, "creationTimestamp": created}
     return {
@@ -68,7 +68,7 @@ class Compiled:
         return "\n".join(map(str, self.report.refused))
 
 
-USES: Final = {
+USES: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "the guard": ({"to": [{"cidr": "10.9.0.0/24"}]}, "which lifts the address guard, is not granted"),
     "a parent": ({"to": [{"host": "a.test"}], "upstream": "corp"}, "upstream `corp` is not granted"),
     "an address": (
