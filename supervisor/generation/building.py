@@ -19,7 +19,7 @@ from supervisor.policy.remembered import Reading
 from supervisor.segment.rule_slots import RuleSlots
 from supervisor.source.problems import Place, Problem, Problems
 
-__all__ = ["Outcome", "build"]
+__all__ = ["Outcome", "build", "surroundings_of"]
 
 
 class Outcome(NamedTuple):

@@ -81,9 +81,11 @@ def without(folder: Path, lines: Iterable[str]) -> list[str]:
     return [line.replace(f"{folder}/", "") for line in lines]
 
 
-def compile_here(path: str, manifests: Sequence[str] = (), statuses: bool = False) -> CompileResult:
+def compile_here(
+    path: str, manifests: Sequence[str] = (), statuses: bool = False, as_cluster: bool = False
+) -> CompileResult:
     """As compile_blocking, which starts a process for it."""
-    compiled = compile_all(path, manifests=manifests, statuses=statuses)
+    compiled = compile_all(path, manifests=manifests, statuses=statuses, as_cluster=as_cluster)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         sender = threading.Thread(target=send_result, args=(theirs, *compiled))

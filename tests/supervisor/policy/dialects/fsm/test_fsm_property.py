@@ -15,7 +15,7 @@ from msgspec import structs
 import tests.support.seeded_probe as seeded_probe
 from gateway.policy.image import PolicyImage
 from supervisor.config.config import Config, Identity, Network, Policy
-from supervisor.generation.compile import surroundings_of
+from supervisor.generation.building import surroundings_of
 from supervisor.policy.compiler import build_image
 from supervisor.policy.dialects.fsm import passthrough
 from supervisor.policy.loader import load_policy
