@@ -166,13 +166,9 @@ FIRST: Final = {
     "test_upstreams.py::test_what_the_parent_refuses_is_refused": 1,
 }
 
-# Files that take long, most of it at work: they start first, as the last one to start has all others wait for it.
-EARLY: Final = (
-    *("supervisor/policy/test_property.py", "supervisor/policy/test_void_rules.py", "supervisor/policy/test_reach.py"),
-    *("supervisor/cli/test_turning.py", "kinds/test_kinds.py", "e2e/operation/test_lifecycle.py"),
-    *("e2e/protocols/test_tls_listener.py", "supervisor/test_lifecycle.py", "supervisor/generation/test_reload.py"),
-    *("e2e/policy/test_smokescreen.py", "supervisor/workers/test_workers.py", "supervisor/cli/test_commands.py"),
-)
+# Files of long tests that do nothing but work: they start first, as the last one to start has all others wait for it.
+# Two of them for two cores: beside more of them, tests of processes that have to be in time would fail.
+EARLY: Final = ("supervisor/policy/test_property.py", "supervisor/policy/test_void_rules.py")
 LEFT_OPEN_MOST: Final = 300  # descriptors that the tests of one file may leave open; loops of tests live to the end
 
 
