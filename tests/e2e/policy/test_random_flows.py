@@ -88,7 +88,7 @@ def write_world(gateway: Gateway, random: Random) -> None:
 
 def named(rule: Mapping | None) -> str | None:
     """As the log names a rule."""
-    return rule and "/".join(filter(None, (rule["kind"], rule["namespace"], rule["name"])))
+    return "/".join(filter(None, (rule["kind"], rule["namespace"], rule["name"]))) if rule else None
 
 
 class Flow:
