@@ -92,7 +92,7 @@ def named(rule: Mapping | None) -> str | None:
 
 
 class Flow:
-    """One flow, and what both say of it."""
+    """One flow, as the worker and `explain` judge it."""
 
     def __init__(self, random: Random, number: int) -> None:
         self.source = f"{random.choice(list(NETWORKS))}.{number // 250 + 1}.{number % 250 + 1}"
