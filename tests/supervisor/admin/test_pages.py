@@ -99,6 +99,7 @@ RULE: Final[dict[str, Any]] = {
     "rule": {"kind": "EgressPolicy", "namespace": "shop", "name": HOSTILE, "index": 0, "file": HOSTILE, "line": 6},
     "action": "Deny",
     "hard": True,
+    "conditional": False,
     "from": [{"user": HOSTILE}, {}],
     "to": {"host": HOSTILE, "cidr": None, "hostsFrom": None, "ports": [443, "8000-8100"], "except": [HOSTILE]},
     "onRevoke": None,
