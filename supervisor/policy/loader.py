@@ -64,9 +64,12 @@ def load_policy(
     sluice.yaml they depend on. `budget`: policy.perNamespace; an excess is an error of its file."""
     loader = Loader(paths, problems, reading if reading is not None else Reading(Remembered()), read)
     loader.all(paths, places)
+    over = set()  # their rules may be too many to be made
     for named, words in over_budget(loader.named.values(), budget) if budget is not None else ():
         problems.error(named.place, words)
-    return policy_of(loader, loader.rules, loader.parts, surroundings or Surroundings(), problems)
+        over.add(named.key)
+    parts = [part for part in loader.parts if part.key not in over] if over else loader.parts
+    return policy_of(loader, loader.rules, parts, surroundings or Surroundings(), problems)
 
 
 def policy_of(

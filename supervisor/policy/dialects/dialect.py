@@ -39,6 +39,11 @@ class Part(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True)
         return Place(self.file, self.line, self.column)
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """Kind, namespace and name."""
+        return self.kind, self.namespace, self.name
+
+    @property
     def entries(self) -> int:
         """The entries that its rules may have, which its namespace's budget counts: here the items of its lists. A
         dialect that multiplies lists says so itself."""

@@ -274,6 +274,14 @@ def test_from_files_an_excess_is_that_file_s_error(tmp_path: Path) -> None:
     assert "with EgressPolicy shop/passes the namespace shop has 122 entries" in problem.message
 
 
+def test_from_files_what_multiplies_is_not_made_either(tmp_path: Path) -> None:
+    ports = [{"number": number, "protocol": "https"} for number in range(1, 5001)]
+    product = egress("product", hosts=[f"h{index}.test" for index in range(5000)], ports=ports)
+    found = Compiled(tmp_path, [product], as_cluster=False)
+    (problem,) = found.report.problems
+    assert found.image is None and "the namespace shop has 25000001 entries" in problem.message
+
+
 def test_one_namespace_cannot_hurt_the_rest(tmp_path: Path) -> None:
     """A tenant with 10,000 rules, lists that multiply, nested data, private networks, files, and broken objects: the
     others decide as without it, and it takes no time to speak of."""
