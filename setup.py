@@ -93,6 +93,11 @@ POLICY = (
     "bytes/name",
     "policy/image",
     "policy/lookup",
+    "policy/precedence",
+    "policy/paths",
+    "policy/request",
+    "policy/regex",
+    "bytes/target",
     "policy/place",
     "policy/program",
     "policy/entries",
@@ -104,7 +109,13 @@ POLICY = (
     "policy/attributes",
     "policy/refusals",
 )
-VALIDATE = ("policy/validate", "policy/validate_lists", "policy/validate_regexes", "policy/validate_programs")
+VALIDATE = (
+    "policy/validate",
+    "policy/validate_lists",
+    "policy/validate_regexes",
+    "policy/validate_paths",
+    "policy/validate_programs",
+)
 BUILDER = (
     "bytes/addr",
     "bytes/name",
@@ -119,6 +130,7 @@ BUILDER = (
     "build/builder_conditions",
     "build/builder_runs",
     "build/builder_regexes",
+    "build/builder_paths",
 )
 LEG = ("relay/leg", "relay/pipe_pool")
 TLS = tuple(

@@ -70,8 +70,8 @@ ROOMS: Final[dict[str, str]] = {
     "supervisor/policy/cluster": "supervisor/source supervisor/policy/resources supervisor/policy/dialects",
     "supervisor/policy": (
         "csrc/build gateway gateway/c gateway/policy supervisor/source supervisor/host supervisor/segment "
-        "supervisor/identity supervisor/config supervisor/policy/resources supervisor/policy/dialects "
-        "supervisor/policy/dialects/fsm supervisor/policy/cluster"
+        "supervisor/identity supervisor/config supervisor/policy/resources supervisor/policy/regex "
+        "supervisor/policy/dialects supervisor/policy/dialects/fsm supervisor/policy/cluster"
     ),
     "supervisor/logs": "gateway supervisor/source supervisor/host supervisor/config",
     "supervisor/workers": "gateway supervisor/host supervisor/segment supervisor/logs",

@@ -84,6 +84,7 @@ struct sl_builder *sl_builder_new(void)
     sl_vec_push(b, &b->users, sizeof(struct sl_user), 1);
     sl_vec_push(b, &b->networks, sizeof(struct sl_network), 1);
     sl_vec_push(b, &b->regexes, sizeof(struct sl_regex), 1);
+    sl_vec_push(b, &b->literals, sizeof(struct sl_literal), 1);
     sl_vec_push(b, &b->conditions, sizeof(struct sl_condition), 1);
     sl_vec_push(b, &b->programs, sizeof(struct sl_program), 1);
     if (b->failed == SL_BUILD_OK) return b;
@@ -97,10 +98,10 @@ void sl_builder_free(struct sl_builder *b)
     struct sl_vec *vecs[] = {&b->strings,       &b->rules, &b->ranges,     &b->portsets, &b->hangings, &b->whos,
                              &b->who_selectors, &b->nodes, &b->labels,     &b->sets,     &b->prefixes, &b->principals,
                              &b->selectors,     &b->users, &b->networks,   &b->own,      &b->scratch,  &b->lines,
-                             &b->regexes,       &b->cells, &b->conditions, &b->programs, &b->steps};
-    struct sl_table *tables[] = {&b->string_slots,    &b->portset_slots,  &b->edges,          &b->set_slots,
-                                 &b->principal_slots, &b->selector_slots, &b->user_slots,     &b->who_slots,
-                                 &b->regex_slots,     &b->program_slots,  &b->condition_slots};
+                             &b->regexes,       &b->cells, &b->conditions, &b->programs, &b->steps,    &b->literals};
+    struct sl_table *tables[] = {&b->string_slots,    &b->portset_slots,  &b->edges,           &b->set_slots,
+                                 &b->principal_slots, &b->selector_slots, &b->user_slots,      &b->who_slots,
+                                 &b->regex_slots,     &b->program_slots,  &b->condition_slots, &b->literal_slots};
     for (size_t i = 0; i < sizeof vecs / sizeof *vecs; i++) free(vecs[i]->data);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) free(tables[i]->slots);
     free(b);

@@ -62,7 +62,7 @@ enum sl_build_status sl_builder_cidr(struct sl_builder *b, uint32_t attachment, 
 enum sl_build_status sl_builder_cidr_except(struct sl_builder *b, uint32_t attachment, const struct sl_prefix *prefix);
 /* A program of conditions (struct sl_step); interned; count 0 = holds always = id 0. At most SL_PROGRAM_STEPS. Operands
  * are ids of the builder: SOURCE one of sl_builder_who, LISTENER of sl_builder_string, WITHIN of sl_builder_within,
- * NETWORK the number of a network. */
+ * NETWORK the number of a network, REQUEST of sl_builder_literal. */
 enum sl_build_status sl_builder_program(struct sl_builder *b, const struct sl_step *steps, size_t count, uint32_t *id);
 /* A set of address blocks that programs ask for; not interned. */
 enum sl_build_status sl_builder_within(struct sl_builder *b, const struct sl_prefix *blocks, size_t count,
@@ -100,6 +100,10 @@ enum sl_build_status sl_builder_flags(struct sl_builder *b, uint32_t flags);
  * sound (sl_regex_is_sound) is SL_BUILD_BAD_ARGUMENT. */
 enum sl_build_status sl_builder_regex(struct sl_builder *b, const struct sl_regex *regex, const uint16_t *cells,
                                       size_t count, uint32_t *id);
+
+/* A question about a request: `name` and `text` are ids of sl_builder_string, `regex` of sl_builder_regex. Interned; the
+ * length is computed. One that is none of the kinds is SL_BUILD_BAD_ARGUMENT. */
+enum sl_build_status sl_builder_literal(struct sl_builder *b, const struct sl_literal *literal, uint32_t *id);
 
 /* Lays the image out. *data is malloc'd, to be freed by the caller. The builder may go on and finish again. */
 enum sl_build_status sl_builder_finish(struct sl_builder *b, uint8_t **data, size_t *size);

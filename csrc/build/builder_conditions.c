@@ -45,7 +45,7 @@ static uint32_t takes(const struct sl_builder *b, const struct sl_step *step)
     case SL_STEP_SOURCE: return step->operand == 0 || step->operand >= b->whos.count ? UINT32_MAX : 0;
     case SL_STEP_LISTENER: return step->operand == 0 || step->operand >= b->strings.count ? UINT32_MAX : 0;
     case SL_STEP_WITHIN: return step->operand == 0 || step->operand > b->withins ? UINT32_MAX : 0;
-    case SL_STEP_REQUEST: return step->operand ? UINT32_MAX : 0;
+    case SL_STEP_REQUEST: return step->operand == 0 || step->operand >= b->literals.count ? UINT32_MAX : 0;
     case SL_STEP_NETWORK: return step->operand == 0 ? UINT32_MAX : 0;
     default: return UINT32_MAX;
     }
@@ -114,7 +114,8 @@ enum sl_build_status sl_builder_within(struct sl_builder *b, const struct sl_pre
 
 static uint32_t condition_hash_of(const struct sl_condition *key)
 {
-    return sl_hash_pair(sl_hash_pair(key->when, key->admit), sl_hash_pair(key->network, key->flags));
+    uint32_t asked = sl_hash_pair(sl_hash_pair(key->when, key->admit), key->path);
+    return sl_hash_pair(asked, sl_hash_pair(key->network, key->flags));
 }
 
 static uint32_t condition_hash(const struct sl_builder *b, uint32_t index)
@@ -127,15 +128,21 @@ static int condition_equal(const struct sl_builder *b, uint32_t index, const voi
     return memcmp(&SL_AT(struct sl_condition, b->conditions, index), wanted, sizeof(struct sl_condition)) == 0;
 }
 
+static int is_path(const struct sl_builder *b, uint32_t literal)
+{
+    return literal == 0 || sl_path_rank(&SL_AT(struct sl_literal, b->literals, literal)) != 0;
+}
+
 enum sl_build_status sl_builder_condition(struct sl_builder *b, uint32_t attachment, const struct sl_condition *wanted)
 {
     if (b->failed != SL_BUILD_OK) return b->failed;
     struct sl_hanging *hanging =
         attachment < b->hangings.count ? &SL_AT(struct sl_hanging, b->hangings, attachment) : NULL;
+    if (wanted->path >= b->literals.count || !is_path(b, wanted->path)) return SL_BUILD_BAD_ARGUMENT;
     if (!hanging || wanted->when >= b->programs.count || wanted->admit >= b->programs.count ||
         wanted->flags > SL_CONDITION_UNAUTHORIZED || ((wanted->admit || wanted->network) && !hanging->record.group))
         return SL_BUILD_BAD_ARGUMENT;
-    if (!wanted->when && !wanted->admit && !wanted->network && !wanted->flags) return SL_BUILD_OK;
+    if (!wanted->when && !wanted->admit && !wanted->network && !wanted->flags && !wanted->path) return SL_BUILD_OK;
     uint32_t hash = condition_hash_of(wanted);
     uint32_t *slot = sl_table_slot(b, &b->condition_slots, hash, condition_hash, condition_equal, wanted);
     if (!slot) return b->failed;

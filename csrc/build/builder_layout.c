@@ -37,22 +37,22 @@ static int add_run(struct sl_layout *layout, const uint64_t *keys, size_t count)
     return add_entries(layout, keys + items, count - items);
 }
 
-/* The keys (who << 32 | attachment) as one more list, sorted. Returns 0 without room. */
-static uint32_t add_list(struct sl_layout *layout)
+uint32_t sl_add_list(struct sl_layout *layout)
 {
     size_t first = layout->entries.count, runs = layout->runs.count, count = layout->keys.count;
     uint64_t *keys = layout->keys.data;
-    qsort(keys, count, sizeof *keys, key_order);
+    if (count) qsort(keys, count, sizeof *keys, key_order);
     for (size_t i = 0, next; i < count; i = next) {
         for (next = i + 1; next < count && keys[next] >> 32 == keys[i] >> 32; next++) {
         }
         if (!add_run(layout, keys + i, next - i)) return 0;
     }
     if (layout->entries.count - first >= SL_LIST_DEEP) layout->b->failed = SL_BUILD_TOO_LARGE;
-    uint32_t deep = layout->runs.count > runs || (keys[count - 1] >> 32 & SL_ENTRY_CLAUSE) ? SL_LIST_DEEP : 0;
+    int clauses = count && (keys[count - 1] >> 32 & SL_ENTRY_CLAUSE);
+    uint32_t deep = layout->runs.count > runs || clauses ? SL_LIST_DEEP : 0;
     struct sl_list *list = sl_vec_push(layout->b, &layout->lists, sizeof *list, 1);
     if (!list) return 0;
-    *list = (struct sl_list){(uint32_t)first, (uint32_t)(layout->entries.count - first) | deep};
+    *list = (struct sl_list){(uint32_t)first, (uint32_t)(layout->entries.count - first) | deep, 0};
     return (uint32_t)(layout->lists.count - 1);
 }
 
@@ -70,6 +70,11 @@ static int add_keys(struct sl_layout *layout, uint32_t who, uint32_t attachment)
     return 1;
 }
 
+int sl_add_item(struct sl_layout *layout, uint32_t attachment)
+{
+    return add_keys(layout, SL_AT(struct sl_hanging, layout->b->hangings, attachment).who, attachment);
+}
+
 /* Counts the entries that its items would be, by who they are for. */
 static int count_set(struct sl_layout *layout, uint32_t set)
 {
@@ -81,19 +86,28 @@ static int count_set(struct sl_layout *layout, uint32_t set)
     return 1;
 }
 
-/* Its list: each of its attachments once for each clause or selector. */
+/* Its list: each of its attachments once for each clause or selector; those that want a path go into a trie. */
 static int expand(struct sl_layout *layout, uint32_t set)
 {
     struct sl_builder *b = layout->b;
     if (set == 0 || layout->list_of[set]) return 1;
-    layout->keys.count = 0;
+    layout->keys.count = layout->wanting.count = 0;
     for (uint32_t at = set; at; at = SL_AT(struct sl_set, b->sets, at).parent) {
         uint32_t item = SL_AT(struct sl_set, b->sets, at).item, attachment = item >> 1;
         const struct sl_hanging *hanging = &SL_AT(struct sl_hanging, b->hangings, attachment);
-        if (!add_keys(layout, hanging->who, item & 1 ? attachment | SL_ENTRY_EXCEPT : attachment)) return 0;
+        if (!(item & 1) && sl_wants_path(layout, attachment)) {
+            uint32_t *wanting = sl_vec_push(b, &layout->wanting, sizeof *wanting, 1);
+            if (!wanting) return 0;
+            *wanting = attachment;
+        } else if (!add_keys(layout, hanging->who, item & 1 ? attachment | SL_ENTRY_EXCEPT : attachment)) {
+            return 0;
+        }
     }
-    layout->list_of[set] = add_list(layout);
-    return layout->list_of[set] != 0;
+    uint32_t list = layout->list_of[set] = sl_add_list(layout), root;
+    if (!list || !layout->wanting.count) return list != 0;
+    if (!(root = sl_lay_paths(layout, layout->wanting.data, layout->wanting.count))) return 0;
+    SL_AT(struct sl_list, layout->lists, list).paths = root;
+    return 1;
 }
 
 int sl_work_on_prefixes(struct sl_layout *layout, uint32_t root, sl_set_work *work)
@@ -218,7 +232,7 @@ static int expand_reach(struct sl_layout *layout, struct reach_kind kind, uint32
     }
     free(found.data);
     free(out.data);
-    *list = keys ? add_list(layout) : 0;
+    *list = keys ? sl_add_list(layout) : 0;
     return b->failed == SL_BUILD_OK;
 }
 
@@ -231,7 +245,8 @@ static int make_room(struct sl_layout *layout)
     layout->within_of = calloc(b->sets.count, sizeof *layout->within_of);
     if (!layout->list_of || !layout->clause_of || !layout->membership_of || !layout->within_of)
         b->failed = SL_BUILD_NOMEM;
-    return sl_vec_push(b, &layout->lists, sizeof(struct sl_list), 1) != NULL;
+    return sl_vec_push(b, &layout->lists, sizeof(struct sl_list), 1) &&
+           sl_vec_push(b, &layout->paths, sizeof(struct sl_path_node), 1);
 }
 
 static int expand_all(struct sl_layout *layout)
@@ -277,12 +292,15 @@ static void sections_of(const struct sl_layout *layout, const void *data[SL_SEC_
         [SL_SEC_CONDITIONS] = &b->conditions,
         [SL_SEC_PROGRAMS] = &b->programs,
         [SL_SEC_STEPS] = &b->steps,
+        [SL_SEC_LITERALS] = &b->literals,
+        [SL_SEC_PATHS] = &layout->paths,
     };
     const struct sl_table *tables[SL_SEC_COUNT] = {
         [SL_SEC_EDGES] = &b->edges,
         [SL_SEC_PRINCIPAL_SLOTS] = &b->principal_slots,
         [SL_SEC_SELECTOR_SLOTS] = &b->selector_slots,
         [SL_SEC_USER_SLOTS] = &b->user_slots,
+        [SL_SEC_PATH_SLOTS] = &layout->path_slots,
     };
     uint64_t end = sizeof *header;
     for (unsigned i = 0; i < SL_SEC_COUNT; i++) {
@@ -334,6 +352,7 @@ static uint8_t *lay_out(const struct sl_layout *layout, size_t *size)
     const struct sl_builder *b = layout->b;
     const void *data[SL_SEC_COUNT];
     struct sl_image_header header = {.magic = SL_IMAGE_MAGIC, .version = SL_IMAGE_VERSION, .flags = b->flags};
+    if (layout->paths.count > 1) header.flags |= SL_IMAGE_PATHS;
     if (b->rules.count > 1 || (b->flags & SL_IMAGE_PASSTHROUGH)) header.flags |= SL_IMAGE_HAS_POLICY;
     memcpy(header.roots, b->roots, sizeof header.roots);
     header.cidr_reach = layout->cidr_reach;
@@ -364,8 +383,10 @@ enum sl_build_status sl_builder_finish(struct sl_builder *b, uint8_t **data, siz
     if (b->failed != SL_BUILD_OK) return b->failed;
     if (expand_all(&layout) && !(*data = lay_out(&layout, size))) b->failed = SL_BUILD_NOMEM;
     struct sl_vec *vecs[] = {&layout.lists,      &layout.entries, &layout.keys,      &layout.memberships,
-                             &layout.clause_ids, &layout.runs,    &layout.stretches, &layout.candidates};
+                             &layout.clause_ids, &layout.runs,    &layout.stretches, &layout.candidates,
+                             &layout.paths,      &layout.wanting};
     for (size_t i = 0; i < sizeof vecs / sizeof *vecs; i++) free(vecs[i]->data);
+    free(layout.path_slots.slots);
     free(layout.list_of);
     free(layout.clause_of);
     free(layout.membership_of);

@@ -42,10 +42,10 @@ struct sl_builder {
     uint32_t walked;             /* items of a run, above which it has an index */
     uint32_t flags;
     struct sl_vec strings, rules, ranges, portsets, hangings, whos, who_selectors, nodes, labels, sets, prefixes,
-        principals, selectors, users, networks, own, lines, regexes, cells, conditions, programs, steps;
+        principals, selectors, users, networks, own, lines, regexes, cells, conditions, programs, steps, literals;
     struct sl_vec scratch; /* bytes, valid until the next call */
     struct sl_table string_slots, portset_slots, edges, set_slots, principal_slots, selector_slots, user_slots,
-        who_slots, regex_slots, program_slots, condition_slots;
+        who_slots, regex_slots, program_slots, condition_slots, literal_slots;
     uint32_t roots[SL_TRIE_COUNT][2];
     uint32_t source_cidrs;                /* ids given out */
     uint32_t withins;                     /* likewise, of sets of blocks */
@@ -56,6 +56,8 @@ struct sl_builder {
 struct sl_layout {
     struct sl_builder *b;
     struct sl_vec lists, entries, keys;
+    struct sl_vec paths, wanting; /* tries of paths; u32 attachments of one list that want a path */
+    struct sl_table path_slots;
     struct sl_vec memberships, clause_ids;     /* of clauses */
     struct sl_vec runs, stretches, candidates; /* of long runs */
     uint32_t *list_of;                         /* by set; 0 = not referenced */
@@ -82,6 +84,15 @@ enum sl_build_status sl_text_intern(struct sl_builder *b, const char *text, uint
 enum sl_build_status sl_set_add(struct sl_builder *b, uint32_t *set, uint32_t item);
 /* The node of exactly this prefix, made when it is not there; 0 when `failed` was set. */
 uint32_t sl_prefix_insert(struct sl_builder *b, enum sl_trie trie, const struct sl_prefix *prefix);
+
+/* The keys (who << 32 | attachment) as one more list, sorted. Returns 0 without room. */
+uint32_t sl_add_list(struct sl_layout *layout);
+/* Adds the keys of one attachment: one for its clause, or one for each selector. Returns 0 when `failed` was set. */
+int sl_add_item(struct sl_layout *layout, uint32_t attachment);
+/* Whether it wants a path of requests. */
+int sl_wants_path(const struct sl_layout *layout, uint32_t attachment);
+/* The trie of one list: attachments that want a path. Returns its root; 0 when `failed` was set. */
+uint32_t sl_lay_paths(struct sl_layout *layout, const uint32_t *attachments, size_t count);
 
 /* Counts, in clause_of, an entry that names a set; sl_choose_clauses puts clauses in the place of the counts. */
 void sl_count_who(struct sl_layout *layout, uint32_t who);

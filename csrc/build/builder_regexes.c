@@ -1,4 +1,4 @@
-/* Tables of regular expressions, as the compiler made them: checked, and kept once. */
+/* Tables of regular expressions, as the compiler made them, and questions about requests: checked, and kept once. */
 #include <string.h>
 
 #include "build/builder_private.h"
@@ -60,6 +60,47 @@ enum sl_build_status sl_builder_regex(struct sl_builder *b, const struct sl_rege
         record->pad = 0;
         *slot = (uint32_t)(b->regexes.count - 1);
         b->regex_slots.used++;
+    }
+    *id = *slot;
+    return SL_BUILD_OK;
+}
+
+/* ---- questions about requests ------------------------------------------------------------------------------------ */
+
+static uint32_t literal_hash_of(const struct sl_literal *key)
+{
+    return sl_hash_pair(sl_hash_pair(key->name, key->text), sl_hash_pair(key->regex, key->kind));
+}
+
+static uint32_t literal_hash(const struct sl_builder *b, uint32_t index)
+{
+    return literal_hash_of(&SL_AT(struct sl_literal, b->literals, index));
+}
+
+static int literal_equal(const struct sl_builder *b, uint32_t index, const void *wanted)
+{
+    return memcmp(&SL_AT(struct sl_literal, b->literals, index), wanted, sizeof(struct sl_literal)) == 0;
+}
+
+enum sl_build_status sl_builder_literal(struct sl_builder *b, const struct sl_literal *literal, uint32_t *id)
+{
+    *id = 0;
+    if (b->failed != SL_BUILD_OK) return b->failed;
+    if (literal->name >= b->strings.count || literal->text >= b->strings.count || literal->regex >= b->regexes.count)
+        return SL_BUILD_BAD_ARGUMENT;
+    const char *text = &SL_AT(char, b->strings, literal->text);
+    size_t length = strlen(text);
+    struct sl_literal key = *literal;
+    key.length = length <= SL_LITERAL_LENGTH ? (uint16_t)length : 0;
+    if (!sl_literal_is_sound(&key, text)) return SL_BUILD_BAD_ARGUMENT;
+    uint32_t *slot = sl_table_slot(b, &b->literal_slots, literal_hash_of(&key), literal_hash, literal_equal, &key);
+    if (!slot) return b->failed;
+    if (!*slot) {
+        struct sl_literal *record = sl_vec_push(b, &b->literals, sizeof *record, 1);
+        if (!record) return b->failed;
+        *record = key;
+        *slot = (uint32_t)(b->literals.count - 1);
+        b->literal_slots.used++;
     }
     *id = *slot;
     return SL_BUILD_OK;

@@ -35,6 +35,8 @@ static inline const void *sl_check_record(const struct sl_check *check, enum sl_
 int sl_check_lists(struct sl_check *check);
 int sl_check_clauses(struct sl_check *check);
 int sl_check_regexes(struct sl_check *check);
+int sl_check_literals(struct sl_check *check);
+int sl_check_paths(struct sl_check *check);
 int sl_check_programs(struct sl_check *check);
 
 #endif

@@ -140,7 +140,17 @@ static const struct sl_match *match_name(const struct sl_asked *asked, const cha
 /* Whether the decision is a denial by no rule, or by a default. */
 static int is_undecided(const struct sl_decision *out)
 {
-    return out->reason == SL_REASON_NO_RULE || out->reason == SL_REASON_DEFAULT_DENY;
+    return out->reason == SL_REASON_NO_RULE || out->reason == SL_REASON_NO_CIDR_RULE ||
+           out->reason == SL_REASON_DEFAULT_DENY;
+}
+
+/* Rules that may let pass wait for a request, which a tunnel is not: that is why it is denied. `open`: sl_needs of one
+ * phase; a later one knows of it by the flag. */
+static void want_request(struct sl_decision *out, unsigned open, const struct sl_decision *before)
+{
+    if (!(open & SL_NEEDS_REQUEST) && !(before && before->flags & SL_DECISION_NEEDS_HTTP)) return;
+    out->flags |= SL_DECISION_NEEDS_HTTP;
+    if (is_undecided(out)) out->reason = SL_REASON_NEEDS_HTTP;
 }
 
 /* Whether an address can still turn a denial: a CIDR rule, or a rule about the name that asks where it lies. */
@@ -178,6 +188,7 @@ static void judge_name(const struct sl_asked *asked, const char *name, size_t le
         matches.unadmitted.why = SL_WHY_UNAUTHORIZED;
         set_match(asked->image, out, SL_PHASE_NAME, won);
     }
+    want_request(out, matches.open, NULL);
     if (asked->source->overflow || matches.broken) {
         set_internal(out, SL_PHASE_NAME);
         won = NULL;
@@ -357,7 +368,10 @@ void sl_decide_address(const struct sl_asked *asked, const struct sl_decision *b
     broken |= subjects[0].matches.broken || (count == 2 && subjects[1].matches.broken);
     if (!refuse(asked->image, subjects, count, asked->port, local, out, &won, &broken))
         judge(&placed, by_name, subjects, count, out, &won, &broken);
-    for (unsigned i = 0; i < count; i++) take_attributes(out, &subjects[i].matches);
+    for (unsigned i = 0; i < count; i++) {
+        take_attributes(out, &subjects[i].matches);
+        want_request(out, subjects[i].matches.open, by_name);
+    }
     if (broken) {
         set_internal(out, SL_PHASE_ADDRESS);
         won = NULL;
@@ -415,6 +429,7 @@ void sl_decide_inner(const struct sl_asked *asked, const struct sl_decision *by_
     } else {
         *out = *by_address;
     }
+    want_request(out, matches.open, NULL);
     if (asked->source->overflow || matches.broken || broken) {
         set_internal(out, SL_PHASE_INNER);
         won = NULL;

@@ -8,6 +8,7 @@
 #include "base/contract.h"
 
 struct sl_image;
+struct sl_request;
 
 /* A rule. Texts are never NULL; "" where there is none. */
 struct sl_rule_description {
@@ -52,5 +53,28 @@ struct sl_selector_description {
 };
 /* Returns 1; 0 when it is not a selector, and *out is not filled. */
 int sl_selector_describe(const struct sl_image *policy, uint32_t selector, struct sl_selector_description *out);
+
+/* Questions about requests; the names of sl_literal_kind without their prefix. {a} is a name, {b} a value or an
+ * expression. The second form is for an expression. */
+#define SL_WANTS(X)                                                   \
+    X(NONE, "unknown", "unknown")                                     \
+    X(METHOD, "method {b}", "unknown")                                \
+    X(PATH_EXACT, "path {b}", "unknown")                              \
+    X(PATH_PREFIX, "path {b} and below it", "unknown")                \
+    X(PATH_REGEX, "unknown", "path like {b}")                         \
+    X(PATH_SEARCH, "unknown", "path and query in which {b} is found") \
+    X(FIELD, "header {a}: {b}", "header {a} like {b}")                \
+    X(QUERY, "parameter {a}={b}", "parameter {a} like {b}")
+
+/* One question that a rule has about a request. */
+struct sl_want {
+    const char *form; /* of SL_WANTS */
+    const char *a, *b;
+    uint8_t met; /* bool: the request is so; 0 without one */
+};
+/* What the conditions of a trail's step want of a request: the path, and each question in the order of its program.
+ * Returns how many were written, at most `most`. */
+unsigned sl_condition_describe(const struct sl_image *policy, uint32_t condition, const struct sl_request *request,
+                               struct sl_want *out, unsigned most);
 
 #endif

@@ -35,6 +35,9 @@ static const uint8_t RECORD_SIZES[SL_SEC_COUNT] = {
     [SL_SEC_CONDITIONS] = sizeof(struct sl_condition),
     [SL_SEC_PROGRAMS] = sizeof(struct sl_program),
     [SL_SEC_STEPS] = sizeof(struct sl_step),
+    [SL_SEC_LITERALS] = sizeof(struct sl_literal),
+    [SL_SEC_PATHS] = sizeof(struct sl_path_node),
+    [SL_SEC_PATH_SLOTS] = sizeof(uint32_t),
 };
 
 size_t sl_section_record_size(unsigned section)
@@ -139,7 +142,8 @@ static enum sl_image_status check_header(const void *base, size_t size)
             return SL_IMAGE_BOUNDS;
         if (section->count > (header->size - section->offset) / RECORD_SIZES[i]) return SL_IMAGE_BOUNDS;
     }
-    static const uint8_t tables[] = {SL_SEC_EDGES, SL_SEC_PRINCIPAL_SLOTS, SL_SEC_SELECTOR_SLOTS, SL_SEC_USER_SLOTS};
+    static const uint8_t tables[] = {SL_SEC_EDGES, SL_SEC_PRINCIPAL_SLOTS, SL_SEC_SELECTOR_SLOTS, SL_SEC_USER_SLOTS,
+                                     SL_SEC_PATH_SLOTS};
     for (unsigned i = 0; i < sizeof tables; i++) {
         uint64_t count = header->sections[tables[i]].count;
         if (count & (count - 1)) return SL_IMAGE_ORDER; /* probing takes a power of two */
@@ -257,6 +261,24 @@ uint32_t sl_image_child(const struct sl_image *image, uint32_t parent, const uin
         }
         if (node->parent != parent || bytes[node->label] != length) continue;
         if (memcmp(bytes + node->label + 1, label, length) == 0) return index;
+    }
+    return 0;
+}
+
+uint32_t sl_image_path(const struct sl_image *image, uint32_t parent, const char *element, size_t length, int *broken)
+{
+    uint64_t texts = image->header->sections[SL_SEC_STRINGS].count;
+    uint32_t hash = sl_hash_edge(parent, (const uint8_t *)element, length);
+    struct probe probe = probe_start(image, SL_SEC_PATH_SLOTS, hash);
+    for (uint32_t index; (index = probe_next(&probe)) != 0;) {
+        const struct sl_path_node *node = sl_image_record(image, SL_SEC_PATHS, index);
+        if (!node || node->text > texts || node->length > texts - node->text) {
+            *broken = 1;
+            return 0;
+        }
+        if (node->parent != parent || node->length != length || index == parent) continue;
+        if (memcmp(image->base + image->header->sections[SL_SEC_STRINGS].offset + node->text, element, length) == 0)
+            return index;
     }
     return 0;
 }

@@ -25,6 +25,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/contract.h"
 
@@ -62,6 +63,9 @@ enum sl_section {
     SL_SEC_CONDITIONS,  /* sl_condition; 0 reserved */
     SL_SEC_PROGRAMS,    /* sl_program; 0 = holds always */
     SL_SEC_STEPS,       /* sl_step, for PROGRAMS */
+    SL_SEC_LITERALS,    /* sl_literal; 0 reserved */
+    SL_SEC_PATHS,       /* sl_path_node; 0 reserved: tries of the paths that rules want, one for each list with such */
+    SL_SEC_PATH_SLOTS,  /* u32 path node, open addressing by parent and element; roots are not in it */
     SL_SEC_COUNT
 };
 
@@ -76,6 +80,7 @@ enum sl_image_flags {
     SL_IMAGE_NETWORKED = 128,  /* there are networks of destinations */
     SL_IMAGE_IDENTIFIED = 256, /* a rule or condition is for every IDENTIFIED source */
     SL_IMAGE_CLOSES = 1 << 15, /* there are rules with `invalid` */
+    SL_IMAGE_PATHS = 512,      /* there are rules that want a path */
 };
 
 /* Roots of the prefix tries, one for each family (index 0: IPv4, 1: IPv6); node index, 0 = empty trie. */
@@ -189,6 +194,7 @@ struct sl_condition {
     uint32_t when, admit; /* PROGRAMS */
     uint32_t network;     /* 0 = it is none */
     uint32_t flags;       /* sl_condition_flags */
+    uint32_t path;        /* LITERALS, a path that must hold as well; the better one wins. 0 = whatever it is */
 };
 enum sl_condition_flags { SL_CONDITION_UNAUTHORIZED = 1 /* its denial says so */ };
 
@@ -213,13 +219,58 @@ enum sl_step_code {
     SL_STEP_LISTENER, /* asked through the listener `operand`: STRINGS */
     SL_STEP_WITHIN,   /* the address lies in the blocks of clause `operand` */
     SL_STEP_NETWORK,  /* the network chosen is `operand` */
-    SL_STEP_REQUEST,  /* something of the request, which no rule can ask for yet: never known */
+    SL_STEP_REQUEST,  /* the request is as LITERALS `operand` wants it */
     SL_STEP_CODE_COUNT
 };
 struct sl_step {
     uint32_t code; /* sl_step_code */
     uint32_t operand;
 };
+
+/* One question about a request. A path is compared in normal form; what is searched is path and query; of fields and
+ * parameters the first of the name counts. */
+enum sl_literal_kind {
+    SL_LITERAL_NONE = 0,
+    SL_LITERAL_METHOD,
+    SL_LITERAL_PATH_EXACT,
+    SL_LITERAL_PATH_PREFIX, /* by element: without a slash at its end, unless it is all of it */
+    SL_LITERAL_PATH_REGEX,
+    SL_LITERAL_PATH_SEARCH,
+    SL_LITERAL_FIELD, /* `name` in lower case */
+    SL_LITERAL_QUERY,
+    SL_LITERAL_KIND_COUNT
+};
+struct sl_literal {
+    uint32_t
+        name; /* STRINGS: of a field or parameter; of a path's expression the elements that all begin with; else 0 */
+    uint32_t text;   /* STRINGS: the value, or the regular expression as it is written */
+    uint32_t regex;  /* REGEXES; 0 = `text` is the value */
+    uint16_t kind;   /* sl_literal_kind */
+    uint16_t length; /* of `text`, at most SL_LITERAL_LENGTH */
+};
+enum { SL_LITERAL_LENGTH = 16383 };
+
+/* Precedence of paths: exact, then the longer prefix, then an expression; the greater wins. 0: it is not a path. */
+static inline unsigned sl_path_rank(const struct sl_literal *literal)
+{
+    static const uint8_t kinds[SL_LITERAL_KIND_COUNT] = {[SL_LITERAL_PATH_EXACT] = 3,
+                                                         [SL_LITERAL_PATH_PREFIX] = 2,
+                                                         [SL_LITERAL_PATH_REGEX] = 1,
+                                                         [SL_LITERAL_PATH_SEARCH] = 1};
+    unsigned kind = literal->kind < SL_LITERAL_KIND_COUNT ? kinds[literal->kind] : 0;
+    return kind << 14 | (kind == 2 ? literal->length & 0x3fffu : 0);
+}
+
+/* Whether a literal is of a kind, and has a name and an expression exactly where that wants one. */
+static inline int sl_literal_is_sound(const struct sl_literal *literal, const char *text)
+{
+    unsigned kind = literal->kind;
+    int named = kind == SL_LITERAL_FIELD || kind == SL_LITERAL_QUERY;
+    int searched = kind == SL_LITERAL_PATH_REGEX || kind == SL_LITERAL_PATH_SEARCH;
+    if (kind == SL_LITERAL_NONE || kind >= SL_LITERAL_KIND_COUNT || strlen(text) != literal->length) return 0;
+    if (literal->length > SL_LITERAL_LENGTH || (!searched && named != (literal->name != 0))) return 0;
+    return named || searched == (literal->regex != 0);
+}
 
 /* Whether an attachment may be of that tier, group and class. */
 static inline int sl_in_group(unsigned tier, unsigned group, unsigned class)
@@ -247,6 +298,7 @@ static inline uint64_t sl_line_key(uint32_t node, uint32_t bits)
 /* Of ENTRIES, sorted by (who, attachment): those of selectors first, those of clauses behind them. */
 struct sl_list {
     uint32_t first, count;
+    uint32_t paths; /* PATHS, the root of its trie: items that want a path, which are not among the entries; 0 = none */
 };
 #define SL_LIST_DEEP 0x80000000u /* in `count`: there are clauses or indexes among the entries */
 
@@ -273,6 +325,18 @@ struct sl_run {
 struct sl_stretch {
     uint16_t low, count; /* CANDIDATES; 0 = none matches there */
     uint32_t first;
+};
+
+/* One element of the paths that rules of a list want. The nodes of a trie lie one after the other, the root first. Lists
+ * have no tries of their own; every item stands in one of `exact`, `prefix` and `regex`. */
+struct sl_path_node {
+    uint32_t parent;  /* PATHS, before it; a root's is itself */
+    uint32_t text;    /* STRINGS: the element, a part of a text; a root's is 0 */
+    uint32_t length;  /* of the element; of a root: how many nodes its trie has */
+    uint32_t exact;   /* LISTS: the path ends here */
+    uint32_t prefix;  /* LISTS: it ends here or goes on with a slash */
+    uint32_t regex;   /* LISTS: expressions whose paths all begin so */
+    uint32_t unknown; /* LISTS: of a root, what may count as long as there is no request; 0 elsewhere */
 };
 
 struct sl_node {
@@ -410,6 +474,8 @@ const char *sl_image_string(const struct sl_image *image, uint32_t offset);
 /* The node below `parent` that `label` leads to; 0 = none. *broken is set when the image contradicts itself. */
 uint32_t sl_image_child(const struct sl_image *image, uint32_t parent, const uint8_t *label, size_t length,
                         int *broken);
+/* The node of PATHS below `parent` that an element leads to; likewise. */
+uint32_t sl_image_path(const struct sl_image *image, uint32_t parent, const char *element, size_t length, int *broken);
 /* The principal, selector or user with that key; 0 = none. */
 uint32_t sl_image_principal(const struct sl_image *image, uint8_t kind, const char *a, const char *b, int *broken);
 uint32_t sl_image_selector(const struct sl_image *image, uint32_t principal, uint32_t cidr, int *broken);

@@ -62,6 +62,7 @@ enum sl_decision_flags {
     SL_DECISION_NO_SOFTEN = 8,   /* audit mode must not turn it: hard deny or guard */
     SL_DECISION_ADDRESS_RULE = 16, /* `rule` is the address phase's own */
     SL_DECISION_LOOK_INSIDE = 32,  /* asked by IP and passed, but the name shown inside may turn the answer */
+    SL_DECISION_NEEDS_HTTP = 64,   /* a rule may let a request pass, by what is not known of it */
 };
 
 /* What has to be known before a decision is final. */
@@ -94,6 +95,7 @@ struct sl_trail_step {
     uint8_t port_class;               /* 0 any, 1 range, 2 single */
     uint8_t family; /* of the address that matched (an embedded IPv4 address is judged as well); 0 = a name */
     uint32_t rule, selector;
+    uint32_t condition; /* of the rule's item, for sl_condition_describe; 0 = none */
 };
 struct sl_trail {
     uint32_t count; /* steps written; more may have matched */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "policy/entries.h"
+#include "policy/paths.h"
 #include "policy/lookup.h"
 
 struct search {
@@ -17,7 +18,8 @@ static int holds(struct search *search, uint32_t list)
 {
     if (list == 0 || list == search->list) return list != 0 && search->has;
     search->list = list;
-    search->has = sl_list_has_rule(search->image, list, search->selector, search->rule);
+    search->has = sl_list_has_rule(search->image, list, search->selector, search->rule) ||
+                  sl_paths_have_rule(search->image, list, search->selector, search->rule);
     return search->has;
 }
 

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "policy/entries.h"
+#include "policy/paths.h"
+#include "policy/precedence.h"
 #include "policy/seed.h"
 
 static void push(struct sl_path *path, uint32_t value, uint8_t depth)
@@ -106,21 +108,6 @@ static int excepted(const struct sl_image *image, const struct sl_path *path, co
     return 0;
 }
 
-/* Inside a level: single port > range > any, then the selector's rank, then the attachment's order. */
-static int better(const struct sl_match *a, const struct sl_match *b)
-{
-    if (a->port_class != b->port_class) return a->port_class > b->port_class;
-    if (a->rank != b->rank && !SL_BUG(RANK)) return a->rank > b->rank;
-    if (SL_BUG(ORDER)) return a->attachment->order > b->attachment->order;
-    return a->attachment->order < b->attachment->order;
-}
-
-/* Levels come deepest first. */
-static void keep(struct sl_match *best, const struct sl_match *match)
-{
-    if (!best->attachment || (best->depth == match->depth && better(match, best))) *best = *match;
-}
-
 void sl_trail_add(struct sl_trail *trail, const struct sl_trail_step *step)
 {
     const unsigned room = sizeof trail->steps / sizeof *trail->steps;
@@ -146,47 +133,6 @@ static unsigned sets_of(const struct sl_attachment *attachment)
     return sets && attachment->tier >= SL_TIER_AUDIT && attachment->tier <= SL_TIER_DENY ? sets : 0;
 }
 
-/* The best of a group so far. */
-struct winner {
-    struct sl_match match;
-    int lifts; /* bool: it lifts the guard */
-};
-
-/* As better(), of attachments of one group. */
-static int better_in_group(const struct sl_match *a, const struct sl_match *b)
-{
-    int by_order = a->attachment->flags & b->attachment->flags & SL_ATTACH_BY_ORDER && !SL_BUG(BY_ORDER);
-    return by_order ? a->attachment->order < b->attachment->order : better(a, b);
-}
-
-static void keep_in_group(struct winner *winner, const struct sl_match *match, int lifts)
-{
-    const struct sl_match *best = &winner->match;
-    int wins = !best->attachment;
-    if (!wins && best->attachment->class != match->attachment->class && !SL_BUG(CLASS))
-        wins = match->attachment->class > best->attachment->class;
-    else if (!wins && best->depth == match->depth) /* levels come deepest first */
-        wins = better_in_group(match, best);
-    if (wins) *winner = (struct winner){*match, lifts};
-}
-
-/* Between groups: deeper, then as inside a level, then the older rule. */
-static void keep_among_groups(struct sl_match *best, const struct sl_match *match)
-{
-    if (best->attachment) {
-        int wins = match->attachment->rule < best->attachment->rule;
-        if (match->depth != best->depth)
-            wins = match->depth > best->depth;
-        else if (match->port_class != best->port_class)
-            wins = match->port_class > best->port_class;
-        else if (match->rank != best->rank)
-            wins = match->rank > best->rank;
-        if (SL_BUG(BETWEEN)) wins = !wins;
-        if (!wins) return;
-    }
-    *best = *match;
-}
-
 struct search {
     const struct sl_asked *asked;
     const struct sl_image *image;
@@ -196,13 +142,22 @@ struct search {
     uint8_t phase;
     struct sl_matches *out;
     struct sl_trail *trail;
-    struct winner *winners; /* by group; NULL: there is group 0 alone */
+    struct sl_winner *winners; /* by group; NULL: there is group 0 alone */
 };
 
 /* What denies holds for every identity of a source, what lets pass for the highest alone. */
 static int is_denial(uint8_t tier)
 {
     return tier >= SL_TIER_DENY || tier == SL_TIER_DEFAULT_DENY;
+}
+
+/* Whether its path and its program hold. */
+static enum sl_truth holds_of(const struct sl_asked *asked, const struct sl_condition *condition, unsigned *needs,
+                              int *broken)
+{
+    enum sl_truth path = condition->path ? sl_request_holds(asked, condition->path, needs, broken) : SL_TRUE;
+    enum sl_truth holds = path == SL_FALSE ? SL_FALSE : sl_program_holds(asked, condition->when, needs, broken);
+    return holds == SL_TRUE ? path : holds;
 }
 
 /* Whether an attachment counts, by its conditions. What is not known yet leaves it open: a rule that lets pass does not
@@ -220,7 +175,7 @@ static int counts(const struct search *search, struct sl_match *match)
     }
     if (condition->network && (!asked->place || asked->place->network != condition->network)) return 0;
     if (condition->flags & SL_CONDITION_UNAUTHORIZED) match->why = SL_WHY_UNAUTHORIZED;
-    enum sl_truth holds = sl_program_holds(asked, condition->when, &needs, &out->broken);
+    enum sl_truth holds = holds_of(asked, condition, &needs, &out->broken);
     if (holds != SL_UNKNOWN) return holds == SL_TRUE;
     if (is_denial(match->tier)) {
         int waits = needs & SL_NEEDS_ADDRESS && !(asked->place && asked->place->state == SL_PLACE_NEVER);
@@ -247,19 +202,20 @@ static void add_step(const struct search *search, const struct sl_match *match, 
                                  .port_class = match->port_class,
                                  .family = search->level->prefix.addr.family,
                                  .rule = match->attachment->rule,
-                                 .selector = match->selector};
+                                 .selector = match->selector,
+                                 .condition = match->attachment->condition};
     sl_trail_add(search->trail, &step);
 }
 
 /* Keeps it among the best of group 0, and what it sets. */
-static void keep_match(struct sl_matches *out, const struct sl_match *match, int lifts)
+static void keep_match(const struct sl_image *image, struct sl_matches *out, const struct sl_match *match, int lifts)
 {
     if (lifts) out->lifts = 1;
-    keep(&out->best[match->tier], match);
+    sl_keep(image, &out->best[match->tier], match);
     unsigned sets = sets_of(match->attachment);
     if (sets) out->sets_any = 1;
     for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
-        if (sets >> i & 1) keep(&out->sets[SL_SETS(match->tier)][i], match);
+        if (sets >> i & 1) sl_keep(image, &out->sets[SL_SETS(match->tier)][i], match);
 }
 
 /* One item of a selector that holds for the source. */
@@ -294,14 +250,14 @@ static int consider(void *visitor, const struct sl_item *item)
         attachment->tier == SL_TIER_ALLOW && (attachment->flags & SL_ATTACH_LIFTS) && sl_guard_liftable(&level->prefix);
     if (deny_only) out->lower = 1;
     if (search->winners && attachment->group && !SL_BUG(GROUPS))
-        keep_in_group(&search->winners[attachment->group], &match, lifts);
+        sl_keep_in_group(image, &search->winners[attachment->group], &match, lifts);
     else
-        keep_match(out, &match, lifts);
+        keep_match(image, out, &match, lifts);
     return 0;
 }
 
 /* A rule that won its group, but does not admit the source, denies. */
-static void turn_unadmitted(const struct sl_asked *asked, struct winner *winner, int *broken)
+static void turn_unadmitted(const struct sl_asked *asked, struct sl_winner *winner, int *broken)
 {
     struct sl_match *match = &winner->match;
     unsigned needs = 0;
@@ -319,7 +275,7 @@ static void turn_unadmitted(const struct sl_asked *asked, struct winner *winner,
 }
 
 /* The verdict of each group among those of group 0. What it sets and lifts is the winner's alone. */
-static void take_winners(const struct sl_asked *asked, struct sl_matches *out, struct winner winners[SL_GROUPS])
+static void take_winners(const struct sl_asked *asked, struct sl_matches *out, struct sl_winner winners[SL_GROUPS])
 {
     for (unsigned group = 1; group < SL_GROUPS; group++) {
         const struct sl_match *match = &winners[group].match;
@@ -327,9 +283,9 @@ static void take_winners(const struct sl_asked *asked, struct sl_matches *out, s
         if (match->attachment->condition) turn_unadmitted(asked, &winners[group], &out->broken);
         unsigned sets = match->tier == match->attachment->tier ? sets_of(match->attachment) : 0;
         if (sets) out->sets_any = 1;
-        keep_among_groups(&out->best[match->tier], match);
+        sl_keep_among_groups(&out->best[match->tier], match);
         for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
-            if (sets >> i & 1) keep_among_groups(&out->sets[SL_SETS(match->tier)][i], match);
+            if (sets >> i & 1) sl_keep_among_groups(&out->sets[SL_SETS(match->tier)][i], match);
         if (winners[group].lifts) out->lifts = 1;
     }
 }
@@ -341,13 +297,14 @@ void sl_match_path(const struct sl_asked *asked, const struct sl_path *path, enu
     memset(out, 0, sizeof *out);
     out->broken = path->broken;
     struct search search = {asked, image, path, NULL, asked->port, (uint8_t)phase, out, trail, NULL};
-    struct winner winners[SL_GROUPS];
-    int grouped = (image->header->flags & SL_IMAGE_GROUPS) != 0;
+    struct sl_winner winners[SL_GROUPS];
+    int grouped = (image->header->flags & SL_IMAGE_GROUPS) != 0, paths = (image->header->flags & SL_IMAGE_PATHS) != 0;
     if (grouped) search.winners = memset(winners, 0, sizeof winners);
     for (unsigned i = path->count; i-- > 0;) {
         search.level = &path->levels[i];
-        sl_visit_items(image, search.level->value, asked->source, asked->port, trail != NULL, consider, &search,
-                       &out->broken);
+        uint32_t list = search.level->value;
+        sl_visit_items(image, list, asked->source, asked->port, trail != NULL, consider, &search, &out->broken);
+        if (paths) sl_visit_paths(asked, list, trail != NULL, consider, &search, &out->broken);
     }
     if (grouped) take_winners(asked, out, winners);
 }

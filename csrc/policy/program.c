@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "policy/request.h"
 #include "policy/seed.h"
 
 static int in_clause(const struct sl_image *image, uint32_t membership, uint32_t clause, int *broken)
@@ -61,6 +62,16 @@ static enum sl_truth is_network(const struct sl_asked *asked, uint32_t network)
     return asked->place->network == network || SL_BUG(NETWORK) ? SL_TRUE : SL_FALSE;
 }
 
+enum sl_truth sl_request_holds(const struct sl_asked *asked, uint32_t literal, unsigned *needs, int *broken)
+{
+    if (!asked->request && SL_BUG(KNOWN)) return SL_TRUE;
+    if (!asked->request) {
+        *needs |= SL_NEEDS_REQUEST;
+        return SL_UNKNOWN;
+    }
+    return sl_literal_holds(asked->image, literal, asked->request, broken) ? SL_TRUE : SL_FALSE;
+}
+
 static enum sl_truth one(const struct sl_asked *asked, const struct sl_step *step, unsigned *needs, int *broken)
 {
     enum sl_truth truth = SL_FALSE;
@@ -71,7 +82,7 @@ static enum sl_truth one(const struct sl_asked *asked, const struct sl_step *ste
                                                                                                              : SL_FALSE;
     case SL_STEP_WITHIN: truth = is_within(asked, step->operand, broken); break;
     case SL_STEP_NETWORK: truth = is_network(asked, step->operand); break;
-    case SL_STEP_REQUEST: *needs |= SL_NEEDS_REQUEST; return SL_UNKNOWN;
+    case SL_STEP_REQUEST: return sl_request_holds(asked, step->operand, needs, broken);
     default: *broken = 1;
     }
     if (truth == SL_UNKNOWN) *needs |= SL_NEEDS_ADDRESS;

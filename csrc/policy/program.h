@@ -39,5 +39,7 @@ struct sl_asked {
 
 /* Whether a program holds; 0 = always. The sl_needs of what is not known are or-ed into *needs where it is UNKNOWN. */
 enum sl_truth sl_program_holds(const struct sl_asked *asked, uint32_t program, unsigned *needs, int *broken);
+/* Whether LITERALS `literal` holds of the request; likewise. */
+enum sl_truth sl_request_holds(const struct sl_asked *asked, uint32_t literal, unsigned *needs, int *broken);
 
 #endif

@@ -39,6 +39,10 @@
     X(ADMIT, "a rule that wins admits all sources")                           \
     X(AGAIN, "a name is not judged again with its address")                   \
     X(BY_ORDER, "ports count where only the order does")                      \
+    X(ELEMENT, "a prefix of a path ends within an element")                   \
+    X(FIRST_FIELD, "the last field of a name counts")                         \
+    X(KNOWN, "what is not known of a request holds")                          \
+    X(PATH_RANK, "the better path does not win")                              \
     X(OTHER_WAY, "a held tunnel is carried by a rule with a parent")
 
 #define SL_BUG_NUMBER(name, text) SL_BUG_##name,

@@ -15,8 +15,8 @@ static int check_sections(struct sl_check *check)
 {
     static const uint8_t reserved[] = {SL_SEC_RULES,    SL_SEC_PORTSETS,    SL_SEC_LISTS,     SL_SEC_NODES,
                                        SL_SEC_PREFIXES, SL_SEC_PRINCIPALS,  SL_SEC_SELECTORS, SL_SEC_USERS,
-                                       SL_SEC_NETWORKS, SL_SEC_MEMBERSHIPS, SL_SEC_REGEXES,   SL_SEC_CONDITIONS,
-                                       SL_SEC_PROGRAMS};
+                                       SL_SEC_NETWORKS, SL_SEC_MEMBERSHIPS, SL_SEC_REGEXES,   SL_SEC_LITERALS,
+                                       SL_SEC_PATHS,    SL_SEC_CONDITIONS,  SL_SEC_PROGRAMS};
     uint64_t end = sizeof(struct sl_image_header);
     for (unsigned i = 0; i < SL_SEC_COUNT; i++) {
         const struct sl_section_ref *section = &check->header->sections[i];
@@ -29,7 +29,7 @@ static int check_sections(struct sl_check *check)
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "section", reserved[i]);
     const uint32_t flags = SL_IMAGE_HAS_POLICY | SL_IMAGE_PASSTHROUGH | SL_IMAGE_AUDIT | SL_IMAGE_STARTING |
                            SL_IMAGE_GROUPS | SL_IMAGE_ROLES | SL_IMAGE_PLACES | SL_IMAGE_NETWORKED |
-                           SL_IMAGE_IDENTIFIED | SL_IMAGE_CLOSES;
+                           SL_IMAGE_IDENTIFIED | SL_IMAGE_CLOSES | SL_IMAGE_PATHS;
     if (check->header->flags & ~flags) return sl_check_fail(check, SL_IMAGE_BOUNDS, "flags", check->header->flags);
     return 1;
 }
@@ -271,8 +271,9 @@ static int check_people(struct sl_check *check)
 enum sl_image_status sl_image_validate(const void *base, size_t size, struct sl_image *image, char where[64])
 {
     static int (*const checks[])(struct sl_check *) = {
-        check_sections, check_rules,   check_ports,  check_attachments, sl_check_lists,   sl_check_clauses, check_nodes,
-        check_prefixes, check_sources, check_people, check_lines,       sl_check_regexes, sl_check_programs};
+        check_sections,   check_rules,      check_ports,       check_attachments, sl_check_lists,
+        sl_check_clauses, check_nodes,      check_prefixes,    check_sources,     check_people,
+        check_lines,      sl_check_regexes, sl_check_literals, sl_check_paths,    sl_check_programs};
     if (where) where[0] = 0;
     enum sl_image_status status = sl_image_open(base, size, image);
     if (status != SL_IMAGE_OK) {

@@ -16,7 +16,7 @@ static uint32_t takes(const struct sl_check *check, const struct sl_step *step)
         break;
     case SL_STEP_LISTENER: known = step->operand && step->operand < sl_check_count(check, SL_SEC_STRINGS); break;
     case SL_STEP_WITHIN: known = step->operand < check->header->clauses; break;
-    case SL_STEP_REQUEST: known = step->operand == 0; break;
+    case SL_STEP_REQUEST: known = step->operand && step->operand < sl_check_count(check, SL_SEC_LITERALS); break;
     case SL_STEP_NETWORK: known = step->operand != 0; break;
     default: break;
     }
@@ -41,6 +41,13 @@ static int check_program(struct sl_check *check, const struct sl_program *progra
     return depth == 1;
 }
 
+static int is_path(const struct sl_check *check, uint32_t literal)
+{
+    if (literal == 0) return 1;
+    return literal < sl_check_count(check, SL_SEC_LITERALS) &&
+           sl_path_rank(sl_check_record(check, SL_SEC_LITERALS, literal)) != 0;
+}
+
 int sl_check_programs(struct sl_check *check)
 {
     uint64_t used = 0, steps = sl_check_count(check, SL_SEC_STEPS);
@@ -57,7 +64,7 @@ int sl_check_programs(struct sl_check *check)
         const struct sl_condition *condition = sl_check_record(check, SL_SEC_CONDITIONS, i);
         uint64_t programs = sl_check_count(check, SL_SEC_PROGRAMS);
         int networked = (check->header->flags & SL_IMAGE_NETWORKED) && (check->header->flags & SL_IMAGE_PLACES);
-        if (condition->when >= programs || condition->admit >= programs ||
+        if (condition->when >= programs || condition->admit >= programs || !is_path(check, condition->path) ||
             condition->flags > SL_CONDITION_UNAUTHORIZED || (condition->network && !networked))
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "condition", i);
     }

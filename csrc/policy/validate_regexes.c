@@ -1,4 +1,4 @@
-/* The full check of a policy image (validate.c): tables of regular expressions. */
+/* The full check of a policy image (validate.c): tables of regular expressions, and what is asked of requests. */
 #include "policy/checks.h"
 
 int sl_regex_is_sound(const struct sl_regex *regex, const uint16_t *cells, size_t count)
@@ -32,4 +32,17 @@ int sl_check_regexes(struct sl_check *check)
         used += count;
     }
     return used == all || sl_check_fail(check, SL_IMAGE_ORDER, "regex", 0);
+}
+
+/* A literal is of a kind, its texts exist, and it has an expression exactly where its kind wants one. */
+int sl_check_literals(struct sl_check *check)
+{
+    uint64_t texts = sl_check_count(check, SL_SEC_STRINGS), regexes = sl_check_count(check, SL_SEC_REGEXES);
+    for (uint64_t i = 1; i < sl_check_count(check, SL_SEC_LITERALS); i++) {
+        const struct sl_literal *literal = sl_check_record(check, SL_SEC_LITERALS, i);
+        if (literal->name >= texts || literal->text >= texts || literal->regex >= regexes ||
+            !sl_literal_is_sound(literal, sl_image_string(check->image, literal->text)))
+            return sl_check_fail(check, SL_IMAGE_BOUNDS, "literal", i);
+    }
+    return 1;
 }

@@ -2,6 +2,7 @@
 from libc.stdint cimport uint16_t, uint32_t, uint8_t
 
 from gateway.c.image cimport sl_image
+from gateway.c.judge cimport sl_request
 
 cdef extern from "policy/describe.h" nogil:
     struct sl_rule_description:
@@ -27,5 +28,13 @@ cdef extern from "policy/describe.h" nogil:
         const char *b
         uint8_t from_block
 
+    struct sl_want:
+        const char *form
+        const char *a
+        const char *b
+        uint8_t met
+
+    unsigned sl_condition_describe(const sl_image *policy, uint32_t condition, const sl_request *request, sl_want *out,
+                                   unsigned most)
     bint sl_rule_describe(const sl_image *policy, uint32_t rule, sl_rule_description *out)
     bint sl_selector_describe(const sl_image *policy, uint32_t selector, sl_selector_description *out)

@@ -33,6 +33,9 @@ cdef extern from "policy/image.h" nogil:
         SL_SEC_CONDITIONS
         SL_SEC_PROGRAMS
         SL_SEC_STEPS
+        SL_SEC_LITERALS
+        SL_SEC_PATHS
+        SL_SEC_PATH_SLOTS
         SL_SEC_COUNT
     enum sl_image_flags:
         SL_IMAGE_HAS_POLICY
@@ -46,6 +49,22 @@ cdef extern from "policy/image.h" nogil:
         uint32_t admit
         uint32_t network
         uint32_t flags
+        uint32_t path
+    enum sl_literal_kind:
+        SL_LITERAL_NONE
+        SL_LITERAL_METHOD
+        SL_LITERAL_PATH_EXACT
+        SL_LITERAL_PATH_PREFIX
+        SL_LITERAL_PATH_REGEX
+        SL_LITERAL_PATH_SEARCH
+        SL_LITERAL_FIELD
+        SL_LITERAL_QUERY
+    struct sl_literal:
+        uint32_t name
+        uint32_t text
+        uint32_t regex
+        uint16_t kind
+        uint16_t length
     enum:
         SL_PROGRAM_STEPS
     enum sl_step_code:

@@ -55,6 +55,7 @@ cdef extern from "policy/judge.h" nogil:
         uint8_t family
         uint32_t rule
         uint32_t selector
+        uint32_t condition
     struct sl_trail:
         uint32_t count
         uint32_t total
@@ -68,6 +69,18 @@ cdef extern from "policy/judge.h" nogil:
         SL_SHOWS_TOO_LONG
         SL_SHOWS_LATE
         SL_SHOWS_SSH
+    struct sl_text:
+        const char *at
+        size_t length
+    struct sl_field:
+        sl_text name
+        sl_text value
+    struct sl_request:
+        sl_text method
+        sl_text path
+        sl_text query
+        const sl_field *fields
+        size_t field_count
     struct sl_question:
         sl_source_key who
         sl_source *source
@@ -84,6 +97,7 @@ cdef extern from "policy/judge.h" nogil:
         uint8_t ech
         const char *inner
         size_t inner_length
+        const sl_request *request
         uint8_t dialed
         const char *way
         const char *tls

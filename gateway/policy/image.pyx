@@ -12,11 +12,12 @@ from libc.string cimport memcmp, memset
 from gateway.c.addr cimport SL_ADDR_TEXT, sl_addr, sl_addr_embedded, sl_addr_format, sl_addr_parse
 from gateway.c.contract cimport (
     SL_ATTR_ECH, SL_ATTR_INNER, SL_ATTR_PROTOCOL, SL_ATTR_REVOKE, SL_ATTR_SOURCE, SL_ATTR_TLS, SL_ATTR_UPSTREAM,
-    SL_DENY, SL_PHASE_ADDRESS, SL_PHASE_INNER, SL_PHASE_NAME, SL_TIER_NONE, sl_phase_text, sl_reason_text, sl_tier_text,
-    sl_verdict_text,
+    SL_DENY, SL_PHASE_ADDRESS, SL_PHASE_INNER, SL_PHASE_NAME, SL_PHASE_REQUEST, SL_TIER_NONE, sl_phase,
+    sl_phase_text, sl_reason_text, sl_tier_text, sl_verdict_text,
 )
 from gateway.c.describe cimport (
-    sl_rule_describe, sl_rule_description, sl_selector_describe, sl_selector_description,
+    sl_condition_describe, sl_rule_describe, sl_rule_description, sl_selector_describe, sl_selector_description,
+    sl_want,
 )
 from gateway.c.image cimport (
     SL_SEC_ATTACHMENTS, SL_SEC_ENTRIES, SL_SEC_LISTS, SL_SEC_NETWORKS, SL_SEC_NODES, SL_SEC_PREFIXES,
@@ -25,7 +26,8 @@ from gateway.c.image cimport (
 from gateway.c.judge cimport (
     SL_NO_RULE, SL_SHOWS_HTTP, SL_SHOWS_LATE, SL_SHOWS_MALFORMED, SL_SHOWS_OTHER, SL_SHOWS_SSH, SL_SHOWS_TLS,
     SL_SHOWS_TOO_LONG, sl_decision, sl_judge, sl_judged_ech, sl_judged_inner, sl_judged_protocol, sl_judged_revoke,
-    sl_judged_port, sl_judged_sources, sl_judged_tls, sl_judged_upstream, sl_list_line, sl_question, sl_rule_name,
+    sl_judged_port, sl_judged_sources, sl_judged_tls, sl_judged_upstream, sl_list_line, sl_question, sl_request,
+    sl_rule_name,
     sl_rule_named, sl_source,
     sl_source_key, sl_source_network, sl_source_user, sl_trail, sl_trail_step,
 )
@@ -35,6 +37,7 @@ from gateway.c.name cimport (
 )
 from gateway.c.refusals cimport sl_refusals, sl_refusals_add
 from gateway.policy.mapped_image cimport MappedImage
+from gateway.policy.target cimport HttpRequest
 from gateway.policy.workloads cimport Workloads
 
 from gateway.policy.mapped_image import PolicyImageError
@@ -226,7 +229,7 @@ cdef class PolicyImage(MappedImage):
 
     def explain(self, *, host, uint16_t port, namespace=None, service_account=None, identity=None, user=None,
                 workload=None, bint placed=True, token=None, bint by_token=False, forwarded=None, source_ip=None,
-                address=None, str listener=None,
+                address=None, str listener=None, HttpRequest request=None,
                 bint audit=False, sni=None, str inner="enforce", str shows=None, bint ech=False, bint every=True):
         """The decision for one question, as CONTRACT.md section 2 writes it, and every rule that took part.
 
@@ -239,7 +242,7 @@ cdef class PolicyImage(MappedImage):
         only the address can decide the answer is deny, `needs_address`. `sni` is the name shown inside the tunnel,
         judged by the rule's innerName, else by `inner`; `shows` instead of a name: none, malformed, too long, late
         (nothing in time), or the protocol (tls, http, ssh) of what has none. `ech`: an encrypted ClientHello.
-        `listener`: the name of the one that is asked through.
+        `listener`: the name of the one that is asked through. `request`: an HTTP request, which conditions are about.
         `every`: the trail has all rules that match; without it there is no trail, and rules are looked up as workers
         do, which skip those that an index knows to be outdone.
         Raises ValueError for what is not a name or address.
@@ -249,6 +252,7 @@ cdef class PolicyImage(MappedImage):
         cdef sl_addr asked
         cdef sl_trail trail
         cdef sl_decision decision
+        cdef sl_phase reached = SL_PHASE_ADDRESS
         cdef char name[SL_NAME_BUFFER]
         cdef bytes through, inside = b"" if sni is None else canonical_name(sni).encode("ascii")
         self.need_open()
@@ -272,8 +276,11 @@ cdef class PolicyImage(MappedImage):
         elif shows is not None:
             question.shows = <uint8_t> (<int> SHOWS[shows])
         question.ech = ech
-        sl_judge(&self.image, &question, SL_PHASE_INNER if question.shows else SL_PHASE_ADDRESS, NULL, &decision,
-                 &trail if every else NULL)
+        if question.shows:
+            reached = SL_PHASE_INNER
+        if request is not None:
+            question.request, reached = &request.request, SL_PHASE_REQUEST
+        sl_judge(&self.image, &question, reached, NULL, &decision, &trail if every else NULL)
         self.explained = decision
         passes = decision.verdict != SL_DENY
         return {
@@ -288,7 +295,7 @@ cdef class PolicyImage(MappedImage):
             "destination": {"host": shown, "port": port, "address": address_text(&asked)},
             "source_address": self.source_addresses(&decision) if passes else None,
             "attributes": self.attributes(&decision, inner if question.host is not NULL else None, port),
-            "trail": self.trail(&trail, shown, inside.decode("ascii") or None, &asked),
+            "trail": self.trail(&trail, shown, inside.decode("ascii") or None, &asked, question.request),
         }
 
     def explain_each(self, addresses, **asked):
@@ -419,7 +426,8 @@ cdef class PolicyImage(MappedImage):
             who |= {"pod": pod["pod"], "owner": f"{pod['owner_kind']}/{pod['owner']}" if pod["owner"] else None}
         return who, origin
 
-    cdef object trail(self, const sl_trail *trail, str host, str inside, const sl_addr *addr):
+    cdef object trail(self, const sl_trail *trail, str host, str inside, const sl_addr *addr,
+                      const sl_request *request):
         """The steps as they were taken. Rules that match through several selectors appear once, as they won. `inside`
         is the name shown in the tunnel, or None."""
         cdef const sl_trail_step *step
@@ -440,6 +448,8 @@ cdef class PolicyImage(MappedImage):
                 entry["excepted"] = bool(step.excepted)
                 if step.unmet:
                     entry["unmet"] = True
+                if step.condition and (wants := self.wants(step.condition, request)):
+                    entry["wants"] = wants
             key = (step.phase, step.tier, step.rule, step.depth, step.port_class, step.excepted, step.unmet)
             if step.rule and key in seen:
                 if step.won:
@@ -448,6 +458,13 @@ cdef class PolicyImage(MappedImage):
             seen[key] = len(steps)
             steps.append(entry)
         return steps
+
+    cdef list wants(self, uint32_t condition, const sl_request *request):
+        """The questions that a rule has about a request: words, and whether it is so; None where there is no request."""
+        cdef sl_want wants[64]
+        cdef unsigned count = sl_condition_describe(&self.image, condition, request, wants, 64)
+        return [{"of": decoded(wants[number].form).format(a=decoded(wants[number].a), b=decoded(wants[number].b)),
+                 "met": None if request is NULL else bool(wants[number].met)} for number in range(count)]
 
     cdef str match_text(self, const sl_trail_step *step, str host, str inside, const sl_addr *addr):
         """The pattern through which a step matched: its depth says how much of the destination it was."""

@@ -24,12 +24,14 @@ from gateway.c.contract cimport (
 )
 from gateway.c.image cimport (
     SL_IMAGE_AUDIT, SL_IMAGE_HAS_POLICY, SL_IMAGE_INTERNAL, SL_IMAGE_OK, SL_IMAGE_PASSTHROUGH, SL_IMAGE_STARTING,
+    SL_LITERAL_FIELD, SL_LITERAL_METHOD, SL_LITERAL_PATH_EXACT, SL_LITERAL_PATH_PREFIX, SL_LITERAL_PATH_REGEX,
+    SL_LITERAL_PATH_SEARCH, SL_LITERAL_QUERY,
     SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY,
     SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_NAMESPACES, SL_PRINCIPAL_PODS, SL_PRINCIPAL_ROLE,
     SL_PRINCIPAL_ELSEWHERE, SL_PRINCIPAL_IDENTIFIED, SL_PRINCIPAL_ROLE_OTHER, SL_PRINCIPAL_SERVICE_ACCOUNT,
     SL_PRINCIPAL_USER, SL_CONDITION_UNAUTHORIZED, SL_PROGRAM_STEPS, SL_STEP_AND, SL_STEP_LISTENER, SL_STEP_NETWORK,
     SL_STEP_NOT, SL_STEP_OR, SL_STEP_REQUEST, SL_STEP_SOURCE, SL_STEP_WITHIN, sl_condition, sl_image, sl_image_status,
-    sl_image_status_text, sl_image_validate, sl_port_range, sl_regex, sl_rule, sl_step,
+    sl_image_status_text, sl_image_validate, sl_literal, sl_port_range, sl_regex, sl_rule, sl_step,
 )
 from gateway.c.name cimport SL_NAME_NON_ASCII, sl_name_status, sl_name_status_text
 
@@ -81,6 +83,7 @@ cdef extern from "build/builder.h" nogil:
     sl_build_status sl_builder_flags(sl_builder *b, uint32_t flags)
     sl_build_status sl_builder_regex(sl_builder *b, const sl_regex *regex, const uint16_t *cells, size_t count,
                                      uint32_t *id)
+    sl_build_status sl_builder_literal(sl_builder *b, const sl_literal *literal, uint32_t *id)
     sl_build_status sl_builder_finish(sl_builder *b, uint8_t **data, size_t *size)
 
 TIER_DEFAULT_ALLOW = SL_TIER_DEFAULT_ALLOW
@@ -104,6 +107,14 @@ PRINCIPAL_PODS = SL_PRINCIPAL_PODS
 PRINCIPAL_NAMESPACES = SL_PRINCIPAL_NAMESPACES
 PRINCIPAL_IDENTIFIED = SL_PRINCIPAL_IDENTIFIED
 PRINCIPAL_ELSEWHERE = SL_PRINCIPAL_ELSEWHERE
+
+LITERAL_METHOD = SL_LITERAL_METHOD
+LITERAL_PATH_EXACT = SL_LITERAL_PATH_EXACT
+LITERAL_PATH_PREFIX = SL_LITERAL_PATH_PREFIX
+LITERAL_PATH_REGEX = SL_LITERAL_PATH_REGEX
+LITERAL_PATH_SEARCH = SL_LITERAL_PATH_SEARCH
+LITERAL_FIELD = SL_LITERAL_FIELD
+LITERAL_QUERY = SL_LITERAL_QUERY
 
 STEP_AND = SL_STEP_AND
 STEP_OR = SL_STEP_OR
@@ -340,11 +351,12 @@ cdef class ImageBuilder:
         return number
 
     def condition(self, uint32_t attachment, *, uint32_t when=0, uint32_t admit=0, uint32_t network=0,
-                  bint unauthorized=False, bint by_order=False):
-        """The attachment's conditions: programs, and the number of the network of destinations that it is. `by_order`:
+                  uint32_t path=0, bint unauthorized=False, bint by_order=False):
+        """The attachment's conditions: programs, the number of the network of destinations that it is, and the path
+        (literal()) that it wants. `by_order`:
         neither ports nor selectors make it better than another of its group."""
         cdef sl_condition wanted
-        wanted.when, wanted.admit, wanted.network = when, admit, network
+        wanted.when, wanted.admit, wanted.network, wanted.path = when, admit, network, path
         wanted.flags = <uint32_t> SL_CONDITION_UNAUTHORIZED if unauthorized else 0
         check(sl_builder_condition(self.builder, attachment, &wanted), "a condition")
         if by_order:
@@ -410,6 +422,16 @@ cdef class ImageBuilder:
         regex.accepting, regex.certain = table.accepting, table.certain
         check(sl_builder_regex(self.builder, &regex, <const uint16_t *> raw, len(packed) // 2, &number),
               "a regular expression")
+        return number
+
+    def literal(self, int kind, str name, str text, uint32_t regex):
+        """The id of a question about requests (LITERAL_*): of a field or parameter its name, of a path's expression the
+        elements that all its paths begin with; the value, or the expression, and its regex() or 0."""
+        cdef sl_literal wanted
+        cdef uint32_t number = 0
+        wanted.name, wanted.text, wanted.regex = self.text(name), self.text(text), regex
+        wanted.kind, wanted.length = <uint16_t> kind, 0
+        check(sl_builder_literal(self.builder, &wanted, &number), "a condition about requests")
         return number
 
     def user(self, str name, str namespace, str service_account, uint64_t credential=0):

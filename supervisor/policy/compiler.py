@@ -142,7 +142,8 @@ class _Compiler:
         place = rules.place(item)
         self.builder.condition(
             attachment,
-            when=self.programs.program(place, item.path, item.when, in_network=rules.in_network),
+            when=self.programs.program(place, item.when, in_network=rules.in_network),
+            path=self.programs.path(place, item.path),
             admit=self.programs.program(place, rules.admit),
             network=self.programs.network(rules.network),
             unauthorized=rules.tier == "unauthorized",

@@ -177,6 +177,7 @@ struct ask { /* one question; NULL and 0 are "none" */
     int dialed;
     int audit;
     int local; /* the kernel routes the address to this machine */
+    const struct sl_request *request;
 };
 
 static inline int fixture_is_local(void *asked, const struct sl_addr *addr, uint16_t port, const struct sl_decision *by)
@@ -211,6 +212,7 @@ static inline struct sl_decision ask_image(const struct sl_image *image, struct 
         .way = q.way,
         .is_local = fixture_is_local,
         .asked = &q.local,
+        .request = q.request,
     };
     struct sl_decision out;
     sl_judge(image, &question, q.inner || q.shows ? SL_PHASE_INNER : SL_PHASE_ADDRESS, NULL, &out, trail);

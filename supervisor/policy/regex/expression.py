@@ -6,9 +6,9 @@ import msgspec
 
 from supervisor.policy.regex.automaton import automaton_of
 from supervisor.policy.regex.determinise import Exploded, tables_of
-from supervisor.policy.regex.syntax import Refused, parse
+from supervisor.policy.regex.syntax import Any, Assertion, Node, Refused, Sequence, parse
 
-__all__ = ["MOST_STATES", "Refused", "Table", "compile_expression", "refusal"]
+__all__ = ["MOST_STATES", "Refused", "Table", "beginning", "compile_expression", "refusal"]
 
 MOST_STATES: Final = 10_000  # DECISIONS.md section 6
 MOST_MEMORY: Final = 1 << 20  # bytes that RE2's own automaton may take
@@ -54,3 +54,29 @@ def compile_expression(text: str, *, search: bool) -> Table:
     except Exploded:
         words = f"its table would have more than {MOST_STATES:,} states, or take too long to make"
         raise Refused(words) from None
+
+
+def beginning(text: str, *, search: bool) -> str:
+    """The elements that every path which matches begins with, as `/a/b`; "" = any path may match."""
+    letters, _, anchored = _beginning(parse(text), not search)
+    if not anchored or not letters.startswith("/"):
+        return ""
+    return letters[: letters.rfind("/")]
+
+
+def _beginning(node: Node, anchored: bool) -> tuple[str, bool, bool]:
+    """The letters that what it matches begins with, whether they are all of it, and whether they stand at the start."""
+    match node:
+        case Assertion(kind):
+            return "", True, anchored or kind == "begin"
+        case Any(((low, high),)) if low == high and low < 128:
+            return (chr(low), True, True) if anchored else ("", False, False)
+        case Sequence(of):
+            letters = ""
+            for part in of:
+                more, whole, anchored = _beginning(part, anchored)
+                letters += more
+                if not whole:
+                    return letters, False, anchored
+            return letters, True, anchored
+    return "", False, anchored

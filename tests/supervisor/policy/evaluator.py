@@ -15,6 +15,7 @@ from tests.supervisor.policy.matching import (
     EXACT,
     Address,
     Match,
+    Request,
     Who,
     World,
     address_depth,
@@ -24,9 +25,11 @@ from tests.supervisor.policy.matching import (
     holds,
     inside,
     items_of,
+    most_ahead,
     name_depth,
     network_of,
     port_class,
+    request_rank,
 )
 
 NAMELESS: Final = ("none", "late", "tls", "http", "ssh")  # of what shows: no name will come, and nothing is broken
@@ -56,6 +59,7 @@ class Question:
     sni: str = ""  # the name shown inside
     shows: str = ""  # instead of a name: none, malformed, too long, late, or the protocol of what has none
     ech: bool = False  # an encrypted ClientHello
+    request: Request | None = None  # None: a tunnel
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,8 @@ class Evaluator:
         default = self.default("name", who, "no_rule")
         if default.reason == "no_rule" and self.reaches(question, who, "cidr"):
             return Answer("deny", "name", "needs_address"), "", True
+        if default.reason == "no_rule" and self.waits(question, who, name_depth, question.host):
+            default = replace(default, reason="needs_http")
         return self.soften(question, default, who, by_name), "", False
 
     def address_phase(
@@ -216,6 +222,11 @@ class Evaluator:
         default = self.default("address", who, "no_cidr_rule" if by_name else "no_rule")
         if not by_name and default.reason == "no_rule" and self.reaches(question, who, "host"):
             default = Answer("deny", "address", "inner_name_missing")
+        elif default.reason in ("no_rule", "no_cidr_rule") and (
+            (by_name and self.waits(question, who, name_depth, question.host))
+            or self.waits(question, who, address_depth, *map(str, subjects))
+        ):
+            default = replace(default, reason="needs_http")
         return self.soften(question, default, who, by_address)
 
     def subjects(self, question: Question, who: Who, address: Address) -> list[Address]:
@@ -300,10 +311,11 @@ class Evaluator:
                 if self.setting(question, who, tier, inside, "upstream") or (tls and dialed_port(question, tls[0])):
                     return Answer("deny", "inner", "other_way", match.item.rule, tier=tier)
                 return self.soften(question, by_rule(match, tier, "inner"), who, inside)
-            return self.soften(question, Answer("deny", "inner", "no_cidr_rule"), who, inside)
+            reason = "needs_http" if self.waits(question, who, name_depth, question.sni) else "no_cidr_rule"
+            return self.soften(question, Answer("deny", "inner", reason), who, inside)
         if said.verdict == "deny":
             return said
-        passed = STRENGTH.index(tier) if (tier := said.reason.removeprefix("rule_")) in STRENGTH else len(STRENGTH)
+        passed = STRENGTH.index(said.tier) if said.tier in STRENGTH else len(STRENGTH)
         for strength, (tier, match) in enumerate(matches.items()):
             if match is None or strength >= passed or tier == "allow":
                 continue
@@ -413,9 +425,30 @@ class Evaluator:
                 continue
             port = port_class(item.to.get("ports"), question.port)
             rank = best_rank(item, who)
-            if port is not None and rank is not None:
-                found.append(Match(item, depth, port, rank))
+            if port is None or rank is None:
+                continue
+            match = Match(item, depth, port, rank)
+            if not (item.to.keys() & {"http", "access"}):
+                found.append(match)
+            elif question.request is None:
+                # A tunnel never satisfies a condition: an Allow or Audit does not match, a Deny holds (section 3).
+                held = replace(match, unknown=True, ahead=most_ahead(item.to))
+                found += [held] if tier in ("deny", "hard_deny") else []
+            elif (rank_of := request_rank(item.to, question.request)) is not None:
+                found.append(replace(match, path=rank_of[0], ahead=rank_of[1]))
         return found
+
+    def waits(self, question: Question, who: Who, depth_of: Any, *targets: str) -> bool:
+        """Whether rules that let pass wait for a request, which a tunnel has not."""
+        return question.request is None and any(
+            item.tier in ("allow", "audit")
+            and item.to.keys() & {"http", "access"}
+            and depth_of(item, target, self.world) is not None
+            and port_class(item.to.get("ports"), question.port) is not None
+            and best_rank(item, who) is not None
+            for item in self.items
+            for target in targets
+        )
 
     def best(self, question: Question, who: Who, tier: str, depth_of: Any, target: str) -> Match | None:
         """The winner inside a tier (section 4), counting what made it the winner."""
@@ -465,7 +498,7 @@ class Evaluator:
         audits = who.namespace in self.world.audit_namespaces
         audits = audits and (not self.meets_lower(question, who, phases) or self.lower_audit(who))
         audit = self.world.audit or ((question.audit or audits) and answer.reason != "no_policy")
-        if not audit or answer.verdict != "deny" or answer.reason == "rule_hard_deny":
+        if not audit or answer.verdict != "deny" or answer.tier == "hard_deny":
             return answer
         self.hits["softened"] += 1
         self.hits["softened by the namespace"] += audits and not question.audit and not self.world.audit
@@ -494,7 +527,8 @@ def is_address(text: str) -> bool:
 
 def by_rule(match: Match, tier: str, phase: str) -> Answer:
     verdict = {"allow": "allow", "audit": "audit"}.get(tier, "deny")
-    return Answer(verdict, phase, f"rule_{tier}", match.item.rule, tier == "audit", tier=tier)
+    reason = "needs_http" if match.unknown else f"rule_{tier}"
+    return Answer(verdict, phase, reason, match.item.rule, tier == "audit", tier=tier)
 
 
 def distinction(winner: Match, second: Match, by_name: bool) -> str:
@@ -503,10 +537,14 @@ def distinction(winner: Match, second: Match, by_name: bool) -> str:
         if not by_name:
             return "longer CIDR"
         return "exact host" if winner.depth == EXACT else "longer suffix"
+    if winner.path != second.path:
+        return "path"
     if winner.port != second.port:
         return "narrower port"
     if winner.rank != second.rank:
         return "narrower source"
+    if winner.ahead != second.ahead:
+        return "conditions"
     for index, name in enumerate(("creationTimestamp", "kind", "namespace/name", "index")):
         if winner.item.order[index] != second.item.order[index]:
             return name

@@ -81,10 +81,13 @@ class Match:
     depth: int
     port: int
     rank: tuple[int, int]
+    path: tuple[int, int] = (0, 0)
+    ahead: tuple[bool, int] = (False, 0)  # a method is wanted, and so many headers
+    unknown: bool = False  # it holds although its conditions cannot be judged
 
     @property
     def key(self) -> tuple[Any, ...]:
-        return self.depth, self.port, self.rank
+        return self.depth, self.path, self.port, self.rank, self.ahead
 
 
 def items_of(manifest: Manifest) -> list[Item]:
@@ -152,6 +155,56 @@ def port_class(ports: list[int | str] | None, port: int) -> int | None:
         if int(low) <= port <= int(high or low):
             best = max(best or 0, 1 if high else 2)
     return best
+
+
+@dataclass(frozen=True)
+class Request:
+    """An HTTP request."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Ahead = tuple[bool, int]
+
+
+def ahead_of(to: dict[str, Any], item: dict[str, Any]) -> Ahead:
+    return "methods" in item or "access" in to, len(item.get("headers", {}))
+
+
+def most_ahead(to: dict[str, Any]) -> Ahead:
+    """Of an item whose conditions cannot be judged."""
+    return max(ahead_of(to, item) for item in to.get("http", [{}]))
+
+
+def request_rank(to: dict[str, Any], request: Request) -> tuple[tuple[int, int], Ahead] | None:
+    """How well the best item of `http` means the request: 3 = exactly its path, 2 = a prefix and its length, 0 = any
+    path, and the conditions beside it; None = none of them does."""
+    if to.get("access") == "read-only" and request.method not in ("GET", "HEAD", "OPTIONS"):
+        return None
+    ranks = [
+        (rank, ahead_of(to, item))
+        for item in to.get("http", [{}])
+        if request.method in item.get("methods", [request.method])
+        and all(first_header(request, name) == value for name, value in item.get("headers", {}).items())
+        for path in item.get("paths", [None])
+        if (rank := path_rank(path, request.path)) is not None
+    ]
+    return max(ranks, default=None)
+
+
+def first_header(request: Request, name: str) -> str | None:
+    return next((value for other, value in request.headers if other.lower() == name.lower()), None)
+
+
+def path_rank(pattern: str | None, path: str) -> tuple[int, int] | None:
+    if pattern is None:
+        return 0, 0
+    if not pattern.endswith("/*"):
+        return (3, 0) if path == pattern else None
+    above = pattern[:-2]
+    return (2, len(above) or 1) if path == above or path.startswith(above + "/") else None
 
 
 def best_rank(item: Item, who: Who) -> tuple[int, int] | None:

@@ -23,10 +23,11 @@ from tests.supervisor.policy.evaluator import Answer, Evaluator, Question
 from tests.supervisor.policy.matching import World
 from tests.supervisor.policy.test_conditions import BUGS as CONDITION_BUGS
 from tests.supervisor.policy.test_groups import BUGS as GROUP_BUGS
+from tests.supervisor.policy.test_requests_property import BUGS as REQUEST_BUGS
 from tests.supervisor.policy.worlds import ask, compile_world, laid_out
 
 QUESTIONS: Final = 50  # a world
-GROUPED: Final = (*GROUP_BUGS, *ROLE_BUGS, *CONDITION_BUGS)  # bugs that EgressPolicies alone do not show
+GROUPED: Final = (*GROUP_BUGS, *ROLE_BUGS, *CONDITION_BUGS, *REQUEST_BUGS)  # bugs that EgressPolicies alone do not show
 LAYOUTS: Final = ((8, 16), (0, 0), (0, 2))  # of images: as they are, and with clauses and indexes everywhere
 COVERED: Final = (
     *(f"tier {tier}" for tier in ("hard_deny", "deny", "allow", "audit", "default")),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.policy.image import PolicyImage
+from gateway.policy.target import HttpRequest
 from supervisor.config.config import Addresses, Config, Gateway, Identity, Listener, Network, Policy
 from supervisor.config.upstreams import Upstream
 from supervisor.identity.users import User
@@ -19,7 +20,7 @@ from supervisor.policy.loader import load_policy
 from supervisor.source.problems import Place, Problems
 from tests.supervisor.policy.draws import LISTENERS, UPSTREAM
 from tests.supervisor.policy.evaluator import Answer, Question, Rule
-from tests.supervisor.policy.matching import World
+from tests.supervisor.policy.matching import Request, World
 
 
 @contextmanager
@@ -97,6 +98,7 @@ def ask(image: PolicyImage, question: Question, every: bool = True) -> Answer:
         shows=question.shows or None,
         ech=question.ech,
         every=every,
+        request=asked(question.request),
     )
     rule = said["rule"]
     assert said["source_address"] == said["attributes"].get("sourceAddress", {"value": None})["value"]
@@ -104,6 +106,10 @@ def ask(image: PolicyImage, question: Question, every: bool = True) -> Answer:
         tls["value"] = tls["value"].get("port")
     attributes = [(name, each["value"], known(each["rule"])) for name, each in sorted(said["attributes"].items())]
     return Answer(said["verdict"], said["phase"], said["reason"], known(rule), said["would_deny"], tuple(attributes))
+
+
+def asked(request: Request | None) -> HttpRequest | None:
+    return HttpRequest(request.method, request.path, None, request.headers) if request else None
 
 
 def known(rule: dict[str, Any] | None) -> Rule | None:
