@@ -10,6 +10,7 @@ from supervisor.source.problems import quote
 __all__ = ["QueryError", "answer_to", "question_of"]
 
 SOURCES: Final = frozenset({"from", "user", "identity", "source"})
+AGAIN: Final = frozenset({"address", "header"})
 SWITCHES: Final = frozenset({"resolve", "token"})
 WORDS: Final = {"true": True, "false": False}
 
@@ -21,12 +22,13 @@ class QueryError(ValueError):
 
 
 def question_of(query: Iterable[tuple[str, str]]) -> dict[str, object]:
-    """The keys of a query as the control endpoint takes them: `address` may come again. Raises QueryError."""
+    """The keys of a query as the control endpoint takes them; `address` and `header` may come again. Raises
+    QueryError."""
     found: dict[str, object] = {}
-    addresses: list[str] = []
+    several: dict[str, list[str]] = {}
     for name, text in query:
-        if name == "address":
-            addresses.append(text)
+        if name in AGAIN:
+            several.setdefault(name, []).append(text)
         elif name in found:
             raise QueryError(f"{name} is given twice")
         elif name in SWITCHES:
@@ -41,7 +43,7 @@ def question_of(query: Iterable[tuple[str, str]]) -> dict[str, object]:
             raise QueryError("reach is not a key: leave out `to`, or the source, for a list of rules")
         else:
             found[name] = text
-    return found | ({"address": addresses} if addresses else {})
+    return found | several
 
 
 async def answer_to(asked: Question, explain: Callable[[Question], Awaitable[Answer]]) -> Answer:

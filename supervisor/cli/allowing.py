@@ -14,6 +14,7 @@ TURNED: Final = {
     "no_rule": False,
     "default_deny": False,
     "needs_address": False,
+    "needs_http": False,
     "no_cidr_rule": True,
     "inner_name_missing": True,
     "address_special_purpose": True,
@@ -23,7 +24,8 @@ LONGEST_NAME: Final = 63
 
 def allowing_policy(answer: dict[str, Any]) -> list[str]:
     """The lines of a manifest; none for a denial that another rule or the address guard stands behind."""
-    if answer["verdict"] != "deny" or answer["reason"] not in TURNED or _has_role(answer["source"]):
+    by_rule = answer["reason"] == "needs_http" and answer["rule"]  # it is a deny
+    if answer["verdict"] != "deny" or answer["reason"] not in TURNED or by_rule or _has_role(answer["source"]):
         return []
     to = answer["destination"]
     target = to["address"] or to["host"] if TURNED[answer["reason"]] else to["host"]

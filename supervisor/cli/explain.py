@@ -31,7 +31,6 @@ from supervisor.policy.explanation import MOST_LISTED, Question, QuestionError, 
 from supervisor.source.escape import escape
 from supervisor.source.problems import Problems, quote
 
-NOT_BUILT: Final = ("method", "path")
 SOURCES: Final = frozenset({"from", "user", "identity", "source"})
 
 
@@ -50,8 +49,11 @@ SOURCES: Final = frozenset({"from", "user", "identity", "source"})
 @click.option("--batch", metavar="FILE", help="Answer a file of questions, one a line; - is stdin.")
 @click.option("--limit", type=click.IntRange(1, MOST_LISTED), help="Rules to list at most (default: 1000).")
 @click.option("--after", metavar="NEXT", help="Go on where an earlier list of rules ended.")
-@click.option("--method", metavar="M", help="Not built yet.")
-@click.option("--path", metavar="P", help="Not built yet.")
+@click.option("--method", metavar="M", help="The method of an HTTP request (default: GET).")
+@click.option("--path", metavar="P", help="Its path, with or without a query behind it (default: /).")
+@click.option("--query", metavar="Q", help="Its query, without the question mark.")
+@click.option("--header", metavar="NAME:VALUE", multiple=True, help="One of its headers; may be repeated.")
+@click.option("--protocol", type=click.Choice(["http", "https"]), help="A request that can be read, or TLS alone.")
 @click.option("--fail", "failing", is_flag=True, help="Exit with 1 for a denial, and for what is not known.")
 @click.option("--live", is_flag=True, help="Ask the running gateway instead of reading the files.")
 @endpoint_option
@@ -64,6 +66,7 @@ def explain(
     failing: bool,
     endpoint: str | None,
     address: tuple[str, ...],
+    header: tuple[str, ...],
     identifier: str | None,
     log_line: str | None,
     batch: str | None,
@@ -85,6 +88,7 @@ def explain(
       sluice explain --from shop/cart --to api.stripe.com:443 --resolve
       sluice explain --to 203.0.113.9:443 --sni api.example.com
       sluice explain --from shop/cart --to api.stripe.com:443 --live --json
+      sluice explain --to api.example.com:80 --method POST --path /v1/items --header x-team:shop
       sluice explain --from shop/cart
       sluice explain --id 0-1a2b3c4d5e6-7
       tail -1 access.log | sluice explain --log-line -
@@ -99,6 +103,9 @@ def explain(
     gateway does: refused ones are dropped, and none left is a denial. Where DNS gives no address, the answer says why,
     and the verdict stays the one by name.
 
+    Rules may have conditions on HTTP requests. --method, --path, --query and --header say what is sent; without any of
+    them a tunnel is asked for, which never satisfies a condition: reason needs_http.
+
     --id finds the last line with this id in the file of logs.access, --log-line takes the line itself: who asked for
     what is read from it, and answered by today's policy. A file of --batch has a question on each line, in JSON with
     the names of these options ({"from": "shop/cart", "to": "api.stripe.com:443"}), or a line of the access log; each
@@ -107,14 +114,13 @@ def explain(
     Exit codes: 0 whatever the verdict (with --fail: 1 for deny and for unknown), 1 no answer (the policy is wrong, no
     gateway answers, a line of --batch is no question), 2 bad arguments.
     """
-    for name in NOT_BUILT:
-        if given.pop(name) is not None:
-            fail(f"--{name} is not built yet: it would not be looked at", USAGE)
     request: dict[str, object] = {
         ("from" if name == "workload" else name): text for name, text in given.items() if text is not None
     }
     if address:
         request["address"] = address if len(address) > 1 else address[0]
+    if header:
+        request["header"] = header
     ways = {"--to": given["to"], "--id": identifier, "--log-line": log_line, "--batch": batch}
     sources = request.keys() & SOURCES
     if not (sources and not any(ways.values())):

@@ -119,7 +119,7 @@ class _Trial:
     def change(self, answer: Answer) -> Answer | None:
         """Makes the change that a denial needs first; None where there is none."""
         reason, address = answer["reason"], answer["destination"]["address"]
-        if reason in BY_RULE:
+        if reason in BY_RULE or (reason == "needs_http" and answer["rule"]):
             return self.take_out(answer["rule"])
         if reason == "policy_invalid":
             return _mended(self.take_out(answer["rule"]))

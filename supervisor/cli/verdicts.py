@@ -23,6 +23,7 @@ TURNS: Final[dict[str, str]] = {
     "default_deny": "allow it by a rule beside {rule}; an allow of any other dialect outranks that as well",
     "passthrough": "deny it by a rule, or set policy.passthrough: false in sluice.yaml",
     "needs_address": "only an address can tell: ask again with --address; or allow the name, as by this policy",
+    "needs_http": "ask with the request (--method, --path, --header): a tunnel has none that a rule could look at",
     "no_cidr_rule": "allow the name by a host rule, or this address by a cidr rule, for example by this policy",
     "address_denied": "take the address out of addresses.deny in sluice.yaml",
     "own_address": "nothing: a tunnel from the gateway to itself is always refused",
@@ -116,6 +117,17 @@ def _value(found: object) -> str:
     return str(found).lower() if isinstance(found, bool) else str(found)
 
 
+def _unmet(step: dict[str, Any]) -> str:
+    """The conditions of a rule that do not hold, or the one thing that all of them wait for."""
+    if not step.get("unmet"):
+        return ""
+    wants = [want["of"] for want in step.get("wants", ()) if want["met"] is False]
+    if wants:
+        return f", not met: {', '.join(wants)}"
+    asked = [want["of"] for want in step.get("wants", ())]
+    return f", without a request not met: {', '.join(asked)}" if asked else ", its conditions are not met"
+
+
 def source_text(source: dict[str, Any]) -> str:
     """The source, in the order of precedence."""
     parts = []
@@ -149,7 +161,7 @@ def trail_lines(trail: list[dict[str, Any]]) -> Iterator[str]:
         rule = step["rule"]
         ports = "" if step.get("ports") in (None, "any") else f", port by {step['ports']}"
         out = ", taken out by its except" if step.get("excepted") else ""
-        out += ", its conditions are not met" if step.get("unmet") else ""
+        out += _unmet(step)
         match = f"{step.get('match', '')} for {step.get('selector', '')}{ports}{out}"
         item = f"{_name(rule)}[{rule['index']}]"
         yield f"{mark} {step['phase']:8} {step['tier']:10} {item}  {match}  {rule['file']}:{rule['line']}"

@@ -12,7 +12,9 @@ import msgspec
 
 from gateway.contract import LookupAnswer
 from gateway.policy.image import PolicyImage, canonical_name
+from gateway.policy.target import HttpRequest
 from supervisor.config.config import Config, Inner, Listener
+from supervisor.policy.asked_requests import Protocol, request_of
 from supervisor.source.host_port import split
 from supervisor.source.node import Node
 from supervisor.source.problems import Invalid, did_you_mean, quote
@@ -45,6 +47,11 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
     listener: str | None = None
     address: str | tuple[str, ...] | None = None  # IPs that the name resolved to
     sni: str | None = None  # the name shown inside the tunnel
+    protocol: Protocol | None = None  # http: a request is visible, by itself or inside; https: TLS is all that shows
+    method: str | None = None
+    path: str | None = None  # with its query behind it, or without
+    query: str | None = None
+    header: str | tuple[str, ...] | None = None  # name:value
     resolve: bool = False  # ask DNS for the addresses of a name, where the gateway would
     reach: bool = False  # list the rules: without `to` what the source can reach, with it who can
     limit: int | None = None  # rules of a page
@@ -76,6 +83,7 @@ def read_question(request: Mapping[str, object]) -> Question:
         raise QuestionError(f"{quote(question.identity)} is not an identity such as {example}")
     for text in (*([question.source] if question.source is not None else []), *addresses_of(question)):
         _check_address(text)
+    _request(question)
     if question.sni is not None:
         try:
             canonical_name(question.sni)
@@ -94,6 +102,16 @@ def _check_reach(question: Question) -> None:
         raise QuestionError("limit and after are for lists of rules")
     if question.limit is not None and not 1 <= question.limit <= MOST_LISTED:
         raise QuestionError(f"limit is a number from 1 to {MOST_LISTED}")
+
+
+def _request(question: Question) -> HttpRequest | None:
+    """The HTTP request that is asked about, or None. Raises QuestionError."""
+    fields = question.header or ()
+    fields = (fields,) if isinstance(fields, str) else fields
+    try:
+        return request_of(question.protocol, question.method, question.path, question.query, fields)
+    except ValueError as wrong:
+        raise QuestionError(str(wrong)) from None
 
 
 def explain(image: PolicyImage, config: Config, question: Question) -> dict[str, Any]:
@@ -116,6 +134,7 @@ def explain(image: PolicyImage, config: Config, question: Question) -> dict[str,
     if not placed and is_that_pod(pod_of(image, question), namespace, account):
         namespace, account, placed = "", "", True
     audit, inner = _modes(listeners, question.listener)
+    request = _request(question)
     _check_role(config, question.identity)
 
     try:
@@ -136,12 +155,15 @@ def explain(image: PolicyImage, config: Config, question: Question) -> dict[str,
             audit=audit,
             sni=question.sni,
             inner=inner,
+            request=request,
+            shows="tls" if question.protocol == "https" and question.sni is None else None,
         )
     except ValueError as wrong:
         raise QuestionError(f"{quote(question.to)}: {wrong}") from None
     found = _over_addresses(answers, answers[chosen])
     needed = _needs_login(listeners, question)
-    unknown = [*found["unknown"], *(["credentials"] if needed else [])]
+    waits = found["reason"] == "needs_http" and question.protocol is None
+    unknown = [*found["unknown"], *(["credentials"] if needed else []), *(["request"] if waits else [])]
     return found | {"credentials": needed, "unknown": unknown} | ({"dns": None} if question.resolve else {})
 
 

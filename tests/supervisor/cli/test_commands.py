@@ -294,8 +294,13 @@ BAD_QUESTIONS: Final = {
         ["--to", "8.8.8.8:1", "--address", "8.8.4.4"], "the destination is an address already",
     ),
     "no name inside": (["--to", "a.test:1", "--sni", "8.8.8.8"], "`8.8.8.8` is not a name to show inside a tunnel"),
-    "method": (["--to", "a.test:1", "--method", "GET"], "--method is not built yet: it would not be looked at"),
-    "path": (["--to", "a.test:1", "--path", "/"], "--path is not built yet"),
+    "no method": (["--to", "a.test:1", "--method", "G ET"], "`G ET` is not a method"),
+    "no path": (["--to", "a.test:1", "--path", "/a/../b"], "`/a/../b` is not a path: a path has no segment . or .."),
+    "a path without a slash": (["--to", "a.test:1", "--path", "a"], "`a` is not a path: a path begins with a slash"),
+    "two queries": (["--to", "a.test:1", "--path", "/a?b", "--query", "c"], "the query is given twice"),
+    "no query": (["--to", "a.test:1", "--query", "a b"], "`a b` is not a query"),
+    "no header": (["--to", "a.test:1", "--header", "x-team"], "`x-team` is not a header such as x-team:shop"),
+    "a request in TLS": (["--to", "a.test:1", "--protocol", "https", "--path", "/"], "nothing of a request is visible"),
 }  # fmt: skip
 
 
