@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from deploy import kind_labels
+from deploy import kind_http, kind_labels
 from supervisor.policy.dialects import egress_policy as reader
 from supervisor.policy.dialects.origination import MOST_NAMES, MOST_PROTOCOLS, VERSIONS
 
@@ -52,8 +52,8 @@ def whole(pattern: str) -> str:
 
 
 def text(pattern: str, description: str, most: int = 0, **words: Any) -> Schema:
-    bound = {"maxLength": most} if most else {}
-    return {"description": description, "type": "string", "pattern": whole(pattern), **bound, **words}
+    words |= {"maxLength": most} if most else {}
+    return {"description": description, "type": "string", "pattern": whole(pattern), **words}
 
 
 def choice(names: tuple[str, ...], description: str, **words: Any) -> Schema:
@@ -61,7 +61,6 @@ def choice(names: tuple[str, ...], description: str, **words: Any) -> Schema:
 
 
 def either(*names: str) -> Schema:
-    """Exactly one of these fields."""
     return {"oneOf": [{"required": [name]} for name in names]}
 
 
@@ -235,6 +234,7 @@ def to_item() -> Schema:
             },
             "ports": ports(),
             "except": excepts,
+            **kind_http.of_destinations(),
         },
         "rules": [only_one, of_wildcard, not_whole, inside, no_network],
         "editor": {
@@ -394,6 +394,7 @@ def spec(kind: str) -> Schema:
                 "properties": {"protocol": choice(reader.PROTOCOLS, "The protocol that must show inside.")},
             },
             "ech": choice(reader.ECHS, "Whether an encrypted ClientHello passes."),
+            "headers": kind_http.headers(),
         },
         "rules": [hard_denies],
         "editor": {"if": is_hard, "then": {"properties": {"action": {"const": "Deny"}}}},

@@ -68,6 +68,12 @@ URIS: Final = (*SERVERS, "spiffe://a/b", "https://a.test:1/x?y")
 BAD_URIS: Final = (*(server for server in BAD_SERVERS if "://" not in server), "://a", "A://b", "a://", "a://b c")
 PROTOCOLS: Final = ("h2", "http/1.1", "x" * 255)
 BAD_PROTOCOLS: Final = ("", "a b", "ä", "x" * 256)
+METHODS: Final = ("GET", "POST", "M-SEARCH")
+BAD_METHODS: Final = ("", "get", "GET POST", "*")
+URL_PATHS: Final = ("/", "/v1", "/v1/*", "/*", "/a/b/", "/%41")
+BAD_URL_PATHS: Final = ("", "v1", "*", "/v1*", "/*/a", "/a?b", "/" + "x" * 1024)
+VALUES: Final = ("shop", "a b", "!")
+BAD_VALUES: Final = ("", " a", "a ", "x" * 4097)
 ENTRIES: Final = ("corp",)
 BAD_ENTRIES: Final = ("", "corp proxy", "-a", "x" * 64)
 PATHS: Final = ("list.txt",)
@@ -78,6 +84,7 @@ WORDS: Final[dict[str, tuple[str, ...]]] = {
     "innerName": ("enforce", "audit", "off"),
     "protocol": ("tls", "http", "ssh", "any"),
     "ech": ("allow", "deny"),
+    "access": ("read-only",),
     "minVersion": ("1.2", "1.3"),
 }
 # Texts that a field may have, and texts that it may not, by its name; those of a list are its items'.
@@ -89,6 +96,7 @@ POOLS: Final[dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]]] = {
     "upstream": (ENTRIES, BAD_ENTRIES), "port": ((1, 443, 65535), (0, 65536, "443", 1.5)),
     "ca": (("system", "ca.crt"), BAD_PATHS), "certificate": (("tls.crt",), BAD_PATHS), "key": (("tls.key",), BAD_PATHS),
     "except": (HOSTS, BAD_HOSTS), "hard": ((True, False), ("true", 1)), "originate": ((True, False), ("yes", 0)),
+    "methods": (METHODS, BAD_METHODS), "paths": (URL_PATHS, BAD_URL_PATHS), "x-team": (VALUES, BAD_VALUES),
     **{name: (words, ("", words[0] + "x", words[0].upper())) for name, words in WORDS.items()},
 }  # fmt: skip
 TYPES: Final[tuple[Any, ...]] = (None, True, 7, 1.5, "text", [], {}, [None], ["text"], {"x": 1})
@@ -127,6 +135,8 @@ def sound(draw: random.Random) -> Document:
         spec["sourceAddress"] = draw.sample(ADDRESSES, draw.choice((1, 2)))
     if draw.random() < 0.4:
         spec["tls"] = _tls(draw)
+    if draw.random() < 0.15:
+        spec["headers"] = draw.choice(({"set": {"x-team": "shop"}}, {"remove": ["cookie"], "keep": ["Forwarded"]}))
     metadata = {"name": draw.choice(NAMES), **({"namespace": home} if home else {})}
     return {"apiVersion": "sluice.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
 
@@ -156,6 +166,21 @@ def _destination(draw: random.Random) -> Document:
             found["except"] = draw.sample(("10.1.0.0/16", "10.2.3.4/32"), draw.choice((1, 2)))
         elif way == "hostsFrom":
             found["except"] = ["evil.test"]
+    if draw.random() < 0.3:
+        found["http"] = [_requests(draw) for _ in range(draw.choice((1, 1, 2)))]
+    if draw.random() < 0.1:
+        found["access"] = "read-only"
+    return found
+
+
+def _requests(draw: random.Random) -> Document:
+    found: Document = {}
+    if draw.random() < 0.6:
+        found["methods"] = draw.sample(METHODS, draw.choice((1, 2)))
+    if draw.random() < 0.7:
+        found["paths"] = draw.sample(URL_PATHS, draw.choice((1, 2)))
+    if not found or draw.random() < 0.3:
+        found["headers"] = {"x-team": draw.choice(VALUES)}
     return found
 
 
@@ -189,7 +214,11 @@ def changed(draw: random.Random, document: Document) -> Drawn:
     elif way == "twice" and isinstance(holder, list):
         holder.append(copy.deepcopy(holder[name]))
     elif way == "beside" and isinstance(holder, dict):
-        known = [each for each in POOLS if each not in ("ports", "sans", "alpn", "except", "sourceAddress")]
+        known = [
+            each
+            for each in POOLS
+            if each not in ("ports", "sans", "alpn", "except", "sourceAddress", "methods", "paths")
+        ]
         other = draw.choice(known)
         holder[other] = draw.choice(POOLS[other][0])
         field = other

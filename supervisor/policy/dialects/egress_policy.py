@@ -6,9 +6,11 @@ namespace is an error: read as a ClusterEgressPolicy, a forgotten line would ope
 
 import ipaddress
 import os
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from supervisor.policy.dialects.dialect import Dialect
+from supervisor.policy.dialects.http_conditions import REQUEST, Match, read_headers, read_matches
 from supervisor.policy.dialects.origination import read_origination
 from supervisor.policy.resources.host_lists import inside, outside
 from supervisor.policy.resources.hosts import host_pattern, read_excepts
@@ -40,19 +42,22 @@ KINDS: Final = (NAMESPACED, CLUSTER)
 
 SPEC: Final = (
     *("from", "to", "action", "hard", "onRevoke", "upstream", "sourceAddress", "tls"),
-    *("innerName", "inner", "ech"),
+    *("innerName", "inner", "ech", "headers"),
 )
 FROM: Final = (
     *("namespace", "serviceAccount", "identity", "user", "cidr"),
     *("podSelector", "namespaceSelector"),
 )
-TO: Final = ("host", "cidr", "hostsFrom", "ports", "except")
+TO: Final = ("host", "cidr", "hostsFrom", "ports", "except", "access", "http")
 ACTIONS: Final[dict[str, Tier]] = {"Allow": "allow", "Deny": "deny", "Audit": "audit"}
 ON_REVOKE: Final[tuple[OnRevoke, ...]] = ("kill", "drain", "keep")
 INNERS: Final[tuple[Inner, ...]] = ("enforce", "audit", "off")
 INNER: Final = ("protocol",)
 PROTOCOLS: Final[tuple[InnerProtocol, ...]] = ("tls", "http", "ssh", "any")
 ECHS: Final[tuple[Ech, ...]] = ("allow", "deny")
+
+
+Found = tuple[Node, Destination | None, tuple[Match, ...]]
 
 
 def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> Rules:
@@ -102,7 +107,8 @@ class _Resource:
         ech = fields.read("ech", lambda node: node.choice(*ECHS), None)
         none_said: Origination | None = None
         tls = fields.read("tls", lambda node: read_origination(node, self.problems), none_said)
-        for name in ("innerName", "inner", "ech", "tls") if tier in ("deny", "hard_deny") else ():
+        changes = fields.read("headers", lambda node: read_headers(node, self.problems), False)
+        for name in ("innerName", "inner", "ech", "tls", "headers") if tier in ("deny", "hard_deny") else ():
             if node := fields.get(name):
                 self.problems.warning(node.place, f"{name} has no effect on a rule that denies")
         upstream = fields.read("upstream", lambda node: Text(entry_name(node), node.line, node.column), None)
@@ -116,7 +122,10 @@ class _Resource:
         if sources and tier in ("deny", "hard_deny") and (node := fields.get("sourceAddress")):
             self.problems.warning(node.place, "sourceAddress has no effect on a rule that denies")
         selectors = self.selectors(fields)
-        found = enumerate(self.destinations(fields))
+        found = self.destinations(fields)
+        if (changes or any(matches for _, _, matches in found)) and tier in ("allow", "audit"):
+            words = f"{self.kind} {self.metadata.name} needs HTTP routing: no tunnel is allowed by its conditions"
+            self.problems.warning(spec.place, words, "requests are not routed yet")
         return Rules(
             kind=self.kind,
             namespace=self.namespace,
@@ -124,7 +133,7 @@ class _Resource:
             file=spec.file,
             tier=tier,
             selectors=selectors,
-            items=tuple(Item(index, node.line, node.column, to) for index, (node, to) in found if to is not None),
+            items=tuple(_items(found, changes and tier in ("allow", "audit"))),
             created=self.metadata.created,
             on_revoke=on_revoke,
             inner=inner,
@@ -233,27 +242,29 @@ class _Resource:
 
     # to
 
-    def destinations(self, fields: Fields) -> list[tuple[Node, Destination | None]]:
-        """Every item of `to` with what it means; None where something is wrong with it."""
+    def destinations(self, fields: Fields) -> list[Found]:
+        """Every item of `to` with its destination and requests; None where something is wrong with it."""
         node = fields.get("to")
         if node is None:
             self.problems.error(fields.node.place, "`to` is missing", "write to: [{host: NAME, ports: [PORT]}]")
             return []
-        results: list[tuple[Node, Destination | None]] = []
+        results: list[Found] = []
         seen: dict[object, Node] = {}
         for item in self.filled(node, "matches nothing"):
             before = len(self.problems.errors)
             try:
-                destination = self.destination(item)
+                destination, matches = self.destination(item)
                 if len(self.problems.errors) == before:  # else defaults stand where something is wrong
-                    self.unique(item, destination, seen)
-                results.append((item, destination))
+                    self.unique(item, destination, matches, seen)
+                results.append((item, destination, matches))
             except Invalid as wrong:
                 self.problems.add(wrong.problem)
-                results.append((item, None))
+                results.append((item, None, ()))
         return results
 
-    def unique(self, item: Node, destination: Destination, seen: dict[object, Node]) -> None:
+    def unique(
+        self, item: Node, destination: Destination, matches: tuple[Match, ...], seen: dict[object, Node]
+    ) -> None:
         """The same item twice is a slip: most likely one of the two was meant to be another."""
         ports = destination.ports if len(destination.ports) < 2 else tuple(sorted(destination.ports))
         key: tuple[object, ...]
@@ -263,12 +274,17 @@ class _Resource:
             key = (destination.cidr, destination.hosts_from and destination.hosts_from.value, ports)
         if destination.excepts:
             key = (*key, frozenset(text.value for text in destination.excepts))
+        if matches:
+            key = (
+                *key,
+                frozenset((match.path and (match.path.kind, match.path.value.value), match.when) for match in matches),
+            )
         if key in seen:
             where = f"it is first listed in line {seen[key].line}"
             raise item.invalid("duplicate rule: the same item of `to` twice", where)
         seen[key] = item
 
-    def destination(self, item: Node) -> Destination:
+    def destination(self, item: Node) -> tuple[Destination, tuple[Match, ...]]:
         fields = item.fields(TO, self.problems)
         given = [name for name in ("host", "cidr", "hostsFrom") if fields.get(name) is not None]
         if len(given) != 1:
@@ -287,7 +303,8 @@ class _Resource:
             items = self.filled(node, "excepts nothing")
             if host is not None or cidr or hosts_from is not None:
                 excepts = read_excepts(items, host, cidr, self.problems)
-        return Destination(host=host, cidr=cidr, hosts_from=hosts_from, ports=ports, excepts=excepts)
+        matches = read_matches(fields, self.problems)
+        return Destination(host=host, cidr=cidr, hosts_from=hosts_from, ports=ports, excepts=excepts), matches
 
     def ports(self, node: Node) -> tuple[Range, ...]:
         """Numbers and "low-high" ranges; none may lie in another."""
@@ -323,6 +340,15 @@ class _Resource:
             self.problems.error(node.place, f"the list is empty: it {empty}")
             return []
         return node.items()
+
+
+def _items(found: Sequence[Found], changes: bool) -> Iterator[Item]:
+    """The rules of the items of `to`, one for each kind of requests. A rule that changes requests wants one."""
+    for index, (node, to, matches) in enumerate(found):
+        for match in matches or (Match(None, None),):
+            if to is not None:
+                when = match.when if match.when or match.path or not changes else REQUEST
+                yield Item(index, node.line, node.column, to, match.path, when, match.ahead)
 
 
 def _source_address(node: Node) -> tuple[Node, str]:

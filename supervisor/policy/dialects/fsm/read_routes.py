@@ -25,7 +25,7 @@ def _route_match(node: Node, problems: Problems) -> RouteMatch:
     nothing: tuple[tuple[str, str], ...] = ()
     return RouteMatch(
         fields.need("name", Node.string, "", "each match has a name"),
-        fields.read("pathRegex", expression, ".*"),
+        fields.read("pathRegex", lambda one: expression(one, search=True), ".*"),
         () if "*" in methods else tuple(dict.fromkeys(methods)),
         fields.read("headers", _headers, nothing),
     )

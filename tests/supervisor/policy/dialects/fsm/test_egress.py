@@ -59,13 +59,15 @@ def check(folder: Path, *documents: str, config: str = CONFIG) -> tuple[list[str
     return plain, [re.sub(r" \([^()]*\)$", "", line) for line in warnings(folder, report)]
 
 
-def decision(folder: Path, to: str, who: str = "curl/curl", address: str | None = None) -> dict[str, Any]:
+def decision(
+    folder: Path, to: str, who: str = "curl/curl", address: str | None = None, **request: Any
+) -> dict[str, Any]:
     """The answer of `explain` by the files that are there."""
     report, image = compiled(folder)
     assert image is not None and report.config is not None
     try:
         with contextlib.closing(PolicyImage.from_fd(image)) as opened:
-            question = read_question({"to": to, "from": who} | ({"address": [address]} if address else {}))
+            question = read_question({"to": to, "from": who} | ({"address": [address]} if address else {}) | request)
             return explain(opened, report.config, question)
     finally:
         os.close(image)
@@ -159,8 +161,37 @@ def test_conditions_need_http_routing(tmp_path: Path) -> None:
     assert [line.split(": ", 1)[1] for line in odd] == [
         "Egress curl/httpbin needs HTTP routing on port 80: no tunnel is allowed by it there"
     ]
-    assert ask(tmp_path, "httpbin.org:80") == "deny"
+    assert decision(tmp_path, "httpbin.org:80")["reason"] == "needs_http"
     assert ask(tmp_path, "httpbin.org:443") == "allow"
+
+
+@pytest.mark.parametrize(
+    ("request_of", "verdict"),
+    [
+        ({"path": "/a/get"}, "allow"),  # searched for, in the path and in the query
+        ({"path": "/x?y=/get"}, "allow"),
+        ({"path": "/forget"}, "deny"),
+        ({"path": "/get", "method": "TRACE"}, "deny"),  # not one of the usual methods
+        ({"path": "/status", "method": "POST"}, "allow"),
+        ({"path": "/status"}, "deny"),
+        ({"path": "/team", "header": "x-team: shop"}, "allow"),
+        ({"path": "/team", "header": ["x-team: pay", "x-team: shop"]}, "deny"),
+    ],
+)
+def test_any_match_of_a_group_lets_requests_pass(request_of: dict[str, Any], verdict: str, tmp_path: Path) -> None:
+    group = """\
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: egress-http-route, namespace: curl}
+spec:
+  matches:
+    - {name: get, pathRegex: /get}
+    - {name: status, pathRegex: "/status.*", methods: [POST]}
+    - {name: team, pathRegex: /team, headers: [{X-Team: sho.}]}
+"""
+    ports = "[{number: 80, protocol: http}]"
+    check(tmp_path, egress(spec(ports=ports, matches=MATCHES)), group)
+    assert decision(tmp_path, "httpbin.org:80", **request_of)["verdict"] == verdict
 
 
 MESH = """\
