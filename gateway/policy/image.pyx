@@ -460,7 +460,7 @@ cdef class PolicyImage(MappedImage):
         return steps
 
     cdef list wants(self, uint32_t condition, const sl_request *request):
-        """The questions that a rule has about a request: words, and whether it is so; None where there is no request."""
+        """The questions that a rule has about a request: words, and whether it is so; None: there is no request."""
         cdef sl_want wants[64]
         cdef unsigned count = sl_condition_describe(&self.image, condition, request, wants, 64)
         return [{"of": decoded(wants[number].form).format(a=decoded(wants[number].a), b=decoded(wants[number].b)),

@@ -53,3 +53,8 @@ def test_codecs() -> None:
 def test_turn() -> None:
     out = run("bench.micro.turn", "--seconds", "0.1")
     assert [int(line.split()[0]) for line in out.splitlines()[1:]] == [1, 8, 64, 512]
+
+
+def test_paths(tmp_path: Path) -> None:
+    arguments = ("--counts", "50", "--expressions", "20", "--keep", str(tmp_path))
+    assert run("bench.micro.paths", *arguments).count("lookup_ns") == 2
