@@ -5,7 +5,7 @@ from typing import Final
 
 from supervisor.policy.cluster import read as cluster
 from supervisor.policy.cluster.objects import Fact
-from supervisor.policy.dialects import egress_policy, fsm, linkerd_egress_routes, smokescreen
+from supervisor.policy.dialects import egress_policy, fsm, gateway_api, linkerd_egress_routes, smokescreen
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.resources.manifest import Manifest
 from supervisor.policy.resources.model import Rules, Selector
@@ -15,9 +15,15 @@ from supervisor.source.problems import Problems, did_you_mean, quote
 
 __all__ = ["AnyPart", "mesh_opens", "reader_of", "rules_of", "statuses_of", "whole_file"]
 
-DIALECTS: Final = (egress_policy.DIALECT, fsm.DIALECT, linkerd_egress_routes.DIALECT, cluster.DIALECT)
+DIALECTS: Final = (
+    egress_policy.DIALECT,
+    fsm.DIALECT,
+    linkerd_egress_routes.DIALECT,
+    gateway_api.DIALECT,
+    cluster.DIALECT,
+)
 # What files are remembered by: the parts of every dialect, and the cluster's objects.
-AnyPart = fsm.FsmPart | linkerd_egress_routes.Route | Fact
+AnyPart = fsm.FsmPart | linkerd_egress_routes.Route | gateway_api.GatewayPart | Fact
 
 # Kinds of dialects that are to come: reading them as nothing would be a hole in a policy.
 NOT_YET: Final[dict[str, tuple[str, ...]]] = {
@@ -26,9 +32,6 @@ NOT_YET: Final[dict[str, tuple[str, ...]]] = {
         *("ServerAuthorization", "HTTPLocalRateLimitPolicy", "HTTPRoute"),
     ),
     "linkerd.io": ("ServiceProfile",),
-    "gateway.networking.k8s.io": (
-        *("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "BackendTLSPolicy", "ReferenceGrant"),
-    ),
 }
 KINDS: Final = {kind: (dialect, versions) for dialect in DIALECTS for kind, versions in dialect.kinds.items()}
 # Groups of which every kind is a policy: one that is not known there is a mistake.

@@ -253,8 +253,6 @@ def test_a_document(tmp_path: Path, text: str, wrong: list[str], odd: list[str])
         ("policy.linkerd.io/v1beta3", "Server"),
         ("policy.linkerd.io/v1alpha1", "EgressNetwork"),
         ("linkerd.io/v1alpha2", "ServiceProfile"),
-        ("gateway.networking.k8s.io/v1", "HTTPRoute"),
-        ("gateway.networking.k8s.io/v1alpha3", "BackendTLSPolicy"),
     ],
 )
 def test_a_dialect_that_is_to_come_is_never_ignored(tmp_path: Path, version: str, kind: str) -> None:

@@ -221,13 +221,33 @@ class Route(Part, frozen=True, kw_only=True):
     hostnames: tuple[Text, ...] = ()
     annotations: tuple[tuple[str, Text], ...] = ()
 
+    @property
+    def entries(self) -> int:
+        """Each match under each hostname, for each parent."""
+        return max(1, len(self.hostnames)) * self.matched * max(1, len(self.parents))
+
+    @property
+    def matched(self) -> int:
+        """How many matches it has in all."""
+        return 1
+
 
 class HTTPRoute(Route, frozen=True, kw_only=True):
     rules: tuple[RequestRule, ...]
 
+    @property
+    def matched(self) -> int:
+        """As Route has it."""
+        return sum(len(rule.matches) for rule in self.rules)
+
 
 class GRPCRoute(Route, frozen=True, kw_only=True):
     rules: tuple[RequestRule, ...]
+
+    @property
+    def matched(self) -> int:
+        """As Route has it."""
+        return sum(len(rule.matches) for rule in self.rules)
 
 
 class TLSRoute(Route, frozen=True, kw_only=True):

@@ -12,6 +12,10 @@ from supervisor.policy.dialects.routes.parts import GRPCMatch, HTTPMatch, Named
 from supervisor.policy.resources.conditions import AllOf, Condition, Field, Method, Path, Query
 from supervisor.policy.resources.model import Text
 
+PATHS: Final = {"regex": 1, "search": 1, "prefix": 2, "exact": 3}
+# Beyond the longest path (words.py), service, method, header fields and query parameters.
+ROOM: Final = 2048
+FIELDS: Final = 32
 # RFC 3986 section 2.3. Requests are compared with these characters decoded.
 UNRESERVED: Final = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
 ONE_CALL: Final = "/[^/]+/[^/]+"  # the path of a gRPC call
@@ -20,7 +24,8 @@ Precedence = tuple[Path | None, Condition | None, int]
 
 
 def chosen_by(match: HTTPMatch | GRPCMatch) -> Precedence:
-    """The path and the condition of a match (None = any), and its `ahead`: the greater wins."""
+    """The path and the condition of a match (None = any), and its `ahead`: the greater wins. The path counts in it as
+    well, so that whole tunnels are judged in the same order."""
     return _of_request(match) if isinstance(match, HTTPMatch) else _of_call(match)
 
 
@@ -35,7 +40,7 @@ def _of_request(match: HTTPMatch) -> Precedence:
     queries = tuple(Query(one.name, one.kind, one.value) for one in match.queries)
     method = (Method(match.method),) if match.method else ()
     path, longer = _path(match.path)
-    ahead = ((longer * 2 + len(method)) * 32 + len(fields)) * 32 + len(queries)
+    ahead = (((_rank(path) * 2 + longer) * 2 + len(method)) * FIELDS + len(fields)) * FIELDS + len(queries)
     return path, _all((*method, *fields, *queries)), ahead
 
 
@@ -51,27 +56,37 @@ def _path(path: Path) -> tuple[Path | None, int]:
     return (_with(path, shorter), len(value) - len(shorter)) if shorter else (None, 0)
 
 
+def _rank(path: Path | None) -> int:
+    """An exact path, then prefixes by their length, then expressions, then none."""
+    if path is None:
+        return 0
+    return PATHS[path.kind] * ROOM + (len(path.value.value) if path.kind == "prefix" else 0)
+
+
 def _with(path: Path, value: str) -> Path:
     return Path(path.kind, Text(value, path.value.line, path.value.column))
 
 
 def _of_call(match: GRPCMatch) -> Precedence:
     fields = _fields(match.headers)
-    ahead = (len(match.service) * 2048 + len(match.method)) * 32 + len(fields)
     if not match.service and not match.method:
-        return None, _all(fields), ahead
+        return None, _all(fields), len(fields)
     exact = match.kind == "exact"
     if exact and match.service:
         path = Path("prefix", Text(f"/{match.service}", match.line, match.column))
         if match.method:
             path = Path("exact", Text(f"/{match.service}/{match.method}", match.line, match.column))
-        return path, _all(fields), ahead
+        return path, _all(fields), _call_ahead(path, match, fields)
     method = re.escape(match.method) if exact else f"(?:{match.method})" if match.method else "[^/]+"
     service = f"(?:{match.service})" if match.service else "[^/]+"
     path = Path("regex", Text(f"/{service}/{method}", match.line, match.column))
     # Neither part may reach into the other.
     whole = () if exact else (Path("regex", Text(ONE_CALL, match.line, match.column)),)
-    return path, _all((*whole, *fields)), ahead
+    return path, _all((*whole, *fields)), _call_ahead(path, match, fields)
+
+
+def _call_ahead(path: Path, match: GRPCMatch, fields: tuple[Field, ...]) -> int:
+    return ((_rank(path) * ROOM + len(match.service)) * ROOM + len(match.method)) * FIELDS + len(fields)
 
 
 def _fields(headers: tuple[Named, ...]) -> tuple[Field, ...]:

@@ -108,7 +108,7 @@ def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> AnyR
     hosts = () if manifest.kind == "TCPRoute" else ("hostnames",)
     known = ("parentRefs", *hosts, "rules") + (() if form.linkerd else ("useDefaultGateways",))
     fields = spec.fields(known, problems, null_is_absent=True)
-    fields.read("useDefaultGateways", lambda one: one.choice("All", "None"), "None")
+    fields.read("useDefaultGateways", _default_gateways, None)
     frame: dict[str, Any] = {
         **frame_of(manifest, metadata),
         "api": manifest.group,
@@ -121,6 +121,11 @@ def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> AnyR
     if manifest.kind == "GRPCRoute":
         return GRPCRoute(**frame, rules=_requests(fields, form, grpc_match, every_call, problems))
     return (TLSRoute if manifest.kind == "TLSRoute" else TCPRoute)(**frame, rules=_forwards(fields, form, problems))
+
+
+def _default_gateways(node: Node) -> None:
+    if node.choice("All", "None") == "All":
+        raise node.invalid("All is not supported: no Gateway is a default here", "name Gateways in parentRefs")
 
 
 def _hostnames(fields: Fields, form: Form, problems: Problems) -> tuple[Text, ...]:

@@ -270,3 +270,7 @@ def test_hostnames_may_be_absent_in_the_oldest_tls_route() -> None:
     (error,) = read_route(text)[1]
     assert error.endswith(": `hostnames` is missing or empty (write hostnames: [api.example.com])")
     assert route_of(text.replace("io/v1\n", "io/v1alpha2\n")).hostnames == ()
+
+
+def test_the_entries_of_a_route_are_its_matches_under_its_hosts_and_parents() -> None:
+    assert [route_of(text).entries for text in (FULL, GRPC, TLS, TCP)] == [2 * 5 * 3, 3, 2, 1]

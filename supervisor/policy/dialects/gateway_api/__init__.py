@@ -1,0 +1,17 @@
+"""Gateway API: routes that are attached to Gateways of this gateway (docs/dialects/gateway-api.md)."""
+
+from typing import Final
+
+from supervisor.policy.cluster.objects import Namespace, Service
+from supervisor.policy.dialects.dialect import Dialect
+from supervisor.policy.dialects.gateway_api.read import KINDS, read
+from supervisor.policy.dialects.gateway_api.resources import BackendTLSPolicy, Gateway, ReferenceGrant
+from supervisor.policy.dialects.gateway_api.rules import rules
+from supervisor.policy.dialects.gateway_api.statuses import statuses
+from supervisor.policy.dialects.routes import AnyRoute, GRPCRoute, HTTPRoute, TCPRoute, TLSRoute
+
+__all__ = ["DIALECT", "GatewayPart"]
+
+GatewayPart = Gateway | ReferenceGrant | BackendTLSPolicy | AnyRoute
+_OWN: Final = (Gateway, ReferenceGrant, BackendTLSPolicy, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute)
+DIALECT: Final = Dialect(KINDS, read, (*_OWN, Namespace, Service), rules, statuses=statuses)

@@ -1,0 +1,131 @@
+"""The rules that routes come to, and what is said of them."""
+
+from pathlib import Path
+
+from supervisor.policy.resources.conditions import AllOf, AnyOf, Method, Through
+from supervisor.policy.resources.conditions import Path as PathCondition
+from supervisor.policy.resources.model import Selector
+from tests.supervisor.policy.dialects.gateway_api.loading import lines, load
+
+GATEWAY = """apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: outside, namespace: egress}
+spec:
+  gatewayClassName: sluice
+  listeners:
+    - {name: default, port: 1080, protocol: sluice.dev/proxy, allowedRoutes: {namespaces: {from: All}}}
+"""
+ROUTE = """apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: api, namespace: shop}
+spec:
+  parentRefs: [{name: outside, namespace: egress}]
+  hostnames: [api.example.com]
+"""
+POLICY = """apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: tls, namespace: shop}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: api}]
+  validation: {hostname: api.example.com, wellKnownCACertificates: System}
+"""
+ONE = (("default", 1080),)
+
+
+def test_a_route_of_another_namespace_is_for_its_own_sources(tmp_path: Path) -> None:
+    found, problems = load(tmp_path, GATEWAY, ROUTE, ROUTE.replace("shop", "egress"))
+    assert problems.errors == [] and problems.warnings == []
+    selectors = {rules.namespace: rules.selectors for rules in found.rules}
+    assert selectors == {"shop": (Selector(namespace="shop"),), "egress": (Selector(),)}
+    rules = found.rules[0]
+    assert (rules.kind, rules.tier, rules.protocol, rules.group, rules.by_order) == (
+        "HTTPRoute",
+        "allow",
+        "http",
+        4,
+        True,
+    )
+
+
+def test_the_listener_is_a_condition_unless_there_is_no_other(tmp_path: Path) -> None:
+    (item,) = load(tmp_path, GATEWAY, ROUTE)[0].rules[0].items
+    assert item.when == Through("default")
+    (item,) = load(tmp_path, GATEWAY, ROUTE, listeners=ONE)[0].rules[0].items
+    assert item.when is None
+    two = GATEWAY + "    - {name: second, port: 1081, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}\n"
+    three = (*ONE, ("second", 1081), ("third", 1082))
+    (item,) = load(tmp_path, two, ROUTE, listeners=three)[0].rules[0].items
+    assert item.when == AnyOf((Through("default"), Through("second")))
+
+
+def test_conditions_of_requests_stand_beside_the_listener(tmp_path: Path) -> None:
+    match = "  rules: [{matches: [{path: {value: /v1}, method: GET}]}]\n"
+    found, problems = load(tmp_path, GATEWAY, ROUTE + match)
+    (item,) = found.rules[0].items
+    assert isinstance(item.path, PathCondition) and item.path.value.value == "/v1"
+    assert item.when == AllOf((Through("default"), Method("GET")))
+    assert lines(tmp_path, problems)[1] == [
+        "a.yaml:15:11: HTTPRoute shop/api needs HTTP routing (its rule): no tunnel is allowed by it there (requests are"
+        " not routed yet)"
+    ]
+
+
+def test_a_hostname_is_looked_up_as_it_stands(tmp_path: Path) -> None:
+    text = ROUTE.replace("[api.example.com]", '[api.example.com, "*.example.org"]') + "  rules: [{}, {}]\n"
+    (rules,) = load(tmp_path, GATEWAY, text, listeners=ONE)[0].rules
+    hosts = [(item.index, item.destination.host.value) for item in rules.items if item.destination.host]
+    assert hosts == [(0, "api.example.com"), (1, "*.example.org"), (2, "api.example.com"), (3, "*.example.org")]
+    (rules,) = load(tmp_path, GATEWAY, ROUTE.replace("  hostnames: [api.example.com]\n", ""), listeners=ONE)[0].rules
+    assert rules.items[0].destination.anything
+
+
+def test_a_policy_makes_its_host_leave_as_tls(tmp_path: Path) -> None:
+    found, problems = load(tmp_path, GATEWAY, ROUTE, POLICY, listeners=ONE)
+    assert problems.errors == [] and problems.warnings == []
+    (rules,) = found.rules
+    assert rules.tls is not None and (rules.tls.originate, rules.tls.server_name, rules.tls.port) == (
+        *(True, "api.example.com", 0),
+    )
+    wild = ROUTE.replace("[api.example.com]", '["*.example.com"]')
+    found, _ = load(tmp_path, GATEWAY, wild, POLICY, listeners=ONE)
+    parts = [(rules.items[0].destination.host, rules.tls) for rules in found.rules]
+    hosts = {(host.value, tls is None) for host, tls in parts if host is not None}
+    assert hosts == {("*.example.com", True), ("api.example.com", False)}
+    assert {rules.precedence for rules in found.rules} == {2}, "by the route's own hostname"
+
+
+def test_of_two_policies_the_older_holds(tmp_path: Path) -> None:
+    names = "System, subjectAltNames: [{type: Hostname, hostname: b.test}]"
+    younger = POLICY.replace("name: tls,", "name: younger,").replace("System", names)
+    found, problems = load(tmp_path, GATEWAY, ROUTE, POLICY, younger, listeners=ONE)
+    assert found.rules[0].tls is not None and found.rules[0].tls.sans == ()
+    assert [line.partition(": ")[2] for line in lines(tmp_path, problems)[1]] == [
+        "BackendTLSPolicy shop/younger under HTTPRoute shop/api: Accepted=False, Conflicted: BackendTLSPolicy shop/tls"
+        " is older and holds for api.example.com of HTTPRoute shop/api"
+    ]
+
+
+def test_a_policy_of_this_gateways_service(tmp_path: Path) -> None:
+    route = "group: gateway.networking.k8s.io, kind: HTTPRoute, name: api"
+    target = POLICY.replace(route, 'group: "", kind: Service, name: sluice')
+    own = ROUTE + "  rules: [{backendRefs: [{name: sluice, namespace: egress, port: 80}]}]\n"
+    policy = target.replace("namespace: shop", "namespace: egress")
+    assert load(tmp_path, GATEWAY, own, policy)[0].rules[0].tls is not None
+    assert load(tmp_path, GATEWAY, ROUTE, policy)[0].rules[0].tls is None, "it names no backend"
+    gone = POLICY.replace("name: api}", "name: none}")
+    statuses = load(tmp_path, GATEWAY, ROUTE, gone)[0].statuses
+    assert [one.reason for one in statuses if one.kind == "BackendTLSPolicy"] == ["TargetNotFound", "ResolvedRefs"]
+
+
+def test_kinds_that_share_hosts_are_said(tmp_path: Path) -> None:
+    tls = (
+        ROUTE.replace("HTTPRoute", "TLSRoute")
+        + "  rules: [{backendRefs: [{name: sluice, namespace: egress, port: 443}]}]\n"
+    )
+    _, problems = load(tmp_path, GATEWAY, ROUTE, tls, listeners=ONE)
+    assert [line.partition(": ")[2] for line in lines(tmp_path, problems)[1]] == [
+        "TLSRoute shop/api has hosts of an HTTPRoute on listener default (the one that wins demands HTTP or TLS inside:"
+        " use a listener for each, or other hosts)"
+    ]
+    _, problems = load(tmp_path, GATEWAY, ROUTE, tls.replace("api.example.com", "b.example.com"), listeners=ONE)
+    assert problems.warnings == []
