@@ -1,5 +1,5 @@
 """Random worlds: the rules that routes come to decide as the documentation of Gateway API does, and so does the image
-that is compiled of them, as far as it knows of requests: whole tunnels."""
+that is compiled of them, tunnels and requests alike."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.policy.image import PolicyImage
+from gateway.policy.target import HttpRequest
 from supervisor.config.config import Config, Listener
 from supervisor.policy.compiler import build_image
 from supervisor.policy.loader import Policy
@@ -62,12 +63,15 @@ def image_of(policy: Policy) -> PolicyImage:
 
 
 def answer_of(image: PolicyImage, asked: Question) -> tuple[str, str, str, int, bool] | None:
-    """Kind, namespace, name and line of the rule, and whether it passes, in the name phase."""
+    """Kind, namespace, name and line of the rule, and whether it passes; nothing has shown inside yet."""
     namespace = asked.namespace or None
     account = "x" if namespace else None
-    found = image.explain(
-        host=asked.host, port=443, namespace=namespace, service_account=account, listener=asked.listener
-    )
+    request: HttpRequest | None = None
+    if (one := asked.request) is not None:
+        query = "&".join(f"{name}={value}" for name, value in one.queries.items()) or None
+        request = HttpRequest(one.method, one.path, query, tuple(one.fields.items()))
+    who = {"namespace": namespace, "service_account": account}
+    found = image.explain(host=asked.host, port=443, listener=asked.listener, request=request, **who)
     rule = found["rule"]
     if rule is None:
         assert found["verdict"] == "deny"
@@ -76,7 +80,7 @@ def answer_of(image: PolicyImage, asked: Question) -> tuple[str, str, str, int, 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_image_decides_tunnels_as_documented(tmp_path: Path, seed: int) -> None:
+def test_the_image_decides_as_documented(tmp_path: Path, seed: int) -> None:
     draw = random.Random(1000 + seed)
     counted: Counter[str] = Counter()
     for _ in range(QUESTIONS // EACH // 4):
@@ -87,7 +91,7 @@ def test_the_image_decides_tunnels_as_documented(tmp_path: Path, seed: int) -> N
         documented, image = Documented(manifests, LISTENERS, OWN), image_of(policy)
         rule_of = found_by(text)
         for _ in range(EACH):
-            asked = question(draw)._replace(protocol="", request=None)
+            asked = question(draw)._replace(protocol="")
             expected, answer = documented.decide(asked), answer_of(image, asked)
             decided = Found(*rule_of(*answer[:4]), answer[4]) if answer is not None else None
             assert decided == expected, (asked, text)
