@@ -193,6 +193,8 @@ static void judge_name(const struct sl_asked *asked, const char *name, size_t le
         set_internal(out, SL_PHASE_NAME);
         won = NULL;
     }
+    _Static_assert((int)SL_DECISION_GROUPS == (int)SL_GROUPS, "a class for each group");
+    memcpy(out->by_name, matches.classes, sizeof out->by_name);
     soften(asked->image, out, asked->audit || source_audits(asked->source, matches.lower));
     finish_trail(trail, out, won);
     if (out->verdict != SL_DENY && sl_judged_upstream(asked->image, out) && !SL_BUG(DELEGATED))
@@ -364,6 +366,7 @@ void sl_decide_address(const struct sl_asked *asked, const struct sl_decision *b
             return;
         }
     }
+    placed.by_name = by_name ? by_name->by_name : NULL;
     unsigned count = look_up(&placed, subjects, trail);
     broken |= subjects[0].matches.broken || (count == 2 && subjects[1].matches.broken);
     if (!refuse(asked->image, subjects, count, asked->port, local, out, &won, &broken))

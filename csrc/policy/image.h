@@ -369,7 +369,7 @@ enum sl_principal_kind {
     SL_PRINCIPAL_ROLE_OTHER,         /* every role that is not a principal of its own */
     SL_PRINCIPAL_PODS,               /* b = a selection of pods, in words; whom it selects, records of workloads say */
     SL_PRINCIPAL_NAMESPACES,         /* b = a selection of namespaces, likewise */
-    SL_PRINCIPAL_IDENTIFIED,         /* every source whose service account, identity or user is known */
+    SL_PRINCIPAL_IDENTIFIED,         /* every source whose service account or identity is known */
     SL_PRINCIPAL_ELSEWHERE,          /* every source with a namespace that is not `networked` */
     SL_PRINCIPAL_KIND_COUNT
 };

@@ -274,12 +274,21 @@ static void turn_unadmitted(const struct sl_asked *asked, struct sl_winner *winn
     winner->lifts = 0;
 }
 
+/* A group that goes by order alone has one verdict over both phases: what won it by the name goes before rules about the
+ * address of no greater class. */
+static int is_settled(const struct sl_asked *asked, const struct sl_attachment *attachment)
+{
+    return asked->by_name && attachment->flags & SL_ATTACH_BY_ORDER && !SL_BUG(SETTLED) &&
+           attachment->class < asked->by_name[attachment->group];
+}
+
 /* The verdict of each group among those of group 0. What it sets and lifts is the winner's alone. */
 static void take_winners(const struct sl_asked *asked, struct sl_matches *out, struct sl_winner winners[SL_GROUPS])
 {
     for (unsigned group = 1; group < SL_GROUPS; group++) {
         const struct sl_match *match = &winners[group].match;
-        if (!match->attachment) continue;
+        if (!match->attachment || is_settled(asked, match->attachment)) continue;
+        out->classes[group] = (uint8_t)(1 + match->attachment->class);
         if (match->attachment->condition) turn_unadmitted(asked, &winners[group], &out->broken);
         unsigned sets = match->tier == match->attachment->tier ? sets_of(match->attachment) : 0;
         if (sets) out->sets_any = 1;

@@ -43,6 +43,7 @@
     X(FIRST_FIELD, "the last field of a name counts")                         \
     X(KNOWN, "what is not known of a request holds")                          \
     X(PATH_RANK, "the better path does not win")                              \
+    X(SETTLED, "a rule of the address goes before that of the name")          \
     X(OTHER_WAY, "a held tunnel is carried by a rule with a parent")
 
 #define SL_BUG_NUMBER(name, text) SL_BUG_##name,

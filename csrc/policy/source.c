@@ -134,7 +134,7 @@ static void add_identity(struct identity *identity, const char *space, const cha
     if (known(user) && known(space)) add_principal(identity, SL_PRINCIPAL_NAMESPACE_USER, space, user);
     uint32_t flags = identity->image->header->flags;
     if (flags & SL_IMAGE_NETWORKED && known(space)) add_elsewhere(identity, space);
-    if (flags & SL_IMAGE_IDENTIFIED && (known(account) || known(uri) || known(user)))
+    if (flags & SL_IMAGE_IDENTIFIED && (known(account) || known(uri)))
         add_principal(identity, SL_PRINCIPAL_IDENTIFIED, "", "");
 }
 

@@ -26,6 +26,7 @@ BUGS: Final = (
     "a rule that wins admits all sources",
     "a name is not judged again with its address",
     "ports count where only the order does",
+    "a rule of the address goes before that of the name",
 )
 
 

@@ -181,6 +181,7 @@ ELSEWHERE: Final = {
             "a rule that wins admits all sources",
             "a name is not judged again with its address",
             "ports count where only the order does",
+            "a rule of the address goes before that of the name",
         ),
         "tests/supervisor/policy/test_conditions.py",
     ),
