@@ -67,6 +67,9 @@ ROOMS: Final[dict[str, str]] = {
     "supervisor/policy/dialects": "supervisor/source supervisor/policy/resources",
     "supervisor/policy/dialects/routes": "supervisor/source supervisor/policy/resources supervisor/policy/dialects",
     "supervisor/policy/dialects/fsm": "supervisor/source supervisor/policy/resources supervisor/policy/dialects",
+    "supervisor/policy/dialects/linkerd": (
+        "supervisor/source supervisor/policy/resources supervisor/policy/dialects supervisor/policy/dialects/routes"
+    ),
     "supervisor/policy/cluster": "supervisor/source supervisor/policy/resources supervisor/policy/dialects",
     "supervisor/policy/dialects/gateway_api": (
         "supervisor/source supervisor/policy/resources supervisor/policy/dialects supervisor/policy/dialects/routes "
@@ -75,8 +78,8 @@ ROOMS: Final[dict[str, str]] = {
     "supervisor/policy": (
         "csrc/build gateway gateway/c gateway/policy supervisor/source supervisor/host supervisor/segment "
         "supervisor/identity supervisor/config supervisor/policy/resources supervisor/policy/regex "
-        "supervisor/policy/dialects supervisor/policy/dialects/fsm supervisor/policy/dialects/gateway_api "
-        "supervisor/policy/cluster"
+        "supervisor/policy/dialects supervisor/policy/dialects/routes supervisor/policy/dialects/fsm "
+        "supervisor/policy/dialects/linkerd supervisor/policy/dialects/gateway_api supervisor/policy/cluster"
     ),
     "supervisor/logs": "gateway supervisor/source supervisor/host supervisor/config",
     "supervisor/workers": "gateway supervisor/host supervisor/segment supervisor/logs",

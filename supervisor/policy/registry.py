@@ -5,7 +5,15 @@ from typing import Final
 
 from supervisor.policy.cluster import read as cluster
 from supervisor.policy.cluster.objects import Fact
-from supervisor.policy.dialects import egress_policy, fsm, gateway_api, linkerd_egress_routes, smokescreen
+from supervisor.policy.dialects import (
+    egress_policy,
+    fsm,
+    gateway_api,
+    linkerd,
+    linkerd_egress_routes,
+    routes,
+    smokescreen,
+)
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.resources.manifest import Manifest
 from supervisor.policy.resources.model import Rules, Selector
@@ -16,26 +24,18 @@ from supervisor.source.problems import Problems, did_you_mean, quote
 __all__ = ["AnyPart", "mesh_opens", "reader_of", "rules_of", "statuses_of", "whole_file"]
 
 DIALECTS: Final = (
-    egress_policy.DIALECT,
-    fsm.DIALECT,
-    linkerd_egress_routes.DIALECT,
-    gateway_api.DIALECT,
-    cluster.DIALECT,
+    *(egress_policy.DIALECT, fsm.DIALECT, linkerd_egress_routes.DIALECT, routes.DIALECT, linkerd.DIALECT),
+    *(gateway_api.DIALECT, cluster.DIALECT),
 )
 # What files are remembered by: the parts of every dialect, and the cluster's objects.
-AnyPart = fsm.FsmPart | linkerd_egress_routes.Route | gateway_api.GatewayPart | Fact
+AnyPart = fsm.FsmPart | linkerd_egress_routes.Route | linkerd.LinkerdPart | gateway_api.GatewayPart | Fact
 
 # Kinds of dialects that are to come: reading them as nothing would be a hole in a policy.
-NOT_YET: Final[dict[str, tuple[str, ...]]] = {
-    "policy.linkerd.io": (
-        *("EgressNetwork", "Server", "AuthorizationPolicy", "MeshTLSAuthentication", "NetworkAuthentication"),
-        *("ServerAuthorization", "HTTPLocalRateLimitPolicy", "HTTPRoute"),
-    ),
-    "linkerd.io": ("ServiceProfile",),
-}
+NOT_YET: Final[dict[str, tuple[str, ...]]] = {}
 KINDS: Final = {kind: (dialect, versions) for dialect in DIALECTS for kind, versions in dialect.kinds.items()}
-# Groups of which every kind is a policy: one that is not known there is a mistake.
+# Groups of which every kind is read: one that is not known there is a mistake. Kinds in OURS are so under any group.
 OURS: Final = (egress_policy.GROUP, linkerd_egress_routes.GROUP)
+WHOLE: Final = (*OURS, linkerd.GROUP)
 
 WITHOUT_NAMESPACE: Final = ("ClusterEgressPolicy", "Namespace")
 
@@ -54,7 +54,7 @@ def reader_of(manifest: Manifest, problems: Problems) -> Reader | None:
             expected = " or ".join(f"{manifest.group}/{one}" for one in versions)
             raise version.unexpected(f"apiVersion {expected}", f"write {manifest.group}/{versions[-1]}")
         return dialect.read
-    if manifest.group in OURS:
+    if manifest.group in WHOLE:
         known = [name for group, name in KINDS if group == manifest.group]
         raise kind.unexpected("one of " + ", ".join(known), did_you_mean(manifest.kind, known))
     if manifest.kind in NOT_YET.get(manifest.group, ()):
@@ -102,14 +102,15 @@ def rules_of(parts: Sequence[Part], surroundings: Surroundings, problems: Proble
 
 
 def statuses_of(parts: Sequence[Part], surroundings: Surroundings, problems: Problems) -> list[Status]:
-    """The conditions of all resources, sorted; a warning of each that is not fine."""
+    """The conditions of all resources, sorted; a warning of each that is not fine and not an error as well."""
     found: list[Status] = []
     for dialect in DIALECTS:
         own = [part for part in parts if isinstance(part, dialect.parts)]
         if own and dialect.statuses is not None:
             found += dialect.statuses(own, surroundings)
+    wrong = {(error.file, error.line, error.column) for error in problems.errors}
     for status in found:
-        if not status.fine:
+        if not status.fine and (status.file, status.line, status.column) not in wrong:
             problems.warn(as_problem(status))
     return sorted(found)
 

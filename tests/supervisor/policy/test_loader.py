@@ -247,21 +247,6 @@ def test_a_document(tmp_path: Path, text: str, wrong: list[str], odd: list[str])
     assert load(tmp_path, "a.yaml")[1:] == (wrong, odd)
 
 
-@pytest.mark.parametrize(
-    ("version", "kind"),
-    [
-        ("policy.linkerd.io/v1beta3", "Server"),
-        ("policy.linkerd.io/v1alpha1", "EgressNetwork"),
-        ("linkerd.io/v1alpha2", "ServiceProfile"),
-    ],
-)
-def test_a_dialect_that_is_to_come_is_never_ignored(tmp_path: Path, version: str, kind: str) -> None:
-    (tmp_path / "a.yaml").write_text(f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n")
-    group = version.partition("/")[0]
-    expected = f"a.yaml:2:7: {group} {kind} is not supported yet (write an EgressPolicy)"
-    assert load(tmp_path, "a.yaml")[1:] == ([expected], [])
-
-
 def test_lists_are_their_items_and_one_bad_item_hides_no_other(tmp_path: Path) -> None:
     items = [policy("a"), "kind: x\n", policy("b"), policy("c").replace("Allow", "Alow")]
     text = "apiVersion: v1\nkind: List\nitems:\n" + "".join(

@@ -1,5 +1,8 @@
 """Routes of Gateway API and of Linkerd's older kind: read here for the dialects of their parents."""
 
+from typing import Final
+
+from supervisor.policy.dialects.dialect import Dialect
 from supervisor.policy.dialects.routes.parts import (
     AnyRoute,
     GRPCMatch,
@@ -15,6 +18,7 @@ from supervisor.policy.dialects.routes.precedence import chosen_by, needs_reques
 from supervisor.policy.dialects.routes.read import GATEWAY_API_KINDS, LINKERD_KINDS, read
 
 __all__ = [
+    "DIALECT",
     "GATEWAY_API_KINDS",
     "LINKERD_KINDS",
     "AnyRoute",
@@ -30,3 +34,6 @@ __all__ = [
     "needs_request",
     "read",
 ]
+
+# The older kind is a part of every dialect that has parents for it: this one reads it, and gives no rules.
+DIALECT: Final = Dialect(LINKERD_KINDS, read)
