@@ -164,6 +164,7 @@ enum sl_build_status sl_builder_by_order(struct sl_builder *b, uint32_t attachme
     if (attachment >= b->hangings.count || !SL_AT(struct sl_hanging, b->hangings, attachment).record.group)
         return SL_BUILD_BAD_ARGUMENT;
     SL_AT(struct sl_hanging, b->hangings, attachment).record.flags |= SL_ATTACH_BY_ORDER;
+    b->flags |= SL_IMAGE_PLACES; /* what the name came to counts where its address is judged */
     return SL_BUILD_OK;
 }
 

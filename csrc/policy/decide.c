@@ -167,8 +167,9 @@ static int needs_address(const struct sl_asked *asked, const struct sl_match *wo
     return is_undecided(out) && sl_reaches(asked, asked->image->header->cidr_reach, out->tier, &matches->broken);
 }
 
+/* `classes`: sl_matches.classes of the name; NULL: not wanted. */
 static void judge_name(const struct sl_asked *asked, const char *name, size_t length, struct sl_decision *out,
-                       struct sl_trail *trail)
+                       uint8_t *classes, struct sl_trail *trail)
 {
     struct sl_matches matches;
     const struct sl_match *won = match_name(asked, name, length, SL_PHASE_NAME, &matches, trail);
@@ -193,8 +194,7 @@ static void judge_name(const struct sl_asked *asked, const char *name, size_t le
         set_internal(out, SL_PHASE_NAME);
         won = NULL;
     }
-    _Static_assert((int)SL_DECISION_GROUPS == (int)SL_GROUPS, "a class for each group");
-    memcpy(out->by_name, matches.classes, sizeof out->by_name);
+    if (classes) memcpy(classes, matches.classes, sizeof matches.classes);
     soften(asked->image, out, asked->audit || source_audits(asked->source, matches.lower));
     finish_trail(trail, out, won);
     if (out->verdict != SL_DENY && sl_judged_upstream(asked->image, out) && !SL_BUG(DELEGATED))
@@ -203,12 +203,12 @@ static void judge_name(const struct sl_asked *asked, const char *name, size_t le
 
 /* The name once more, now that it is known where it lies; of the trail nothing was about it but the name. */
 static void judge_name_at(const struct sl_asked *asked, const struct sl_place *place, const char *name, size_t length,
-                          struct sl_decision *out, struct sl_trail *trail)
+                          struct sl_decision *out, uint8_t *classes, struct sl_trail *trail)
 {
     struct sl_asked placed = *asked;
     placed.place = place;
     if (trail) trail->count = trail->total = 0;
-    judge_name(&placed, name, length, out, trail);
+    judge_name(&placed, name, length, out, classes, trail);
 }
 
 void sl_decide_name(const struct sl_asked *asked, const char *name, size_t length, struct sl_decision *out,
@@ -216,10 +216,10 @@ void sl_decide_name(const struct sl_asked *asked, const char *name, size_t lengt
 {
     struct sl_place nowhere;
     int broken = 0;
-    judge_name(asked, name, length, out, trail);
+    judge_name(asked, name, length, out, NULL, trail);
     if (out->phase != SL_PHASE_DELEGATED || !(asked->image->header->flags & SL_IMAGE_PLACES)) return;
     sl_find_place(asked, NULL, NULL, &nowhere, &broken);
-    judge_name_at(asked, &nowhere, name, length, out, trail);
+    judge_name_at(asked, &nowhere, name, length, out, NULL, trail);
     if (broken) set_internal(out, SL_PHASE_NAME);
 }
 
@@ -353,20 +353,21 @@ void sl_decide_address(const struct sl_asked *asked, const struct sl_decision *b
     struct sl_place place;
     struct sl_decision again;
     struct sl_subject subjects[2];
+    uint8_t classes[SL_GROUPS];
     const struct sl_match *won = NULL;
     int broken = asked->source->overflow;
     subjects[0].addr = *addr;
     sl_inspect(asked->image, &subjects[0], &broken);
     placed.place = place_of(asked, &subjects[0], &place, &broken);
     if (placed.place && by_name && !SL_BUG(AGAIN)) {
-        judge_name_at(asked, &place, name, length, &again, trail);
+        judge_name_at(asked, &place, name, length, &again, classes, trail);
         by_name = &again;
+        placed.by_name = classes;
         if (again.verdict == SL_DENY && !(again.flags & SL_DECISION_PENDING)) {
             *out = again;
             return;
         }
     }
-    placed.by_name = by_name ? by_name->by_name : NULL;
     unsigned count = look_up(&placed, subjects, trail);
     broken |= subjects[0].matches.broken || (count == 2 && subjects[1].matches.broken);
     if (!refuse(asked->image, subjects, count, asked->port, local, out, &won, &broken))

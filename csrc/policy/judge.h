@@ -72,7 +72,6 @@ enum sl_needs {
     SL_NEEDS_REQUEST = 4,  /* method, path, fields */
 };
 
-enum { SL_DECISION_GROUPS = 8 }; /* SL_GROUPS (image.h) */
 struct sl_decision {
     uint8_t verdict;    /* sl_verdict; DENY while only what is needed could allow */
     uint8_t phase;      /* sl_phase */
@@ -85,7 +84,6 @@ struct sl_decision {
     uint32_t rule;                /* SL_NO_RULE for a default or the guard */
     uint32_t selector;            /* the selector through which the rule matched */
     uint32_t sets[SL_ATTR_COUNT]; /* by sl_attribute: the rule of the same tier that it comes from; SL_NO_RULE: unset */
-    uint8_t by_name[SL_DECISION_GROUPS]; /* of the name phase, by group: 1 + the class that won it; 0 = none did */
 };
 
 /* One step of the trail that `explain` prints: a matching attachment, or a check. */

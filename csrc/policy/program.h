@@ -35,7 +35,7 @@ struct sl_asked {
     const char *listener;             /* its name; NULL: none */
     const struct sl_request *request; /* NULL: none is known */
     const struct sl_place *place;     /* NULL: not known */
-    const uint8_t *by_name;           /* sl_decision.by_name, where an address of a name is judged; NULL: none */
+    const uint8_t *by_name;           /* sl_matches.classes of the name, where its address is judged; NULL: none */
 };
 
 /* Whether a program holds; 0 = always. The sl_needs of what is not known are or-ed into *needs where it is UNKNOWN. */

@@ -182,6 +182,18 @@ class Evaluator:
         found = [way for way in self.ways(asked) if way.block and not way.routed and lies_in(address, way.block)]
         return self.best(sorted(found, key=lambda way: (-ipaddress.ip_network(way.block).prefixlen, way.age)))
 
+    def wants_request(self, asked: Asked, name: str, address: str) -> bool:
+        """Whether a way would be open to a request that satisfies its matches: to the name, or to the address."""
+        for way in self.ways(asked):
+            lies = address and way.block and lies_in(address, way.block)
+            named = bool(name) and way.host == name and (
+                not way.within or (bool(address) and any(lies_in(address, block) for block in way.within))
+            )
+            if way.routed and (lies or named):
+                self.hits["needs a request"] += 1
+                return True
+        return False
+
     def best(self, found: list[Way]) -> list[Way]:
         if len(found) > 1:
             one, other = found[:2]
@@ -202,18 +214,20 @@ class Evaluator:
         if found := self.by_name(asked, asked.host, asked.address):
             return Said("allow", "rule_allow", found[0].rule)
         default = self.by_default(asked)
+        closed = "needs_http" if self.wants_request(asked, asked.host, asked.address) else ""
         waits = any(way.block or (way.host == asked.host and way.within) for way in self.ways(asked))
         if not asked.address:
-            return default or Said("deny", "needs_address" if waits else "no_rule")
+            return default or Said("deny", "needs_address" if waits else closed or "no_rule")
         if found := self.by_address(asked, asked.address):
             return Said("allow", "rule_allow", found[0].rule)
-        return default or Said("deny", "no_cidr_rule" if waits else "no_rule")
+        return default or Said("deny", closed or ("no_cidr_rule" if waits else "no_rule"))
 
     def outside_of(self, asked: Asked, address: str) -> Said:
         if found := self.by_address(asked, address):
             return Said("allow", "rule_allow", found[0].rule)
         held = any(way.host for way in self.ways(asked))
-        return self.by_default(asked) or Said("deny", "inner_name_missing" if held else "no_rule")
+        closed = "needs_http" if self.wants_request(asked, "", address) else "no_rule"
+        return self.by_default(asked) or Said("deny", "inner_name_missing" if held else closed)
 
     def denial(self, name: str) -> Rule:
         return "ClusterEgressPolicy", "", "denied", self.world.denied.index(name)
@@ -233,7 +247,8 @@ class Evaluator:
                 return Said("deny", "rule_deny", self.denial(asked.sni))
             found = self.by_name(asked, asked.sni, asked.host)
             self.hits["held"] += 1
-            said = Said("allow", "rule_allow", found[0].rule) if found else Said("deny", "no_cidr_rule")
+            closed = "needs_http" if self.wants_request(asked, asked.sni, asked.host) else "no_cidr_rule"
+            said = Said("allow", "rule_allow", found[0].rule) if found else Said("deny", closed)
             return self.demanded(said, found)
         if said.verdict == "allow" and asked.sni in self.world.denied:
             return Said("deny", "rule_deny", self.denial(asked.sni))

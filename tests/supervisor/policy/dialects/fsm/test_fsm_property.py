@@ -39,7 +39,7 @@ COVERED: Final = (
     *("tie-break longer block", "tie-break 0", "tie-break 1", "tie-break 2"),
     *("allow rule_allow", "allow default_allow", "allow passthrough", "deny rule_deny", "deny no_rule"),
     *("deny needs_address", "deny no_cidr_rule", "deny inner_name_missing", "deny inner_name_mismatch"),
-    "deny inner_protocol_mismatch",
+    *("deny inner_protocol_mismatch", "deny needs_http"),
 )
 
 
