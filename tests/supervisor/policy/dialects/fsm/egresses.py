@@ -186,8 +186,10 @@ class Evaluator:
         """Whether a way would be open to a request that satisfies its matches: to the name, or to the address."""
         for way in self.ways(asked):
             lies = address and way.block and lies_in(address, way.block)
-            named = bool(name) and way.host == name and (
-                not way.within or (bool(address) and any(lies_in(address, block) for block in way.within))
+            named = (
+                bool(name)
+                and way.host == name
+                and (not way.within or (bool(address) and any(lies_in(address, block) for block in way.within)))
             )
             if way.routed and (lies or named):
                 self.hits["needs a request"] += 1
