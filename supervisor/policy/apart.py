@@ -67,7 +67,8 @@ class _Objects(File):
         self.resources += 1
         space = metadata.namespace or ""
         cost = cost_of(read) if read is not None and not isinstance(read, Fact) else Cost()
-        named = Named(manifest.kind, space, metadata.name, manifest.node.place, metadata.created, cost)
+        place, group = manifest.node.place, manifest.group
+        named = Named(manifest.kind, space, metadata.name, place, metadata.created, cost, group)
         selectors = tuple(each for each in closed_by(manifest, space) if not space or _home(each) == space)
         self.named.append(named)
         self.objects.append(Object(named, read, selectors, tuple(problems.errors)))

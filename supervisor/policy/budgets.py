@@ -33,6 +33,7 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
     place: Place
     created: int | None = None
     cost: Cost = Cost()
+    group: str = ""  # of the API
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -125,7 +125,7 @@ class Loader:
         self.resources = 0
         self.files: set[tuple[int, int]] = set()
         self.folders: set[tuple[int, int]] = set()
-        self.named: dict[tuple[str, str, str], Named] = {}
+        self.named: dict[tuple[str, str, str, str], Named] = {}
         self.roots = list_roots(paths)
 
     def all(self, paths: tuple[str, ...], places: tuple[Place, ...]) -> None:
@@ -206,12 +206,10 @@ class Loader:
         return all(inside(os.path.realpath(path), self.roots) for path in content.lists)
 
     def unique(self, named: Named) -> None:
-        """No two resources share kind, namespace and name."""
-        if named.key in self.named:
-            where = f"it is first defined at {self.named[named.key].place}"
-            self.problems.error(named.place, f"duplicate {named.title}", where)
-        else:
-            self.named[named.key] = named
+        """No two resources share group, kind, namespace and name."""
+        first = self.named.setdefault((named.group, *named.key), named)
+        if first is not named:
+            self.problems.error(named.place, f"duplicate {named.title}", f"it is first defined at {first.place}")
 
 
 def read(data: bytes, path: str, roots: tuple[str, ...]) -> FileContent:
@@ -294,4 +292,5 @@ class File:
         else:
             self.parts.append(cast(AnyPart, read))
         cost = cost_of(read) if not isinstance(read, Fact) else Cost()
-        self.named.append(Named(read.kind, read.namespace, read.name, manifest.node.place, read.created, cost))
+        place, group = manifest.node.place, manifest.group
+        self.named.append(Named(read.kind, read.namespace, read.name, place, read.created, cost, group))

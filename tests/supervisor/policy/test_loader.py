@@ -13,6 +13,15 @@ from tests.support.front import POLICY, compiled, errors, warnings, without, wri
 
 NAMED: Final = "apiVersion: sluice.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {{name: {}}}\nspec: {}\n"
 SPEC: Final = "{action: Allow, to: [{host: a.test}]}"
+EGRESS: Final = """\
+apiVersion: GROUP/v1alpha1
+kind: Egress
+metadata: {name: a, namespace: one}
+spec:
+  sources: [{kind: ServiceAccount, name: web, namespace: one}]
+  hosts: [a.test]
+  ports: [{number: 80, protocol: http}]
+"""
 
 
 def policy(name: str) -> str:
@@ -228,6 +237,10 @@ DOCUMENTS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
     ),
     "one name of two kinds": (
         policy("a") + "---\n" + policy("a").replace("Cluster", "").replace("name: a", "name: a, namespace: a"), [], [],
+    ),
+    "one name of two groups": (
+        "---\n".join(EGRESS.replace("GROUP", group) for group in ("policy.flomesh.io", "policy.openservicemesh.io")),
+        [], [],
     ),
     "the same name in two namespaces": (
         policy("a").replace("Cluster", "").replace("name: a", "name: a, namespace: one") + "---\n"
