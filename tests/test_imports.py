@@ -73,7 +73,7 @@ ROOMS: Final[dict[str, str]] = {
     "supervisor/policy/cluster": "supervisor/source supervisor/policy/resources supervisor/policy/dialects",
     "supervisor/policy/dialects/gateway_api": (
         "supervisor/source supervisor/policy/resources supervisor/policy/dialects supervisor/policy/dialects/routes "
-        "supervisor/policy/cluster"
+        "supervisor/policy/dialects/linkerd supervisor/policy/cluster"
     ),
     "supervisor/policy": (
         "csrc/build gateway gateway/c gateway/policy supervisor/source supervisor/host supervisor/segment "

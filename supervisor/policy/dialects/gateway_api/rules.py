@@ -2,7 +2,7 @@
 
 A match is an item; it allows, as far as the rule's traffic goes to the destination that was asked for. What can only be
 judged or done where requests are visible (path, method, fields, filters, other backends) has a condition that no tunnel
-satisfies. A rule that leads nowhere wins as any other and lets nothing pass; other dialects may.
+satisfies. Linkerd's AuthorizationPolicies say whom a route admits (DECISIONS.md section 4). A rule that leads nowhere wins as any other and lets nothing pass; other dialects may.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +24,8 @@ from supervisor.policy.dialects.gateway_api.support import (
     unusable_rule,
 )
 from supervisor.policy.dialects.groups import GATEWAY_API
+from supervisor.policy.dialects.linkerd.authorizations import Authorizations
+from supervisor.policy.dialects.linkerd.rules import targets_of
 from supervisor.policy.dialects.routes import AnyRoute, GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, chosen_by
 from supervisor.policy.dialects.routes.parts import RequestRule
 from supervisor.policy.resources.conditions import AllOf, AnyOf, Condition, Path, Through
@@ -76,6 +78,7 @@ def rules(parts: Sequence[Part], surroundings: Surroundings, problems: Problems)
         for field in gateway.unused:
             words = f"{field.value} of {gateway.title} has no effect: sluice.yaml says what this gateway listens on"
             problems.warning(Place(gateway.file, field.line, field.column), words)
+    authorizations = Authorizations(parts, targets_of(parts), surroundings, Problems())  # Linkerd tells what is wrong
     listeners: dict[int, list[Own]] = {}
     for one in attachments.found:
         listeners.setdefault(id(one.route), []).extend(one.listeners)
@@ -83,7 +86,8 @@ def rules(parts: Sequence[Part], surroundings: Surroundings, problems: Problems)
     for route in attachments.routes:
         if (own := listeners.get(id(route))) and not unusable(route):
             tell_of(route, backends, problems)
-            found += _rules(route, list(_steps(route, backends, originations)), own, hung)
+            admit = authorizations.of_route(route.api, route.kind, route.namespace, route.name)
+            found += _rules(route, list(_steps(route, backends, originations)), own, hung, admit)
     return found
 
 
@@ -117,7 +121,9 @@ def _matches(route: HTTPRoute | GRPCRoute, rule: RequestRule, way: Way, originat
         yield Step(place, False, path, when, ahead, tier, tls)
 
 
-def _rules(route: AnyRoute, steps: Sequence[Step], listeners: Sequence[Own], hung: Hung) -> list[Rules]:
+def _rules(
+    route: AnyRoute, steps: Sequence[Step], listeners: Sequence[Own], hung: Hung, admit: Condition | None
+) -> list[Rules]:
     streams: dict[Shared, list[tuple[Tier, Item]]] = {}
     reach_of: list[tuple[Selector, list[tuple[Reach, Condition | None]]]] = []
     for home in (True, False):
@@ -149,6 +155,7 @@ def _rules(route: AnyRoute, steps: Sequence[Step], listeners: Sequence[Own], hun
             group=GATEWAY_API,
             precedence=shared.precedence,
             by_order=True,
+            admit=admit if tier == "allow" else None,
         )
         for shared, stream in streams.items()
         for tier, items in groupby(stream, key=lambda one: one[0])

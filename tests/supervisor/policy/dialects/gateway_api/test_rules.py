@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from supervisor.policy.resources.conditions import AllOf, AnyOf, Method, Through
+from supervisor.policy.resources.conditions import AllOf, AnyOf, Asks, Method, Through
 from supervisor.policy.resources.conditions import Path as PathCondition
 from supervisor.policy.resources.model import Selector
 from tests.supervisor.policy.dialects.gateway_api.loading import lines, load
@@ -129,3 +129,25 @@ def test_kinds_that_share_hosts_are_said(tmp_path: Path) -> None:
     ]
     _, problems = load(tmp_path, GATEWAY, ROUTE, tls.replace("api.example.com", "b.example.com"), listeners=ONE)
     assert problems.warnings == []
+
+
+AUTHORIZATION = """apiVersion: policy.linkerd.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: {name: cart-alone, namespace: shop}
+spec:
+  targetRef: {group: gateway.networking.k8s.io, kind: HTTPRoute, name: api}
+  requiredAuthenticationRefs: [{kind: ServiceAccount, name: cart}]
+"""
+
+
+def test_a_route_admits_those_that_its_authorizations_name(tmp_path: Path) -> None:
+    cart = Asks((Selector("shop", "cart"),))
+    (rules,) = load(tmp_path, GATEWAY, ROUTE)[0].rules
+    assert rules.admit is None
+    found, problems = load(tmp_path, GATEWAY, ROUTE, AUTHORIZATION)
+    assert problems.errors == [] and [rules.admit for rules in found.rules] == [cart]
+    of_others = AUTHORIZATION.replace("name: api", "name: other")
+    assert any("NoMatchingTarget" in line for line in lines(tmp_path, load(tmp_path, GATEWAY, ROUTE, of_others)[1])[0])
+    two = AUTHORIZATION.replace("cart-alone", "bot").replace("name: cart}", "name: bot}")
+    (rules,) = load(tmp_path, GATEWAY, ROUTE, AUTHORIZATION, two)[0].rules
+    assert rules.admit == AnyOf((cart, Asks((Selector("shop", "bot"),))))
