@@ -2,7 +2,8 @@
 
 A match is an item; it allows, as far as the rule's traffic goes to the destination that was asked for. What can only be
 judged or done where requests are visible (path, method, fields, filters, other backends) has a condition that no tunnel
-satisfies. Linkerd's AuthorizationPolicies say whom a route admits (DECISIONS.md section 4). A rule that leads nowhere wins as any other and lets nothing pass; other dialects may.
+satisfies. Linkerd's AuthorizationPolicies say whom a route admits (DECISIONS.md section 4). A rule that leads nowhere
+wins as any other and lets nothing pass; other dialects may.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

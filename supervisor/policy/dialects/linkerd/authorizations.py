@@ -117,8 +117,8 @@ class Authorizations:
         return None if condition == ALL_SOURCES else condition
 
     def of_route(self, group: str, kind: str, namespace: str, name: str) -> Condition | None:
-        """The sources admitted to a route under a Gateway: those of the route, and of the gateway's own namespace. None =
-        every source."""
+        """The sources admitted to a route under a Gateway: those of the route, and of the gateway's own namespace.
+        None = every source."""
         own = (self.of(group, kind, namespace, name), self.of_namespace(self.gateway))
         condition = all_of(each for each in own if each is not None)
         return None if condition == ALL_SOURCES else condition
