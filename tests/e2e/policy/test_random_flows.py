@@ -18,6 +18,8 @@ from tests.e2e.policy.test_inner_names import client_hello
 from tests.supervisor.policy import draws
 from tests.supervisor.policy.dialects import acl
 from tests.supervisor.policy.dialects.fsm import egresses
+from tests.supervisor.policy.dialects.gateway_api import drawing
+from tests.supervisor.policy.dialects.linkerd import draws as linkerd
 from tests.support import wire
 from tests.support.eventually import eventually
 from tests.support.names import NameServer
@@ -30,11 +32,15 @@ FLOWS: Final = 60  # a world
 PORTS: Final = (80, 443, 5432, 8080)
 ADDRESSES: Final = ("8.8.8.8", "8.8.4.4", "8.9.0.1", "9.9.9.9", "11.1.1.1")
 REFUSED: Final = "10.0.0.5"  # by the guard
-NAMES: Final = sorted({name for name in (*draws.NAMES, *egresses.NAMES, *acl.NAMES) if "." in name})
+NAMES: Final = sorted(
+    {name for name in (*draws.NAMES, *egresses.NAMES, *acl.NAMES, *linkerd.NAMES, *drawing.ASKED) if "." in name}
+)
 PLACES: Final = {name: ADDRESSES[number % len(ADDRESSES)] for number, name in enumerate(NAMES)}
 USERS: Final = {**draws.USERS, **dict.fromkeys((*acl.ROLES, *acl.STRANGERS), ("", ""))}
 NETWORKS: Final = {"10.1": ("shop", "cart"), "10.2": ("pay", ""), "10.3": None}  # by the first half of an address
+CLUSTER: Final = ["10.0.0.0/8", "fd00::/8"]
 ELSEWHERE: Final = ("upstream", "tls", "sourceAddress")  # ways that lead out of the namespace
+KINDS: Final = ("EgressPolicy", "ClusterEgressPolicy", "Egress", "EgressNetwork", "TLSRoute", "TCPRoute")
 ROUTE: Final = {
     "apiVersion": "gateway.linkerd.io/v1alpha1",
     "kind": "TCPRoute",
@@ -80,10 +86,26 @@ def write_world(gateway: Gateway, random: Random) -> None:
         }
         for namespace in egresses.NAMESPACES
     ]
+    if random.random() < 0.5:
+        documents += linkerd.draw(random, tuple(CLUSTER))
+    if random.random() < 0.5:
+        documents += attached(gateway, drawing.world(random))
     gateway.write_policy([*documents, ROUTE])
     gateway.write_policy([acl.draw_acl(random)], "acl.yaml")
     gateway.config["policy"] = {"paths": ["policy.yaml", "acl.yaml"], "passthrough": random.random() < 0.5}
     gateway.write_config()
+
+
+def attached(gateway: Gateway, world: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A world of Gateway API for this gateway's one listener."""
+    for document in world:
+        if document["kind"] == "Gateway":
+            document["spec"]["listeners"] = document["spec"]["listeners"][:1]
+            document["spec"]["listeners"][0] |= {"name": "mesh", "port": gateway.port}
+        for parent in document.get("spec", {}).get("parentRefs", ()):
+            parent.pop("sectionName", None)
+            parent.pop("port", None)
+    return world
 
 
 def named(rule: Mapping | None) -> str | None:
@@ -157,6 +179,7 @@ def test_the_worker_decides_as_explain_says() -> None:
             "identity": {"users": "users.yaml", "networks": networks},
             "dns": {"servers": [names.address]},
             "addresses": {"allow": []},
+            "gateway": {"clusterNetworks": CLUSTER, "namespace": "egress", "services": ["egress/sluice"]},
         }
         gateway = Gateway([], config, files={"users.yaml": users()})
         write_world(gateway, random)
@@ -166,5 +189,5 @@ def test_the_worker_decides_as_explain_says() -> None:
             gateway.reload()
             for number in range(FLOWS):
                 compare(gateway, Flow(random, world * FLOWS + number), hits)
-    for what in ("allow", "deny", "audit", "name", "address", "inner", "EgressPolicy", "ClusterEgressPolicy", "Egress"):
+    for what in ("allow", "deny", "audit", "name", "address", "inner", *KINDS):
         assert hits[what] >= 10, f"{what} is too rare to be trusted: {hits}"
