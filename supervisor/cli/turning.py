@@ -19,7 +19,8 @@ from supervisor.policy.explanation import Question, explain
 from supervisor.policy.loader import Policy, read
 from supervisor.policy.reach import ends_passthrough, judged_as, rules_at
 from supervisor.policy.resources.host_lists import list_roots
-from supervisor.policy.resources.model import Rules
+from supervisor.policy.resources.model import Destination, Item, Rules, Selector, Text
+from supervisor.policy.rule_listing import unpacked
 from supervisor.segment.rule_slots import label_of
 from supervisor.source.problems import Problems
 
@@ -34,6 +35,17 @@ LIFTED: Final = frozenset(
 )
 BY_RULE: Final = frozenset({"rule_deny", "rule_hard_deny"})
 
+# It stands for rules about other destinations: a policy without any rule is denied in audit mode as well.
+OTHERS: Final = Rules(
+    kind="EgressPolicy",
+    namespace="",
+    name="others",
+    file="",
+    tier="audit",
+    selectors=(Selector(identity="of no source"),),
+    items=(Item(0, 1, 1, Destination(host=Text("others.invalid", 1, 1))),),
+)
+
 Answer = dict[str, Any]
 
 
@@ -47,6 +59,8 @@ def turning(
     rules = rules_at(image, config, packed, question)
     if any(selector.other_roles for each in rules for selector in each.selectors):
         return from_trail(answer)  # these depend on roles that rules for other destinations name
+    if unpacked(packed):
+        rules.append(OTHERS)
     trial = _Trial(msgspec.structs.replace(config, policy=settings), users, rules)
     found = trial.asked(question)
     if found is None or not _is_same(found, answer):

@@ -94,3 +94,21 @@ def test_a_live_answer_tells_what_its_trail_has(tmp_path: Path) -> None:
     told = from_trail(answer)
     assert told["flips"] is None and set(told) == {"changes", "flips", "remains"}
     assert msgspec.json.encode(told)
+
+
+def test_a_namespace_in_audit_mode_needs_no_policy_once_the_address_is_open(tmp_path: Path) -> None:
+    """No rule names the destination: what is left when the guard is lifted is a denial that audit mode softens."""
+    manifest = {
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "ClusterEgressPolicy",
+        "metadata": {"name": "elsewhere"},
+        "spec": {"action": "Allow", "to": [{"host": "a.test"}]},
+    }
+    plain = {"manifests": [manifest], "allow": [], "deny": [], "passthrough": False, "audit_namespaces": ["shop"]}
+    world = World(**{**draw_world(Random(1)).__dict__, **plain})
+    loaded = Loaded(world, tmp_path)
+    question = read_question({"to": "169.254.169.254:443", "from": "shop/cart"})
+    answer = explain(loaded.image, loaded.config, question)
+    turned = turning(loaded.image, loaded.config, users_of(world), loaded.rules, question, answer)
+    opened = "add 169.254.169.254/32 to addresses.allow in sluice.yaml"
+    assert [each["change"] for each in turned["changes"]] == [opened] and turned["flips"]
