@@ -54,12 +54,13 @@ def turning(
 ) -> Answer:
     """{changes: [{change, rule, policy}], flips, remains}: what to do in this order; whether that lets it pass, and
     else the reason that no change of policy or settings turns."""
-    passthrough = config.policy.passthrough and not ends_passthrough(image, config, packed, question)
+    every = unpacked(packed)
+    passthrough = config.policy.passthrough and not ends_passthrough(image, config, every, question)
     settings = msgspec.structs.replace(config.policy, passthrough=passthrough)
-    rules = rules_at(image, config, packed, question)
+    rules = rules_at(image, config, every, question)
     if any(selector.other_roles for each in rules for selector in each.selectors):
         return from_trail(answer)  # these depend on roles that rules for other destinations name
-    if unpacked(packed):
+    if every:
         rules.append(OTHERS)
     trial = _Trial(msgspec.structs.replace(config, policy=settings), users, rules)
     found = trial.asked(question)

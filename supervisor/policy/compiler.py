@@ -122,7 +122,7 @@ class _Compiler:
             "invalid": rules.invalid,
             "slot": self.slots.assign(label_of(rules.kind, rules.namespace, rules.name)),
         }
-        if rules.network and not any(selector.elsewhere for selector in rules.selectors):
+        if rules.is_own_network:
             self.builder.networked(rules.namespace)
         conditional = rules.by_order or rules.admit or rules.network or rules.in_network or rules.tier == "unauthorized"
         for number, item in zip(orders, rules.items, strict=True):
@@ -202,8 +202,7 @@ class _Compiler:
 
     def selector(self, selector: Selector, rule: Rules) -> int:
         """The image's id of a selector; an allow of group 0 marks it, as that ends passthrough for the source."""
-        ends = (rule.tier == "allow" and not rule.group) or rule.instead_of_passthrough
-        number = self.source(selector, ends)
+        number = self.source(selector, rule.ends_passthrough)
         if selector.user and not (self.by_token or selector.user in self.user_names or selector.user in self.unknown):
             self.unknown.add(selector.user)
             words = f"{rule.kind} {rule.name} selects the user {quote(selector.user)}, who does not exist"

@@ -44,8 +44,7 @@ VERDICTS: Final = {"default_deny": "deny", "default_audit": "audit", "default_al
 
 def networked_in(rules: Sequence[Rules]) -> frozenset[str]:
     """Namespaces with networks of destinations of their own."""
-    own = (each for each in rules if each.network and not any(selector.elsewhere for selector in each.selectors))
-    return frozenset(each.namespace for each in own)
+    return frozenset(each.namespace for each in rules if each.is_own_network)
 
 
 class _Found(NamedTuple):
@@ -80,18 +79,18 @@ def reach(image: PolicyImage, config: Config, packed: bytes, generation: int, qu
     }
 
 
-def ends_passthrough(image: PolicyImage, config: Config, packed: bytes, question: Question) -> bool:
+def ends_passthrough(image: PolicyImage, config: Config, rules: Sequence[Rules], question: Question) -> bool:
     """Whether an allow selects the source of a question, whatever it allows (DECISIONS.md section 4)."""
     levels = levels_of(image, config, question)
-    return any(_ends_passthrough(each, levels, question.source) for each in unpacked(packed))
+    return any(_ends_passthrough(each, levels, question.source) for each in rules)
 
 
 def _ends_passthrough(rules: Rules, levels: Sequence[Level], address: str | None) -> bool:
-    """An allow of group 0 ends it, whichever of a source's identities it selects."""
-    return rules.tier == "allow" and not rules.group and rank_of(rules.selectors, levels, address) is not None
+    """Whichever of a source's identities it selects."""
+    return rules.ends_passthrough and rank_of(rules.selectors, levels, address) is not None
 
 
-def rules_at(image: PolicyImage, config: Config, packed: bytes, question: Question) -> list[Rules]:
+def rules_at(image: PolicyImage, config: Config, rules: Sequence[Rules], question: Question) -> list[Rules]:
     """The rules that name the destination of a question, or the name shown inside, each with these items alone; where
     its address is not known, also one network for each selection of sources: it keeps the address open."""
     names = [question.to]
@@ -100,7 +99,7 @@ def rules_at(image: PolicyImage, config: Config, packed: bytes, question: Questi
     asked = [_ToDestination(image, config, msgspec.structs.replace(question, to=to, sni=None)) for to in names]
     found = []
     open_to: set[tuple[Tier, tuple[Selector, ...]]] = set()
-    for each in unpacked(packed):
+    for each in rules:
         items = tuple(item for item in each.items if any(one.matches(each, item) for one in asked))
         if asked[0].is_open and (each.tier, each.selectors) not in open_to:
             networks = (item for item in each.items if item.destination.cidr and asked[0].has_port(item))

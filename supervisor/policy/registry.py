@@ -30,8 +30,6 @@ DIALECTS: Final = (
 # What files are remembered by: the parts of every dialect, and the cluster's objects.
 AnyPart = fsm.FsmPart | linkerd_egress_routes.Route | linkerd.LinkerdPart | gateway_api.GatewayPart | Fact
 
-# Kinds of dialects that are to come: reading them as nothing would be a hole in a policy.
-NOT_YET: Final[dict[str, tuple[str, ...]]] = {}
 KINDS: Final = {kind: (dialect, versions) for dialect in DIALECTS for kind, versions in dialect.kinds.items()}
 # Groups of which every kind is read: one that is not known there is a mistake. Kinds in OURS are so under any group.
 OURS: Final = (egress_policy.GROUP, linkerd_egress_routes.GROUP)
@@ -43,8 +41,8 @@ Reader = Callable[[Manifest, tuple[str, ...], Problems], Rules | Part]
 
 
 def reader_of(manifest: Manifest, problems: Problems) -> Reader | None:
-    """The reader of a kind; None for one that has nothing to do with egress. Raises Invalid for one that is to come,
-    and for what is nearly one that is read."""
+    """The reader of a kind; None for one that has nothing to do with egress. Raises Invalid for what is nearly
+    one that is read."""
     kind = manifest.node.mapping()["kind"][1]
     version = manifest.node.mapping()["apiVersion"][1]
     found = KINDS.get((manifest.group, manifest.kind))
@@ -57,8 +55,6 @@ def reader_of(manifest: Manifest, problems: Problems) -> Reader | None:
     if manifest.group in WHOLE:
         known = [name for group, name in KINDS if group == manifest.group]
         raise kind.unexpected("one of " + ", ".join(known), did_you_mean(manifest.kind, known))
-    if manifest.kind in NOT_YET.get(manifest.group, ()):
-        raise kind.invalid(f"{manifest.group} {manifest.kind} is not supported yet", "write an EgressPolicy")
     for (group, name), (_, versions) in KINDS.items():
         if name == manifest.kind and group in OURS:
             expected = f"{group}/{versions[-1]}"

@@ -115,6 +115,16 @@ class Rules(msgspec.Struct, frozen=True, array_like=True):
         """
         return self.created is None, self.created or 0, self.kind, f"{self.namespace}/{self.name}"
 
+    @property
+    def ends_passthrough(self) -> bool:
+        """Whether policy.passthrough ends for the sources that it selects: an allow of group 0 does that."""
+        return (self.tier == "allow" and not self.group) or self.instead_of_passthrough
+
+    @property
+    def is_own_network(self) -> bool:
+        """Whether it is a network of its own namespace, and not one for every namespace without any."""
+        return bool(self.network) and not any(selector.elsewhere for selector in self.selectors)
+
     def place(self, part: Item | Text) -> Place:
         """Where a part of it stands."""
         return Place(self.file, part.line, part.column)

@@ -13,6 +13,7 @@ import yaml
 import tests.support.seeded_probe as seeded_probe
 from gateway.policy.image import PolicyImage
 from supervisor.policy import builder
+from tests.supervisor.policy.compared import check_seeds
 from tests.supervisor.policy.grouped import Asked, Grouped, GroupedEvaluator, Said, draw, draw_question
 
 QUESTIONS: Final = 50  # a world
@@ -128,13 +129,7 @@ def test_vector(vector: dict[str, Any]) -> None:
 
 
 def check(seeds: range, worlds: int, least: int) -> None:
-    hits: Counter[str] = Counter()
-    for seed in seeds:
-        difference, more = compare(seed, worlds)
-        assert difference is None, difference
-        hits += more
-    for what in COVERED:
-        assert hits[what] >= least, f"{what} is too rare to be trusted: {hits}"
+    check_seeds(seeds, lambda seed: compare(seed, worlds), COVERED, least)
 
 
 def test_images_answer_as_the_slow_evaluator_does() -> None:

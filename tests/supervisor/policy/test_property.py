@@ -17,6 +17,7 @@ from gateway.policy.image import PolicyImage
 from supervisor.policy import builder
 from supervisor.policy.resources import model
 from tests.supervisor.policy import evaluator, matching
+from tests.supervisor.policy.compared import check_seeds
 from tests.supervisor.policy.dialects.test_smokescreen_property import ROLE_BUGS
 from tests.supervisor.policy.draws import draw_question, draw_world
 from tests.supervisor.policy.evaluator import Answer, Evaluator, Question
@@ -70,16 +71,10 @@ def compare(
 
 
 def check(seeds: range, worlds: int, least: int, folder: Path) -> None:
-    hits: Counter[str] = Counter()
-    for seed in seeds:
-        difference, more = compare(seed, worlds, folder)
-        assert difference is None, "\n".join(map(str, difference))
-        hits += more
+    hits = check_seeds(seeds, lambda seed: compare(seed, worlds, folder), COVERED, least)
     answers = worlds * QUESTIONS * len(seeds)
     for verdict in ("allow", "deny", "audit"):
         assert hits[f"verdict {verdict}"] >= answers / 6, f"{verdict} is less than a sixth of the answers: {hits}"
-    for what in COVERED:
-        assert hits[what] >= least, f"{what} is too rare to be trusted: {hits}"
 
 
 def test_images_answer_as_the_slow_evaluator_does(tmp_path: Path) -> None:

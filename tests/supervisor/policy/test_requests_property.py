@@ -14,6 +14,7 @@ import pytest
 
 import tests.support.seeded_probe as seeded_probe
 from gateway.policy.image import PolicyImage
+from tests.supervisor.policy.compared import check_seeds
 from tests.supervisor.policy.draws import draw_question, draw_world
 from tests.supervisor.policy.evaluator import Answer, Evaluator, Question
 from tests.supervisor.policy.matching import Request, World
@@ -119,13 +120,7 @@ def compare(
 
 
 def check(seeds: range, worlds: int, least: int, folder: Path) -> None:
-    hits: Counter[str] = Counter()
-    for seed in seeds:
-        difference, more = compare(seed, worlds, folder)
-        assert difference is None, "\n".join(map(str, difference))
-        hits += more
-    for what in COVERED:
-        assert hits[what] >= least, f"{what} is too rare to be trusted: {hits}"
+    check_seeds(seeds, lambda seed: compare(seed, worlds, folder), COVERED, least)
 
 
 def test_images_answer_as_the_slow_evaluator_does(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.policy.image import PolicyImage
+from supervisor.cli.turning import turning
 from supervisor.policy.explanation import explain, read_question
 from tests.support.front import compiled, errors, warnings, write
 
@@ -228,6 +229,18 @@ def test_ports_of_an_egress_that_opens_none_are_closed_all_the_same(tmp_path: Pa
     check(tmp_path, egress(spec(**fields)), ROUTES, config=opened("true"))
     assert ask(tmp_path, "httpbin.org:80") == ask(tmp_path, "example.com:80") == "deny"
     assert ask(tmp_path, "example.com:443") == "allow"
+
+
+def test_the_policy_that_opens_such_a_port_is_tried(tmp_path: Path) -> None:
+    """What ends passthrough for a source does so in a trial of few rules as well."""
+    check(tmp_path, egress(spec(hosts="")), config=opened("true"))
+    report, image = compiled(tmp_path)
+    assert image is not None and report.config is not None
+    with contextlib.closing(PolicyImage.from_fd(image)) as policy:
+        os.close(image)
+        question = read_question({"to": "example.com:80", "from": "curl/curl"})
+        answer = explain(policy, report.config, question)
+        assert turning(policy, report.config, (), report.rules, question, answer)["flips"] is True
 
 
 @pytest.mark.parametrize("selected", ["", "from: [{serviceAccount: curl}], ", "from: [{cidr: 10.1.0.0/25}], "])

@@ -21,6 +21,7 @@ from supervisor.policy.dialects.fsm import passthrough
 from supervisor.policy.loader import load_policy
 from supervisor.policy.resources.model import Rules
 from supervisor.source.problems import Place, Problems
+from tests.supervisor.policy.compared import check_seeds
 from tests.supervisor.policy.dialects.fsm.egresses import (
     NAMESPACES,
     NETWORK,
@@ -112,13 +113,7 @@ def compare(seed: int, worlds: int, folder: Path, kind: type[PolicyImage] = Poli
 
 
 def check(seeds: range, worlds: int, least: int, folder: Path) -> None:
-    hits: Counter[str] = Counter()
-    for seed in seeds:
-        difference, more = compare(seed, worlds, folder)
-        assert difference is None, difference
-        hits += more
-    for what in COVERED:
-        assert hits[what] >= least, f"{what} is too rare to be trusted: {hits}"
+    check_seeds(seeds, lambda seed: compare(seed, worlds, folder), COVERED, least)
 
 
 def test_images_answer_as_the_slow_evaluator_does(tmp_path: Path) -> None:

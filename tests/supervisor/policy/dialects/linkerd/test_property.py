@@ -12,6 +12,7 @@ import pytest
 from gateway.policy.image import PolicyImage
 from supervisor.policy.dialects.linkerd import attachments, authorizations, egress_routes, identities, networks, servers
 from supervisor.policy.resources.model import Selector
+from tests.supervisor.policy.compared import check_seeds
 from tests.supervisor.policy.dialects.linkerd.draws import ADDRESSES, CLUSTER, draw, draw_asked
 from tests.supervisor.policy.dialects.linkerd.evaluator import Asked, Evaluator
 from tests.supervisor.policy.dialects.linkerd.images import ask, expected, explain, image_of
@@ -60,13 +61,7 @@ def denied_wherever(slow: Evaluator, asked: Asked, image: PolicyImage) -> bool:
 
 
 def check(seeds: range, worlds: int, least: int, folder: Path) -> None:
-    hits: Counter[str] = Counter()
-    for seed in seeds:
-        difference, more = compare(seed, worlds, folder)
-        assert difference is None, "\n".join(map(str, difference))
-        hits += more
-    for what in COVERED:
-        assert hits[what] >= least, f"{what} is too rare to be trusted: {hits}"
+    check_seeds(seeds, lambda seed: compare(seed, worlds, folder), COVERED, least)
 
 
 def test_images_answer_as_the_slow_evaluator_does(tmp_path: Path) -> None:
