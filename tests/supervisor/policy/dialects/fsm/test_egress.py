@@ -232,7 +232,7 @@ def test_ports_of_an_egress_that_opens_none_are_closed_all_the_same(tmp_path: Pa
 
 
 def test_the_policy_that_opens_such_a_port_is_tried(tmp_path: Path) -> None:
-    """What ends passthrough for a source does so in a trial of few rules as well."""
+    """Passthrough has ended for the source in a trial of few rules as well."""
     check(tmp_path, egress(spec(hosts="")), config=opened("true"))
     report, image = compiled(tmp_path)
     assert image is not None and report.config is not None
