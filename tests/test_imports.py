@@ -44,15 +44,20 @@ ROOMS: Final[dict[str, str]] = {
     "gateway/dial": "gateway/c gateway/io gateway/tls gateway/dns gateway/parent gateway/state",
     "gateway/tunnel": "gateway/c gateway/io gateway/proto gateway/parent gateway/state gateway/dial",
     "gateway/upstream": (
-        "gateway/c gateway/io gateway/tls gateway/proto/http2 gateway/parent gateway/state gateway/http2 gateway/dial"
+        "gateway/c gateway/io gateway/tls gateway/proto gateway/proto/http2 gateway/parent gateway/state gateway/http2 "
+        "gateway/dial"
+    ),
+    "gateway/routing": (
+        "gateway/c gateway/io gateway/tls gateway/proto gateway/policy gateway/parent gateway/state gateway/dial "
+        "gateway/tunnel gateway/upstream"
     ),
     "gateway/downstream/http2": (
         "gateway/c gateway/io gateway/tls gateway/proto gateway/proto/http2 gateway/parent gateway/state gateway/http2 "
-        "gateway/dial gateway/tunnel"
+        "gateway/dial gateway/tunnel gateway/routing"
     ),
     "gateway/downstream": (
         "gateway/c gateway/io gateway/tls gateway/proto gateway/parent gateway/state gateway/dial gateway/tunnel "
-        "gateway/downstream/http2"
+        "gateway/routing gateway/downstream/http2"
     ),
     "gateway/worker": (
         "gateway gateway/io gateway/policy gateway/state gateway/tunnel gateway/upstream gateway/downstream"

@@ -1,0 +1,157 @@
+/* One HTTP message, request or response, whichever version carries it: names and values as offsets into one text, the
+ * head read from and written as HTTP/1 (RFC 9112), its framing, and the section of trailers.
+ *
+ * Framing is refused, not repaired: what two readers could take for two messages is BROKEN, with the rule that it breaks.
+ * Names are kept in lower case; a field that is taken out keeps its place, with `removed` set. */
+#ifndef SLUICE_MESSAGE_H
+#define SLUICE_MESSAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    SL_MESSAGE_HEAD_MOST = 65536, /* bytes of a head, and of a section of trailers */
+    SL_MESSAGE_FIELDS_MOST = 1000,
+};
+
+/* A piece of sl_message.text, by offset: the text may move. */
+struct sl_span {
+    uint32_t at, length;
+};
+
+/* Names that the gateway itself reads or writes; all others are SL_FIELD_OTHER. */
+enum sl_field_name {
+    SL_FIELD_OTHER = 0,
+    SL_FIELD_BAGGAGE,
+    SL_FIELD_CONNECTION,
+    SL_FIELD_CONTENT_LENGTH,
+    SL_FIELD_CONTENT_TYPE,
+    SL_FIELD_COOKIE,
+    SL_FIELD_EXPECT,
+    SL_FIELD_FORWARDED,
+    SL_FIELD_HOST,
+    SL_FIELD_KEEP_ALIVE,
+    SL_FIELD_MAX_FORWARDS,
+    SL_FIELD_ORIGIN,
+    SL_FIELD_PROXY_AUTHENTICATE,
+    SL_FIELD_PROXY_AUTHORIZATION,
+    SL_FIELD_PROXY_CONNECTION,
+    SL_FIELD_TE,
+    SL_FIELD_TRAILER,
+    SL_FIELD_TRANSFER_ENCODING,
+    SL_FIELD_UPGRADE,
+    SL_FIELD_VIA,
+    SL_FIELD_WWW_AUTHENTICATE,
+    SL_FIELD_NAMES, /* how many */
+};
+
+struct sl_message_field {
+    struct sl_span name, value; /* name: lower case; value: without space around it */
+    uint8_t known;              /* sl_field_name */
+    uint8_t removed;            /* bool: it is not there any more */
+};
+
+enum sl_framing {
+    SL_FRAMING_NONE = 0, /* no content */
+    SL_FRAMING_LENGTH,   /* content_length bytes */
+    SL_FRAMING_CHUNKED,  /* HTTP/1 chunks, or DATA of HTTP/2 without a length */
+    SL_FRAMING_CLOSE,    /* a response to the end of its connection */
+};
+
+enum sl_message_form {
+    SL_FORM_ORIGIN = 0, /* path and query alone */
+    SL_FORM_ABSOLUTE,   /* with scheme and authority */
+    SL_FORM_AUTHORITY,  /* CONNECT */
+    SL_FORM_ASTERISK,   /* OPTIONS * */
+};
+
+struct sl_message {
+    uint8_t *text; /* malloc'd; NULL: empty */
+    struct sl_message_field *fields;
+    uint32_t text_length, text_room;
+    uint32_t field_count, field_room;
+    struct sl_span method, scheme, authority; /* of requests; scheme in lower case; authority as sent: host, or host:port */
+    struct sl_span path, query;               /* as sent; query without its "?", and has_query where there is one */
+    struct sl_span protocol;                  /* of :protocol, or the value of Upgrade that Connection names */
+    uint64_t content_length;                  /* of SL_FRAMING_LENGTH */
+    uint16_t status;                          /* of responses */
+    uint8_t minor;                            /* HTTP/1.minor; 1 for HTTP/2 */
+    uint8_t form;                             /* sl_message_form */
+    uint8_t framing;                          /* sl_framing */
+    uint8_t has_query : 1;
+    uint8_t keeps_alive : 1; /* the connection lives on behind it (RFC 9112 section 9.3) */
+    uint8_t continues : 1;   /* Expect: 100-continue */
+    uint8_t expects_other : 1; /* an Expect that is not known */
+    uint8_t upgrades : 1;      /* Connection: upgrade, and Upgrade */
+    uint8_t takes_trailers : 1; /* TE: trailers */
+    uint8_t has_length : 1;     /* Content-Length is there, also where it says nothing of the framing (HEAD, 304) */
+    uint8_t host_known : 1;     /* one Host field, which may be empty */
+    struct sl_span host;        /* value of Host */
+    const char *fault;          /* static text: the rule that it breaks, for SL_MESSAGE_BROKEN */
+};
+
+enum sl_message_status {
+    SL_MESSAGE_BROKEN = 0, /* `fault` says why */
+    SL_MESSAGE_MORE,       /* the head is not whole yet */
+    SL_MESSAGE_DONE,
+    SL_MESSAGE_TOO_LARGE, /* more bytes, or fields, than a head may have */
+    SL_MESSAGE_NO_MEMORY,
+};
+
+/* An empty message is all zero. Frees what it has; it is empty then. */
+void sl_message_free(struct sl_message *message);
+/* Empties it and keeps the memory. */
+void sl_message_clear(struct sl_message *message);
+
+/* Reads a whole HTTP/1 head at `data`, which begins with it (one empty line before a request is let go); *used says its
+ * bytes on DONE. With MORE nothing is kept: call again with the same bytes and more behind them; *seen, 0 at first, is
+ * for the reader, which does not look twice at what it has seen. */
+enum sl_message_status sl_message_read_request(struct sl_message *message, const uint8_t *data, size_t length,
+                                               size_t *seen, size_t *used);
+/* `to_head`: the request was HEAD, so no content follows whatever the head says. 1xx, 204 and 304 have none. A 101 is
+ * SL_FRAMING_NONE with `upgrades`. */
+enum sl_message_status sl_message_read_response(struct sl_message *message, const uint8_t *data, size_t length,
+                                                int to_head, size_t *seen, size_t *used);
+/* The trailers of chunks, to their empty line. Fields that frame, route or authenticate may not be among them
+ * (RFC 9110 section 6.5.1): BROKEN. */
+enum sl_message_status sl_message_read_trailers(struct sl_message *message, const uint8_t *data, size_t length,
+                                                size_t *seen, size_t *used);
+
+/* A field behind the others. The name is lower case. Returns its index; -1 without memory, or with too many. */
+int sl_message_add(struct sl_message *message, const char *name, size_t name_length, const char *value,
+                   size_t value_length);
+/* The same as `text`, for the parts that are no fields; length 0 on success for an empty one. Returns 1; 0 without memory. */
+int sl_message_keep(struct sl_message *message, const char *text, size_t length, struct sl_span *out);
+/* The first field that is there, from index `from`; -1: none. */
+int sl_message_find(const struct sl_message *message, enum sl_field_name known, uint32_t from);
+int sl_message_find_name(const struct sl_message *message, const char *name, size_t length, uint32_t from);
+/* Takes every field of that name out; how many. */
+unsigned sl_message_remove(struct sl_message *message, const char *name, size_t length);
+/* One field of that name alone. Returns 1; 0 without memory. */
+int sl_message_set(struct sl_message *message, const char *name, size_t name_length, const char *value, size_t value_length);
+/* Takes out the fields of one connection: Connection and what it names, Keep-Alive, Proxy-*, TE, Transfer-Encoding,
+ * Upgrade (RFC 9110 section 7.6.1). Content-Length stays. Framing and flags stay as they were read. */
+void sl_message_strip(struct sl_message *message);
+
+/* A copy of all there is, without removed fields. Returns 1; 0 without memory. */
+int sl_message_copy(struct sl_message *to, const struct sl_message *from);
+
+/* The head as HTTP/1.1, behind what is in `out` (grown by realloc). Of a request the target is the path and query, or in
+ * absolute-form where `absolute`; `Host` is written first from authority. Framing fields are written from `framing`
+ * and content_length, whatever fields say; `keep`: the connection lives on behind it (else `Connection: close`);
+ * `protocol` with `upgrades` writes Connection and Upgrade. */
+struct sl_out {
+    uint8_t *bytes; /* malloc'd */
+    size_t length, room;
+};
+int sl_message_write_request(const struct sl_message *message, int absolute, int keep, struct sl_out *out);
+int sl_message_write_response(const struct sl_message *message, int keep, struct sl_out *out);
+/* The fields alone and the empty line, as behind the last chunk. */
+int sl_message_write_trailers(const struct sl_message *message, struct sl_out *out);
+
+static inline const char *sl_message_at(const struct sl_message *message, struct sl_span span)
+{
+    return (const char *)message->text + span.at;
+}
+
+#endif
