@@ -38,6 +38,9 @@ unsigned sl_refusal_reason(unsigned outcome, int login)
     case SL_OUTCOME_REQUEST_TIMEOUT: return SL_REASON_REQUEST_TIMEOUT;
     case SL_OUTCOME_SOURCE_LIMIT:
     case SL_OUTCOME_GATEWAY_LIMIT: return SL_REASON_LIMIT;
+    case SL_OUTCOME_HEAD_TOO_LARGE: return SL_REASON_HEAD_TOO_LARGE;
+    case SL_OUTCOME_EXPECTATION: return SL_REASON_EXPECTATION;
+    case SL_OUTCOME_LOOP: return SL_REASON_LOOP;
     default: return SL_REASON_INTERNAL;
     }
 }

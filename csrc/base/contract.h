@@ -136,7 +136,14 @@
     X(NEEDS_HTTP, "needs_http", "name, address, inner", "deny", "403, SOCKS 2, or a reset",                           \
       "a rule denies by conditions on requests, which this flow does not show: it holds")                             \
     X(SOURCE_GONE, "source_gone", "name", "deny", "403, SOCKS 2, or a reset",                                         \
-      "the source's address belongs to another pod now, or to none")
+      "the source's address belongs to another pod now, or to none")                                                  \
+    X(NO_ROUTE, "no_route", "name, address", "default", "404",                                                        \
+      "the host has routes whose own system answers so, and none of them matches the request")                        \
+    X(HEAD_TOO_LARGE, "head_too_large", "none", "none", "431", "a request head of over 64 KiB or 1,000 fields")       \
+    X(EXPECTATION, "expectation", "none", "none", "417", "an Expect that is not 100-continue")                        \
+    X(LOOP, "loop", "none", "none", "508", "the request has been through this gateway before (Via)")                  \
+    X(DOUBTFUL_TARGET, "doubtful_target", "none", "none", "400",                                                      \
+      "two readers may take the path for two paths, and a rule of its host asks for paths")
 
 /* How a TLS handshake went: `result` of its metric, and `failure` of a leg's TLS in the log. X(NAME, "text"). */
 #define SL_TLS_RESULTS(X)                                                                 \
@@ -167,34 +174,45 @@
 #define SL_LOGINS(X) X(WRONG, "wrong") X(RIGHT, "right") X(BUSY, "busy") X(LIMITED, "limited")
 
 /* How a request or a tunnel ended: the rows of CONTRACT.md section 5, then the ways an open tunnel closes. */
-#define SL_OUTCOMES(X)                          \
-    X(INTERNAL, "internal")                     \
-    X(CONNECTED, "connected")                   \
-    X(DENIED, "denied")                         \
-    X(ADDRESS_PROHIBITED, "address_prohibited") \
-    X(AUTH_FAILED, "auth_failed")               \
-    X(NAME_NOT_FOUND, "name_not_found")         \
-    X(REFUSED, "refused")                       \
-    X(NET_UNREACHABLE, "net_unreachable")       \
-    X(HOST_UNREACHABLE, "host_unreachable")     \
-    X(DNS_TIMEOUT, "dns_timeout")               \
-    X(DIAL_TIMEOUT, "dial_timeout")             \
-    X(UPSTREAM_FAILED, "upstream_failed")       \
-    X(SOURCE_LIMIT, "source_limit")             \
-    X(GATEWAY_LIMIT, "gateway_limit")           \
-    X(MALFORMED, "malformed")                   \
-    X(NOT_BUILT, "not_built")                   \
-    X(REQUEST_TIMEOUT, "request_timeout")       \
-    X(CLIENT_GONE, "client_gone")               \
-    X(CLOSED, "closed")                         \
-    X(RESET, "reset")                           \
-    X(IDLE_TIMEOUT, "idle_timeout")             \
-    X(HALF_CLOSE_TIMEOUT, "half_close_timeout") \
-    X(REVOKED, "revoked")                       \
-    X(DRAINED, "drained")                       \
-    X(KILLED, "killed")                         \
-    X(WORKER_LOST, "worker_lost")               \
-    X(DNS_FAILED, "dns_failed")
+#define SL_OUTCOMES(X)                            \
+    X(INTERNAL, "internal")                       \
+    X(CONNECTED, "connected")                     \
+    X(DENIED, "denied")                           \
+    X(ADDRESS_PROHIBITED, "address_prohibited")   \
+    X(AUTH_FAILED, "auth_failed")                 \
+    X(NAME_NOT_FOUND, "name_not_found")           \
+    X(REFUSED, "refused")                         \
+    X(NET_UNREACHABLE, "net_unreachable")         \
+    X(HOST_UNREACHABLE, "host_unreachable")       \
+    X(DNS_TIMEOUT, "dns_timeout")                 \
+    X(DIAL_TIMEOUT, "dial_timeout")               \
+    X(UPSTREAM_FAILED, "upstream_failed")         \
+    X(SOURCE_LIMIT, "source_limit")               \
+    X(GATEWAY_LIMIT, "gateway_limit")             \
+    X(MALFORMED, "malformed")                     \
+    X(NOT_BUILT, "not_built")                     \
+    X(REQUEST_TIMEOUT, "request_timeout")         \
+    X(CLIENT_GONE, "client_gone")                 \
+    X(CLOSED, "closed")                           \
+    X(RESET, "reset")                             \
+    X(IDLE_TIMEOUT, "idle_timeout")               \
+    X(HALF_CLOSE_TIMEOUT, "half_close_timeout")   \
+    X(REVOKED, "revoked")                         \
+    X(DRAINED, "drained")                         \
+    X(KILLED, "killed")                           \
+    X(WORKER_LOST, "worker_lost")                 \
+    X(DNS_FAILED, "dns_failed")                   \
+    X(NO_ROUTE, "no_route")                       \
+    X(NO_SUCH_METHOD, "no_such_method")           \
+    X(EXPECTATION, "expectation")                 \
+    X(HEAD_TOO_LARGE, "head_too_large")           \
+    X(LOOP, "loop")                               \
+    X(RESPONSE_INVALID, "response_invalid")       \
+    X(RESPONSE_INCOMPLETE, "response_incomplete") \
+    X(RESPONSE_TIMEOUT, "response_timeout")       \
+    X(UNAVAILABLE, "unavailable")                 \
+    X(ROUTE_LIMIT, "route_limit")                 \
+    X(BACKEND_INVALID, "backend_invalid")
 
 #define SL_ENUM_VERDICT(name, text) SL_##name,
 #define SL_ENUM_TIER(name, text) SL_TIER_##name,

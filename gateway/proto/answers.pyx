@@ -8,8 +8,11 @@ from gateway.c.contract cimport (
     SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CONNECTED, SL_OUTCOME_DENIED,
     SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_DRAINED,
     SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED,
-    SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_NOT_BUILT, SL_OUTCOME_REFUSED,
-    SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UPSTREAM_FAILED,
+    SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_EXPECTATION, SL_OUTCOME_HEAD_TOO_LARGE, SL_OUTCOME_LOOP,
+    SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_NO_SUCH_METHOD,
+    SL_OUTCOME_NOT_BUILT, SL_OUTCOME_REFUSED, SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESPONSE_INCOMPLETE,
+    SL_OUTCOME_RESPONSE_INVALID, SL_OUTCOME_RESPONSE_TIMEOUT, SL_OUTCOME_ROUTE_LIMIT, SL_OUTCOME_SOURCE_LIMIT,
+    SL_OUTCOME_UNAVAILABLE, SL_OUTCOME_UPSTREAM_FAILED,
 )
 
 cdef bytes SUCCESS = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -52,6 +55,31 @@ cdef dict ROWS = {
     ),
     # RFC 9209 section 2.3.15: a 4xx of the intermediary's own.
     SL_OUTCOME_REQUEST_TIMEOUT: ("408 Request Timeout", "http_request_error", "the request did not come in time"),
+    SL_OUTCOME_NO_ROUTE: ("404 Not Found", "http_request_denied", "no route matches the request"),
+    SL_OUTCOME_NO_SUCH_METHOD: ("405 Method Not Allowed", "http_request_error", "the method is not served here"),
+    SL_OUTCOME_EXPECTATION: ("417 Expectation Failed", "http_request_error", "the expectation is not known"),
+    SL_OUTCOME_HEAD_TOO_LARGE: (
+        "431 Request Header Fields Too Large", "http_request_error", "the request head is too large"
+    ),
+    SL_OUTCOME_LOOP: ("508 Loop Detected", "proxy_loop_detected", "the request has been through this gateway before"),
+    SL_OUTCOME_RESPONSE_INVALID: (
+        "502 Bad Gateway", "http_protocol_error", "the response of the destination breaks its protocol"
+    ),
+    SL_OUTCOME_RESPONSE_INCOMPLETE: (
+        "502 Bad Gateway", "http_response_incomplete", "the destination ended the connection before its response"
+    ),
+    SL_OUTCOME_RESPONSE_TIMEOUT: (
+        "504 Gateway Timeout", "http_response_timeout", "the destination did not respond in time"
+    ),
+    SL_OUTCOME_UNAVAILABLE: (
+        "503 Service Unavailable", "destination_unavailable", "the destination takes no more requests; try again later"
+    ),
+    SL_OUTCOME_ROUTE_LIMIT: (
+        "429 Too Many Requests", "connection_limit_reached", "the route takes no more requests; try again later"
+    ),
+    SL_OUTCOME_BACKEND_INVALID: (
+        "500 Internal Server Error", "proxy_configuration_error", "a backend of the route cannot be used"
+    ),
 }
 # A request that a draining gateway lets go meets the same end as one over its limit.
 ROWS[SL_OUTCOME_DRAINED] = ROWS[SL_OUTCOME_GATEWAY_LIMIT]
@@ -68,7 +96,7 @@ cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signe
     status, error, text = ROWS[outcome]
     if outcome == SL_OUTCOME_UPSTREAM_FAILED and reason is not None and reason.startswith("tls"):
         error = "tls_certificate_error"
-    if outcome not in (SL_OUTCOME_DENIED, SL_OUTCOME_ADDRESS_PROHIBITED):
+    if outcome not in (SL_OUTCOME_DENIED, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_NO_ROUTE):
         rule = None  # another row's rule is the one that allowed
     if reason is None:
         reason = "dns_failed" if outcome == SL_OUTCOME_DNS_FAILED else detail
@@ -79,7 +107,7 @@ cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signe
         fields.append(("Proxy-Authenticate", 'Basic realm="sluice", charset="UTF-8"'))  # RFC 7617 section 2.1
         if bearer:
             fields.append(("Proxy-Authenticate", 'Bearer realm="sluice"'))  # RFC 6750 section 3
-    if error == "connection_limit_reached":
+    if error in ("connection_limit_reached", "destination_unavailable"):
         fields.append(("Retry-After", "1"))
     if note is not None:
         text += note + "\n"
