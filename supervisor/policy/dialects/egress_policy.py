@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from supervisor.policy.dialects.dialect import Dialect
-from supervisor.policy.dialects.http_conditions import REQUEST, Match, read_headers, read_matches
+from supervisor.policy.dialects.http_conditions import REQUEST, Match, read_headers, read_matches, tell_of_closed
 from supervisor.policy.dialects.origination import read_origination
 from supervisor.policy.resources.host_lists import inside, outside
 from supervisor.policy.resources.hosts import host_pattern, read_excepts
@@ -123,8 +123,11 @@ class _Resource:
             self.problems.warning(node.place, "sourceAddress has no effect on a rule that denies")
         selectors = self.selectors(fields)
         found = self.destinations(fields)
-        if (changes or any(matches for _, _, matches in found)) and tier in ("allow", "audit"):
-            words = f"{self.kind} {self.metadata.name} needs HTTP routing: no tunnel is allowed by its conditions"
+        title, wanted = f"{self.kind} {self.metadata.name}", [to for _, to, matches in found if matches and to]
+        if tier in ("deny", "hard_deny"):
+            tell_of_closed(title, spec, wanted, self.problems)
+        elif changes or wanted:
+            words = f"{title} needs HTTP routing: no tunnel is allowed by its conditions"
             self.problems.warning(spec.place, words, "requests are not routed yet")
         return Rules(
             kind=self.kind,

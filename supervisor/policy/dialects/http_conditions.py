@@ -8,11 +8,21 @@ from typing import Final, TypeVar
 import msgspec
 
 from supervisor.policy.resources.conditions import AllOf, AnyOf, Condition, Field, Method, Path
-from supervisor.policy.resources.model import Text
+from supervisor.policy.resources.model import Destination, Text
 from supervisor.source.node import Fields, Node, each
 from supervisor.source.problems import Invalid, Problems, quote
 
-__all__ = ["ACCESSES", "CHANGES", "HTTP", "READ_METHODS", "REQUEST", "Match", "read_headers", "read_matches"]
+__all__ = [
+    "ACCESSES",
+    "CHANGES",
+    "HTTP",
+    "READ_METHODS",
+    "REQUEST",
+    "Match",
+    "read_headers",
+    "read_matches",
+    "tell_of_closed",
+]
 
 T = TypeVar("T")
 HTTP: Final = ("methods", "paths", "headers")
@@ -25,6 +35,7 @@ VALUE: Final = r"[^\x00-\x20\x7f]([^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?"
 MOST_VALUE: Final = 4096
 BY_METHOD: Final = 1 << 16  # of Match.ahead; more than there are headers
 MOST_PATH: Final = 1024
+MOST_CLOSED: Final = 3  # destinations that a warning names
 # Holds of every request, and never of a tunnel.
 REQUEST: Final = Path("prefix", Text("/", 1, 1))
 # Fields that frame a message or belong to one connection alone.
@@ -184,6 +195,16 @@ def read_headers(node: Node, problems: Problems) -> bool:
                 except Invalid as wrong:
                     problems.add(wrong.problem)
     return True
+
+
+def tell_of_closed(title: str, spec: Node, wanted: Sequence[Destination], problems: Problems) -> None:
+    """A warning for a rule that denies some requests of `wanted`: where none is seen it holds (DECISIONS.md 3)."""
+    if not wanted:
+        return
+    names = [text.value if (text := to.host or to.hosts_from) else to.cidr for to in wanted[:MOST_CLOSED]]
+    more = f" and {len(wanted) - len(names)} more" if len(wanted) > len(names) else ""
+    words = f"{title} closes every flow to {', '.join(names)}{more} whose requests are not seen: needs_http"
+    problems.warning(spec.place, words, "a request inside might be one that it denies")
 
 
 def _changeable(node: Node, text: str) -> str:

@@ -174,6 +174,28 @@ def saying(data: bytes) -> Callable[[socket.socket, Origin], None]:
     return answer
 
 
+CLAIMS: Final = (  # fields by which a client may say who it is
+    b"Forwarded: for=10.1.1.1\r\nX-Forwarded-For: 10.1.1.1\r\nX-Forwarded-Client-Cert: URI=spiffe://m/ns/shop/sa/cart\r\n"
+    b"baggage: k8s.namespace.name=shop\r\nserviceidentity: cart.shop\r\nl5d-client-id: cart.shop\r\n"
+)
+
+
+def test_claims_of_a_client_do_not_reach_the_parent(world: World) -> None:
+    """DECISIONS.md section 1: identity claims never leave for the outside."""
+    heads: list[bytes] = []
+
+    def answer(connection: socket.socket, _: Origin) -> None:
+        with contextlib.suppress(OSError):
+            heads.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 403 No\r\n\r\n")
+
+    with parent(answer) as port, inner([port]) as near, wire.connect(near.port) as client:
+        client.sendall(b"CONNECT open.test:443 HTTP/1.1\r\nHost: open.test:443\r\n" + CLAIMS + b"\r\n")
+        assert wire.http_head(client).status == 502
+    (head,) = heads
+    assert [line.partition(b":")[0] for line in head.splitlines()] == [b"CONNECT open.test", b"Host", b""]
+
+
 NONSENSE: Final = {
     "nothing": b"",
     "one-byte": b"\x05",

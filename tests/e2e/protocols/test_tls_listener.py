@@ -382,6 +382,21 @@ def test_a_change_ends_sessions(world: World, authority: Authority, change: str)
             assert not resumed(gateway, context, session)[0]
 
 
+def test_no_ticket_allows_early_data(world: World, authority: Authority) -> None:
+    """DECISIONS.md section 1: no 0-RTT."""
+    with gateway_with(world, shown(authority, "gateway.test")) as gateway:
+        command = ["openssl", "s_client", "-tls1_3", "-connect", f"127.0.0.1:{gateway.port}", "-ign_eof"]
+        ask = f"CONNECT 127.0.0.1:{world.echo.port} HTTP/1.0\r\n\r\nend"
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+            assert client.stdin is not None and client.stdout is not None
+            client.stdin.write(ask)
+            client.stdin.flush()
+            lines = iter(client.stdout.readline, "")
+            early = next(line.strip() for line in lines if "Max Early Data" in line)
+            client.kill()
+    assert early == "Max Early Data: 0"
+
+
 def test_a_session_ends_with_its_certificate(world: World, authority: Authority) -> None:
     """Its ticket is as good as before, and the client's certificate has expired since."""
     with gateway_with(world, shown(authority, "gateway.test", clientCA=str(authority.path))) as gateway:

@@ -112,7 +112,8 @@ def differences(image: PolicyImage, question: dict[str, Any]) -> list[str]:
     asked = {key: value for key, value in question.items() if key not in (*SAID, "get", "method", "headers")}
     if "get" in question:
         fields = tuple(question.get("headers", {}).items())
-        asked["request"] = HttpRequest(question.get("method", "GET"), question["get"], None, fields)
+        path, _, query = question["get"].partition("?")
+        asked["request"] = HttpRequest(question.get("method", "GET"), path, query or None, fields)
     host, _, port = question["to"].rpartition(":")
     try:
         said = image.explain(host=host.strip("[]"), port=int(port), **asked)
@@ -137,6 +138,25 @@ def test_vector(vector: dict[str, Any], tmp_path: Path) -> None:
         assert image is not None
         assert "says" in question or "refused" in question
         assert not (found := differences(image, question)), (question, found)
+
+
+def test_the_time_of_a_file_never_counts(tmp_path: Path) -> None:
+    """DECISIONS.md section 4: of two rules without a creationTimestamp the first by name wins, whatever is older."""
+    rules = [{"name": name, "allow": [{"host": "a.test"}]} for name in ("a", "b")]
+    for older in ("a", "b"):
+        folder = tmp_path / older
+        folder.mkdir()
+        path = written({"rules": rules}, folder)
+        (folder / "policy/rules.yaml").unlink()
+        for rule in rules:
+            file = folder / f"policy/{rule['name']}.yaml"
+            file.write_text(yaml.safe_dump(manifest(rule)))
+            os.utime(file, (1, 1) if rule["name"] == older else None)
+        _, descriptor, _ = compile_all(path)
+        assert descriptor is not None
+        image = PolicyImage.from_fd(descriptor, validate=True)
+        os.close(descriptor)
+        assert image.explain(host="a.test", port=1)["rule"]["name"] == "a"
 
 
 # A bug of the judge (csrc/policy/seed.h) and the sentence that it negates: a vector of that sentence must fail.

@@ -89,6 +89,18 @@ def test_it_is_said_that_requests_are_not_routed_yet(spec: dict[str, Any], tmp_p
     assert warnings == ["ClusterEgressPolicy p needs HTTP routing: no tunnel is allowed by its conditions"]
 
 
+def test_it_is_said_which_flows_a_denial_closes(tmp_path: Path) -> None:
+    to = [{**HOST, "http": [{"methods": ["PUT"]}]}, {"host": "open.test"}]
+    to += [{"host": f"{name}.test", "http": [{"methods": ["PUT"]}]} for name in "bcde"]
+    errors, warnings = problems(tmp_path, to, action="Deny")
+    assert errors == []
+    assert warnings == [
+        "ClusterEgressPolicy p closes every flow to api.example.com, b.test, c.test and 2 more whose requests are"
+        " not seen: needs_http"
+    ]
+    assert problems(tmp_path, [HOST], action="Deny") == ([], [])
+
+
 @pytest.mark.parametrize(
     ("http", "words"),
     [
