@@ -145,6 +145,8 @@ INNER = (
     "bytes/inner_authority",
     "bytes/starttls",
 )
+# Heads of requests and responses; chunks are "bytes/chunks".
+MESSAGE = tuple(f"bytes/message{part}" for part in ("", "_line", "_read", "_framing", "_settle", "_write"))
 SEGMENT = ("shared/segment", "shared/segment_text", "shared/live_tunnels", "shared/pending_log")
 EXTENSIONS = [
     extension("gateway.tables", "base/contract", "shared/segment_text", "bytes/addr"),
@@ -157,6 +159,7 @@ EXTENSIONS = [
     extension("gateway.proto.socks"),
     extension("gateway.proto.answers"),
     extension("gateway.proto.http1"),
+    extension("gateway.proto.message", *MESSAGE),
     extension("gateway.proto.sniff"),
     extension("gateway.proto.http2.frames"),
     extension("gateway.proto.http2.hpack", libraries=("libnghttp2",)),

@@ -9,9 +9,9 @@
 
 /* All zero: before the first chunk. */
 struct sl_chunks {
-    uint64_t left;  /* bytes of this chunk that are to come */
-    uint8_t state;  /* the reader's */
-    uint16_t extra; /* bytes of extensions of this chunk */
+    uint64_t left;     /* bytes of this chunk that are to come */
+    uint8_t state;     /* the reader's */
+    uint16_t extra;    /* bytes of extensions of this chunk */
     const char *fault; /* static text, for BROKEN */
 };
 

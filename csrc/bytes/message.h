@@ -2,6 +2,13 @@
  * head read from and written as HTTP/1 (RFC 9112), its framing, and the section of trailers.
  *
  * Framing is refused, not repaired: what two readers could take for two messages is BROKEN, with the rule that it breaks.
+ * Let go is this alone, and no reader takes it for anything else:
+ *   - one empty line before a request (RFC 9112 section 2.2);
+ *   - bytes from 0x80 and tabs in values, which RFC 9110 section 5.5 has from older days; space and tabs around values;
+ *   - visible ASCII in path and query that RFC 3986 would escape, but for "#";
+ *   - a status line without the space before an empty reason; any reason, which is not kept;
+ *   - leading zeros of a Content-Length, in 18 digits; a Content-Length of 0 in a 1xx or 204;
+ *   - an Upgrade to HTTP or TLS, of several protocols, or that Connection does not name: it is as if it were not there.
  * Names are kept in lower case; a field that is taken out keeps its place, with `removed` set. */
 #ifndef SLUICE_MESSAGE_H
 #define SLUICE_MESSAGE_H
@@ -52,8 +59,8 @@ struct sl_message_field {
 };
 
 enum sl_framing {
-    SL_FRAMING_NONE = 0, /* no content */
-    SL_FRAMING_LENGTH,   /* content_length bytes */
+    SL_FRAMING_NONE = 0, /* no content, and of a request no Content-Length; of a response: HEAD, 1xx, 204, 304 */
+    SL_FRAMING_LENGTH,   /* content_length bytes, which may be 0 */
     SL_FRAMING_CHUNKED,  /* HTTP/1 chunks, or DATA of HTTP/2 without a length */
     SL_FRAMING_CLOSE,    /* a response to the end of its connection */
 };
@@ -70,19 +77,21 @@ struct sl_message {
     struct sl_message_field *fields;
     uint32_t text_length, text_room;
     uint32_t field_count, field_room;
-    struct sl_span method, scheme, authority; /* of requests; scheme in lower case; authority as sent: host, or host:port */
-    struct sl_span path, query;               /* as sent; query without its "?", and has_query where there is one */
-    struct sl_span protocol;                  /* of :protocol, or the value of Upgrade that Connection names */
-    uint64_t content_length;                  /* of SL_FRAMING_LENGTH */
-    uint16_t status;                          /* of responses */
-    uint8_t minor;                            /* HTTP/1.minor; 1 for HTTP/2 */
-    uint8_t form;                             /* sl_message_form */
-    uint8_t framing;                          /* sl_framing */
+    struct sl_span method, scheme,
+        authority;              /* of requests; scheme in lower case; authority as sent: host, or host:port;
+                                               * without one in the target it is the value of Host */
+    struct sl_span path, query; /* as sent; query without its "?", and has_query where there is one */
+    struct sl_span protocol;    /* of :protocol, or the value of Upgrade that Connection names */
+    uint64_t content_length;    /* of SL_FRAMING_LENGTH */
+    uint16_t status;            /* of responses */
+    uint8_t minor;              /* HTTP/1.minor; 1 for HTTP/2 */
+    uint8_t form;               /* sl_message_form */
+    uint8_t framing;            /* sl_framing */
     uint8_t has_query : 1;
-    uint8_t keeps_alive : 1; /* the connection lives on behind it (RFC 9112 section 9.3) */
-    uint8_t continues : 1;   /* Expect: 100-continue */
-    uint8_t expects_other : 1; /* an Expect that is not known */
-    uint8_t upgrades : 1;      /* Connection: upgrade, and Upgrade */
+    uint8_t keeps_alive : 1;    /* the connection lives on behind it (RFC 9112 section 9.3) */
+    uint8_t continues : 1;      /* Expect: 100-continue */
+    uint8_t expects_other : 1;  /* an Expect that is not known */
+    uint8_t upgrades : 1;       /* Connection: upgrade, and Upgrade */
     uint8_t takes_trailers : 1; /* TE: trailers */
     uint8_t has_length : 1;     /* Content-Length is there, also where it says nothing of the framing (HEAD, 304) */
     uint8_t host_known : 1;     /* one Host field, which may be empty */
@@ -117,7 +126,18 @@ enum sl_message_status sl_message_read_response(struct sl_message *message, cons
 enum sl_message_status sl_message_read_trailers(struct sl_message *message, const uint8_t *data, size_t length,
                                                 size_t *seen, size_t *used);
 
-/* A field behind the others. The name is lower case. Returns its index; -1 without memory, or with too many. */
+/* Whether the fields may be trailers, as those of HTTP/2: NULL, or the rule that is broken. */
+const char *sl_message_trailer_fault(const struct sl_message *message);
+
+/* For a message that HTTP/2 carries (RFC 9113 section 8). Its method, scheme, authority, protocol and whole :path (as
+ * `path`) were kept, or its status set, and its fields added: checks all of it, parts the query from the path, and sets
+ * form, framing and flags as readers of HTTP/1 do. `ends`: no content follows. DONE or BROKEN. A response without
+ * content that is not NONE has a length of 0, so that it can be written as HTTP/1. */
+enum sl_message_status sl_message_settle_request(struct sl_message *message, int ends);
+enum sl_message_status sl_message_settle_response(struct sl_message *message, int to_head, int ends);
+
+/* A field behind the others. The name is lower case. Returns its index; -1 without memory, with too many, or for bytes
+ * that no field holds (`fault` says so). */
 int sl_message_add(struct sl_message *message, const char *name, size_t name_length, const char *value,
                    size_t value_length);
 /* The same as `text`, for the parts that are no fields; length 0 on success for an empty one. Returns 1; 0 without memory. */
@@ -127,8 +147,9 @@ int sl_message_find(const struct sl_message *message, enum sl_field_name known, 
 int sl_message_find_name(const struct sl_message *message, const char *name, size_t length, uint32_t from);
 /* Takes every field of that name out; how many. */
 unsigned sl_message_remove(struct sl_message *message, const char *name, size_t length);
-/* One field of that name alone. Returns 1; 0 without memory. */
-int sl_message_set(struct sl_message *message, const char *name, size_t name_length, const char *value, size_t value_length);
+/* One field of that name alone. Returns 1; 0 as sl_message_add() returns -1. */
+int sl_message_set(struct sl_message *message, const char *name, size_t name_length, const char *value,
+                   size_t value_length);
 /* Takes out the fields of one connection: Connection and what it names, Keep-Alive, Proxy-*, TE, Transfer-Encoding,
  * Upgrade (RFC 9110 section 7.6.1). Content-Length stays. Framing and flags stay as they were read. */
 void sl_message_strip(struct sl_message *message);
@@ -136,16 +157,23 @@ void sl_message_strip(struct sl_message *message);
 /* A copy of all there is, without removed fields. Returns 1; 0 without memory. */
 int sl_message_copy(struct sl_message *to, const struct sl_message *from);
 
-/* The head as HTTP/1.1, behind what is in `out` (grown by realloc). Of a request the target is the path and query, or in
- * absolute-form where `absolute`; `Host` is written first from authority. Framing fields are written from `framing`
- * and content_length, whatever fields say; `keep`: the connection lives on behind it (else `Connection: close`);
- * `protocol` with `upgrades` writes Connection and Upgrade. */
+/* The head as HTTP/1.1, behind what is in `out` (grown by realloc); 0 without memory, nothing is written then. Of a
+ * request the target is the path and query, or in absolute-form where `absolute` (`http` without a scheme); `Host`
+ * is written first, from authority. Framing fields are written from `framing` and content_length, whatever fields say; a
+ * response with NONE has the Content-Length that it was read with. Connection, Upgrade and TE are written from `keep`,
+ * from `protocol` with `upgrades`, and from `takes_trailers`. CLOSE is always SL_KEEP_CLOSE. To a client of HTTP/1.0 the
+ * caller frames by CLOSE what would be CHUNKED. */
+enum sl_keep {
+    SL_KEEP_CLOSE = 0, /* Connection: close */
+    SL_KEEP_ALIVE,     /* the connection lives on behind it, as HTTP/1.1 takes for granted */
+    SL_KEEP_SAID,      /* the same, and said, as HTTP/1.0 needs it: Connection: keep-alive */
+};
 struct sl_out {
     uint8_t *bytes; /* malloc'd */
     size_t length, room;
 };
-int sl_message_write_request(const struct sl_message *message, int absolute, int keep, struct sl_out *out);
-int sl_message_write_response(const struct sl_message *message, int keep, struct sl_out *out);
+int sl_message_write_request(const struct sl_message *message, int absolute, enum sl_keep keep, struct sl_out *out);
+int sl_message_write_response(const struct sl_message *message, enum sl_keep keep, struct sl_out *out);
 /* The fields alone and the empty line, as behind the last chunk. */
 int sl_message_write_trailers(const struct sl_message *message, struct sl_out *out);
 

@@ -77,6 +77,10 @@ cdef extern from "bytes/message.h" nogil:
         SL_MESSAGE_DONE
         SL_MESSAGE_TOO_LARGE
         SL_MESSAGE_NO_MEMORY
+    enum sl_keep:
+        SL_KEEP_CLOSE
+        SL_KEEP_ALIVE
+        SL_KEEP_SAID
     struct sl_out:
         uint8_t *bytes
         size_t length
@@ -89,6 +93,9 @@ cdef extern from "bytes/message.h" nogil:
                                                size_t *seen, size_t *used)
     sl_message_status sl_message_read_trailers(sl_message *message, const uint8_t *data, size_t length, size_t *seen,
                                                size_t *used)
+    const char *sl_message_trailer_fault(const sl_message *message)
+    sl_message_status sl_message_settle_request(sl_message *message, bint ends)
+    sl_message_status sl_message_settle_response(sl_message *message, bint to_head, bint ends)
     int sl_message_add(sl_message *message, const char *name, size_t name_length, const char *value,
                        size_t value_length)
     bint sl_message_keep(sl_message *message, const char *text, size_t length, sl_span *out)
@@ -99,8 +106,8 @@ cdef extern from "bytes/message.h" nogil:
                         size_t value_length)
     void sl_message_strip(sl_message *message)
     bint sl_message_copy(sl_message *to, const sl_message *source)
-    bint sl_message_write_request(const sl_message *message, bint absolute, bint keep, sl_out *out)
-    bint sl_message_write_response(const sl_message *message, bint keep, sl_out *out)
+    bint sl_message_write_request(const sl_message *message, bint absolute, sl_keep keep, sl_out *out)
+    bint sl_message_write_response(const sl_message *message, sl_keep keep, sl_out *out)
     bint sl_message_write_trailers(const sl_message *message, sl_out *out)
     const char *sl_message_at(const sl_message *message, sl_span span)
 
