@@ -145,8 +145,8 @@ INNER = (
     "bytes/inner_authority",
     "bytes/starttls",
 )
-# Heads of requests and responses; chunks are "bytes/chunks".
-MESSAGE = tuple(f"bytes/message{part}" for part in ("", "_line", "_read", "_framing", "_settle", "_write"))
+# Heads of requests and responses, and content in chunks.
+MESSAGE = (*(f"bytes/message{part}" for part in ("", "_line", "_read", "_framing", "_settle", "_write")), "bytes/chunks")
 SEGMENT = ("shared/segment", "shared/segment_text", "shared/live_tunnels", "shared/pending_log")
 EXTENSIONS = [
     extension("gateway.tables", "base/contract", "shared/segment_text", "bytes/addr"),
@@ -161,6 +161,8 @@ EXTENSIONS = [
     extension("gateway.proto.http1"),
     extension("gateway.proto.message", *MESSAGE),
     extension("gateway.proto.sniff"),
+    extension("gateway.proto.http1_input", *MESSAGE),
+    extension("gateway.proto.http_request", "base/contract", "bytes/addr", "bytes/target", *MESSAGE),
     extension("gateway.proto.http2.frames"),
     extension("gateway.proto.http2.hpack", libraries=("libnghttp2",)),
     extension("gateway.proto.http2.settings"),
@@ -180,6 +182,7 @@ EXTENSIONS = [
     extension("gateway.io.leg", *LEG),
     extension("gateway.io.sockets", "bytes/addr"),
     extension("gateway.io.states"),
+    extension("gateway.io.outgoing", *LEG),
     extension("gateway.parent.source_pool", "bytes/addr"),
     extension("gateway.state.local_routes", "net/local", *POLICY),
     extension("gateway.dns.hosts", "bytes/addr", "bytes/name"),
@@ -231,6 +234,9 @@ EXTENSIONS = [
     extension("gateway.upstream.stream", *LEG, *SEGMENT),
     extension("gateway.upstream.connection", *SEGMENT),
     extension("gateway.upstream.pool", *LEG, *SEGMENT, *POLICY),
+    extension("gateway.upstream.origin"),
+    extension("gateway.upstream.origin_pool", *SEGMENT, "relay/pipe_pool"),
+    extension("gateway.upstream.http1_origin", *LEG, *MESSAGE, *SEGMENT),
     extension("gateway.tunnel.states"),
     extension("gateway.tunnel.tunnel", "net/silence", "relay/relay", *LEG, *SEGMENT),
     extension("gateway.tunnel.socket_tunnel", "relay/relay", *LEG, *SEGMENT),
@@ -239,6 +245,10 @@ EXTENSIONS = [
     extension("gateway.state.image_load"),
     extension("gateway.tunnel.rejudge", *SEGMENT, *POLICY),
     extension("gateway.tunnel.request", *LEG, *SEGMENT, *POLICY),
+    extension("gateway.routing.client"),
+    extension("gateway.routing.fields", *MESSAGE),
+    extension("gateway.routing.exchange", *LEG, *MESSAGE, *SEGMENT, *POLICY),
+    extension("gateway.downstream.http1_connection", "relay/relay", *LEG, *MESSAGE, *SEGMENT, *POLICY),
     extension("gateway.downstream.http2.tunnel", "relay/relay", *LEG, *SEGMENT, *POLICY),
     extension("gateway.downstream.http2.connect", "relay/relay", *LEG, *SEGMENT, *POLICY),
     extension("gateway.downstream.http2.answers"),

@@ -132,6 +132,7 @@ class ListenerSettings(TypedDict):
     auth: Literal["off", "optional", "required"]
     audit: bool
     inner: Literal["enforce", "audit", "off"]
+    requests: bool  # plain HTTP requests are routed
     diagnostics: bool  # HTTP/2: GET and POST of / are answered
     tls: TlsSettings | None  # None: cleartext
     sockets: int | None  # the number of its sockets; None: it was removed
@@ -160,6 +161,15 @@ class LimitSettings(TypedDict):
     idle_timeout: float
     half_close_timeout: float
     keep_alive: float
+
+
+class PoolSettings(TypedDict):
+    """Connections to origins that are kept; seconds as floats."""
+
+    per_destination: int
+    pending: int
+    idle: float
+    max_age: float
 
 
 class DnsSettings(TypedDict):
@@ -250,6 +260,9 @@ class Settings(TypedDict):
     dns: DnsSettings
     upstreams: list[UpstreamSettings]
     originations: dict[str, TlsClientSettings]  # TLS of rules, by the text that the image has (sl_judged_tls)
+    request_originations: dict[str, TlsClientSettings]  # the same for HTTP requests; by "" that of https targets
+    pools: PoolSettings
+    via: bytes | None  # this gateway's name in Via; None: it adds none
     system_ca: bytes | None  # CAs of the system, PEM text; None: no TLS towards parents and origins uses them
     tickets: TicketSettings
     proxy_protocol_from: list[str]  # CIDRs of peers that have to send a PROXY header

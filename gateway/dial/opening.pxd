@@ -50,6 +50,7 @@ cdef class Opening(QueueEntry):
     cdef void resolved(self, int status, const sl_addr *addresses, int count) noexcept
     cdef void judge(self, const sl_addr *addresses, int count) noexcept
     cdef void go_on_by_address(self) noexcept
+    cdef bint reuse(self) noexcept
     cdef void dial(self) noexcept
     cdef void advance(self) noexcept
     cdef void act(self, RaceStep step) noexcept
@@ -75,6 +76,13 @@ cdef class Opening(QueueEntry):
     cdef void refuse(self, int outcome) noexcept
     cdef void finish(self) noexcept
     cdef void give_up_way(self) noexcept
+
+# A request that may go on over a connection that is kept.
+cdef class HttpOpener(Request):
+    # Whether there is one to a candidate of `race`, whose addresses have passed; `candidate`: which. on_kept follows then,
+    # in place of on_opened.
+    cdef bint finds_kept(self, Race race, int *candidate) noexcept
+    cdef void on_kept(self) noexcept
 
 # One look-up of an opening that DNS is asked for.
 cdef class OpeningResolution(Resolution):

@@ -133,8 +133,26 @@ cdef class Opening(QueueEntry):
             return
         if self.record.decision.flags & SL_DECISION_PROVISIONAL and not self.get(SL_LIMIT_PROVISIONAL):
             return
-        if not self.through(&self.record.decision) and self.reserve():
+        if not self.through(&self.record.decision) and self.reserve() and not self.reuse():
             self.dial()
+
+    cdef bint reuse(self) noexcept:
+        """Goes on over a connection that is kept, to an address that has passed; False where there is none."""
+        cdef HttpOpener request
+        cdef int found = -1
+        if self.record.message is None:
+            return False
+        request = <HttpOpener> self.request
+        if not request.finds_kept(self.race, &found):
+            return False
+        self.record.address = self.race.candidates[found].address
+        self.record.decided(&self.race.candidates[found].decision)
+        self.record.opened = self.parts.loop.now
+        self.record.count_decision()
+        self.finish()
+        request.on_kept()
+        self.parts.loop.settle(request)
+        return True
 
     # ---- the race ----------------------------------------------------------------------------------------------------
 
@@ -253,10 +271,11 @@ cdef class Opening(QueueEntry):
 
     cdef void connected(self) noexcept:
         """This is the destination, or a way to it: TLS comes next where a rule originates it."""
-        cdef TlsClient client = self.record.generation.origination(&self.record.decision)
+        cdef TlsClient client = self.record.origination(&self.record.decision)
         if client is not None:
             self.begin_tls(client)
-        elif sl_judged_tls(&self.record.generation.image.image, &self.record.decision) is not NULL:
+        elif (self.record.secure
+                or sl_judged_tls(&self.record.generation.image.image, &self.record.decision) is not NULL):
             self.refuse(SL_OUTCOME_INTERNAL)
         else:
             self.opened()
@@ -275,6 +294,7 @@ cdef class Opening(QueueEntry):
 
     cdef void originated(self, OriginationStep step) noexcept:
         cdef Origination origination = self.origination
+        cdef const char *settings
         if step == ORIGINATION_WAITS or not self.review() or self.origination is not origination:
             return
         self.origination = None
@@ -286,7 +306,8 @@ cdef class Opening(QueueEntry):
         if origination.side == SL_TLS_SIDE_ORIGIN:
             if self.way is None:  # a review may have named another address
                 self.record.decided(&self.race.candidates[self.race.targets[self.race.winner]].decision)
-            origination.tls.settings = sl_judged_tls(&self.record.generation.image.image, &self.record.decision)
+            settings = sl_judged_tls(&self.record.generation.image.image, &self.record.decision)
+            origination.tls.settings = b"" if settings is NULL else <bytes> settings
             self.events |= origination.events
             self.opened()
             return
@@ -443,6 +464,16 @@ cdef class Opening(QueueEntry):
             self.refuse(SL_OUTCOME_DIAL_TIMEOUT)
         else:
             self.set_out()
+
+
+cdef class HttpOpener(Request):
+    """Implemented by what carries one HTTP request."""
+
+    cdef bint finds_kept(self, Race race, int *candidate) noexcept:
+        return False
+
+    cdef void on_kept(self) noexcept:
+        pass
 
 
 @cython.final

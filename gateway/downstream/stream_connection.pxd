@@ -36,6 +36,7 @@ cdef class StreamConnection(Request):
     cdef void read(self) noexcept
     cdef void feed(self, const uint8_t *data, size_t length) noexcept
     cdef bint detect(self, const uint8_t *data, size_t length) noexcept
+    cdef void route(self, const uint8_t *data, size_t length) noexcept
     cdef void hand_over(self, const uint8_t *data, size_t length) noexcept
     cdef void protocol_error(self, int outcome, str detail) noexcept
     cdef void turned_away(self, int outcome, str detail) noexcept

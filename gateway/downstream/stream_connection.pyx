@@ -42,6 +42,7 @@ from gateway.c.segment cimport (
 )
 from gateway.downstream.codecs cimport codec_for, kind_of, takes_http2
 from gateway.downstream.entrance cimport ENTRANCE_FAILED, ENTRANCE_PASSED, EntranceStep, entrance_of
+from gateway.downstream.http1_connection cimport Http1Connection, http1_connection_of
 from gateway.downstream.http2.connection cimport H2Connection
 from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.io.loop cimport SCRATCH_SIZE
@@ -52,7 +53,9 @@ from gateway.state.request cimport LINGERING, OPENING, READING, VERIFYING
 from gateway.tunnel.inner cimport inspect_first
 from gateway.tunnel.request cimport drained_away, give_up, note, may_open, told_reason, told_rule, verify, verify_token
 from gateway.tunnel.socket_tunnel cimport SocketTunnel
-from gateway.proto.sniff cimport SNIFF_HTTP2_PREFACE, SNIFF_MORE, http2_refusal, sniff
+from gateway.proto.sniff cimport (
+    SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_MORE, SNIFF_REQUEST, http2_refusal, sniff, sniff_method,
+)
 from gateway.io.leg cimport leg_of
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, local_address
 from gateway.tunnel.tunnel cimport CLIENT, UPSTREAM
@@ -174,6 +177,14 @@ cdef class StreamConnection(Request):
         if found == SNIFF_HTTP2_PREFACE and takes_http2(spec):
             self.hand_over(data, length)
             return False
+        if found == SNIFF_HTTP1 and spec.requests:
+            found = sniff_method(data, length)
+            if found == SNIFF_MORE:
+                self.held = PyBytes_FromStringAndSize(<const char *> data, length)
+                return False
+            if found == SNIFF_REQUEST:
+                self.route(data, length)
+                return False
         self.codec = codec_for(found, spec, self.auth())
         if self.codec is None:
             self.protocol_error(SL_OUTCOME_NOT_BUILT if found == SNIFF_HTTP2_PREFACE else SL_OUTCOME_MALFORMED,
@@ -204,6 +215,15 @@ cdef class StreamConnection(Request):
                     SL_OUTCOME_MALFORMED, None, "a PROXY header from a peer that may not send one", self.tls,
                     SL_REASON_PROXY_HEADER)
         self.linger()
+
+    cdef void route(self, const uint8_t *data, size_t length) noexcept:
+        """A request that is no CONNECT: the socket goes to a connection that carries many, and this one is over."""
+        cdef Http1Connection connection = http1_connection_of(self.parts, self, self.auth())
+        connection.leg, self.leg = self.leg, sl_plain_leg(-1)
+        connection.hangup, connection.urgent = self.hangup, self.urgent
+        connection.readable = length >= SCRATCH_SIZE or self.hangup or sl_leg_pending(&connection.leg)
+        connection.enter(data, length)
+        self.drop()
 
     cdef void hand_over(self, const uint8_t *data, size_t length) noexcept:
         """HTTP/2 carries many requests: the socket goes to a connection of that kind, and this one is over."""

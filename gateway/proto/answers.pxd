@@ -8,6 +8,10 @@
 cdef bytes http1_answer(int outcome, str rule, str reason, str detail, bint body, str signed, str note,
                         bint bearer)
 
+# A refusal of a plain request: the same, and `lasts`: the connection lives on behind it.
+cdef bytes http1_refusal(int outcome, str rule, str reason, str detail, bint body, str signed, str note, bint bearer,
+                         bint lasts)
+
 # The same for HTTP/2, never for success: ([(name, value)] of its header block, body), all in bytes.
 cdef tuple http2_answer(int outcome, str rule, str reason, str detail, str signed, str note, bint bearer)
 

@@ -130,6 +130,12 @@ cdef bytes http1_answer(int outcome, str rule, str reason, str detail, bint body
     return (header + text if body else header).encode("ascii")
 
 
+cdef bytes http1_refusal(int outcome, str rule, str reason, str detail, bint body, str signed, str note, bint bearer,
+                         bint lasts):
+    cdef bytes answer = http1_answer(outcome, rule, reason, detail, body, signed, note, bearer)
+    return answer.replace(b"Connection: close\r\n", b"", 1) if lasts else answer
+
+
 cdef tuple http2_answer(int outcome, str rule, str reason, str detail, str signed, str note, bint bearer):
     cdef str status, text, name, value
     cdef list fields

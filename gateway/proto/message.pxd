@@ -1,5 +1,9 @@
 # One HTTP message, request or response, as its sides hand it on (csrc/bytes/message.h).
-from gateway.c.message cimport sl_message
+from gateway.c.message cimport SL_FRAMING_LENGTH, SL_FRAMING_NONE, sl_message
 
 cdef class Message:
     cdef sl_message head
+
+# Whether nothing follows the head.
+cdef inline bint has_no_content(const sl_message *head) noexcept:
+    return head.framing == SL_FRAMING_NONE or (head.framing == SL_FRAMING_LENGTH and head.content_length == 0)

@@ -9,12 +9,16 @@ cdef enum Sniffed:
     SNIFF_HTTP1 = 4
     SNIFF_HTTP2_PREFACE = 5  # the whole preface of RFC 9113 section 3.4
     SNIFF_TLS = 6            # a TLS record of type handshake
+    SNIFF_REQUEST = 7        # of HTTP/1: a request that is no CONNECT
 
 cdef enum:
     SNIFF_BYTES = 24  # no more are ever looked at
 
 # The protocol that the bytes begin. Give it all bytes so far; a longer prefix never contradicts a shorter one.
 cdef Sniffed sniff(const uint8_t *data, size_t length) noexcept nogil
+
+# Of bytes that begin HTTP/1: HTTP1 for CONNECT, REQUEST for any other method, or MORE.
+cdef Sniffed sniff_method(const uint8_t *data, size_t length) noexcept nogil
 
 # A clean end for an HTTP/2 client while HTTP/2 is not served: the server preface, and a GOAWAY that asks for HTTP/1.1.
 cdef bytes http2_refusal()

@@ -39,6 +39,16 @@ cdef Sniffed sniff(const uint8_t *data, size_t length) noexcept nogil:
     return SNIFF_UNKNOWN
 
 
+cdef Sniffed sniff_method(const uint8_t *data, size_t length) noexcept nogil:
+    cdef size_t blank = 0, same
+    while blank < length and blank < 2 and data[blank] in (c"\r", c"\n"):
+        blank += 1
+    same = min(length - blank, <size_t> 8)
+    if memcmp(data + blank, b"CONNECT ", same) != 0:
+        return SNIFF_REQUEST
+    return SNIFF_HTTP1 if same == 8 else SNIFF_MORE
+
+
 cdef bytes http2_refusal():
     return REFUSAL
 

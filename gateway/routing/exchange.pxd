@@ -8,25 +8,42 @@ from gateway.routing.client cimport ClientSide
 from gateway.state.parts cimport WorkerParts
 from gateway.state.record cimport Record
 from gateway.upstream.origin cimport OriginRequest, ResponseTaker
+from gateway.upstream.origin_pool cimport OriginConnection, OriginPools
+
+cdef enum ExchangeStage:
+    EXCHANGE_BEGINS = 0        # credentials, decision, dial
+    EXCHANGE_CARRIES = 1       # the request is at the origin
+    EXCHANGE_RESPONDS = 2      # the final head went to the client
+    EXCHANGE_OVER = 3
 
 cdef class Exchange(ResponseTaker):
     cdef WorkerParts parts
+    cdef OriginPools pools
     cdef Record record         # None before its target is known
     cdef ClientSide client     # None once the client is gone, or done with
     cdef OriginRequest origin  # None before there is a connection, and once the response is whole
     cdef Opening opening       # under way; None: none
-    cdef HttpRequest codec     # target, credentials and answers
-    cdef Message message       # the request's head
+    cdef OriginConnection kept  # of the pool, that an opening has found; None: none
+    cdef HttpRequest codec     # target and credentials
+    cdef Message message       # the request's head, as it came
     cdef uint8_t stage         # ExchangeStage
     cdef uint8_t kind          # sl_protocol of the client's connection
-    cdef uint8_t request_whole  # bool: all of the request's content has come
-    cdef uint8_t responded     # bool: the final head went to the client
-    cdef bytes early           # content that came before the origin was connected; or None
-    cdef Message early_end     # trailers that came so; None: none
-    cdef uint16_t status       # of the response
+    cdef uint8_t whole         # bool: all of the request's content has come
+    cdef uint8_t holding       # bool: the client's side was told to bring no more content
+    cdef uint8_t tries         # connections that the request was sent on
+    cdef uint8_t fresh         # bool: only a new connection will do
+    cdef bytes early           # content that no origin has got yet, or that a second try needs; None: none
+    cdef uint8_t repeatable    # bool: `early` is all of the content so far
+    cdef Message trailers      # of the request, as long as no origin has got them; None: none
+    cdef object key            # of the pool that its connection belongs to
+    cdef uint16_t status       # of the response; 0: none yet
+    cdef uint64_t up           # bytes of content, each way
+    cdef uint64_t down
+    cdef uint64_t active       # loop milliseconds of the last byte
+    cdef uint64_t first_byte   # loop milliseconds of the response's head; 0: none
 
-    # From the client's side, which has set who asks (Request's fields), `parts`, `client`, `codec` and `kind`. The head
-    # is whole; `ends`: no content follows.
+    # From the client's side, which has set who asks (Request's fields), `parts`, `pools`, `client`, `codec` and `kind`.
+    # The head is whole; `ends`: no content follows.
     cdef void begin(self, Message head, bint ends) noexcept
     # Content; valid within the call. False: no more before client.resume().
     cdef bint on_request_body(self, const uint8_t *data, size_t length) noexcept
@@ -35,3 +52,17 @@ cdef class Exchange(ResponseTaker):
     cdef void on_client_ready(self) noexcept
     # The client is gone, or has broken its protocol; nothing is called on it any more.
     cdef void on_client_gone(self) noexcept
+
+    # ---- its steps ---------------------------------------------------------------------------------------------------
+    cdef bint is_verdict(self, int result) noexcept
+    cdef void ask(self) noexcept
+    cdef void open(self) noexcept
+    cdef void attach(self, OriginConnection connection) noexcept
+    cdef void send(self) noexcept
+    cdef void try_again(self) noexcept
+    cdef void turn_away(self, int outcome, str detail, int reason) noexcept
+    cdef void over_limit(self, int outcome, int scope) noexcept
+    cdef void refuse(self, int outcome) noexcept
+    cdef void fail(self, int outcome) noexcept
+    cdef void finish(self, int outcome) noexcept
+    cdef void wait(self) noexcept

@@ -16,6 +16,8 @@ cdef class Generation:
     cdef readonly PolicyImage image
     cdef dict rule_texts             # rule index -> "Kind/namespace/name", made when first asked for
     cdef dict originations           # the image's text for TLS of a rule -> TlsClient
+    cdef dict request_originations   # the same for HTTP requests; by "" that of `https` targets without such a rule
+    cdef dict request_clients
     cdef dict clients                # where the image has that text -> TlsClient; made likewise
     cdef dict pools                  # where the image has a rule's source addresses -> SourcePool; made likewise
 
@@ -23,6 +25,8 @@ cdef class Generation:
     cdef SourcePool pool(self, const sl_decision *decision)
     # TLS that a tunnel leaves by; None where the decision has none, or settings that are missing.
     cdef TlsClient origination(self, const sl_decision *decision)
+    # The same for an HTTP request; `secure`: its target is https.
+    cdef TlsClient request_origination(self, const sl_decision *decision, bint secure)
     cdef uint64_t credential(self, bytes user) noexcept
 
 cdef class Loaded:
@@ -34,6 +38,7 @@ cdef class Loaded:
     cdef dict parents
     cdef TlsClients clients          # TLS towards parents and origins
     cdef dict originations           # of them, those of rules, by the image's text
+    cdef dict request_originations
     cdef Resolver resolver           # None: the active one goes on
     cdef Prefixes proxies            # peers that have to send a PROXY header
     cdef Prefixes speakers           # those of them whose header may have an identity

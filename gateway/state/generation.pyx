@@ -12,18 +12,21 @@ from gateway.state.image_load cimport ImageRelease
 from gateway.state.settings cimport ListenerSpec
 
 
+cdef list REQUEST_PROTOCOLS = ["http/1.1"]   # offered to origins, best first, where no rule says otherwise
+
+
 @cython.final
 cdef class Generation:
     """A number and an image."""
 
-    def __init__(self, Loop loop, uint64_t number, PolicyImage image, dict originations):
+    def __init__(self, Loop loop, uint64_t number, PolicyImage image, dict originations, dict request_originations):
         self.loop = loop
         self.number = number
         self.image = image
         self.rule_texts = {}
-        self.originations = originations
+        self.originations, self.request_originations = originations, request_originations
         self.pools = {}
-        self.clients = {}
+        self.clients, self.request_clients = {}, {}
 
     def __del__(self):
         ImageRelease(self.loop, self.image).begin()
@@ -60,6 +63,16 @@ cdef class Generation:
             client = self.clients[<size_t> text] = self.originations.get(<bytes> text)
         return client
 
+    cdef TlsClient request_origination(self, const sl_decision *decision, bint secure):
+        cdef const char *text = sl_judged_tls(&self.image.image, decision)
+        if text is NULL and not secure:
+            return None
+        client = self.request_clients.get(<size_t> text)
+        if client is None:
+            client = self.request_originations.get(b"" if text is NULL else <bytes> text)
+            self.request_clients[<size_t> text] = client
+        return client
+
 
 @cython.final
 cdef class Loaded:
@@ -74,6 +87,9 @@ cdef class Loaded:
         self.parents = {entry["name"].encode("ascii"): Parent(entry, self.clients) for entry in settings["upstreams"]}
         self.originations = {text.encode(): self.clients.client(entry)
                              for text, entry in settings["originations"].items()}
+        self.request_originations = {
+            text.encode(): self.clients.client({**entry, "alpn": entry["alpn"] or REQUEST_PROTOCOLS})
+            for text, entry in settings["request_originations"].items()}
         self.clients.settle()
         self.proxies = Prefixes(settings["proxy_protocol_from"])
         self.speakers = Prefixes(settings["proxy_identity_from"])

@@ -1,6 +1,7 @@
 # The parts that the requests of one worker share, each a class of its own. A request, its record and its tunnel refer
 # to all of them by one pointer, as an idle tunnel is to have no more; others are given what they need.
-from gateway.c.judge cimport sl_source
+from gateway.c.judge cimport sl_field, sl_request, sl_source
+from gateway.c.message cimport sl_message
 from gateway.dns.resolver cimport Resolver
 from gateway.io.loop cimport Loop
 from gateway.parent.parent cimport ParentStreams
@@ -33,9 +34,12 @@ cdef class WorkerParts:
     cdef Resolver resolver
     cdef object dns                  # the settings that it was made from
     cdef LocalRoutes routes          # which destinations are this machine
+    cdef readonly object origins     # OriginPools: connections to origins that are kept
     cdef ParentStreams parent_streams  # through connections to parents that many tunnels share
     cdef AccessLog log               # None before attach()
     cdef sl_source source            # scratch: the source being judged, valid within one call
+    cdef sl_request request          # scratch: the HTTP request being judged, valid within one call
+    cdef sl_field *fields            # its fields
     cdef Handshakes handshakes       # TLS handshakes, under way
     cdef readonly bint certified     # a client has shown a certificate or a token, whose time will be over
     cdef Prefixes proxies            # peers that have to send a PROXY header
@@ -46,3 +50,5 @@ cdef class WorkerParts:
     cdef H2Work work                 # buffers of HTTP/2 connections; None before the first one
 
     cdef H2Work http2_work(self)
+    # A message as the judge takes it; NULL without memory, as if none was there.
+    cdef const sl_request *show(self, const sl_message *head) noexcept

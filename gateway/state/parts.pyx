@@ -1,11 +1,18 @@
 """The parts that the requests of one worker share. See parts.pxd."""
 
 cimport cython
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 
+from gateway.c.judge cimport sl_text
+from gateway.c.message cimport SL_MESSAGE_FIELDS_MOST, sl_message_at, sl_span
 from gateway.c.segment cimport SL_COUNTER_DNS_CACHE_HITS, SL_COUNTER_DNS_QUERIES
 from gateway.policy.image cimport PolicyImage
 from gateway.state.generation cimport Loaded
+
+
+cdef inline void point(const sl_message *head, sl_span span, sl_text *out) noexcept:
+    out.at, out.length = sl_message_at(head, span), span.length
 
 
 @cython.final
@@ -26,13 +33,16 @@ cdef class WorkerParts:
         self.proxies, self.speakers = Prefixes(()), Prefixes(())
         self.routes = LocalRoutes(loop)
 
-    def attach(self, bus, AccessLog log, ParentStreams streams, on_empty, on_full):
-        """`bus` sends what the supervisor must know, `log` gathers access log lines, `streams` lead through parents;
-        `on_empty()` is called when a drain has nothing left, `on_full(full)` when descriptors run out and when that is
+    def __dealloc__(self):
+        free(self.fields)
+
+    def attach(self, bus, AccessLog log, ParentStreams streams, origins, on_empty, on_full):
+        """`bus` sends what the supervisor must know, `log` gathers access log lines, `streams` lead through parents,
+        `origins` keeps connections to origins; `on_empty()` is called when a drain has nothing left, `on_full(full)` when descriptors run out and when that is
         over.
         """
         self.logins.attach(bus)
-        self.parent_streams = streams
+        self.parent_streams, self.origins = streams, origins
         self.log = log
         self.roster.on_empty = on_empty
         self.files.on_full = on_full
@@ -41,10 +51,10 @@ cdef class WorkerParts:
         """Prepares a generation: everything is made, and nothing changed before activate()."""
         cdef Loaded loaded = Loaded(number, image, settings, self.clients)
         self.limits.check(settings["pod_networks"])
-        if self.tls_work is None and (settings["originations"] or any(
+        if self.tls_work is None and (settings["request_originations"] or any(
                 entry["tls"] is not None for entry in [*settings["listeners"], *settings["upstreams"]])):
             self.tls_work = TlsWork()
-        if self.inner_tls_work is None and settings["originations"]:
+        if self.inner_tls_work is None and settings["request_originations"]:
             self.inner_tls_work = TlsWork()
         if settings["dns"] != self.dns:
             loaded.resolver = Resolver(self.loop, settings["dns"])
@@ -64,8 +74,29 @@ cdef class WorkerParts:
             self.resolver, self.dns = loaded.resolver, settings["dns"]
         self.proxies, self.speakers, self.clients = loaded.proxies, loaded.speakers, loaded.clients
         self.logins.renew()
-        self.generation = Generation(self.loop, loaded.number, loaded.image, loaded.originations)
+        self.generation = Generation(self.loop, loaded.number, loaded.image, loaded.originations,
+                                     loaded.request_originations)
         self.meter.segment.generation = loaded.number
+
+    cdef const sl_request *show(self, const sl_message *head) noexcept:
+        cdef sl_field *field
+        cdef uint32_t i
+        if self.fields is NULL:
+            self.fields = <sl_field *> malloc(SL_MESSAGE_FIELDS_MOST * sizeof(sl_field))
+            if self.fields is NULL:
+                return NULL
+        point(head, head.method, &self.request.method)
+        point(head, head.path, &self.request.path)
+        self.request.query.at = NULL
+        self.request.query.length = 0
+        if head.has_query:
+            point(head, head.query, &self.request.query)
+        for i in range(head.field_count):
+            field = &self.fields[i]
+            point(head, head.fields[i].name, &field.name)
+            point(head, head.fields[i].value, &field.value)
+        self.request.fields, self.request.field_count = self.fields, head.field_count
+        return &self.request
 
     cdef H2Work http2_work(self):
         if self.work is None:
@@ -75,3 +106,4 @@ cdef class WorkerParts:
     def close_parents(self):
         """Ends the connections to parents; what is outgoing has a chance to leave."""
         self.parent_streams.close()
+        self.origins.close()

@@ -18,6 +18,7 @@ cdef class ListenerSpec:
     cdef readonly int auth           # AuthMode of codec.pxd
     cdef readonly bint audit
     cdef readonly int inner          # sl_inner_mode
+    cdef readonly bint requests      # plain HTTP requests are routed
     cdef readonly bint diagnostics   # GET and POST of / are answered on HTTP/2
     cdef TlsServer tls               # None: cleartext, or removed
     cdef readonly bint removed       # by a reload: it takes no client, and those that it let in live on
@@ -38,6 +39,11 @@ cdef class Settings:
     cdef frozenset token_keys        # marks of the keys whose tokens stand; empty: there are no tokens
     cdef bint insecure_tokens        # tokens are accepted over clear text from anywhere
     cdef bint access_log
+    cdef bytes via                   # this gateway's name in Via; None: it adds none
+    cdef uint64_t pool_idle          # milliseconds that a connection to an origin is kept
+    cdef uint64_t pool_age           # and that it takes requests
+    cdef uint32_t pool_most          # of them to one destination
+    cdef uint32_t pool_pending       # requests that wait for one of them
     cdef readonly str deny_message   # gateway.denyMessage, or None
     cdef readonly uint64_t log_interval   # 0: no interval lines
 

@@ -27,6 +27,7 @@ cdef class ListenerSpec:
         self.auth = AUTH_MODES[settings["auth"]]
         self.audit = settings["audit"]
         self.inner = INNER_NUMBERS[settings["inner"]]
+        self.requests = settings["requests"]
         self.diagnostics = settings["diagnostics"]
         self.removed = settings["sockets"] is None
         if settings["tls"] is not None:
@@ -59,6 +60,10 @@ cdef class Settings:
         self.trust_domains = settings["trust_domains"]
         self.insecure_tokens = settings["insecure_tokens"]
         self.access_log = settings["access_log"]
+        pools = settings["pools"]
+        self.via = settings["via"]
+        self.pool_idle, self.pool_age = patience(pools["idle"]), patience(pools["max_age"])
+        self.pool_most, self.pool_pending = pools["per_destination"], pools["pending"]
         self.deny_message = settings["deny_message"]
         self.log_interval = round(settings["log_interval"] * 1000)
 

@@ -5,12 +5,13 @@
 from libc.stdint cimport uint8_t
 
 from gateway.c.leg cimport sl_leg
+from gateway.io.loop cimport Handler
 from gateway.proto.message cimport Message
-from gateway.state.request cimport Request
+from gateway.dial.opening cimport HttpOpener
 
 # Takes the response: an exchange, or a mirror of one. Calls come in the order of the response; none after on_end or
 # on_lost. Each may come within a call to the request, and may cancel it.
-cdef class ResponseTaker(Request):
+cdef class ResponseTaker(HttpOpener):
     # 1xx but for 101: further ones and the final one follow. The message is the taker's.
     cdef void on_interim(self, Message head) noexcept
     # The final response; `ends`: nothing follows, and on_end is not called.
@@ -28,7 +29,7 @@ cdef class ResponseTaker(Request):
     # taker's; it is watched with LEG_EVENTS, and `hangup` was seen.
     cdef void on_upgraded(self, Message head, sl_leg *leg, bytes early, bint hangup) noexcept
 
-cdef class OriginRequest:
+cdef class OriginRequest(Handler):
     cdef ResponseTaker taker   # None once it is over
     # The head, its fields as they leave, hop-by-hop ones taken out; framing as head.framing says.
     cdef void send_head(self, Message head, bint ends) noexcept

@@ -1,7 +1,7 @@
 """One request on its way at an origin, and who takes its response. See origin.pxd: two interfaces."""
 
 
-cdef class ResponseTaker(Request):
+cdef class ResponseTaker(HttpOpener):
     """Implemented by an exchange and by a mirror."""
 
     cdef void on_interim(self, Message head) noexcept:
@@ -26,7 +26,7 @@ cdef class ResponseTaker(Request):
         pass
 
 
-cdef class OriginRequest:
+cdef class OriginRequest(Handler):
     """Implemented by connections of HTTP/1 and by streams of HTTP/2."""
 
     cdef void send_head(self, Message head, bint ends) noexcept:

@@ -33,6 +33,7 @@ from gateway.state.log import AccessLog
 from gateway.state.parts import WorkerParts
 from gateway.tunnel.rejudge import Rejudge
 from gateway.tunnel.sweep import Expiry, IntervalLog, Kill, Look
+from gateway.upstream.origin_pool import OriginPools
 from gateway.upstream.pool import ParentPools
 from gateway.worker.bus import Bus, reach
 from gateway.worker.drain_schedule import DrainSchedule
@@ -72,7 +73,12 @@ class Worker:
         self._bus = Bus(self._loop, endpoint, slot, os.getpid(), self._on_message)
         self._log = AccessLog(segment, partial(Clock, self._loop), lines_wait)
         self._parts.attach(
-            self._bus, self._log, ParentPools(self._parts, self._bus.parent), self._finish, self._on_full
+            self._bus,
+            self._log,
+            ParentPools(self._parts, self._bus.parent),
+            OriginPools(self._parts),
+            self._finish,
+            self._on_full,
         )
         self._handlers = {
             contract.LOAD: self._on_load,

@@ -7,7 +7,6 @@ Errors name files, never their content.
 import datetime
 import hashlib
 import os
-import ssl
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeVar
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from OpenSSL import SSL
 
 from gateway.contract import TlsClientSettings, TlsPairSettings, TlsSettings, TrustDomainSettings
+from supervisor.config.authorities import system_bundle
 from supervisor.config.config import Config, Listener
 from supervisor.config.tls import ClientTls, Expiry, Pair, ReadTls, Use
 from supervisor.config.trust import NamedFile, Trust, TrustDomain
@@ -33,11 +33,6 @@ SOON: Final = datetime.timedelta(days=7)
 BEGIN: Final = b"-----BEGIN "
 CERTIFICATE: Final = BEGIN + b"CERTIFICATE-----"
 LIST: Final = BEGIN + b"X509 CRL-----"
-# Of the systems that OpenSSL's own default does not name.
-BUNDLES: Final = (
-    *("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"),
-    "/etc/ssl/cert.pem",
-)
 
 
 def read_tls(config: Config, originations: Mapping[str, ClientTls], problems: Problems) -> ReadTls:
@@ -74,14 +69,6 @@ def _paths(config: Config, clients: Iterable[ClientTls]) -> Iterator[str]:
         if client.certificate is not None:
             yield from (client.certificate.certificate.path, client.certificate.key.path)
         yield client.ca.path if client.ca is not None else system_bundle() or ""
-
-
-def system_bundle() -> str | None:
-    """The file with the CAs that this system trusts; None where there is none."""
-    known = ssl.get_default_verify_paths()
-    named = os.environ.get(known.openssl_cafile_env)
-    candidates = (named,) if named else (known.openssl_cafile, *BUNDLES)
-    return next((path for path in candidates if path and os.path.isfile(path)), None)
 
 
 class _Reading:

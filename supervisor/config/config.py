@@ -4,6 +4,7 @@ What this version does not build yet is refused where it carries a promise about
 only not there. Reading is reader.py's job; this module is what the rest of the supervisor sees.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, cast, get_args
@@ -14,9 +15,11 @@ from gateway.contract import (
     DnsSettings,
     LimitSettings,
     ListenerSettings,
+    PoolSettings,
     Settings,
     SourceLimitSettings,
     TicketSettings,
+    TlsClientSettings,
     TlsSettings,
     TrustedSettings,
 )
@@ -48,6 +51,7 @@ class Listener(msgspec.Struct, frozen=True):
     auth: Auth = "off"
     inner_name: Inner = "enforce"
     audit: bool = False
+    requests: bool = True  # auto and http: plain HTTP requests are routed
     diagnostics: bool = False
     tls: ListenerTls | None = None
 
@@ -55,6 +59,11 @@ class Listener(msgspec.Struct, frozen=True):
     def address(self) -> str:
         """`127.0.0.1:1080`, `[::1]:1080`."""
         return join(self.host, self.port)
+
+    @property
+    def routes(self) -> bool:
+        """Plain HTTP requests are served on it."""
+        return self.requests and self.protocol in ("auto", "http")
 
 
 # As the documents of both meshes call it, and as it is installed here.
@@ -137,6 +146,15 @@ class Dns(msgspec.Struct, frozen=True):
     cache_entries: int = 10_000
 
 
+class Pools(msgspec.Struct, frozen=True):
+    """Connections to origins that are kept for further requests; seconds."""
+
+    per_destination: int = 256
+    pending: int = 1024
+    idle: float = 60.0
+    max_age: float = 600.0
+
+
 class SourceLimits(msgspec.Struct, frozen=True):
     """Places of one source at once, over all workers."""
 
@@ -193,6 +211,8 @@ class Config(msgspec.Struct, frozen=True):
     identity: Identity = Identity()
     addresses: Addresses = Addresses()
     upstreams: tuple[Upstream, ...] = ()
+    pools: Pools = Pools()
+    via: bool = True
     dns: Dns = Dns()
     limits: Limits = Limits()
     admin: Admin = Admin()
@@ -263,6 +283,14 @@ class Config(msgspec.Struct, frozen=True):
                 for upstream in self.upstreams
             ],
             originations=tls.originations,
+            request_originations=self._request_originations(tls),
+            pools=PoolSettings(
+                per_destination=self.pools.per_destination,
+                pending=self.pools.pending,
+                idle=self.pools.idle,
+                max_age=self.pools.max_age,
+            ),
+            via=self.via_name().encode() if self.via else None,
             system_ca=tls.system_ca,
             tickets=TicketSettings(period=0, secret=bytes(32)),
             proxy_protocol_from=[peers.cidr for peers in self.identity.proxy_protocol_from],
@@ -280,6 +308,23 @@ class Config(msgspec.Struct, frozen=True):
             log_interval=self.logs.interval,
             drain=self.drain,
         )
+
+    def _request_originations(self, tls: ReadTls) -> dict[str, TlsClientSettings]:
+        """TLS of requests: that of rules, and for `https` targets without such a rule what a browser would ask for."""
+        if not self.takes_requests() or tls.system_ca is None:
+            return tls.originations
+        usual = TlsClientSettings(server_name=None, sans=[], ca=None, certificate=None, min_version="1.2", alpn=[])
+        return {**tls.originations, "": usual}
+
+    def takes_requests(self) -> bool:
+        """Plain HTTP requests are served on some listener."""
+        return any(listener.routes for listener in self.listeners)
+
+    def via_name(self) -> str:
+        """This gateway in Via: the same for all its replicas, and no other's."""
+        domains = self.identity.trust.domains
+        said = "\0".join((domains[0].name if domains else "", self.gateway.namespace, self.gateway.name))
+        return f"sluice-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
 
 def _source_limits(limits: SourceLimits) -> SourceLimitSettings:
@@ -309,6 +354,7 @@ def _listener_settings(listener: Listener, tls: TlsSettings | None, number: int)
         auth=listener.auth,
         audit=listener.audit,
         inner=listener.inner_name,
+        requests=listener.routes,
         diagnostics=listener.diagnostics,
         tls=tls or _NOTHING_TO_SHOW if listener.tls is not None else None,
         sockets=number,

@@ -41,6 +41,7 @@ def effective(config: Config) -> dict[str, Any]:
                 "auth": listener.auth,
                 "innerName": listener.inner_name,
                 "audit": listener.audit,
+                "requests": listener.requests,
                 "diagnostics": listener.diagnostics,
                 **({"tls": _tls(listener.tls)} if listener.tls is not None else {}),
             }
@@ -113,6 +114,13 @@ def effective(config: Config) -> dict[str, Any]:
             "negativeTTL": duration(config.dns.negative_ttl),
             "cacheEntries": config.dns.cache_entries,
         },
+        "pools": {
+            "perDestination": config.pools.per_destination,
+            "pending": config.pools.pending,
+            "idle": duration(config.pools.idle),
+            "maxAge": duration(config.pools.max_age),
+        },
+        "via": "on" if config.via else "off",
         "limits": {
             "tunnels": limits.tunnels,
             "tunnelsPerSource": limits.tunnels_per_source,

@@ -25,22 +25,16 @@ class Later(NamedTuple):
 _REQUESTS: Final = "plain HTTP requests; they are answered 501"
 _CLUSTER: Final = "the watch of a cluster; policy comes from files alone"
 _EXPRESSIONS: Final = "regular expressions that decide; there are none"
-_POOLS: Final = "kept-alive connections to origins; there are none"
 _TRACING: Final = "spans; none would be sent"
 
 # `a[].b` is the field b of each item of the list a.
 LATER: Final[dict[str, Later]] = {
-    "listeners[].requests": Later(_REQUESTS, ("false",)),
     "listeners[].destination": Later("the protocols tls and tcp"),
     "gateway.clusterDomain": Later(_CLUSTER),
     "policy.perNamespace.states": Later(_EXPRESSIONS, ("100000",)),
     "grants[].certificates": Later("certificates from Secrets of a cluster; none could be used", empty=True),
     "grants[].credentials": Later("credentials in requests; none would be set", empty=True),
     "credentials": Later("credentials in requests; none would be set", empty=True),
-    "pools.perDestination": Later(_POOLS),
-    "pools.pending": Later(_POOLS),
-    "pools.idle": Later(_POOLS),
-    "pools.maxAge": Later(_POOLS),
     "kubernetes.enabled": Later(_CLUSTER, ("false",)),
     "kubernetes.kubeconfig": Later(_CLUSTER),
     "kubernetes.namespaces": Later(_CLUSTER, empty=True),
@@ -52,7 +46,6 @@ LATER: Final[dict[str, Later]] = {
     "tracing.endpoint": Later(_TRACING),
     "tracing.sample": Later(_TRACING),
     "tracing.parentBased": Later(_TRACING),
-    "via": Later(_REQUESTS, ("off",)),
     "logs.query": Later(_REQUESTS, ("redact",)),
 }
 # Keys of sections that are read, by section: each is refused as long as no reader of the section knows it.

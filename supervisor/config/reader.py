@@ -16,6 +16,7 @@ from supervisor.config.config import (
     Identity,
     Inner,
     Limits,
+    Pools,
     Listener,
     Logs,
     Network,
@@ -41,9 +42,9 @@ from supervisor.source.yaml_source import load_documents, only
 MOST_LISTENERS: Final = 64
 TOP: Final = (
     *("listeners", "workers", "gateway", "linkerd", "policy", "identity", "addresses", "upstreams", "dns", "limits"),
-    *("admin", "grants", "metrics", "control", "logs", "shutdown"),
+    *("admin", "grants", "metrics", "control", "logs", "shutdown", "pools", "via"),
 )
-LISTENER: Final = ("name", "address", "protocol", "auth", "innerName", "audit", "diagnostics", "tls")
+LISTENER: Final = ("name", "address", "protocol", "auth", "innerName", "audit", "requests", "diagnostics", "tls")
 LIMITS: Final = (
     *("tunnels", "tunnelsPerSource", "streamsPerConnection", "handshakes"),
     *("requestTimeout", "dialTimeout", "idleTimeout", "halfCloseTimeout", "keepAlive", "perSource"),
@@ -145,6 +146,8 @@ class _Reader:
             upstreams=upstreams,
             grants=top.read("grants", lambda n: read_grants(n, names, self.problems), none),
             dns=self.dns(top),
+            pools=self.pools(top),
+            via=top.read("via", lambda n: n.choice("on", "off"), "on") == "on",
             limits=self.limits(top),
             admin=admin,
             metrics=metrics,
@@ -214,6 +217,7 @@ class _Reader:
             auth=auth,
             inner_name=fields.read("innerName", lambda n: n.choice(*INNERS), usual.inner_name),
             audit=fields.read("audit", Node.boolean, usual.audit),
+            requests=fields.read("requests", Node.boolean, usual.requests),
             diagnostics=fields.read("diagnostics", Node.boolean, usual.diagnostics),
             tls=tls,
         )
@@ -324,6 +328,16 @@ class _Reader:
             words = f"dns.minTTL ({dns.min_ttl:g}s) is longer than dns.maxTTL ({dns.max_ttl:g}s)"
             self.problems.error(node.place, words)
         return dns
+
+    def pools(self, top: Fields) -> Pools:
+        fields, usual = self.section(top, "pools", "perDestination", "pending", "idle", "maxAge"), DEFAULTS.pools
+        time = partial(Node.duration, low=0.1, high=86400.0)
+        return Pools(
+            per_destination=fields.read("perDestination", lambda n: n.integer(1, 100_000), usual.per_destination),
+            pending=fields.read("pending", lambda n: n.integer(0, 1_000_000), usual.pending),
+            idle=fields.read("idle", time, usual.idle),
+            max_age=fields.read("maxAge", time, usual.max_age),
+        )
 
     def servers(self, node: Node) -> tuple[str, ...]:
         if node.value == "system":

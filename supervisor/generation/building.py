@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from supervisor.config.authorities import system_text
 from supervisor.config.config import Config
 from supervisor.config.tls import ClientTls, ReadTls
 from supervisor.identity.users import User
@@ -105,8 +106,11 @@ def _as_the_mesh_says(config: Config, policy: Policy, problems: Problems) -> Con
 
 def _tls(config: Config, originations: Mapping[str, ClientTls], problems: Problems) -> ReadTls:
     have = [listener.tls for listener in config.listeners] + [upstream.tls for upstream in config.upstreams]
-    if not any(have) and not originations and not config.identity.trust.domains:
-        return ReadTls()
-    from supervisor.config.certificates import read_tls  # takes a while to load
+    read = ReadTls()
+    if any(have) or originations or config.identity.trust.domains:
+        from supervisor.config.certificates import read_tls  # takes a while to load
 
-    return read_tls(config, originations, problems)
+        read = read_tls(config, originations, problems)
+    if read.system_ca is None and config.takes_requests():
+        read.system_ca = system_text()
+    return read

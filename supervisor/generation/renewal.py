@@ -47,7 +47,8 @@ def renewed(config: Config, settings: Settings, read: ReadTls, tokens: ReadToken
         entry | {"tls": read.upstreams.get(entry["name"], entry["tls"])} for entry in settings["upstreams"]
     ]
     changed["originations"] = settings["originations"] | read.originations
-    changed["system_ca"] = read.system_ca
+    changed["request_originations"] = settings["request_originations"] | read.originations
+    changed["system_ca"] = read.system_ca or settings["system_ca"]
     changed["listeners"] = placed(settings["listeners"], wanted, numbers)
     return changed
 

@@ -1,0 +1,95 @@
+"""Bytes that leave by one leg, in order. See outgoing.pxd.
+
+It holds what a leg does not take, without a bound of its own: its owner adds nothing while it holds more than it sent
+in one call.
+"""
+
+cimport cython
+from libc.errno cimport EAGAIN, errno
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
+
+from gateway.c.leg cimport sl_leg_send, sl_leg_send_parts
+
+cdef enum:
+    ROOM_FIRST = 1024
+
+
+@cython.final
+cdef class Outgoing:
+    """Empty at first, and without memory while it is empty."""
+
+    def __dealloc__(self):
+        free(self.kept.bytes)
+
+    cdef bint add(self, const uint8_t *data, size_t length) noexcept:
+        cdef size_t room = self.kept.room if self.kept.room else ROOM_FIRST
+        cdef uint8_t *grown
+        while room < self.kept.length + length:
+            room *= 2
+        if room > self.kept.room:
+            grown = <uint8_t *> realloc(self.kept.bytes, room)
+            if grown is NULL:
+                return False
+            self.kept.bytes, self.kept.room = grown, room
+        memcpy(self.kept.bytes + self.kept.length, data, length)
+        self.kept.length += length
+        return True
+
+    cdef OutgoingStep send(self, sl_leg *leg, iovec *pieces, int count) noexcept:
+        cdef iovec parts[PIECES_MOST + 1]
+        cdef size_t total = 0, left
+        cdef ssize_t sent
+        cdef int i, used = 0
+        if self.kept.length > self.taken:
+            parts[0].iov_base, parts[0].iov_len = self.kept.bytes + self.taken, self.kept.length - self.taken
+            total = parts[0].iov_len
+            used = 1
+        for i in range(count):
+            if pieces[i].iov_len:
+                parts[used] = pieces[i]
+                total += pieces[i].iov_len
+                used += 1
+        if total == 0:
+            return OUTGOING_EMPTY
+        if used == 1:
+            sent = sl_leg_send(leg, parts[0].iov_base, parts[0].iov_len, False)
+        else:
+            sent = sl_leg_send_parts(leg, parts, used)
+        if sent < 0 and errno != EAGAIN:
+            return OUTGOING_FAILED
+        if sent == <ssize_t> total:
+            self.clear()
+            return OUTGOING_EMPTY
+        left = <size_t> max(sent, <ssize_t> 0)
+        for i in range(used):
+            if left >= parts[i].iov_len:
+                left -= parts[i].iov_len
+                if i == 0 and parts[0].iov_base == self.kept.bytes + self.taken:
+                    self.clear()
+                continue
+            if self.kept.length > self.taken and parts[i].iov_base == self.kept.bytes + self.taken:
+                self.taken += left
+            elif not self.add(<const uint8_t *> parts[i].iov_base + left, parts[i].iov_len - left):
+                return OUTGOING_FAILED
+            left = 0
+        # The leg was not asked behind a short send: its EAGAIN makes sure of an edge.
+        return OUTGOING_HOLDS if sent < 0 else self.flush(leg)
+
+    cdef OutgoingStep flush(self, sl_leg *leg) noexcept:
+        cdef ssize_t sent
+        while self.kept.length > self.taken:
+            sent = sl_leg_send(leg, self.kept.bytes + self.taken, self.kept.length - self.taken, False)
+            if sent < 0:
+                return OUTGOING_HOLDS if errno == EAGAIN else OUTGOING_FAILED
+            self.taken += <size_t> sent
+        self.clear()
+        return OUTGOING_EMPTY
+
+    cdef void clear(self) noexcept:
+        """A little memory is kept for the next head."""
+        if self.kept.room > 4096:
+            free(self.kept.bytes)
+            self.kept.bytes, self.kept.room = NULL, 0
+        self.kept.length = self.taken = 0

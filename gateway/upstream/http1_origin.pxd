@@ -1,0 +1,38 @@
+# A connection to an origin that speaks HTTP/1.1: one request after the other.
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from gateway.c.addr cimport sl_addr
+from gateway.c.leg cimport iovec, sl_leg
+from gateway.io.outgoing cimport Outgoing
+from gateway.proto.http1_input cimport Http1Event, Http1Input
+from gateway.proto.message cimport Message
+from gateway.state.parts cimport WorkerParts
+from gateway.upstream.origin cimport OriginRequest, ResponseTaker
+from gateway.upstream.origin_pool cimport OriginConnection, OriginPool
+
+cdef class Http1Origin(OriginConnection):
+    cdef Outgoing out
+    cdef Http1Input input
+    cdef uint8_t sending       # SendStage: of the request
+    cdef uint8_t chunked       # bool: the request's content leaves in chunks
+    cdef uint8_t answered      # bool: a byte of a response has come to this request
+    cdef uint8_t responding    # bool: its final head has come
+    cdef uint8_t paused        # bool: the taker takes no more content now
+    cdef uint8_t readable      # bool: an edge has not been acted upon
+    cdef uint8_t hangup        # bool: EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported
+    cdef uint8_t lasts         # bool: both sides let it live on behind this exchange
+    cdef uint8_t upgrading     # bool: the request asks for another protocol
+    cdef uint8_t method        # RequestMethod
+
+    # With the leg, watched; `events` were reported and not acted upon.
+    cdef void enter(self, sl_leg *leg, uint32_t events) noexcept
+    cdef void begin(self, ResponseTaker taker) noexcept
+    cdef bint push(self, iovec *pieces, int count) noexcept
+    cdef void read(self) noexcept
+    cdef void work_through(self) noexcept
+    cdef void on_head(self) noexcept
+    cdef void whole(self, Message head) noexcept
+    cdef void settle_exchange(self) noexcept
+    cdef void upgraded(self, Message head) noexcept
+    cdef void lose(self, int outcome) noexcept
+    cdef void drop(self) noexcept

@@ -1,0 +1,336 @@
+"""A connection to an origin that speaks HTTP/1.1 (RFC 9112), one request after the other. See http1_origin.pxd.
+
+* Content is read no faster than its taker takes it, and the request's is sent no faster than the origin takes it: at
+  most what one receive brought is kept here.
+* It is kept for a further request only where both messages were whole, in order, and left no doubt: an answer that came
+  before the request was whole, bytes that belong to no message and a challenge by connection (NTLM, Negotiate) end it.
+"""
+
+cimport cython
+from libc.errno cimport EAGAIN, errno
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcmp
+
+from gateway.c.contract cimport (
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID,
+)
+from gateway.c.leg cimport (
+    sl_leg_close, sl_leg_events, sl_leg_pending, sl_leg_receive, sl_leg_reset, sl_plain_leg,
+)
+from gateway.c.message cimport (
+    SL_CHUNK_LINE_MOST, SL_FIELD_PROXY_AUTHENTICATE, SL_FIELD_WWW_AUTHENTICATE, SL_FRAMING_CHUNKED,
+    SL_KEEP_ALIVE, sl_chunk_line, sl_message, sl_message_at, sl_message_find, sl_message_write_request,
+    sl_message_write_trailers, sl_out,
+)
+from gateway.io.loop cimport SCRATCH_SIZE
+from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED, OutgoingStep
+from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from gateway.proto.http1_input cimport H1_BROKEN, H1_DATA, H1_END, H1_HEAD, H1_MORE, H1_TOO_LARGE
+from gateway.proto.message cimport has_no_content
+
+cdef enum SendStage:
+    SEND_NOTHING = 0           # no request, or it is whole
+    SEND_CONTENT = 1
+
+cdef enum RequestMethod:
+    METHOD_OTHER = 0
+    METHOD_HEAD = 1
+
+cdef enum:
+    READ_BUDGET = 1048576      # bytes of one turn
+
+
+@cython.final
+cdef class Http1Origin(OriginConnection):
+    """Made with a connected leg; keeps itself alive through the loop until it has ended."""
+
+    def __cinit__(self):
+        self.leg.fd = -1
+        self.out = Outgoing.__new__(Outgoing)
+        self.input = Http1Input.__new__(Http1Input)
+
+    cdef void enter(self, sl_leg *leg, uint32_t events) noexcept:
+        self.leg = leg[0]
+        self.opened = self.parts.loop.now
+        self.readable = events & (EPOLLIN | EPOLLRDHUP) or sl_leg_pending(&self.leg)
+        self.hangup = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0
+        self.parts.loop.keep(self)
+        self.parts.loop.pass_on(self.leg.fd, self, 0)
+
+    cdef bint has_room(self) noexcept:
+        return self.taker is None and not self.closed
+
+    cdef OriginRequest request(self, ResponseTaker taker):
+        self.begin(taker)
+        return self
+
+    cdef void begin(self, ResponseTaker taker) noexcept:
+        self.taker = taker
+        self.requests += 1
+        self.answered = self.responding = self.paused = False
+        self.lasts = True
+        self.parts.loop.disarm(self)
+
+    cdef bint is_reused(self) noexcept:
+        return self.requests > 1
+
+    # ---- the request -------------------------------------------------------------------------------------------------
+
+    cdef void send_head(self, Message head, bint ends) noexcept:
+        cdef const sl_message *given = &head.head
+        self.method = METHOD_HEAD if given.method.length == 4 and memcmp(
+            sl_message_at(given, given.method), b"HEAD", 4) == 0 else METHOD_OTHER
+        self.chunked = given.framing == SL_FRAMING_CHUNKED and not ends
+        self.upgrading = given.upgrades
+        self.sending = SEND_NOTHING if ends else SEND_CONTENT
+        self.input.begin_response(self.method == METHOD_HEAD)
+        if not sl_message_write_request(given, False, SL_KEEP_ALIVE, &self.out.kept):
+            self.lose(SL_OUTCOME_INTERNAL)
+        elif ends:
+            self.push(NULL, 0)
+        else:
+            self.parts.loop.later(self)  # it leaves with the first content, or at the end of this turn
+        if not self.closed and self.readable:
+            self.parts.loop.later(self)
+
+    cdef bint send_body(self, const uint8_t *data, size_t length) noexcept:
+        cdef uint8_t line[SL_CHUNK_LINE_MOST]
+        cdef iovec pieces[3]
+        if not self.chunked:
+            pieces[0].iov_base, pieces[0].iov_len = <void *> data, length
+            return self.push(pieces, 1)
+        if length == 0:
+            return self.out.is_empty()
+        pieces[0].iov_base, pieces[0].iov_len = line, sl_chunk_line(line, length)
+        pieces[1].iov_base, pieces[1].iov_len = <void *> data, length
+        pieces[2].iov_base, pieces[2].iov_len = <void *> <const char *> b"\r\n", 2
+        return self.push(pieces, 3)
+
+    cdef void send_end(self, Message trailers) noexcept:
+        cdef bint added = True
+        self.sending = SEND_NOTHING
+        if self.chunked:
+            added = self.out.add(b"0\r\n", 3)
+            if trailers is not None:
+                added = added and sl_message_write_trailers(&trailers.head, &self.out.kept)
+            else:
+                added = added and self.out.add(b"\r\n", 2)
+        if not added:
+            self.lose(SL_OUTCOME_INTERNAL)
+        else:
+            self.push(NULL, 0)
+
+    cdef bint push(self, iovec *pieces, int count) noexcept:
+        """Sends, or keeps; True when nothing is kept."""
+        cdef OutgoingStep step = self.out.send(&self.leg, pieces, count)
+        if step != OUTGOING_FAILED:
+            return step == OUTGOING_EMPTY
+        # Its answer may have come before the reset: what can be read still is.
+        self.out.clear()
+        self.sending = SEND_NOTHING
+        self.lasts = False
+        self.hangup = self.readable = True
+        self.parts.loop.later(self)
+        return True
+
+    # ---- events ------------------------------------------------------------------------------------------------------
+
+    cdef void on_event(self, uint32_t events, int leg) noexcept:
+        events = sl_leg_events(&self.leg, events)
+        if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+            self.hangup = True
+        if events & EPOLLOUT and not self.out.is_empty() and self.push(NULL, 0) and self.taker is not None:
+            self.taker.on_ready()
+        if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.closed:
+            self.readable = True
+            self.read()
+
+    cdef void on_turn(self) noexcept:
+        if self.parent_stream is not None and self.parent_stream.broken:
+            self.readable = self.hangup = True  # what came before still counts
+        if not self.out.is_empty():
+            self.push(NULL, 0)
+        if self.readable and not self.closed:
+            self.read()
+
+    cdef void on_timer(self) noexcept:
+        """Idle for too long."""
+        if self.taker is None:
+            self.drop()
+
+    cdef void read(self) noexcept:
+        cdef ssize_t got
+        cdef size_t total = 0
+        while self.readable and not self.paused and not self.closed:
+            if self.taker is None:
+                # Between two requests nothing may come: an end, or bytes that belong to no message.
+                self.drop()
+                return
+            if total >= READ_BUDGET:
+                self.parts.loop.later(self)
+                return
+            got = sl_leg_receive(&self.leg, self.parts.loop.scratch, SCRATCH_SIZE)
+            if got > 0:
+                total += <size_t> got
+                self.answered = True
+                self.readable = got == SCRATCH_SIZE or self.hangup or sl_leg_pending(&self.leg)
+                if not self.input.feed(self.parts.loop.scratch, <size_t> got):
+                    self.lose(SL_OUTCOME_INTERNAL)
+                    return
+                self.work_through()
+            elif got < 0 and errno == EAGAIN:
+                self.readable = False
+            else:
+                self.readable = False
+                if got == 0 and self.input.end() == H1_END:
+                    self.lasts = False
+                    self.whole(None)
+                else:
+                    self.lose(SL_OUTCOME_RESPONSE_INCOMPLETE)
+                return
+
+    cdef void work_through(self) noexcept:
+        """All messages in the input, as far as the taker takes them."""
+        cdef Http1Event event
+        while not self.paused and not self.closed and self.taker is not None:
+            event = self.input.next()
+            if event == H1_DATA:
+                if not self.taker.on_body(self.input.piece, self.input.piece_length):
+                    self.paused = True
+            elif event == H1_HEAD:
+                self.on_head()
+            elif event == H1_END:
+                self.whole(None)
+            elif event == H1_MORE:
+                break
+            else:
+                self.lose(SL_OUTCOME_RESPONSE_INVALID)
+                return
+        if not self.closed and not self.input.keep():
+            self.lose(SL_OUTCOME_INTERNAL)
+        elif not self.closed and self.taker is None and self.input.has_rest():
+            self.drop()
+
+    cdef void on_head(self) noexcept:
+        cdef Message head = self.input.message
+        cdef bint ends = has_no_content(&head.head)
+        self.input.message = None
+        if head.head.status < 200 and head.head.status != 101:
+            self.taker.on_interim(head)
+            return
+        self.responding = True
+        if head.head.status == 101:
+            if not self.upgrading:
+                self.lose(SL_OUTCOME_RESPONSE_INVALID)
+            else:
+                self.upgraded(head)
+            return
+        if not head.head.keeps_alive or binds_connection(&head.head):
+            self.lasts = False
+        if self.sending != SEND_NOTHING:
+            self.lasts = False  # an early answer
+        if ends:
+            self.whole(head)
+        else:
+            self.taker.on_response(head, False)
+
+    cdef void upgraded(self, Message head) noexcept:
+        """The leg is the taker's: this has ended."""
+        cdef ResponseTaker taker = self.taker
+        cdef sl_leg leg = self.leg
+        cdef bytes early = self.input.take_rest()
+        cdef bint hangup = self.hangup
+        self.leg = sl_plain_leg(-1)
+        self.drop()
+        taker.on_upgraded(head, &leg, early, hangup)
+
+    cdef void whole(self, Message head) noexcept:
+        """The response is; `head`: it is all of it. The connection comes first: its taker may ask for it again."""
+        cdef ResponseTaker taker = self.taker
+        cdef Message trailers = self.input.trailers
+        self.taker = None
+        if self.sending == SEND_NOTHING and self.out.is_empty():
+            self.settle_exchange()
+        else:
+            self.drop()  # an early answer: what would be left of the request is not sent
+        if head is not None:
+            taker.on_response(head, True)
+        else:
+            taker.on_end(trailers)
+
+    cdef void settle_exchange(self) noexcept:
+        """Both messages are whole: it is kept for another request, or ends."""
+        if not self.lasts or self.key is None or self.hangup or self.input.has_rest():
+            self.drop()
+        else:
+            self.pools.offer(self, self.key)
+
+    cdef void resume(self) noexcept:
+        if not self.paused or self.closed:
+            return
+        self.paused = False
+        self.parts.loop.later(self)
+        self.readable = True
+
+    cdef void cancel(self) noexcept:
+        self.taker = None
+        self.drop()
+
+    # ---- the end -----------------------------------------------------------------------------------------------------
+
+    cdef void lose(self, int outcome) noexcept:
+        cdef ResponseTaker taker = self.taker
+        cdef bint untouched = self.is_reused() and not self.answered
+        self.taker = None
+        self.drop()
+        if taker is not None:
+            taker.on_lost(outcome, untouched)
+
+    cdef void drop(self) noexcept:
+        if self.closed:
+            return
+        self.pools.withdraw(self)
+        self.closed = True
+        if self.parent_stream is not None:
+            if not self.lasts:
+                self.parent_stream.cut()
+            self.parent_stream = None
+        if self.leg.fd >= 0:
+            if self.lasts:
+                sl_leg_close(&self.leg)
+            else:
+                sl_leg_reset(&self.leg)
+        self.leg = sl_plain_leg(-1)
+        self.out.clear()
+        self.parts.loop.park(self)
+
+    cdef void close(self) noexcept:
+        self.lose(SL_OUTCOME_INTERNAL)
+
+
+cdef bint binds_connection(const sl_message *head) noexcept:
+    """A challenge that authenticates the connection instead of a request (RFC 4559): it is nobody else's then."""
+    cdef int at
+    cdef const char *value
+    cdef size_t length
+    if head.status != 401 and head.status != 407:
+        return False
+    for name in (SL_FIELD_WWW_AUTHENTICATE, SL_FIELD_PROXY_AUTHENTICATE):
+        at = sl_message_find(head, name, 0)
+        while at >= 0:
+            value = sl_message_at(head, head.fields[at].value)
+            length = head.fields[at].value.length
+            if begins(value, length, b"ntlm", 4) or begins(value, length, b"negotiate", 9):
+                return True
+            at = sl_message_find(head, name, <uint32_t> at + 1)
+    return False
+
+
+cdef bint begins(const char *text, size_t length, const char *word, size_t size) noexcept:
+    cdef size_t i
+    if length < size:
+        return False
+    for i in range(size):
+        if (text[i] | 0x20) != word[i]:
+            return False
+    return True

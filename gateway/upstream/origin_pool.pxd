@@ -1,0 +1,56 @@
+# Connections to origins that are kept for further requests (DECISIONS.md section 7, "Pools").
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from gateway.c.addr cimport sl_addr
+from gateway.c.leg cimport sl_leg
+from gateway.dial.race cimport Race
+from gateway.parent.parent cimport ParentStream
+from gateway.state.parts cimport WorkerParts
+from gateway.tls.session cimport TlsSession
+from gateway.upstream.origin cimport OriginRequest, ResponseTaker
+
+# A connection to an origin. Of HTTP/1 it is the one request that it carries; of HTTP/2 its requests are objects of
+# their own.
+cdef class OriginConnection(OriginRequest):
+    cdef WorkerParts parts
+    cdef OriginPools pools
+    cdef OriginPool pool       # that it is kept in, or may be; None: it is not for others
+    cdef sl_leg leg
+    cdef sl_addr address       # of the peer; family 0: a parent has resolved the name
+    cdef uint16_t port
+    cdef TlsSession tls        # None: cleartext
+    cdef uint32_t requests     # that it has carried, with those under way
+    cdef uint64_t opened       # loop milliseconds
+    cdef uint64_t idle_since
+    cdef object key            # of that pool; None: it is for one request alone
+    cdef ParentStream parent_stream  # that the leg leads to; None: none
+
+    # The leg leads to it; it may be None.
+    cdef void follow(self, ParentStream stream) noexcept
+
+    # Whether it takes a request now.
+    cdef bint has_room(self) noexcept
+    # The next request on it. After has_room() alone.
+    cdef OriginRequest request(self, ResponseTaker taker)
+
+# Those to one destination by one way.
+cdef class OriginPool:
+    cdef OriginPools pools
+    cdef object key
+    cdef list connections      # OriginConnection: those that take a request now; the one used last is the last one
+
+cdef class OriginPools:
+    cdef WorkerParts parts
+    cdef dict known            # key -> OriginPool with a connection in it
+    cdef uint32_t idle         # connections that carry nothing
+
+    # One whose address is among the candidates of `race` that may be dialed; `candidate`: which. None: there is none.
+    # `race` may be None where a parent resolves.
+    cdef OriginConnection find(self, object key, Race race, int *candidate)
+    # It takes requests: it is kept under `key`.
+    cdef void offer(self, OriginConnection connection, object key)
+    # It takes none any more.
+    cdef void withdraw(self, OriginConnection connection) noexcept
+    # An idle connection is closed where descriptors run out, the oldest first.
+    cdef bint give_up_one(self) noexcept
+    cdef void take(self, OriginConnection connection)

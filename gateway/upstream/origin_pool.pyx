@@ -1,0 +1,128 @@
+"""Connections to origins that are kept for further requests. See origin_pool.pxd.
+
+A pool is known by what a connection is good for: the destination, the TLS towards it, the source address, the parent. A
+request gets one of it only where its own address phase, under the generation that judges it, lets the address pass
+which that connection leads to (DECISIONS.md section 7): the pool knows addresses and no policy.
+
+An idle connection ends after `pools.idle`, one that is older than `pools.maxAge` takes no further request, and the
+oldest idle ones go first where descriptors run out.
+"""
+
+cimport cython
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcmp
+
+from gateway.c.addr cimport sl_addr
+from gateway.dial.race cimport Candidate
+
+cdef enum:
+    IDLE_MOST = 1024           # connections of a worker that carry nothing
+
+
+cdef class OriginConnection(OriginRequest):
+    """See origin_pool.pxd."""
+
+    cdef void follow(self, ParentStream stream) noexcept:
+        self.parent_stream = stream
+        if stream is not None:
+            stream.lead(self)
+
+    cdef bint has_room(self) noexcept:
+        return False
+
+    cdef OriginRequest request(self, ResponseTaker taker):
+        return None
+
+
+@cython.final
+cdef class OriginPool:
+    """Made by OriginPools."""
+
+    def __cinit__(self, OriginPools pools, object key):
+        self.pools, self.key = pools, key
+        self.connections = []
+
+
+@cython.final
+cdef class OriginPools:
+    """All pools of a worker."""
+
+    def __cinit__(self, WorkerParts parts):
+        self.parts = parts
+        self.known = {}
+
+    cdef OriginConnection find(self, object key, Race race, int *candidate):
+        cdef OriginPool pool = self.known.get(key)
+        cdef OriginConnection connection
+        cdef int i, at
+        if pool is None:
+            return None
+        for i in range(len(pool.connections) - 1, -1, -1):
+            connection = pool.connections[i]
+            if not connection.has_room() or self.parts.loop.now - connection.opened > self.parts.settings.pool_age:
+                continue
+            at = candidate_of(race, connection)
+            if at < 0:
+                continue
+            candidate[0] = at
+            self.take(connection)
+            return connection
+        return None
+
+    cdef void offer(self, OriginConnection connection, object key):
+        cdef OriginPool pool = self.known.get(key)
+        if pool is None:
+            pool = self.known[key] = OriginPool(self, key)
+        if self.idle >= IDLE_MOST and not self.give_up_one():
+            connection.close()
+            return
+        connection.pool = pool
+        pool.connections.append(connection)
+        connection.idle_since = self.parts.loop.now
+        self.idle += 1
+        self.parts.files.keep(1)
+        self.parts.loop.arm(connection, self.parts.settings.pool_idle)
+
+    cdef void withdraw(self, OriginConnection connection) noexcept:
+        if connection.pool is not None and connection in connection.pool.connections:
+            self.take(connection)
+
+    cdef void take(self, OriginConnection connection):
+        """Out of its pool, which ends with the last one."""
+        cdef OriginPool pool = connection.pool
+        pool.connections.remove(connection)
+        if not pool.connections:
+            self.known.pop(pool.key, None)
+        self.idle -= 1
+        self.parts.files.keep(-1)
+
+    cdef bint give_up_one(self) noexcept:
+        cdef OriginConnection oldest = None, connection
+        cdef OriginPool pool
+        for pool in self.known.values():
+            connection = pool.connections[0]
+            if oldest is None or connection.idle_since < oldest.idle_since:
+                oldest = connection
+        if oldest is None:
+            return False
+        oldest.close()
+        return True
+
+    def close(self):
+        """The end of the worker: every idle connection is closed."""
+        while self.known and self.give_up_one():
+            pass
+
+
+cdef int candidate_of(Race race, OriginConnection connection) noexcept:
+    """The candidate that may be dialed and is this connection's peer; -1: none. Where a parent resolves, its own is."""
+    cdef Candidate *candidate
+    cdef int i
+    if race is None:
+        return 0 if connection.address.family == 0 else -1
+    for i in range(race.candidate_count):
+        candidate = &race.candidates[i]
+        if (candidate.address.family and candidate.port == connection.port
+                and memcmp(&candidate.address, &connection.address, sizeof(sl_addr)) == 0):
+            return i
+    return -1
