@@ -67,6 +67,7 @@ def effective(config: Config) -> dict[str, Any]:
             "perNamespace": {
                 "entries": config.policy.per_namespace.entries,
                 "bytes": config.policy.per_namespace.bytes,
+                "states": config.policy.per_namespace.states,
             },
         },
         "grants": [

@@ -24,14 +24,12 @@ class Later(NamedTuple):
 
 _REQUESTS: Final = "plain HTTP requests; they are answered 501"
 _CLUSTER: Final = "the watch of a cluster; policy comes from files alone"
-_EXPRESSIONS: Final = "regular expressions that decide; there are none"
 _TRACING: Final = "spans; none would be sent"
 
 # `a[].b` is the field b of each item of the list a.
 LATER: Final[dict[str, Later]] = {
     "listeners[].destination": Later("the protocols tls and tcp"),
     "gateway.clusterDomain": Later(_CLUSTER),
-    "policy.perNamespace.states": Later(_EXPRESSIONS, ("100000",)),
     "grants[].certificates": Later("certificates from Secrets of a cluster; none could be used", empty=True),
     "grants[].credentials": Later("credentials in requests; none would be set", empty=True),
     "credentials": Later("credentials in requests; none would be set", empty=True),

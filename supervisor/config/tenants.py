@@ -16,19 +16,22 @@ from supervisor.source.words import entry_name, namespace_name
 __all__ = ["Budget", "Grant", "read_budget", "read_grants"]
 
 GRANT: Final = ("namespaces", "cidrs", "sourceAddresses", "upstreams")
-BUDGET: Final = ("entries", "bytes")
+BUDGET: Final = ("entries", "bytes", "states")
 MOST_GRANTS: Final = 1000
 MOST_ENTRIES: Final = 100_000_000
 MOST_BYTES: Final = 1 << 40
+MOST_STATES: Final = 100_000_000
 UNITS: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SIZE: Final = re.compile(r"([0-9]{1,12})(|KiB|MiB|GiB)", re.ASCII)
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """At most so much of all objects of one namespace together: entries of policy, and bytes that they take."""
+    """At most so much of all objects of one namespace together: entries of policy, bytes that they take, and states of
+    the tables of their regular expressions."""
 
     entries: int = 100_000
     bytes: int = 16 << 20
+    states: int = 100_000
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -48,6 +51,7 @@ def read_budget(node: Node, problems: Problems) -> Budget:
     return Budget(
         entries=fields.read("entries", lambda number: number.integer(1, MOST_ENTRIES), usual.entries),
         bytes=fields.read("bytes", _size, usual.bytes),
+        states=fields.read("states", lambda number: number.integer(1, MOST_STATES), usual.states),
     )
 
 

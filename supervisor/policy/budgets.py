@@ -1,16 +1,21 @@
 """Costs of the policy objects of one namespace, against `policy.perNamespace` (DECISIONS.md section 9).
 
 Costs are those of the object alone, whatever else there is, and no times: entries (items of rules, what they except,
-ranges of ports, selected sources; of a dialect's product of lists the product) and the bytes that are kept for it.
+ranges of ports, selected sources; of a dialect's product of lists the product), the bytes that are kept for it, and the
+states of the tables of its regular expressions. To count those the tables have to be made: it is done as far as the
+budget reaches, and not at all where it could not be passed.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import msgspec
 
 from supervisor.config.tenants import Budget
 from supervisor.policy.dialects.dialect import Part
+from supervisor.policy.regex.expression import MOST_STATES, states_of
+from supervisor.policy.resources.conditions import Expression, expressions_in
 from supervisor.policy.resources.model import Range, Rules
 from supervisor.source.problems import Place
 
@@ -22,6 +27,7 @@ _encode = msgspec.msgpack.Encoder().encode
 class Cost(msgspec.Struct, frozen=True, array_like=True):
     entries: int = 0
     bytes: int = 0
+    expressions: tuple[Expression, ...] = ()
 
 
 class Named(msgspec.Struct, frozen=True, array_like=True):
@@ -51,13 +57,18 @@ def cost_of(read: Rules | Part) -> Cost:
         return Cost()
     size = len(_encode(read))
     if not isinstance(read, Rules):
-        return Cost(read.entries, size)
+        return Cost(read.entries, size, _once(read.expressions))
     ports: set[tuple[Range, ...]] = set()
     entries = len(read.selectors)
     for item in read.items:
         entries += 1 + len(item.destination.excepts)
         ports.add(item.destination.ports)
-    return Cost(entries + sum(map(len, ports)), size)
+    asked = _once(expressions_in(*(one for item in read.items for one in (item.path, item.when) if one)))
+    return Cost(entries + sum(map(len, ports)), size, asked)
+
+
+def _once(expressions: Iterable[Expression]) -> tuple[Expression, ...]:
+    return tuple(dict.fromkeys(expressions))
 
 
 def over_budget(named: Iterable[Named], budget: Budget) -> Iterator[tuple[Named, str]]:
@@ -68,13 +79,38 @@ def over_budget(named: Iterable[Named], budget: Budget) -> Iterator[tuple[Named,
         if one.namespace:
             spaces[one.namespace].append(one)
     for space, objects in spaces.items():
-        entries, size = sum(one.cost.entries for one in objects), sum(one.cost.bytes for one in objects)
-        if entries <= budget.entries and size <= budget.bytes:
+        used = _Used()
+        for one in objects:
+            used.entries, used.bytes = used.entries + one.cost.entries, used.bytes + one.cost.bytes
+            used.states += MOST_STATES * len(one.cost.expressions)  # more it cannot be
+        if not used.passes(budget):
             continue
-        entries = size = 0
+        used = _Used()
         for one in sorted(objects, key=lambda one: (one.created is None, one.created or 0, one.kind, one.name)):
-            entries, size = entries + one.cost.entries, size + one.cost.bytes
-            if entries > budget.entries or size > budget.bytes:
-                what = f"{entries} entries, {size} bytes"
-                most = f"{budget.entries} entries and {budget.bytes} bytes"
-                yield one, f"with {one.title} the namespace {space} has {what}: policy.perNamespace is {most}"
+            used.add(one.cost, budget)
+            if used.passes(budget):
+                most = f"{budget.entries} entries, {budget.bytes} bytes and {budget.states} states"
+                yield one, f"with {one.title} the namespace {space} has {used}: policy.perNamespace is {most}"
+
+
+@dataclass(slots=True)
+class _Used:
+    """The sums over objects of a namespace so far."""
+
+    entries: int = 0
+    bytes: int = 0
+    states: int = 0
+
+    def passes(self, budget: Budget) -> bool:
+        return self.entries > budget.entries or self.bytes > budget.bytes or self.states > budget.states
+
+    def add(self, cost: Cost, budget: Budget) -> None:
+        self.entries, self.bytes = self.entries + cost.entries, self.bytes + cost.bytes
+        for text, search in cost.expressions:
+            if self.passes(budget):
+                return
+            self.states += states_of(text, search=search)
+
+    def __str__(self) -> str:
+        states = f" and {self.states} states of regular expressions" if self.states else ""
+        return f"{self.entries} entries, {self.bytes} bytes{states}"

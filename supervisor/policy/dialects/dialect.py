@@ -5,12 +5,13 @@ else into a part, which is remembered with the file. The second sees all parts o
 they say of each other, and gives their rules. It runs in each compilation and must cost little.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
 
+from supervisor.policy.resources.conditions import Expression
 from supervisor.policy.resources.manifest import Manifest, Metadata
 from supervisor.policy.resources.model import Rules, Selector
 from supervisor.policy.resources.status import Status
@@ -48,6 +49,11 @@ class Part(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True)
         """The entries that its rules may have, which its namespace's budget counts: here the items of its lists. A
         dialect that multiplies lists says so itself."""
         return 1 + _items_in(msgspec.to_builtins(self))
+
+    @property
+    def expressions(self) -> Iterator[Expression]:
+        """The regular expressions that its rules have, whose states its namespace's budget counts."""
+        return iter(())
 
     @property
     def title(self) -> str:

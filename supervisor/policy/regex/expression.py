@@ -8,7 +8,7 @@ from supervisor.policy.regex.automaton import automaton_of
 from supervisor.policy.regex.determinise import Exploded, tables_of
 from supervisor.policy.regex.syntax import Any, Assertion, Node, Refused, Sequence, parse
 
-__all__ = ["MOST_STATES", "Refused", "Table", "beginning", "compile_expression", "refusal"]
+__all__ = ["MOST_STATES", "Refused", "Table", "beginning", "compile_expression", "refusal", "states_of"]
 
 MOST_STATES: Final = 10_000  # DECISIONS.md section 6
 MOST_MEMORY: Final = 1 << 20  # bytes that RE2's own automaton may take
@@ -54,6 +54,14 @@ def compile_expression(text: str, *, search: bool) -> Table:
     except Exploded:
         words = f"its table would have more than {MOST_STATES:,} states, or take too long to make"
         raise Refused(words) from None
+
+
+def states_of(text: str, *, search: bool) -> int:
+    """How many states its table has; the most there can be where it is refused."""
+    try:
+        return compile_expression(text, search=search).states
+    except Refused:
+        return MOST_STATES
 
 
 def beginning(text: str, *, search: bool) -> str:

@@ -4,6 +4,7 @@ A part that cannot be known yet makes the whole unknown unless the rest decides:
 and never stops a denial (DECISIONS.md section 3). The compiler makes a bounded program of it (csrc/policy/program.h).
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -22,7 +23,10 @@ __all__ = [
     "Query",
     "Through",
     "Within",
+    "expressions_in",
 ]
+
+Expression = tuple[str, bool]  # its text, and whether it is searched
 
 
 class AllOf(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -93,3 +97,17 @@ class Query(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 Condition = AllOf | AnyOf | Not | Asks | Through | Within | Method | Path | Field | Query
+
+
+def expressions_in(*conditions: Condition | None) -> Iterator[Expression]:
+    """The regular expressions that conditions ask for."""
+    for condition in conditions:
+        match condition:
+            case AllOf(of) | AnyOf(of):
+                yield from expressions_in(*of)
+            case Not(one):
+                yield from expressions_in(one)
+            case Path("regex" | "search" as kind, value):
+                yield value.value, kind == "search"
+            case Field(_, "regex", value) | Query(_, "regex", value):
+                yield value.value, False

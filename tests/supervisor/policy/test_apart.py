@@ -13,7 +13,9 @@ from supervisor.cli.turning import turning
 from supervisor.cli.verdicts import describe
 from supervisor.generation.compilation import Report
 from supervisor.generation.compile import compile_all
+from supervisor.policy import budgets
 from supervisor.policy.explanation import explain, read_question
+from supervisor.policy.regex.expression import states_of
 
 Answer = dict[str, Any]
 CONFIG: Final[dict[str, Any]] = {
@@ -251,6 +253,48 @@ def test_bytes_count(tmp_path: Path) -> None:
     found = Compiled(tmp_path, [own("long", "shop", to=hosts(1000))], perNamespace={"bytes": "16KiB"})
     assert found.refused == {"long": "OverBudget"}
     assert not Compiled(tmp_path, [own("long", "shop", to=hosts(1000))], perNamespace={"bytes": "1MiB"}).refused
+
+
+def group(name: str, *expressions: str, created: str | None = None) -> dict[str, Any]:
+    """An HTTPRouteGroup."""
+    metadata = {"name": name, "namespace": "shop", **({"creationTimestamp": created} if created else {})}
+    matches = [{"name": f"m{index}", "pathRegex": text} for index, text in enumerate(expressions)]
+    return {
+        "apiVersion": "specs.smi-spec.io/v1alpha4", "kind": "HTTPRouteGroup", "metadata": metadata,
+        "spec": {"matches": matches},
+    }  # fmt: skip
+
+
+def test_states_of_regular_expressions_count(tmp_path: Path) -> None:
+    objects = [
+        group("young", "/short", created="2026-03-01T00:00:00Z"),
+        group("passes", "/c{60}", "/d{60}", created="2026-02-01T00:00:00Z"),
+        group("old", "/a{60}", "/a{60}", created="2026-01-01T00:00:00Z"),
+    ]
+    found = Compiled(tmp_path, objects, perNamespace={"states": 150})
+    assert found.refused == {"passes": "OverBudget", "young": "OverBudget"}
+    assert "bytes and 189 states of regular expressions: policy.perNamespace is" in found.words
+    assert not Compiled(tmp_path, objects, perNamespace={"states": 200}).refused
+    files = Compiled(tmp_path, objects, as_cluster=False, perNamespace={"states": 150})
+    assert files.image is None and {problem.line for problem in files.report.problems} == {1, 12}
+
+
+def test_tables_are_made_as_far_as_the_budget_reaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counted(text: str, *, search: bool) -> int:
+        made.append(text)
+        return states_of(text, search=search)
+
+    monkeypatch.setattr(budgets, "states_of", counted)
+    objects = [group(f"g{index:02}", f"/{chr(97 + index)}{{60}}") for index in range(20)]
+    Compiled(tmp_path, objects, perNamespace={"states": 150})
+    assert len(made) == 3, "the third passes it"
+    made.clear()
+    Compiled(tmp_path, objects)
+    assert len(made) == 20, "more than ten could be over 100,000"
+    made.clear()
+    assert not Compiled(tmp_path, objects[:10]).refused and not made, "ten cannot"
 
 
 @pytest.mark.parametrize("objects", [

@@ -1,10 +1,12 @@
 """The resources as their documents say them."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
 from supervisor.policy.dialects.dialect import Part
+from supervisor.policy.resources.conditions import Expression
 from supervisor.policy.resources.model import Text
 
 Protocol = Literal["http", "https", "tcp", "tcp-server-first"]
@@ -78,6 +80,13 @@ class RouteMatch(msgspec.Struct, frozen=True, array_like=True):
 
 class HTTPRouteGroup(Part, frozen=True, kw_only=True):
     matches: tuple[RouteMatch, ...]
+
+    @property
+    def expressions(self) -> Iterator[Expression]:
+        """As Part has it."""
+        for match in self.matches:
+            yield match.path, True
+            yield from ((value, False) for _, value in match.headers)
 
 
 class UpstreamTrafficSetting(Part, frozen=True, kw_only=True):

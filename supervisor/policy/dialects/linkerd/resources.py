@@ -1,11 +1,12 @@
 """The resources as their documents say them: kinds of policy.linkerd.io, and ServiceProfile of linkerd.io."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
 from supervisor.policy.dialects.dialect import Part
-from supervisor.policy.resources.conditions import Condition
+from supervisor.policy.resources.conditions import Condition, Expression, expressions_in
 from supervisor.policy.resources.labels import Requirement
 from supervisor.policy.resources.model import Text
 
@@ -145,6 +146,11 @@ class ServiceProfile(Part, frozen=True, kw_only=True):
     budget: RetryBudget | None
     overrides: tuple[tuple[str, str], ...]  # authority and weight
     opaque_ports: tuple[str, ...]
+
+    @property
+    def expressions(self) -> Iterator[Expression]:
+        """As Part has it."""
+        return expressions_in(*(route.match for route in self.routes))
 
 
 class RateOverride(msgspec.Struct, frozen=True, array_like=True):

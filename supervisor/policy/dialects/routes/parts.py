@@ -1,12 +1,14 @@
 """Routes as their documents say them: HTTPRoute, GRPCRoute, TLSRoute and TCPRoute of gateway.networking.k8s.io, and
 HTTPRoute of policy.linkerd.io. What a parent makes of them is its dialect's matter."""
 
+import re
+from collections.abc import Iterator
 from typing import Final, Literal
 
 import msgspec
 
 from supervisor.policy.dialects.dialect import Part
-from supervisor.policy.resources.conditions import Path
+from supervisor.policy.resources.conditions import Expression, Path
 from supervisor.policy.resources.model import Text
 
 GATEWAY_API: Final = "gateway.networking.k8s.io"
@@ -151,6 +153,12 @@ class HTTPMatch(msgspec.Struct, frozen=True, array_like=True, tag=True):
     line: int
     column: int
 
+    @property
+    def expressions(self) -> Iterator[Expression]:
+        """As Part has it."""
+        yield from ((self.path.value.value, False),) if self.path.kind == "regex" else ()
+        yield from _expressions_of(*self.headers, *self.queries)
+
 
 class GRPCMatch(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A method of a gRPC service; "" = any. `kind` holds for both."""
@@ -161,6 +169,25 @@ class GRPCMatch(msgspec.Struct, frozen=True, array_like=True, tag=True):
     headers: tuple[Named, ...]
     line: int
     column: int
+
+    @property
+    def calls(self) -> str:
+        """The expression for paths of its calls, where it needs one; else ""."""
+        exact = self.kind == "exact"
+        if not self.method or (exact and self.service):
+            return "" if exact or not self.service else f"/(?:{self.service})/[^/]+"
+        method = re.escape(self.method) if exact else f"(?:{self.method})"
+        return f"/(?:{self.service})/{method}" if self.service else f"/[^/]+/{method}"
+
+    @property
+    def expressions(self) -> Iterator[Expression]:
+        """As Part has it."""
+        yield from ((self.calls, False),) if self.calls else ()
+        yield from _expressions_of(*self.headers)
+
+
+def _expressions_of(*wanted: Named) -> Iterator[Expression]:
+    return ((one.value.value, False) for one in wanted if one.kind == "regex")
 
 
 class Timeouts(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -232,7 +259,9 @@ class Route(Part, frozen=True, kw_only=True):
         return 1
 
 
-class HTTPRoute(Route, frozen=True, kw_only=True):
+class RequestRoute(Route, frozen=True, kw_only=True):
+    """One whose rules are about requests."""
+
     rules: tuple[RequestRule, ...]
 
     @property
@@ -240,14 +269,18 @@ class HTTPRoute(Route, frozen=True, kw_only=True):
         """As Route has it."""
         return sum(len(rule.matches) for rule in self.rules)
 
-
-class GRPCRoute(Route, frozen=True, kw_only=True):
-    rules: tuple[RequestRule, ...]
-
     @property
-    def matched(self) -> int:
-        """As Route has it."""
-        return sum(len(rule.matches) for rule in self.rules)
+    def expressions(self) -> Iterator[Expression]:
+        """As Part has it."""
+        return (one for rule in self.rules for match in rule.matches for one in match.expressions)
+
+
+class HTTPRoute(RequestRoute, frozen=True, kw_only=True):
+    pass
+
+
+class GRPCRoute(RequestRoute, frozen=True, kw_only=True):
+    pass
 
 
 class TLSRoute(Route, frozen=True, kw_only=True):

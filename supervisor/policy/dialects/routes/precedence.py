@@ -77,9 +77,7 @@ def _of_call(match: GRPCMatch) -> Precedence:
         if match.method:
             path = Path("exact", Text(f"/{match.service}/{match.method}", match.line, match.column))
         return path, _all(fields), _call_ahead(path, match, fields)
-    method = re.escape(match.method) if exact else f"(?:{match.method})" if match.method else "[^/]+"
-    service = f"(?:{match.service})" if match.service else "[^/]+"
-    path = Path("regex", Text(f"/{service}/{method}", match.line, match.column))
+    path = Path("regex", Text(match.calls, match.line, match.column))
     # Neither part may reach into the other.
     whole = () if exact else (Path("regex", Text(ONE_CALL, match.line, match.column)),)
     return path, _all((*whole, *fields)), _call_ahead(path, match, fields)
