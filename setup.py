@@ -282,6 +282,7 @@ PROBES = (
         extension("tests.support.leg_probe", *LEG),
         extension("tests.support.hand_probe"),
         extension("tests.support.lookup_probe", *POLICY),
+        extension("tests.support.message_probe", *MESSAGE, "bytes/chunks"),
         extension("tests.support.proto_probe", "bytes/addr", "shared/limit_table"),
     ]
     if os.environ.get("SLUICE_PROBES")

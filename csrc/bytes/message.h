@@ -107,7 +107,7 @@ enum sl_message_status {
     SL_MESSAGE_NO_MEMORY,
 };
 
-/* An empty message is all zero. Frees what it has; it is empty then. */
+/* An empty message is all zero. Frees what it has and leaves it empty. */
 void sl_message_free(struct sl_message *message);
 /* Empties it and keeps the memory. */
 void sl_message_clear(struct sl_message *message);
@@ -157,7 +157,7 @@ void sl_message_strip(struct sl_message *message);
 /* A copy of all there is, without removed fields. Returns 1; 0 without memory. */
 int sl_message_copy(struct sl_message *to, const struct sl_message *from);
 
-/* The head as HTTP/1.1, behind what is in `out` (grown by realloc); 0 without memory, nothing is written then. Of a
+/* The head as HTTP/1.1, behind what is in `out` (grown by realloc). Returns 0 without memory, with nothing written. Of a
  * request the target is the path and query, or in absolute-form where `absolute` (`http` without a scheme); `Host`
  * is written first, from authority. Framing fields are written from `framing` and content_length, whatever fields say; a
  * response with NONE has the Content-Length that it was read with. Connection, Upgrade and TE are written from `keep`,
