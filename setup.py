@@ -247,6 +247,7 @@ EXTENSIONS = [
     extension("gateway.tunnel.request", *LEG, *SEGMENT, *POLICY),
     extension("gateway.routing.client"),
     extension("gateway.routing.fields", *MESSAGE),
+    extension("gateway.routing.approach", *LEG, *MESSAGE, *SEGMENT, *POLICY),
     extension("gateway.routing.exchange", *LEG, *MESSAGE, *SEGMENT, *POLICY),
     extension("gateway.downstream.http1_connection", "relay/relay", *LEG, *MESSAGE, *SEGMENT, *POLICY),
     extension("gateway.downstream.http2.tunnel", "relay/relay", *LEG, *SEGMENT, *POLICY),

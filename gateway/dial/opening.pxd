@@ -77,13 +77,6 @@ cdef class Opening(QueueEntry):
     cdef void finish(self) noexcept
     cdef void give_up_way(self) noexcept
 
-# A request that may go on over a connection that is kept.
-cdef class HttpOpener(Request):
-    # Whether there is one to a candidate of `race`, whose addresses have passed; `candidate`: which. on_kept follows then,
-    # in place of on_opened.
-    cdef bint finds_kept(self, Race race, int *candidate) noexcept
-    cdef void on_kept(self) noexcept
-
 # One look-up of an opening that DNS is asked for.
 cdef class OpeningResolution(Resolution):
     cdef Opening opening       # until DNS has nothing more to do for it

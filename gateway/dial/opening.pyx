@@ -138,12 +138,9 @@ cdef class Opening(QueueEntry):
 
     cdef bint reuse(self) noexcept:
         """Goes on over a connection that is kept, to an address that has passed; False where there is none."""
-        cdef HttpOpener request
+        cdef Request request = self.request
         cdef int found = -1
-        if self.record.message is None:
-            return False
-        request = <HttpOpener> self.request
-        if not request.finds_kept(self.race, &found):
+        if self.record.message is None or not request.finds_kept(self.race, &found):
             return False
         self.record.address = self.race.candidates[found].address
         self.record.decided(&self.race.candidates[found].decision)
@@ -464,16 +461,6 @@ cdef class Opening(QueueEntry):
             self.refuse(SL_OUTCOME_DIAL_TIMEOUT)
         else:
             self.set_out()
-
-
-cdef class HttpOpener(Request):
-    """Implemented by what carries one HTTP request."""
-
-    cdef bint finds_kept(self, Race race, int *candidate) noexcept:
-        return False
-
-    cdef void on_kept(self) noexcept:
-        pass
 
 
 @cython.final

@@ -10,14 +10,15 @@ from gateway.routing.client cimport ClientSide
 from gateway.routing.exchange cimport Exchange
 from gateway.state.parts cimport WorkerParts
 from gateway.state.request cimport Request
-from gateway.upstream.origin_pool cimport OriginPools
 
 cdef class Http1Connection(ClientSide):
     cdef WorkerParts parts
+    cdef Request who           # the facts of who asks
     cdef sl_leg leg
     cdef Exchange exchange     # under way; None: between two
     cdef Outgoing out
     cdef Http1Input input
+    cdef uint8_t state         # RequestState: READING, or LINGERING behind the last answer
     cdef uint8_t auth          # AuthMode
     cdef uint8_t chunked       # bool: the response's content leaves in chunks
     cdef uint8_t lasts         # bool: it lives on behind this exchange

@@ -32,14 +32,12 @@ from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED, OutgoingStep
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
 from gateway.proto.answers cimport http1_refusal
 from gateway.proto.http1_input cimport H1_DATA, H1_END, H1_HEAD, H1_MORE, H1_TOO_LARGE, Http1Event
-from gateway.proto.http_request cimport HttpRequest
 from gateway.proto.message cimport has_no_content
+from gateway.routing.exchange cimport exchange_of
 from gateway.state.record cimport log_refused
 from gateway.state.request cimport LINGERING
-from gateway.state.speakers cimport may_speak
 from gateway.tunnel.socket_tunnel cimport SocketTunnel
 from gateway.tunnel.tunnel cimport CLIENT, UPSTREAM
-from gateway.upstream.origin_pool cimport OriginPools
 
 cdef enum:
     LINGER = 1000              # milliseconds for the client to read the last answer and close
@@ -50,9 +48,10 @@ cdef enum:
 cdef Http1Connection http1_connection_of(WorkerParts parts, Request other, int auth):
     cdef Http1Connection connection = Http1Connection.__new__(Http1Connection)
     connection.parts, connection.auth = parts, <uint8_t> auth
-    connection.listener, connection.tls, connection.relayed = other.listener, other.tls, other.relayed
-    connection.forwarded, connection.peer, connection.peer_port = other.forwarded, other.peer, other.peer_port
-    connection.source = other.source
+    connection.who = Request.__new__(Request)
+    connection.who.listener, connection.who.tls, connection.who.relayed = other.listener, other.tls, other.relayed
+    connection.who.forwarded, connection.who.source = other.forwarded, other.source
+    connection.who.peer, connection.who.peer_port = other.peer, other.peer_port
     return connection
 
 
@@ -179,14 +178,7 @@ cdef class Http1Connection(ClientSide):
         self.lasts = given.keeps_alive and not self.parts.roster.draining
         self.to_head = given.method.length == 4 and memcmp(sl_message_at(given, given.method), b"HEAD", 4) == 0
         self.reading = not has_no_content(given)
-        exchange = self.exchange = Exchange.__new__(Exchange)
-        exchange.parts, exchange.client, exchange.kind = self.parts, self, SL_PROTOCOL_HTTP
-        exchange.pools = <OriginPools> self.parts.origins
-        exchange.codec = HttpRequest(self.auth)
-        exchange.codec.trusted = may_speak(self.parts, self.tls)
-        exchange.listener, exchange.tls, exchange.relayed = self.listener, self.tls, self.relayed
-        exchange.forwarded, exchange.peer, exchange.peer_port = self.forwarded, self.peer, self.peer_port
-        exchange.source = self.source
+        exchange = self.exchange = exchange_of(self.parts, self, self.who, SL_PROTOCOL_HTTP, self.auth)
         exchange.begin(head, not self.reading)
 
     cdef void next_request(self) noexcept:
@@ -324,7 +316,7 @@ cdef class Http1Connection(ClientSide):
         self.out.clear()
         tunnel.client, self.leg = self.leg, sl_plain_leg(-1)
         tunnel.up.hangup, tunnel.up.urgent, tunnel.down.hangup = self.hangup, self.urgent, hangup
-        tunnel.take_over(self, exchange.record, upstream, None)
+        tunnel.take_over(self, exchange.approach.record, upstream, None)
         self.parts.loop.pass_on(tunnel.client.fd, tunnel, CLIENT)
         self.leave()
         tunnel.begin()
@@ -346,8 +338,8 @@ cdef class Http1Connection(ClientSide):
         self.lasts = self.reading = False
         parts.meter.count(SL_COUNTER_PROTOCOL_ERRORS)
         parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP, outcome, 0, 0)[0] += 1
-        log_refused(parts, self.listener, SL_PROTOCOL_HTTP, &self.peer, self.peer_port, self.source, sequence, outcome,
-                    None, detail, self.tls, SL_REASON_INTERNAL)
+        log_refused(parts, self.who.listener, SL_PROTOCOL_HTTP, &self.who.peer, self.who.peer_port, self.who.source, sequence, outcome,
+                    None, detail, self.who.tls, SL_REASON_INTERNAL)
         if exchange is not None:
             self.exchange = None  # within its content: what the origin has got of it is not whole
             exchange.on_client_gone()
@@ -366,8 +358,8 @@ cdef class Http1Connection(ClientSide):
             self.parts.meter.count(SL_COUNTER_REQUEST_TIMEOUTS)
             self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP, SL_OUTCOME_REQUEST_TIMEOUT, 0,
                                       0)[0] += 1
-            log_refused(self.parts, self.listener, SL_PROTOCOL_HTTP, &self.peer, self.peer_port, self.source, sequence,
-                        SL_OUTCOME_REQUEST_TIMEOUT, None, None, self.tls, 0)
+            log_refused(self.parts, self.who.listener, SL_PROTOCOL_HTTP, &self.who.peer, self.who.peer_port, self.who.source, sequence,
+                        SL_OUTCOME_REQUEST_TIMEOUT, None, None, self.who.tls, 0)
             self.lasts = False
             self.say(SL_OUTCOME_REQUEST_TIMEOUT, None, None, None, sequence)
             self.linger()

@@ -23,6 +23,7 @@ cdef class Handler:
     cdef void on_share(self) noexcept
     cdef void on_drain(self) noexcept
     cdef void on_look(self, uint32_t since) noexcept
+    cdef void rejudge(self) noexcept
     cdef void close(self) noexcept
 
 # The owner of a watched descriptor. It can change hands without a system call.

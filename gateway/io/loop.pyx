@@ -60,6 +60,9 @@ cdef class Handler:
     cdef void on_look(self, uint32_t since) noexcept:
         """Time to see whether its peers still acknowledge; `since` milliseconds after the last time."""
 
+    cdef void rejudge(self) noexcept:
+        """A new generation: what it asks for, and has no answer yet, is judged by it."""
+
     cdef void close(self) noexcept:
         """End at once; called by the loop after an internal error, and by owners. Must be safe to call twice."""
 

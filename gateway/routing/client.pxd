@@ -5,10 +5,10 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from gateway.c.leg cimport sl_leg
+from gateway.io.loop cimport Handler
 from gateway.proto.message cimport Message
-from gateway.state.request cimport Request
 
-cdef class ClientSide(Request):
+cdef class ClientSide(Handler):
     # A 1xx (not 101), where the client's version has them.
     cdef void send_interim(self, Message head) noexcept
     # The final head, its fields as they leave; framing as head.framing says: the side turns that into its own

@@ -1,7 +1,7 @@
 """The client's side of an exchange. See client.pxd: an interface."""
 
 
-cdef class ClientSide(Request):
+cdef class ClientSide(Handler):
     """Implemented by a connection of HTTP/1, and by a stream of HTTP/2."""
 
     cdef void send_interim(self, Message head) noexcept:

@@ -1,14 +1,12 @@
 # One HTTP request and its response, whichever versions both sides speak.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from gateway.dial.opening cimport Opening
-from gateway.proto.http_request cimport HttpRequest
 from gateway.proto.message cimport Message
+from gateway.routing.approach cimport Approach
 from gateway.routing.client cimport ClientSide
 from gateway.state.parts cimport WorkerParts
-from gateway.state.record cimport Record
+from gateway.state.request cimport Request
 from gateway.upstream.origin cimport OriginRequest, ResponseTaker
-from gateway.upstream.origin_pool cimport OriginConnection, OriginPools
 
 cdef enum ExchangeStage:
     EXCHANGE_BEGINS = 0        # credentials, decision, dial
@@ -18,32 +16,23 @@ cdef enum ExchangeStage:
 
 cdef class Exchange(ResponseTaker):
     cdef WorkerParts parts
-    cdef OriginPools pools
-    cdef Record record         # None before its target is known
+    cdef Approach approach     # to a connection: credentials, decision, dial; and the record
     cdef ClientSide client     # None once the client is gone, or done with
     cdef OriginRequest origin  # None before there is a connection, and once the response is whole
-    cdef Opening opening       # under way; None: none
-    cdef OriginConnection kept  # of the pool, that an opening has found; None: none
-    cdef HttpRequest codec     # target and credentials
-    cdef Message message       # the request's head, as it came
     cdef uint8_t stage         # ExchangeStage
-    cdef uint8_t kind          # sl_protocol of the client's connection
     cdef uint8_t whole         # bool: all of the request's content has come
     cdef uint8_t holding       # bool: the client's side was told to bring no more content
     cdef uint8_t tries         # connections that the request was sent on
-    cdef uint8_t fresh         # bool: only a new connection will do
-    cdef bytes early           # content that no origin has got yet, or that a second try needs; None: none
     cdef uint8_t repeatable    # bool: `early` is all of the content so far
-    cdef Message trailers      # of the request, as long as no origin has got them; None: none
-    cdef object key            # of the pool that its connection belongs to
+    cdef bytes early           # content that no origin has got yet, or that a second try needs; None: none
+    cdef Message trailers      # of the request; None: none
     cdef uint16_t status       # of the response; 0: none yet
     cdef uint64_t up           # bytes of content, each way
     cdef uint64_t down
     cdef uint64_t active       # loop milliseconds of the last byte
     cdef uint64_t first_byte   # loop milliseconds of the response's head; 0: none
 
-    # From the client's side, which has set who asks (Request's fields), `parts`, `pools`, `client`, `codec` and `kind`.
-    # The head is whole; `ends`: no content follows.
+    # With a head that is whole; `ends`: no content follows.
     cdef void begin(self, Message head, bint ends) noexcept
     # Content; valid within the call. False: no more before client.resume().
     cdef bint on_request_body(self, const uint8_t *data, size_t length) noexcept
@@ -54,15 +43,11 @@ cdef class Exchange(ResponseTaker):
     cdef void on_client_gone(self) noexcept
 
     # ---- its steps ---------------------------------------------------------------------------------------------------
-    cdef bint is_verdict(self, int result) noexcept
-    cdef void ask(self) noexcept
-    cdef void open(self) noexcept
-    cdef void attach(self, OriginConnection connection) noexcept
     cdef void send(self) noexcept
-    cdef void try_again(self) noexcept
-    cdef void turn_away(self, int outcome, str detail, int reason) noexcept
-    cdef void over_limit(self, int outcome, int scope) noexcept
     cdef void refuse(self, int outcome) noexcept
     cdef void fail(self, int outcome) noexcept
     cdef void finish(self, int outcome) noexcept
     cdef void wait(self) noexcept
+
+# Of a request of the client `who`, which came by `client`; `kind`: sl_protocol, `auth`: AuthMode.
+cdef Exchange exchange_of(WorkerParts parts, ClientSide client, Request who, int kind, int auth)

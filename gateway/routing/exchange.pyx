@@ -10,36 +10,30 @@ BEGINS (credentials, decision, dial) -> CARRIES -> RESPONDS -> OVER, and from ea
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from gateway.c.contract cimport (
-    SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CLOSED, SL_OUTCOME_DENIED,
-    SL_OUTCOME_DRAINED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL, SL_OUTCOME_LOOP,
-    SL_OUTCOME_MALFORMED, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_RESPONSE_TIMEOUT, SL_OUTCOME_SOURCE_LIMIT,
-    SL_REASON_DOUBTFUL_TARGET, SL_REASON_INNER_NAME_MISSING, SL_REASON_INTERNAL, SL_REASON_LOOP, SL_REASON_NO_ROUTE,
+    SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CLOSED, SL_OUTCOME_DRAINED, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL,
+    SL_OUTCOME_RESPONSE_TIMEOUT,
 )
-from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_judge, sl_judged_port, sl_question
 from gateway.c.leg cimport sl_leg, sl_leg_reset
-from gateway.c.segment cimport (
-    SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_LOG_DECISION, SL_SCOPE_CREDENTIALS,
-    SL_SCOPE_SOURCE_LOGINS,
-)
-from gateway.dial.race cimport Race
-from gateway.parent.parent cimport ParentStream
-from gateway.parent.source_pool cimport SourcePool
-from gateway.proto.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
 from gateway.c.message cimport sl_message_copy
-from gateway.routing.fields cimport come_back, has_been_here, leave_outside
-from gateway.state.claims cimport Token
-from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
-from gateway.state.record cimport count_login, log_refused
-from gateway.state.request cimport LINGERING, OPENING, READING, VERIFYING
-from gateway.state.speakers cimport take_claims
-from gateway.tunnel.request cimport drained_away, give_up, may_open, note, told_reason, told_rule, verify, verify_token
-from gateway.upstream.http1_origin cimport Http1Origin
+from gateway.c.segment cimport SL_LOG_DECISION
+from gateway.routing.approach cimport approach_of
+from gateway.routing.fields cimport come_back, leave_outside
+from gateway.state.record cimport Record
+from gateway.tunnel.request cimport told_reason, told_rule
+from gateway.upstream.origin_pool cimport OriginConnection
 
 cdef enum:
     REPEAT_MOST = 65536        # bytes of content that are kept for a second try
+
+
+cdef Exchange exchange_of(WorkerParts parts, ClientSide client, Request who, int kind, int auth):
+    cdef Exchange made = Exchange.__new__(Exchange)
+    made.parts, made.client = parts, client
+    made.approach = approach_of(parts, who, made, kind, auth)
+    return made
 
 
 @cython.final
@@ -47,122 +41,15 @@ cdef class Exchange(ResponseTaker):
     """Made by the client's side. Keeps itself alive through the loop until it is over."""
 
     cdef void begin(self, Message head, bint ends) noexcept:
-        cdef int status
-        self.message, self.whole = head, ends
-        self.repeatable = True
-        self.parts.loop.keep(self)
+        self.whole, self.repeatable = ends, True
         self.active = self.parts.loop.now
-        status = self.codec.take(head)
-        if self.codec.trusted:
-            take_claims(self.parts, self, self.codec)
-        if status == CODEC_REQUEST:
-            self.ask()
-        elif status != CODEC_CREDENTIALS:
-            self.turn_away(self.codec.outcome, self.codec.detail, self.codec.reason)
-        elif self.codec.token is not None:
-            verify_token(self.parts, self, self.codec.token)
-        else:
-            verify(self.parts, self, self.codec.user, self.codec.password)
+        self.parts.loop.keep(self)
+        self.approach.begin(head)
 
-    # ---- credentials -------------------------------------------------------------------------------------------------
-
-    cdef void on_verified(self, int result, uint64_t credential) noexcept:
-        if not self.is_verdict(result):
-            return
-        if result == LOGIN_RIGHT and self.parts.generation.credential(self.codec.user) == credential:
-            self.user = self.codec.user
-            self.ask()
-        else:
-            self.turn_away(SL_OUTCOME_AUTH_FAILED, "wrong user or password", 0)
-
-    cdef void on_token(self, int result, Token token, int reason) noexcept:
-        if not self.is_verdict(result):
-            return
-        self.token = token
-        if token is not None:
-            self.ask()
-            return
-        self.codec.turn_down(reason)
-        self.turn_away(SL_OUTCOME_AUTH_FAILED, self.codec.detail, reason)
-
-    cdef bint is_verdict(self, int result) noexcept:
-        if self.state != VERIFYING or self.stage == EXCHANGE_OVER:
-            return False
-        self.state = READING
-        if result == LOGIN_BUSY:
-            self.over_limit(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_CREDENTIALS)
-        elif result == LOGIN_LIMITED:
-            self.over_limit(SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_SOURCE_LOGINS)
-        return self.stage != EXCHANGE_OVER
-
-    # ---- the way to the origin ---------------------------------------------------------------------------------------
-
-    cdef void ask(self) noexcept:
-        """Who asks is known: what is asked is judged."""
-        if has_been_here(&self.message.head, self.parts.settings.via):
-            self.turn_away(SL_OUTCOME_LOOP, "the request has been through this gateway before", SL_REASON_LOOP)
-            return
-        self.record = note(self.parts, self, self.codec, self.kind)
-        self.record.message, self.record.secure = self.message, self.codec.secure
-        if self.codec.doubtful and self.record.asks_for_paths():
-            self.turn_away(SL_OUTCOME_MALFORMED, "two readers may take the path for two paths",
-                           SL_REASON_DOUBTFUL_TARGET)
-            return
-        self.open()
-
-    cdef void open(self) noexcept:
-        self.state = OPENING
-        self.opening = may_open(self.parts, self, self.record, False)
-        if self.opening is None:
-            self.refuse(SL_OUTCOME_GATEWAY_LIMIT)
-        else:
-            self.opening.start(self)
-
-    cdef bint finds_kept(self, Race race, int *candidate) noexcept:
-        cdef SourcePool source
-        source = self.record.generation.pool(&race.candidates[0].decision)
-        self.key = (
-            self.record.name if self.record.name is not None else (<const char *> self.record.address.bytes)[:16],
-            self.record.port, race.candidates[0].port, self.record.tls_mark(&race.candidates[0].decision),
-            None if source is None else source.addresses,
-        )
-        self.kept = None if self.fresh else self.pools.find(self.key, race, candidate)
-        return self.kept is not None
-
-    cdef void on_kept(self) noexcept:
-        cdef OriginConnection connection = self.kept
-        self.opening = self.kept = None
-        if self.stage == EXCHANGE_OVER:
-            connection.close()
-            return
-        self.record.upstream_tls = connection.tls
-        self.attach(connection)
-
-    cdef void on_opened(self, sl_leg *leg, uint32_t events, ParentStream parent_stream) noexcept:
-        cdef Http1Origin connection
-        self.opening = None
-        if self.stage == EXCHANGE_OVER:
-            sl_leg_reset(leg)
-            return
-        connection = Http1Origin.__new__(Http1Origin)
-        connection.parts, connection.pools = self.parts, self.pools
-        connection.address, connection.tls = self.record.address, self.record.upstream_tls
-        connection.port = sl_judged_port(&self.record.generation.image.image, &self.record.decision, self.record.port)
-        connection.key = self.key if self.record.upstream is None else None
-        connection.follow(parent_stream)
-        connection.enter(leg, events)
-        self.attach(connection)
-
-    cdef void attach(self, OriginConnection connection) noexcept:
-        if self.record.decision.flags & SL_DECISION_PROVISIONAL:
-            # Asked by address, and the only name there could be is that address.
-            connection.close()
-            self.record.decision.verdict, self.record.decision.reason = SL_DENY, SL_REASON_INNER_NAME_MISSING
-            self.refuse(SL_OUTCOME_DENIED)
-            return
+    cdef void on_way(self, object connection) noexcept:
         self.stage = EXCHANGE_CARRIES
         self.tries += 1
-        self.origin = connection.request(self)
+        self.origin = (<OriginConnection> connection).request(self)
         self.send()
 
     cdef void send(self) noexcept:
@@ -170,7 +57,7 @@ cdef class Exchange(ResponseTaker):
         cdef Message head = Message.__new__(Message)
         cdef OriginRequest origin = self.origin
         cdef bytes early = self.early
-        if not sl_message_copy(&head.head, &self.message.head) or not leave_outside(
+        if not sl_message_copy(&head.head, &self.approach.message.head) or not leave_outside(
                 &head.head, self.parts.settings.via):
             self.fail(SL_OUTCOME_INTERNAL)
             return
@@ -266,23 +153,19 @@ cdef class Exchange(ResponseTaker):
             self.fail(SL_OUTCOME_INTERNAL)
             return
         self.client = None
-        self.stage = EXCHANGE_OVER
+        self.stage, self.closed = EXCHANGE_OVER, True
+        self.approach.cancel()
         client.tunnel(head, leg, early, hangup)
         self.parts.loop.park(self)
 
     cdef void on_lost(self, int outcome, bint untouched) noexcept:
         self.origin = None
-        if untouched and self.repeatable and self.stage == EXCHANGE_CARRIES and not self.fresh:
-            self.try_again()
+        if untouched and self.repeatable and self.stage == EXCHANGE_CARRIES and not self.approach.fresh:
+            # Over a new connection: the one that was kept has closed under it.
+            self.stage = EXCHANGE_BEGINS
+            self.approach.begin_again()
         else:
             self.fail(outcome)
-
-    cdef void try_again(self) noexcept:
-        """Over a new connection: the one that was kept has closed under it."""
-        self.fresh, self.stage = True, EXCHANGE_BEGINS
-        self.record.leave_limits()
-        self.record.begin_again()
-        self.open()
 
     # ---- times, and judging again ------------------------------------------------------------------------------------
 
@@ -298,47 +181,26 @@ cdef class Exchange(ResponseTaker):
             self.fail(SL_OUTCOME_RESPONSE_TIMEOUT if self.stage < EXCHANGE_RESPONDS else SL_OUTCOME_IDLE_TIMEOUT)
 
     cdef void rejudge(self) noexcept:
-        if self.opening is not None:
-            self.opening.review()
+        self.approach.rejudge()
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 
-    cdef void on_refused(self, int outcome) noexcept:
-        self.opening = None
+    cdef void on_no_way(self, int outcome) noexcept:
         if self.stage != EXCHANGE_OVER:
             self.refuse(outcome)
 
-    cdef void turn_away(self, int outcome, str detail, int reason) noexcept:
-        """No question was reached: counted, with a `refused` line."""
-        cdef WorkerParts parts = self.parts
-        cdef uint64_t sequence = parts.meter.number()
+    cdef void on_turned_away(self, int outcome, str detail, uint64_t sequence) noexcept:
         cdef ClientSide client = self.client
-        log_refused(parts, self.listener, self.kind, &self.peer, self.peer_port, self.source, sequence, outcome,
-                    self.codec.user, detail, self.tls, reason)
-        if outcome == SL_OUTCOME_AUTH_FAILED:
-            count_login(parts, reason, self.codec.user, detail)
-        else:
-            parts.meter.count(SL_COUNTER_PROTOCOL_ERRORS)
-        parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, self.kind, outcome, 0, 0)[0] += 1
-        self.record = None
-        self.finish(outcome)
-        client.refuse(outcome, None, None, detail, sequence)
-
-    cdef void over_limit(self, int outcome, int scope) noexcept:
-        cdef uint64_t sequence = self.parts.meter.number()
-        cdef ClientSide client = self.client
-        self.parts.meter.limited(scope)
-        log_refused(self.parts, self.listener, self.kind, &self.peer, self.peer_port, self.source, sequence, outcome,
-                    self.codec.user, None, self.tls, SL_REASON_INTERNAL)
-        self.finish(outcome)
-        client.refuse(outcome, None, None, None, sequence)
+        if self.stage == EXCHANGE_OVER:
+            return
+        self.finish(-1)
+        if client is not None:
+            client.refuse(outcome, None, None, detail, sequence)
 
     cdef void refuse(self, int outcome) noexcept:
         """The gateway's own answer to a request that was judged."""
         cdef ClientSide client = self.client
-        cdef Record record = self.record
-        if outcome == SL_OUTCOME_DENIED and record.decision.reason == SL_REASON_NO_ROUTE:
-            outcome = SL_OUTCOME_NO_ROUTE
+        cdef Record record = self.approach.record
         self.finish(outcome)
         if client is not None:
             client.refuse(outcome, told_rule(record, outcome), told_reason(record, outcome), None, record.sequence)
@@ -361,23 +223,22 @@ cdef class Exchange(ResponseTaker):
             self.finish(SL_OUTCOME_CLIENT_GONE)
 
     cdef void finish(self, int outcome) noexcept:
-        """The last step of every end: its line, its places, its origin."""
+        """The last step of every end: its line (without one for -1), its places, its origin."""
         cdef OriginRequest origin = self.origin
-        cdef bint begins = self.opening is not None
+        cdef Record record = self.approach.record
         if self.stage == EXCHANGE_OVER:
             return
-        self.stage, self.state = EXCHANGE_OVER, LINGERING
+        self.stage = EXCHANGE_OVER
         self.client = None
         self.early = None
         if origin is not None:
             self.origin = None
             origin.cancel()
-        if begins:
-            self.opening.cancel()
-            self.opening = None
-        if self.record is not None:
-            self.record.leave_limits()
-            self.record.write(SL_LOG_DECISION, outcome, self.up, self.down)
+        self.approach.cancel()
+        if record is not None:
+            record.leave_limits()
+            if outcome >= 0:
+                record.write(SL_LOG_DECISION, outcome, self.up, self.down)
         self.closed = True
         self.parts.loop.park(self)
 

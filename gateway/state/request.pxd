@@ -36,5 +36,7 @@ cdef class Request(Handler):
     # now on; `events` of it were reported and not acted upon. `parent_stream`: what the leg leads to; None: a socket.
     cdef void on_opened(self, sl_leg *leg, uint32_t events, ParentStream parent_stream) noexcept
     cdef void on_refused(self, int outcome) noexcept  # sl_outcome
-    # A new generation: what has no answer yet is judged by it.
-    cdef void rejudge(self) noexcept
+    # Whether it may go on over a connection that is kept, to a candidate of `race` (dial/race.pxd), whose addresses have
+    # passed; `candidate`: which. on_kept follows then, in place of on_opened.
+    cdef bint finds_kept(self, object race, int *candidate) noexcept
+    cdef void on_kept(self) noexcept

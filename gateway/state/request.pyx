@@ -16,5 +16,8 @@ cdef class Request(Handler):
     cdef void on_refused(self, int outcome) noexcept:
         pass
 
-    cdef void rejudge(self) noexcept:
+    cdef bint finds_kept(self, object race, int *candidate) noexcept:
+        return False
+
+    cdef void on_kept(self) noexcept:
         pass

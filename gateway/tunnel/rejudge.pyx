@@ -21,7 +21,7 @@ from gateway.c.segment cimport (
     SL_REJUDGED_KILLED,
 )
 
-from gateway.state.request cimport Request
+from gateway.io.loop cimport Handler
 
 
 @cython.final
@@ -50,7 +50,7 @@ cdef class Rejudge(Sweep):
             record.decided(&decision)
             tunnel.revoke_in(0)
 
-    cdef void visit_opening(self, Request request) noexcept:
+    cdef void visit_opening(self, Handler request) noexcept:
         request.rejudge()
 
     cdef void note(self, int result) noexcept:

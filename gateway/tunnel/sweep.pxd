@@ -3,7 +3,6 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from gateway.state.parts cimport WorkerParts
 from gateway.io.loop cimport Handler
-from gateway.state.request cimport Request
 from gateway.tunnel.tunnel cimport Tunnel
 
 cdef class Sweep(Handler):
@@ -13,7 +12,7 @@ cdef class Sweep(Handler):
 
     cdef void meet(self, Handler connection) noexcept
     cdef void visit(self, Tunnel tunnel) noexcept
-    cdef void visit_opening(self, Request request) noexcept
+    cdef void visit_opening(self, Handler request) noexcept
 
 cdef class Kill(Sweep):
     cdef uint64_t sequence

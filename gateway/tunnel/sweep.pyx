@@ -24,16 +24,16 @@ cdef class Sweep(Handler):
         self.parts.loop.later(self)
 
     cdef void meet(self, Handler connection) noexcept:
-        """Visits what is a tunnel, or may become one; a connection of many tunnels is neither."""
+        """Visits what is a tunnel, and what may ask for something."""
         if isinstance(connection, Tunnel):
             self.visit(<Tunnel> connection)
-        elif isinstance(connection, Request):
-            self.visit_opening(<Request> connection)
+        else:
+            self.visit_opening(connection)
 
     cdef void visit(self, Tunnel tunnel) noexcept:
         """The work on one tunnel."""
 
-    cdef void visit_opening(self, Request request) noexcept:
+    cdef void visit_opening(self, Handler request) noexcept:
         """The work on one that is not a tunnel yet."""
 
     cdef void on_turn(self) noexcept:

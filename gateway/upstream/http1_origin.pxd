@@ -10,7 +10,13 @@ from gateway.state.parts cimport WorkerParts
 from gateway.upstream.origin cimport OriginRequest, ResponseTaker
 from gateway.upstream.origin_pool cimport OriginConnection, OriginPool
 
+# The request that it carries: one object for all of them, as they come one after the other.
+cdef class Http1Request(OriginRequest):
+    cdef Http1Origin connection  # None once that has ended
+
 cdef class Http1Origin(OriginConnection):
+    cdef Http1Request carried
+    cdef ResponseTaker taker   # of the request under way; None: there is none
     cdef Outgoing out
     cdef Http1Input input
     cdef uint8_t sending       # SendStage: of the request
@@ -27,6 +33,11 @@ cdef class Http1Origin(OriginConnection):
     # With the leg, watched; `events` were reported and not acted upon.
     cdef void enter(self, sl_leg *leg, uint32_t events) noexcept
     cdef void begin(self, ResponseTaker taker) noexcept
+    cdef void send_head(self, Message head, bint ends) noexcept
+    cdef bint send_body(self, const uint8_t *data, size_t length) noexcept
+    cdef void send_end(self, Message trailers) noexcept
+    cdef void resume(self) noexcept
+    cdef void cancel(self) noexcept
     cdef bint push(self, iovec *pieces, int count) noexcept
     cdef void read(self) noexcept
     cdef void work_through(self) noexcept

@@ -41,6 +41,33 @@ cdef enum:
 
 
 @cython.final
+cdef class Http1Request(OriginRequest):
+    """A part of its connection."""
+
+    cdef void send_head(self, Message head, bint ends) noexcept:
+        if self.connection is not None:
+            self.connection.send_head(head, ends)
+
+    cdef bint send_body(self, const uint8_t *data, size_t length) noexcept:
+        return self.connection is None or self.connection.send_body(data, length)
+
+    cdef void send_end(self, Message trailers) noexcept:
+        if self.connection is not None:
+            self.connection.send_end(trailers)
+
+    cdef void resume(self) noexcept:
+        if self.connection is not None:
+            self.connection.resume()
+
+    cdef void cancel(self) noexcept:
+        if self.connection is not None:
+            self.connection.cancel()
+
+    cdef bint is_reused(self) noexcept:
+        return self.connection is not None and self.connection.requests > 1
+
+
+@cython.final
 cdef class Http1Origin(OriginConnection):
     """Made with a connected leg; keeps itself alive through the loop until it has ended."""
 
@@ -48,6 +75,8 @@ cdef class Http1Origin(OriginConnection):
         self.leg.fd = -1
         self.out = Outgoing.__new__(Outgoing)
         self.input = Http1Input.__new__(Http1Input)
+        self.carried = Http1Request.__new__(Http1Request)
+        self.carried.connection = self
 
     cdef void enter(self, sl_leg *leg, uint32_t events) noexcept:
         self.leg = leg[0]
@@ -62,7 +91,7 @@ cdef class Http1Origin(OriginConnection):
 
     cdef OriginRequest request(self, ResponseTaker taker):
         self.begin(taker)
-        return self
+        return self.carried
 
     cdef void begin(self, ResponseTaker taker) noexcept:
         self.taker = taker
@@ -70,9 +99,6 @@ cdef class Http1Origin(OriginConnection):
         self.answered = self.responding = self.paused = False
         self.lasts = True
         self.parts.loop.disarm(self)
-
-    cdef bint is_reused(self) noexcept:
-        return self.requests > 1
 
     # ---- the request -------------------------------------------------------------------------------------------------
 
@@ -280,7 +306,7 @@ cdef class Http1Origin(OriginConnection):
 
     cdef void lose(self, int outcome) noexcept:
         cdef ResponseTaker taker = self.taker
-        cdef bint untouched = self.is_reused() and not self.answered
+        cdef bint untouched = self.requests > 1 and not self.answered
         self.taker = None
         self.drop()
         if taker is not None:
@@ -291,6 +317,7 @@ cdef class Http1Origin(OriginConnection):
             return
         self.pools.withdraw(self)
         self.closed = True
+        self.carried.connection = None
         if self.parent_stream is not None:
             if not self.lasts:
                 self.parent_stream.cut()

@@ -2,16 +2,21 @@
 #
 #   taker ── send_head, send_body, send_end, hold, cancel ──▶ OriginRequest
 #         ◀── on_response, on_body, on_end, on_ready, on_lost ──
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from gateway.c.leg cimport sl_leg
 from gateway.io.loop cimport Handler
 from gateway.proto.message cimport Message
-from gateway.dial.opening cimport HttpOpener
 
-# Takes the response: an exchange, or a mirror of one. Calls come in the order of the response; none after on_end or
+# Takes a connection to an origin and the response: an exchange, or a mirror of one. Calls come in the order of the response; none after on_end or
 # on_lost. Each may come within a call to the request, and may cancel it.
-cdef class ResponseTaker(HttpOpener):
+cdef class ResponseTaker(Handler):
+    # There is a connection (OriginConnection), which takes its request now.
+    cdef void on_way(self, object connection) noexcept
+    # There is none: sl_outcome.
+    cdef void on_no_way(self, int outcome) noexcept
+    # No question was reached: it was logged and counted, as `sequence`.
+    cdef void on_turned_away(self, int outcome, str detail, uint64_t sequence) noexcept
     # 1xx but for 101: further ones and the final one follow. The message is the taker's.
     cdef void on_interim(self, Message head) noexcept
     # The final response; `ends`: nothing follows, and on_end is not called.
@@ -29,7 +34,7 @@ cdef class ResponseTaker(HttpOpener):
     # taker's; it is watched with LEG_EVENTS, and `hangup` was seen.
     cdef void on_upgraded(self, Message head, sl_leg *leg, bytes early, bint hangup) noexcept
 
-cdef class OriginRequest(Handler):
+cdef class OriginRequest:
     cdef ResponseTaker taker   # None once it is over
     # The head, its fields as they leave, hop-by-hop ones taken out; framing as head.framing says.
     cdef void send_head(self, Message head, bint ends) noexcept

@@ -1,8 +1,17 @@
 """One request on its way at an origin, and who takes its response. See origin.pxd: two interfaces."""
 
 
-cdef class ResponseTaker(HttpOpener):
+cdef class ResponseTaker(Handler):
     """Implemented by an exchange and by a mirror."""
+
+    cdef void on_way(self, object connection) noexcept:
+        pass
+
+    cdef void on_no_way(self, int outcome) noexcept:
+        pass
+
+    cdef void on_turned_away(self, int outcome, str detail, uint64_t sequence) noexcept:
+        pass
 
     cdef void on_interim(self, Message head) noexcept:
         pass
@@ -26,7 +35,7 @@ cdef class ResponseTaker(HttpOpener):
         pass
 
 
-cdef class OriginRequest(Handler):
+cdef class OriginRequest:
     """Implemented by connections of HTTP/1 and by streams of HTTP/2."""
 
     cdef void send_head(self, Message head, bint ends) noexcept:

@@ -4,14 +4,14 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from gateway.c.addr cimport sl_addr
 from gateway.c.leg cimport sl_leg
 from gateway.dial.race cimport Race
+from gateway.io.loop cimport Handler
 from gateway.parent.parent cimport ParentStream
 from gateway.state.parts cimport WorkerParts
 from gateway.tls.session cimport TlsSession
 from gateway.upstream.origin cimport OriginRequest, ResponseTaker
 
-# A connection to an origin. Of HTTP/1 it is the one request that it carries; of HTTP/2 its requests are objects of
-# their own.
-cdef class OriginConnection(OriginRequest):
+# A connection to an origin, which may carry one request or many.
+cdef class OriginConnection(Handler):
     cdef WorkerParts parts
     cdef OriginPools pools
     cdef OriginPool pool       # that it is kept in, or may be; None: it is not for others

@@ -19,7 +19,7 @@ cdef enum:
     IDLE_MOST = 1024           # connections of a worker that carry nothing
 
 
-cdef class OriginConnection(OriginRequest):
+cdef class OriginConnection(Handler):
     """See origin_pool.pxd."""
 
     cdef void follow(self, ParentStream stream) noexcept:

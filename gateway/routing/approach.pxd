@@ -1,0 +1,42 @@
+# The way of one HTTP request to a connection: its credentials, its decision, and one that is kept or dialed.
+from libc.stdint cimport uint8_t
+
+from gateway.dial.opening cimport Opening
+from gateway.proto.http_request cimport HttpRequest
+from gateway.proto.message cimport Message
+from gateway.state.parts cimport WorkerParts
+from gateway.state.record cimport Record
+from gateway.state.request cimport Request
+from gateway.upstream.origin cimport ResponseTaker
+from gateway.upstream.origin_pool cimport OriginConnection, OriginPools
+
+cdef class Approach(Request):
+    cdef WorkerParts parts
+    cdef OriginPools pools
+    cdef ResponseTaker taker   # told how it went; None: it is over
+    cdef HttpRequest codec     # target and credentials
+    cdef Message message       # the request's head, as it came
+    cdef Record record         # None before its target is known
+    cdef Opening opening       # under way; None: none
+    cdef OriginConnection kept  # of a pool, that the opening has found; None: none
+    cdef object key            # of the pool that its connection belongs to; None: of none
+    cdef uint8_t kind          # sl_protocol of the client's connection
+    cdef uint8_t fresh         # bool: only a new connection will do
+
+    # Begins, with a head that is whole. on_way, on_no_way or on_turned_away of the taker follows, maybe at once.
+    cdef void begin(self, Message message) noexcept
+    # Once more, over a new connection.
+    cdef void begin_again(self) noexcept
+    # It is not wanted any more: nothing is called.
+    cdef void cancel(self) noexcept
+
+    cdef bint is_verdict(self, int result) noexcept
+    cdef void ask(self) noexcept
+    cdef void open(self) noexcept
+    cdef void reach(self, OriginConnection connection) noexcept
+    cdef void turn_away(self, int outcome, str detail, int reason) noexcept
+    cdef void over_limit(self, int outcome, int scope) noexcept
+    cdef void fail(self, int outcome) noexcept
+
+# Of a request of the client `who`; `auth`: AuthMode.
+cdef Approach approach_of(WorkerParts parts, Request who, ResponseTaker taker, int kind, int auth)

@@ -1,0 +1,216 @@
+"""The way of one HTTP request to a connection. See approach.pxd.
+
+READING -> (VERIFYING ->) OPENING -> LINGERING, where it is over. What is asked is judged as every other request is, by
+the opening that tunnels have; a connection that is kept is taken where the opening would dial (DECISIONS.md section 7,
+"Pools").
+"""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from gateway.c.contract cimport (
+    SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_DENIED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_LOOP,
+    SL_OUTCOME_MALFORMED, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_DOUBTFUL_TARGET,
+    SL_REASON_INNER_NAME_MISSING, SL_REASON_INTERNAL, SL_REASON_LOOP, SL_REASON_NO_ROUTE,
+)
+from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_judged_port
+from gateway.c.leg cimport sl_leg, sl_leg_reset
+from gateway.c.segment cimport (
+    SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_SCOPE_CREDENTIALS, SL_SCOPE_SOURCE_LOGINS,
+)
+from gateway.dial.race cimport Race
+from gateway.parent.parent cimport ParentStream
+from gateway.parent.source_pool cimport SourcePool
+from gateway.proto.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
+from gateway.routing.fields cimport has_been_here
+from gateway.state.claims cimport Token
+from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
+from gateway.state.record cimport count_login, log_refused
+from gateway.state.request cimport LINGERING, OPENING, READING, VERIFYING
+from gateway.state.speakers cimport may_speak, take_claims
+from gateway.tunnel.request cimport may_open, note, verify, verify_token
+from gateway.upstream.http1_origin cimport Http1Origin
+
+
+cdef Approach approach_of(WorkerParts parts, Request who, ResponseTaker taker, int kind, int auth):
+    cdef Approach made = Approach.__new__(Approach)
+    made.parts, made.taker, made.kind = parts, taker, <uint8_t> kind
+    made.pools = <OriginPools> parts.origins
+    made.codec = HttpRequest(auth)
+    made.codec.trusted = may_speak(parts, who.tls)
+    made.listener, made.tls, made.relayed = who.listener, who.tls, who.relayed
+    made.forwarded, made.peer, made.peer_port, made.source = who.forwarded, who.peer, who.peer_port, who.source
+    return made
+
+
+@cython.final
+cdef class Approach(Request):
+    """Made by approach_of()."""
+
+    cdef void begin(self, Message message) noexcept:
+        cdef int status
+        self.message = message
+        status = self.codec.take(message)
+        if self.codec.trusted:
+            take_claims(self.parts, self, self.codec)
+        if status == CODEC_REQUEST:
+            self.ask()
+        elif status != CODEC_CREDENTIALS:
+            self.turn_away(self.codec.outcome, self.codec.detail, self.codec.reason)
+        elif self.codec.token is not None:
+            verify_token(self.parts, self, self.codec.token)
+        else:
+            verify(self.parts, self, self.codec.user, self.codec.password)
+
+    # ---- credentials -------------------------------------------------------------------------------------------------
+
+    cdef void on_verified(self, int result, uint64_t credential) noexcept:
+        if not self.is_verdict(result):
+            return
+        if result == LOGIN_RIGHT and self.parts.generation.credential(self.codec.user) == credential:
+            self.user = self.codec.user
+            self.ask()
+        else:
+            self.turn_away(SL_OUTCOME_AUTH_FAILED, "wrong user or password", 0)
+
+    cdef void on_token(self, int result, Token token, int reason) noexcept:
+        if not self.is_verdict(result):
+            return
+        self.token = token
+        if token is not None:
+            self.ask()
+            return
+        self.codec.turn_down(reason)
+        self.turn_away(SL_OUTCOME_AUTH_FAILED, self.codec.detail, reason)
+
+    cdef bint is_verdict(self, int result) noexcept:
+        if self.state != VERIFYING or self.taker is None:
+            return False
+        self.state = READING
+        if result == LOGIN_BUSY:
+            self.over_limit(SL_OUTCOME_GATEWAY_LIMIT, SL_SCOPE_CREDENTIALS)
+        elif result == LOGIN_LIMITED:
+            self.over_limit(SL_OUTCOME_SOURCE_LIMIT, SL_SCOPE_SOURCE_LOGINS)
+        return self.taker is not None
+
+    # ---- the decision, and a connection ------------------------------------------------------------------------------
+
+    cdef void ask(self) noexcept:
+        """Who asks is known: what is asked is judged."""
+        if has_been_here(&self.message.head, self.parts.settings.via):
+            self.turn_away(SL_OUTCOME_LOOP, "the request has been through this gateway before", SL_REASON_LOOP)
+            return
+        self.record = note(self.parts, self, self.codec, self.kind)
+        self.record.message, self.record.secure = self.message, self.codec.secure
+        if self.codec.doubtful and self.record.asks_for_paths():
+            self.turn_away(SL_OUTCOME_MALFORMED, "two readers may take the path for two paths",
+                           SL_REASON_DOUBTFUL_TARGET)
+            return
+        self.open()
+
+    cdef void open(self) noexcept:
+        self.state = OPENING
+        self.opening = may_open(self.parts, self, self.record, False)
+        if self.opening is None:
+            self.fail(SL_OUTCOME_GATEWAY_LIMIT)
+        else:
+            self.opening.start(self)
+
+    cdef void begin_again(self) noexcept:
+        self.fresh = True
+        self.record.leave_limits()
+        self.record.begin_again()
+        self.open()
+
+    cdef bint finds_kept(self, object among, int *candidate) noexcept:
+        cdef Race race = <Race> among
+        cdef SourcePool source = self.record.generation.pool(&race.candidates[0].decision)
+        self.key = (
+            self.record.name if self.record.name is not None else (<const char *> self.record.address.bytes)[:16],
+            self.record.port, race.candidates[0].port, self.record.tls_mark(&race.candidates[0].decision),
+            None if source is None else source.addresses,
+        )
+        self.kept = None if self.fresh else self.pools.find(self.key, race, candidate)
+        return self.kept is not None
+
+    cdef void on_kept(self) noexcept:
+        cdef OriginConnection connection = self.kept
+        self.opening = self.kept = None
+        self.record.upstream_tls = connection.tls
+        self.reach(connection)
+
+    cdef void on_opened(self, sl_leg *leg, uint32_t events, ParentStream parent_stream) noexcept:
+        cdef Http1Origin connection
+        self.opening = None
+        if self.taker is None:
+            sl_leg_reset(leg)
+            return
+        connection = Http1Origin.__new__(Http1Origin)
+        connection.parts, connection.pools = self.parts, self.pools
+        connection.address, connection.tls = self.record.address, self.record.upstream_tls
+        connection.port = sl_judged_port(&self.record.generation.image.image, &self.record.decision, self.record.port)
+        connection.key = self.key if self.record.upstream is None else None
+        connection.follow(parent_stream)
+        connection.enter(leg, events)
+        self.reach(connection)
+
+    cdef void reach(self, OriginConnection connection) noexcept:
+        self.state = LINGERING
+        if self.taker is None:
+            connection.close()
+        elif self.record.decision.flags & SL_DECISION_PROVISIONAL:
+            # Asked by address, and the only name there could be is that address.
+            connection.close()
+            self.record.decision.verdict, self.record.decision.reason = SL_DENY, SL_REASON_INNER_NAME_MISSING
+            self.fail(SL_OUTCOME_DENIED)
+        else:
+            self.taker.on_way(connection)
+
+    cdef void on_refused(self, int outcome) noexcept:
+        self.opening = None
+        if self.taker is not None:
+            self.fail(outcome)
+
+    cdef void rejudge(self) noexcept:
+        if self.opening is not None:
+            self.opening.review()
+
+    # ---- the end -----------------------------------------------------------------------------------------------------
+
+    cdef void turn_away(self, int outcome, str detail, int reason) noexcept:
+        """No question was reached: counted, with a `refused` line."""
+        cdef WorkerParts parts = self.parts
+        cdef uint64_t sequence = parts.meter.number()
+        cdef ResponseTaker taker = self.taker
+        log_refused(parts, self.listener, self.kind, &self.peer, self.peer_port, self.source, sequence, outcome,
+                    self.codec.user, detail, self.tls, reason)
+        if outcome == SL_OUTCOME_AUTH_FAILED:
+            count_login(parts, reason, self.codec.user, detail)
+        else:
+            parts.meter.count(SL_COUNTER_PROTOCOL_ERRORS)
+        parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, self.kind, outcome, 0, 0)[0] += 1
+        self.cancel()
+        taker.on_turned_away(outcome, detail, sequence)
+
+    cdef void over_limit(self, int outcome, int scope) noexcept:
+        cdef uint64_t sequence = self.parts.meter.number()
+        cdef ResponseTaker taker = self.taker
+        self.parts.meter.limited(scope)
+        log_refused(self.parts, self.listener, self.kind, &self.peer, self.peer_port, self.source, sequence, outcome,
+                    self.codec.user, None, self.tls, SL_REASON_INTERNAL)
+        self.cancel()
+        taker.on_turned_away(outcome, None, sequence)
+
+    cdef void fail(self, int outcome) noexcept:
+        cdef ResponseTaker taker = self.taker
+        if outcome == SL_OUTCOME_DENIED and self.record.decision.reason == SL_REASON_NO_ROUTE:
+            outcome = SL_OUTCOME_NO_ROUTE
+        self.cancel()
+        taker.on_no_way(outcome)
+
+    cdef void cancel(self) noexcept:
+        cdef Opening opening = self.opening
+        self.taker = self.opening = None
+        self.state = LINGERING
+        if opening is not None:
+            opening.cancel()
