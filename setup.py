@@ -146,7 +146,10 @@ INNER = (
     "bytes/starttls",
 )
 # Heads of requests and responses, and content in chunks.
-MESSAGE = (*(f"bytes/message{part}" for part in ("", "_line", "_read", "_framing", "_settle", "_write")), "bytes/chunks")
+MESSAGE = (
+    *(f"bytes/message{part}" for part in ("", "_line", "_read", "_framing", "_settle", "_write")),
+    "bytes/chunks",
+)
 SEGMENT = ("shared/segment", "shared/segment_text", "shared/live_tunnels", "shared/pending_log")
 EXTENSIONS = [
     extension("gateway.tables", "base/contract", "shared/segment_text", "bytes/addr"),
@@ -216,6 +219,7 @@ EXTENSIONS = [
     extension("gateway.state.generation", *POLICY),
     extension("gateway.state.parts", *SEGMENT, *POLICY),
     extension("gateway.state.record", *SEGMENT, *POLICY, "shared/workloads"),
+    extension("gateway.state.request_record", *POLICY),
     extension("gateway.dial.race", "net/dial_error", *SEGMENT, *POLICY),
     extension("gateway.dial.verdicts", *POLICY),
     extension("gateway.dial.review", *POLICY),
@@ -283,7 +287,7 @@ PROBES = (
         extension("tests.support.leg_probe", *LEG),
         extension("tests.support.hand_probe"),
         extension("tests.support.lookup_probe", *POLICY),
-        extension("tests.support.message_probe", *MESSAGE, "bytes/chunks"),
+        extension("tests.support.message_probe", *MESSAGE),
         extension("tests.support.proto_probe", "bytes/addr", "shared/limit_table"),
     ]
     if os.environ.get("SLUICE_PROBES")

@@ -48,8 +48,7 @@ ROOMS: Final[dict[str, str]] = {
         "gateway/dial"
     ),
     "gateway/routing": (
-        "gateway/c gateway/io gateway/tls gateway/proto gateway/policy gateway/parent gateway/state gateway/dial "
-        "gateway/tunnel gateway/upstream"
+        "gateway/c gateway/io gateway/proto gateway/parent gateway/state gateway/dial gateway/tunnel gateway/upstream"
     ),
     "gateway/downstream/http2": (
         "gateway/c gateway/io gateway/tls gateway/proto gateway/proto/http2 gateway/parent gateway/state gateway/http2 "

@@ -140,7 +140,7 @@ cdef class Opening(QueueEntry):
         """Goes on over a connection that is kept, to an address that has passed; False where there is none."""
         cdef Request request = self.request
         cdef int found = -1
-        if self.record.message is None or not request.finds_kept(self.race, &found):
+        if not request.finds_kept(self.race, &found):
             return False
         self.record.address = self.race.candidates[found].address
         self.record.decided(&self.race.candidates[found].decision)
@@ -271,8 +271,7 @@ cdef class Opening(QueueEntry):
         cdef TlsClient client = self.record.origination(&self.record.decision)
         if client is not None:
             self.begin_tls(client)
-        elif (self.record.secure
-                or sl_judged_tls(&self.record.generation.image.image, &self.record.decision) is not NULL):
+        elif self.record.originates(&self.record.decision):
             self.refuse(SL_OUTCOME_INTERNAL)
         else:
             self.opened()

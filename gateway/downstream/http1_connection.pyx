@@ -269,7 +269,7 @@ cdef class Http1Connection(ClientSide):
 
     cdef bint push(self, iovec *pieces, int count) noexcept:
         """Sends, or keeps; True when nothing is kept."""
-        cdef OutgoingStep step = self.out.send(&self.leg, pieces, count)
+        cdef OutgoingStep step = self.out.put(&self.leg, pieces, count)
         if step == OUTGOING_FAILED:
             self.drop()
             return False
@@ -331,7 +331,7 @@ cdef class Http1Connection(ClientSide):
     # ---- the end -----------------------------------------------------------------------------------------------------
 
     cdef void malformed(self, int outcome, str detail) noexcept:
-        """A request that is none: counted, answered, and the last one of its connection."""
+        """A request that breaks its protocol: counted, answered, and the last one of its connection."""
         cdef WorkerParts parts = self.parts
         cdef Exchange exchange = self.exchange
         cdef uint64_t sequence = parts.meter.number()

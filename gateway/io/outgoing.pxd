@@ -21,6 +21,6 @@ cdef class Outgoing:
     # Bytes for a later send: a head, that leaves with its content.
     cdef bint add(self, const uint8_t *data, size_t length) noexcept
     # Sends what is kept, then the pieces, by one call where that is enough.
-    cdef OutgoingStep send(self, sl_leg *leg, iovec *pieces, int count) noexcept
+    cdef OutgoingStep put(self, sl_leg *leg, iovec *pieces, int count) noexcept
     cdef OutgoingStep flush(self, sl_leg *leg) noexcept
     cdef void clear(self) noexcept

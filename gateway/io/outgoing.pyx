@@ -37,7 +37,7 @@ cdef class Outgoing:
         self.kept.length += length
         return True
 
-    cdef OutgoingStep send(self, sl_leg *leg, iovec *pieces, int count) noexcept:
+    cdef OutgoingStep put(self, sl_leg *leg, iovec *pieces, int count) noexcept:
         cdef iovec parts[PIECES_MOST + 1]
         cdef size_t total = 0, left
         cdef ssize_t sent

@@ -116,7 +116,7 @@ cdef class HttpRequest(Codec):
         return sl_message_keep(head, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), &head.authority)
 
     cdef bint normalise(self, sl_message *head) except -1:
-        """What is judged is what is sent. A doubtful path stays as it came."""
+        """The path that is judged is the one that is sent. A doubtful one stays as it came."""
         cdef char room[PATH_ROOM]
         cdef char *out = room
         cdef const uint8_t *path = <const uint8_t *> sl_message_at(head, head.path)

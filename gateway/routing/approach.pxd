@@ -5,7 +5,7 @@ from gateway.dial.opening cimport Opening
 from gateway.proto.http_request cimport HttpRequest
 from gateway.proto.message cimport Message
 from gateway.state.parts cimport WorkerParts
-from gateway.state.record cimport Record
+from gateway.state.request_record cimport RequestRecord
 from gateway.state.request cimport Request
 from gateway.upstream.origin cimport ResponseTaker
 from gateway.upstream.origin_pool cimport OriginConnection, OriginPools
@@ -16,7 +16,7 @@ cdef class Approach(Request):
     cdef ResponseTaker taker   # told how it went; None: it is over
     cdef HttpRequest codec     # target and credentials
     cdef Message message       # the request's head, as it came
-    cdef Record record         # None before its target is known
+    cdef RequestRecord record  # None before its target is known
     cdef Opening opening       # under way; None: none
     cdef OriginConnection kept  # of a pool, that the opening has found; None: none
     cdef object key            # of the pool that its connection belongs to; None: of none

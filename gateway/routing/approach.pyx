@@ -28,7 +28,7 @@ from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.state.record cimport count_login, log_refused
 from gateway.state.request cimport LINGERING, OPENING, READING, VERIFYING
 from gateway.state.speakers cimport may_speak, take_claims
-from gateway.tunnel.request cimport may_open, note, verify, verify_token
+from gateway.tunnel.request cimport fill, may_open, verify, verify_token
 from gateway.upstream.http1_origin cimport Http1Origin
 
 
@@ -96,13 +96,14 @@ cdef class Approach(Request):
     # ---- the decision, and a connection ------------------------------------------------------------------------------
 
     cdef void ask(self) noexcept:
-        """Who asks is known: what is asked is judged."""
+        """The client is known: its request is judged."""
         if has_been_here(&self.message.head, self.parts.settings.via):
             self.turn_away(SL_OUTCOME_LOOP, "the request has been through this gateway before", SL_REASON_LOOP)
             return
-        self.record = note(self.parts, self, self.codec, self.kind)
+        self.record = RequestRecord.__new__(RequestRecord, self.parts)
         self.record.message, self.record.secure = self.message, self.codec.secure
-        if self.codec.doubtful and self.record.asks_for_paths():
+        fill(self.record, self, self.codec, self.kind)
+        if self.codec.doubtful and self.record.asks_for_more():
             self.turn_away(SL_OUTCOME_MALFORMED, "two readers may take the path for two paths",
                            SL_REASON_DOUBTFUL_TARGET)
             return

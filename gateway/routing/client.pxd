@@ -14,7 +14,7 @@ cdef class ClientSide(Handler):
     # The final head, its fields as they leave; framing as head.framing says: the side turns that into its own
     # version's. `ends`: no content follows, and send_end() is not called.
     cdef void respond(self, Message head, bint ends) noexcept
-    # Takes all of it. False: it holds some, and exchange.on_client_ready() follows once that is gone.
+    # Takes every byte. False: it holds some, and exchange.on_client_ready() follows once they are gone.
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept
     cdef void send_end(self, Message trailers) noexcept
     # A whole answer of the gateway's own, the row of `outcome`; before respond() only. `sequence`: of its log line.

@@ -10,7 +10,7 @@ from gateway.c.message cimport (
     sl_message_strip,
 )
 
-# Names that never leave, whoever sent them, by their beginnings; a whole name ends in NUL here.
+# Names that never leave, from no client, by their beginnings; a whole name ends in NUL here.
 cdef const char **INSIDE = [b"x-forwarded-", b"forwarded\0", b"l5d-", b"serviceidentity\0", b"x-envoy-", b"proxy-"]
 cdef size_t[6] INSIDE_LENGTHS = [12, 9, 4, 15, 8, 6]
 cdef bint[6] INSIDE_WHOLE = [False, True, False, True, False, False]

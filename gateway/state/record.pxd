@@ -9,7 +9,6 @@ from gateway.c.judge cimport sl_decision, sl_question, sl_source_key
 from gateway.c.leg cimport sl_leg
 from gateway.c.log_line cimport sl_log_line, sl_log_tls
 from gateway.c.segment cimport sl_log_event, sl_tunnel
-from gateway.proto.message cimport Message
 from gateway.tls.client cimport TlsClient
 from gateway.tls.session cimport TlsSession
 
@@ -52,19 +51,13 @@ cdef class Record:
     cdef sl_tunnel *listing      # in the live-tunnel table; NULL: not a tunnel, or the table is full
     cdef uint64_t *rule_up       # bytes by rule: where this tunnel's are counted
     cdef uint64_t *rule_down
-    cdef Message message         # of one HTTP request; None: a tunnel's
-    cdef uint8_t secure          # bool: and its target is https
     cdef const char *broken      # static text: how a peer of the tunnel has broken its TLS session; NULL: none has
 
     cdef void question(self, sl_question *out) noexcept
     # TLS that it leaves by under a decision; None: cleartext, or settings that are missing.
     cdef TlsClient origination(self, const sl_decision *decision)
-    # A digest of these settings; empty: cleartext.
-    cdef bytes tls_mark(self, const sl_decision *decision)
-    # Whether rules of its destination ask for more of a request than its name and address.
-    cdef bint asks_for_paths(self) noexcept
-    # It goes its way once more: what was found on the way is forgotten.
-    cdef void begin_again(self) noexcept
+    # Whether it leaves by TLS, with settings or without.
+    cdef bint originates(self, const sl_decision *decision) noexcept
     # The pod that has the peer's address under a generation, as `pod` has it.
     cdef uint64_t pod_under(self, Generation generation) noexcept
     # By its address alone: nothing of more weight says who it is.

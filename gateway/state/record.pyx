@@ -13,14 +13,14 @@ from gateway.state.meter cimport Meter
 from gateway.state.settings cimport ListenerSpec
 from gateway.state.speakers cimport claims_stand
 from gateway.c.contract cimport (
-    SL_ALLOW, SL_AUDIT, SL_OUTCOME_AUTH_FAILED, SL_PHASE_ADDRESS, SL_PHASE_NAME, SL_REASON_IDENTITY_EXPIRED, SL_REASON_INTERNAL,
+    SL_ALLOW, SL_AUDIT, SL_OUTCOME_AUTH_FAILED, SL_PHASE_NAME, SL_REASON_IDENTITY_EXPIRED, SL_REASON_INTERNAL,
     SL_REASON_SOURCE_GONE, SL_REASON_UNAUTHORIZED, sl_outcome_text, sl_phase_text, sl_reason_text, sl_refusal_reason,
     sl_verdict_text,
 )
 from gateway.c.image cimport sl_image
 from gateway.c.judge cimport (
-    SL_NEEDS_REQUEST, sl_judge, sl_judged_port, sl_judged_revoke, sl_list_line, sl_rule_name, sl_rule_named, sl_rule_slot,
-    sl_source_credential, sl_source_key, sl_source_network, sl_source_user, sl_trail,
+    sl_judge, sl_judged_port, sl_judged_revoke, sl_judged_tls, sl_list_line, sl_rule_name, sl_rule_named, sl_rule_slot,
+    sl_source_credential, sl_source_key, sl_source_network, sl_source_user,
 )
 from gateway.c.limit_table cimport SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS
 from gateway.c.log_line cimport sl_log_line, sl_log_text, sl_log_tls, sl_refused_address
@@ -133,38 +133,13 @@ cdef class Record:
             out.way = PyBytes_AS_STRING(self.upstream)
         if self.upstream_tls is not None and self.upstream_tls.settings is not None:
             out.tls = PyBytes_AS_STRING(self.upstream_tls.settings)
-        if self.message is not None:
-            out.request = parts.show(&self.message.head)
         out.is_local, out.asked = is_local, <void *> self
 
     cdef TlsClient origination(self, const sl_decision *decision):
-        if self.message is None:
-            return self.generation.origination(decision)
-        return self.generation.request_origination(decision, self.secure)
+        return self.generation.origination(decision)
 
-    cdef bytes tls_mark(self, const sl_decision *decision):
-        cdef TlsClient client = self.origination(decision)
-        return b"" if client is None else client.digest
-
-    cdef bint asks_for_paths(self) noexcept:
-        cdef sl_question question
-        cdef sl_decision decision
-        cdef sl_trail trail
-        cdef uint32_t i
-        self.question(&question)
-        question.request = NULL
-        memset(&trail, 0, sizeof(trail))
-        sl_judge(&self.generation.image.image, &question, SL_PHASE_ADDRESS, NULL, &decision, &trail)
-        for i in range(trail.count):
-            if trail.steps[i].unmet or trail.steps[i].condition:
-                return True
-        return decision.needs & SL_NEEDS_REQUEST or trail.total > trail.count
-
-    cdef void begin_again(self) noexcept:
-        self.upstream = self.upstream_tls = None
-        if self.name is not None:
-            self.address.family = 0
-        self.dns_ms = self.dial_ms = -1
+    cdef bint originates(self, const sl_decision *decision) noexcept:
+        return sl_judged_tls(&self.generation.image.image, decision) is not NULL
 
     cdef uint64_t pod_under(self, Generation generation) noexcept:
         return 0 if generation.image.workloads is None else generation.image.workloads.pod_of(&self.peer)

@@ -9,6 +9,8 @@ from gateway.state.request cimport Request
 
 # The request is complete: its record, which knows its target. `kind` is an sl_protocol.
 cdef Record note(WorkerParts parts, Request request, Codec codec, int kind)
+# The same for a record that was made for it.
+cdef void fill(Record record, Request request, Codec codec, int kind) noexcept
 # Verifies credentials; on_verified follows, at once where the outcome is known.
 cdef void verify(WorkerParts parts, Request request, bytes user, bytes password) noexcept
 # The same for a bearer token, and on_token.

@@ -20,6 +20,11 @@ from gateway.state.speakers cimport source_of_speaker
 
 cdef Record note(WorkerParts parts, Request request, Codec codec, int kind):
     cdef Record record = Record.__new__(Record, parts)
+    fill(record, request, codec, kind)
+    return record
+
+
+cdef void fill(Record record, Request request, Codec codec, int kind) noexcept:
     record.listener = request.listener
     if codec.sequence:
         record.sequence = codec.sequence
@@ -27,13 +32,12 @@ cdef Record note(WorkerParts parts, Request request, Codec codec, int kind):
     record.kind = <uint8_t> kind
     record.peer = request.peer
     record.peer_port = request.peer_port
-    record.pod = record.pod_under(parts.generation)
+    record.pod = record.pod_under(record.generation)
     record.port = codec.port
     if codec.address.family:
         record.address = codec.address
     else:
         record.name = codec.name[:codec.name_length]
-    return record
 
 
 cdef void verify(WorkerParts parts, Request request, bytes user, bytes password) noexcept:

@@ -148,7 +148,7 @@ cdef class Http1Origin(OriginConnection):
 
     cdef bint push(self, iovec *pieces, int count) noexcept:
         """Sends, or keeps; True when nothing is kept."""
-        cdef OutgoingStep step = self.out.send(&self.leg, pieces, count)
+        cdef OutgoingStep step = self.out.put(&self.leg, pieces, count)
         if step != OUTGOING_FAILED:
             return step == OUTGOING_EMPTY
         # Its answer may have come before the reset: what can be read still is.
@@ -271,7 +271,7 @@ cdef class Http1Origin(OriginConnection):
         taker.on_upgraded(head, &leg, early, hangup)
 
     cdef void whole(self, Message head) noexcept:
-        """The response is; `head`: it is all of it. The connection comes first: its taker may ask for it again."""
+        """The response is; `head`: a head without content. The connection comes first: its taker may ask for it again."""
         cdef ResponseTaker taker = self.taker
         cdef Message trailers = self.input.trailers
         self.taker = None
@@ -336,7 +336,7 @@ cdef class Http1Origin(OriginConnection):
 
 
 cdef bint binds_connection(const sl_message *head) noexcept:
-    """A challenge that authenticates the connection instead of a request (RFC 4559): it is nobody else's then."""
+    """A challenge that authenticates the connection instead of a request (RFC 4559): no other client may have it."""
     cdef int at
     cdef const char *value
     cdef size_t length

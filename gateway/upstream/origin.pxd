@@ -38,7 +38,7 @@ cdef class OriginRequest:
     cdef ResponseTaker taker   # None once it is over
     # The head, its fields as they leave, hop-by-hop ones taken out; framing as head.framing says.
     cdef void send_head(self, Message head, bint ends) noexcept
-    # Takes all of it. False: it holds some, and on_ready follows once that is gone.
+    # Takes every byte. False: it holds some, and on_ready follows once they are gone.
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept
     cdef void send_end(self, Message trailers) noexcept
     # The taker takes content again, after on_body() was False.

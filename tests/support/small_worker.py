@@ -24,6 +24,7 @@ from gateway.state.limits import Limits
 from gateway.state.log import AccessLog
 from gateway.state.parts import WorkerParts
 from gateway.tunnel.rejudge import Rejudge
+from gateway.upstream.origin_pool import OriginPools
 from gateway.upstream.pool import ParentPools
 from supervisor.config.config import Config
 from supervisor.config.config import Listener as ListenerConfig
@@ -129,7 +130,7 @@ class SmallWorker:
         self.parts = WorkerParts(self.loop, 0, view, Limits(table(1), 0))
         self.log = AccessLog(view, lambda callback: Clock(self.loop, callback), self._logged)
         pools = ParentPools(self.parts, lambda *_: None)
-        self.parts.attach(self, self.log, pools, lambda: None, lambda full: None)
+        self.parts.attach(self, self.log, pools, OriginPools(self.parts), lambda: None, lambda full: None)
 
     def close(self) -> None:
         """Ends everything."""

@@ -15,6 +15,7 @@ from gateway.policy.image import PolicyImage
 from gateway.state.limits import Limits
 from gateway.state.log import AccessLog
 from gateway.state.parts import WorkerParts
+from gateway.upstream.origin_pool import OriginPools
 from gateway.upstream.pool import ParentPools
 from supervisor.config.config import Config
 from supervisor.config.config import Listener as ListenerConfig
@@ -51,7 +52,14 @@ class World:
         view = memoryview(mmap.mmap(self.segment.fd, 0))
         self.parts = WorkerParts(self.loop, 0, view, Limits(table(1), 0))
         log = AccessLog(view, lambda callback: Clock(self.loop, callback), lambda: None)
-        self.parts.attach(None, log, ParentPools(self.parts, lambda *_: None), lambda: None, lambda full: None)
+        self.parts.attach(
+            None,
+            log,
+            ParentPools(self.parts, lambda *_: None),
+            OriginPools(self.parts),
+            lambda: None,
+            lambda _full: None,
+        )
         self.generation = 0
         self.far: list[socket.socket] = []
 

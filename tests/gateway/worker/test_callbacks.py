@@ -26,6 +26,7 @@ from gateway.policy.image import PolicyImage
 from gateway.state.limits import Limits
 from gateway.state.log import AccessLog
 from gateway.state.parts import WorkerParts
+from gateway.upstream.origin_pool import OriginPools
 from gateway.upstream.pool import ParentPools
 from supervisor.config.config import Config
 from supervisor.config.config import Listener as ListenerConfig
@@ -78,7 +79,7 @@ class World:
         self.verifier = Verifier()
         log = AccessLog(view, lambda callback: Clock(self.loop, callback), lambda: None)
         pools = ParentPools(self.parts, lambda *_: None)
-        self.parts.attach(self.verifier, log, pools, lambda: None, lambda full: None)
+        self.parts.attach(self.verifier, log, pools, OriginPools(self.parts), lambda: None, lambda full: None)
         self.load()
         self.parts.files.measure()
         self.port = self.listening()

@@ -5,7 +5,16 @@ from typing import Any, Final
 
 import pytest
 
-from supervisor.config.config import Config, Listener, Network, SourceLimits, find_config, from_builtins, to_builtins
+from supervisor.config.config import (
+    Config,
+    Listener,
+    Network,
+    Pools,
+    SourceLimits,
+    find_config,
+    from_builtins,
+    to_builtins,
+)
 from supervisor.config.reader import load_config
 from tests.support.front import complaints, read, without
 
@@ -17,6 +26,7 @@ listeners:
     auth: required
     innerName: audit
     audit: true
+    requests: false
     diagnostics: true
   - {name: six, address: "[::1]:1081", protocol: http, auth: off, innerName: off}
 workers: 3
@@ -35,6 +45,8 @@ dns: {servers: [10.0.0.10, "10.0.0.11:5353", "[fd00::a]:53"], timeout: 500ms, mi
       negativeTTL: 10s, cacheEntries: 5}
 limits: {tunnels: 10, tunnelsPerSource: 5, requestTimeout: 1s, dialTimeout: 2s, idleTimeout: 2h, halfCloseTimeout: 3s,
          perSource: {requests: 7, lookups: 6, dials: 5, provisional: 4}}
+pools: {perDestination: 2, pending: 3, idle: 4s, maxAge: 5s}
+via: off
 admin: {address: "127.0.0.1:9902", token: null}
 metrics: {address: null}
 control: {endpoint: ipc://run/control}
@@ -67,7 +79,7 @@ def test_an_empty_file_is_every_default_with_a_warning(tmp_path: Path, text: str
 def test_every_key_is_read(tmp_path: Path) -> None:
     config = read(tmp_path, FULL)
     assert config.listeners == (
-        Listener("mesh", "0.0.0.0", 1080, "socks5", "required", "audit", True, True),
+        Listener("mesh", "0.0.0.0", 1080, "socks5", "required", "audit", True, False, True),
         Listener("six", "::1", 1081, "http", "off", "off"),
     )
     assert [listener.address for listener in config.listeners] == ["0.0.0.0:1080", "[::1]:1081"]
@@ -79,7 +91,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.gateway.cluster_networks == ("10.0.0.0/8",)
     assert config.linkerd.global_namespace == "out"
     assert config.policy.paths == (str(tmp_path / "policy"), "/etc/other/policy.yaml")
-    assert [(place.line, place.column) for place in config.policy.places] == [(14, 18), (14, 26)]
+    assert [(place.line, place.column) for place in config.policy.places] == [(15, 18), (15, 26)]
     assert config.policy.passthrough and config.policy.audit
     assert config.identity.networks == (Network("10.1.0.0/16", "shop", "cart"), Network("fd00::/64", "pay"))
     assert config.identity.users == str(tmp_path / "users.yaml")
@@ -87,6 +99,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.dns.servers == ("10.0.0.10", "10.0.0.11:5353", "[fd00::a]:53")
     assert (config.dns.timeout, config.dns.min_ttl, config.dns.max_ttl) == (0.5, 0.0, 3600.0)
     assert (config.dns.negative_ttl, config.dns.cache_entries) == (10.0, 5)
+    assert config.pools == Pools(2, 3, 4.0, 5.0) and not config.via
     limits = config.limits
     assert (limits.tunnels, limits.tunnels_set, limits.tunnels_per_source) == (10, True, 5)
     assert (limits.request_timeout, limits.dial_timeout) == (1.0, 2.0)

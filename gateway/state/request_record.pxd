@@ -1,0 +1,17 @@
+# The facts of one HTTP request: those of every record, and what is judged of the request itself.
+from libc.stdint cimport uint8_t
+
+from gateway.c.judge cimport sl_decision
+from gateway.proto.message cimport Message
+from gateway.state.record cimport Record
+
+cdef class RequestRecord(Record):
+    cdef Message message       # the head as it came, its path in normal form
+    cdef uint8_t secure        # bool: the target is https
+
+    # A digest of the TLS that it leaves by under a decision; empty: cleartext.
+    cdef bytes tls_mark(self, const sl_decision *decision)
+    # Whether rules of its destination ask for more of a request than its name and address.
+    cdef bint asks_for_more(self) noexcept
+    # It goes its way once more: what was found on the way is forgotten.
+    cdef void begin_again(self) noexcept
