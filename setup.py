@@ -220,6 +220,7 @@ EXTENSIONS = [
     extension("gateway.state.parts", *SEGMENT, *POLICY),
     extension("gateway.state.record", *SEGMENT, *POLICY, "shared/workloads"),
     extension("gateway.state.request_record", *POLICY),
+    extension("gateway.state.request_line", "base/contract", *SEGMENT),
     extension("gateway.dial.race", "net/dial_error", *SEGMENT, *POLICY),
     extension("gateway.dial.verdicts", *POLICY),
     extension("gateway.dial.review", *POLICY),

@@ -275,5 +275,6 @@ class Settings(TypedDict):
     deny_message: str | None  # gateway.denyMessage: printable ASCII, the last line of a refusal's body
     pod_networks: list[str]  # CIDRs in which every address is a source of its own
     access_log: bool
+    log_query: bool  # request lines have the query
     log_interval: float  # seconds between `interval` lines of a tunnel; 0 = none
     drain: float  # shutdown.drain, seconds

@@ -298,6 +298,46 @@ static void put_tls(struct cursor *c, const struct sl_log_line *line)
     PUT(c, "}");
 }
 
+/* The last member of a request line: it is cut to what there is room for, so that a long one costs no line. */
+static void put_path(struct cursor *c, const struct sl_log_request *request)
+{
+    enum { TAIL = 32, EXPANDED = 5 }; /* bytes behind it; of one escaped byte */
+    const char *query = request->query.bytes ? request->query.bytes : "(redacted)";
+    size_t room = (size_t)(c->end - c->at), most = room > TAIL ? (room - TAIL) / EXPANDED : 0;
+    size_t path = request->path.length, rest = request->query.bytes ? request->query.length : strlen(query);
+
+    PUT(c, ",\"path\":\"");
+    if (most > SL_LOG_PATH_MOST) most = SL_LOG_PATH_MOST;
+    if (path > most) path = most;
+    put_escaped(c, request->path.bytes, path);
+    if (request->has_query && path < most) {
+        PUT(c, "?");
+        put_escaped(c, query, rest < most - path ? rest : most - path);
+    }
+    PUT(c, "\"");
+}
+
+static void put_request(struct cursor *c, const struct sl_log_request *request)
+{
+    PUT(c, ",\"method\":");
+    put_untrusted(c, &request->method);
+    PUT(c, ",\"status\":");
+    put_optional(c, request->status ? (int64_t)request->status : -1);
+    PUT(c, ",\"route\":");
+    put_utf8(c, &request->route);
+    PUT(c, ",\"backend\":");
+    put_utf8(c, &request->backend);
+    PUT(c, ",\"tries\":");
+    put_number(c, request->tries);
+    PUT(c, ",\"mirrored\":");
+    put_number(c, request->mirrored);
+    PUT(c, ",\"first_byte_ms\":");
+    put_optional(c, request->first_byte_ms);
+    PUT(c, ",\"downgraded\":");
+    put_text(c, request->downgraded ? "true" : "false");
+    put_path(c, request);
+}
+
 static void put_end(struct cursor *c, const struct sl_log_line *line)
 {
     PUT(c, ",\"dns_ms\":");
@@ -311,14 +351,13 @@ static void put_end(struct cursor *c, const struct sl_log_line *line)
         PUT(c, ",\"baggage\":");
         put_untrusted(c, &line->baggage);
     }
-    if (line->is_refused) {
+    if (line->is_refused || line->detail.bytes) {
         PUT(c, ",\"detail\":");
         put_untrusted(c, &line->detail);
+    }
+    if (line->is_refused) {
         PUT(c, ",\"suppressed\":");
         put_number(c, line->suppressed);
-    } else if (line->detail.bytes) {
-        PUT(c, ",\"detail\":");
-        put_untrusted(c, &line->detail);
     }
     if (line->outcome) {
         PUT(c, ",\"outcome\":\"");
@@ -335,6 +374,7 @@ static void put_end(struct cursor *c, const struct sl_log_line *line)
         PUT(c, ",\"duration_ms\":");
         put_number(c, line->duration_ms);
     }
+    if (line->request) put_request(c, line->request);
     PUT(c, "}\n");
 }
 

@@ -36,6 +36,22 @@ struct sl_log_tls {
     const char *failure;     /* of the handshake, or why the certificate has no identity */
 };
 
+/* What an event `request` has beside the others. */
+struct sl_log_request {
+    struct sl_log_text method;  /* untrusted */
+    struct sl_log_text path;    /* not NULL; untrusted; SL_LOG_PATH_MOST bytes with the query, or fewer, are written */
+    struct sl_log_text query;   /* untrusted; NULL with has_query: redacted */
+    struct sl_log_text route;   /* Kind/namespace/name; valid UTF-8; NULL: no route */
+    struct sl_log_text backend; /* valid UTF-8; NULL: the destination that was asked for */
+    int has_query;
+    unsigned status;       /* 0: null, the client got no answer */
+    unsigned tries;        /* connections that it was sent on */
+    unsigned mirrored;     /* mirrors that got a copy */
+    int32_t first_byte_ms; /* to the head of the answer; negative: null */
+    int downgraded;        /* answered in clear text what was fetched over TLS */
+};
+enum { SL_LOG_PATH_MOST = 1024 };
+
 struct sl_log_line {
     uint64_t unix_ms;
     const char *event;
@@ -72,6 +88,7 @@ struct sl_log_line {
     const struct sl_log_tls *client_tls;   /* NULL: cleartext */
     const struct sl_log_tls *upstream_tls; /* of an origin or a parent; NULL: cleartext */
     const char *outcome;                   /* NULL: the line has none */
+    const struct sl_log_request *request;  /* NULL: not a request line */
     int carried;                           /* the line has bytes and duration */
     uint64_t bytes_up, bytes_down, duration_ms;
 };

@@ -13,8 +13,12 @@ _Static_assert(SL_SEGMENT_HISTOGRAMS_AT + SL_HISTOGRAM_COUNT * sizeof(struct sl_
 _Static_assert(SL_SEGMENT_LABELLED_AT + SL_LABELLED_MAX * sizeof(struct sl_labelled) == SL_SEGMENT_INDEX_AT,
                "the labelled counters fit");
 _Static_assert(SL_SEGMENT_INDEX_AT + SL_LABELLED_INDEX * sizeof(uint16_t) == SL_SEGMENT_LOGS_AT, "the index fits");
-_Static_assert(SL_SEGMENT_LOGS_AT + SL_PENDING_LOGS * sizeof(struct sl_pending_log) == SL_SEGMENT_TUNNELS_AT,
+_Static_assert(SL_SEGMENT_LOGS_AT + SL_PENDING_LOGS * sizeof(struct sl_pending_log) == SL_SEGMENT_ROUTE_INDEX_AT,
                "the pending lines fit");
+_Static_assert(SL_SEGMENT_ROUTE_INDEX_AT + SL_ROUTE_TIMES_MAX * sizeof(uint16_t) <= SL_SEGMENT_ROUTES_AT,
+               "the index of routes fits");
+_Static_assert(SL_SEGMENT_ROUTES_AT + SL_ROUTE_TIMES_MAX * sizeof(struct sl_route_times) <= SL_SEGMENT_TUNNELS_AT,
+               "the times of routes fit");
 _Static_assert(SL_COUNTER_SPLICES_ENDED - SL_COUNTER_PIPES_IDLE + 1 == sizeof(struct sl_pipe_counts) / sizeof(uint64_t),
                "a pool of pipes counts into the segment");
 _Static_assert(sizeof(struct sl_tunnel) == 320, "a record is as said in segment.h");
@@ -31,6 +35,22 @@ static uint16_t *label_index(struct sl_segment *segment)
     return (uint16_t *)(void *)((char *)segment + SL_SEGMENT_INDEX_AT);
 }
 
+static struct sl_route_times *route_times(struct sl_segment *segment)
+{
+    return (struct sl_route_times *)(void *)((char *)segment + SL_SEGMENT_ROUTES_AT);
+}
+
+static uint16_t *route_index(struct sl_segment *segment)
+{
+    return (uint16_t *)(void *)((char *)segment + SL_SEGMENT_ROUTE_INDEX_AT);
+}
+
+static int has_route(uint64_t key)
+{
+    uint64_t family = (key >> 56) - 1;
+    return family == SL_FAMILY_HTTP_REQUESTS || family == SL_FAMILY_HTTP_RETRIES;
+}
+
 static uint64_t overflow_key(unsigned family)
 {
     return sl_label_key((enum sl_family)family, SL_LABEL_OTHER, SL_LABEL_OTHER, SL_LABEL_OTHER, SL_RULE_SLOT_OTHER);
@@ -38,7 +58,7 @@ static uint64_t overflow_key(unsigned family)
 
 static int is_gauge(uint64_t key)
 {
-    return key >> 56 == SL_FAMILY_TUNNELS_OPEN + 1;
+    return key >> 56 == SL_FAMILY_TUNNELS_OPEN + 1 || key >> 56 == SL_FAMILY_UPSTREAM_CONNECTIONS + 1;
 }
 
 size_t sl_segment_size(uint32_t tunnels)
@@ -138,7 +158,8 @@ static void rebuild_index(struct sl_segment *segment)
     for (i = 0; i < used; i++) {
         uint64_t family = entries[i].key >> 56;
         uint16_t *place;
-        if (family == 0 || family > SL_FAMILY_COUNT || entries[i].key & 0xffff) break;
+        if (family == 0 || family > SL_FAMILY_COUNT) break;
+        if (entries[i].key & 0xffff && !has_route(entries[i].key)) break;
         place = find(segment, entries[i].key);
         if (*place) break;
         *place = (uint16_t)(i + 1);
@@ -147,25 +168,14 @@ static void rebuild_index(struct sl_segment *segment)
     segment->labelled_used = i;
 }
 
-struct sl_segment *sl_segment_open(void *base, size_t size, uint32_t pid, uint64_t now)
-{
-    struct sl_segment *segment = base;
-
-    if (!is_prepared(segment, size)) return NULL;
-    rebuild_index(segment);
-    sl_segment_reap(segment, size);
-    segment->start = now > segment->start ? now : segment->start + 1;
-    __atomic_store_n(&segment->pid, pid, __ATOMIC_RELEASE);
-    return segment;
-}
-
 uint64_t *sl_segment_labelled(struct sl_segment *segment, uint64_t key)
 {
     struct sl_labelled *entries = labelled(segment);
     uint64_t family = (key >> 56) - 1;
     uint16_t *place;
 
-    if (family >= SL_FAMILY_COUNT || key & 0xffff) return &entries[SL_FAMILY_PROTOCOL_ERRORS].value;
+    if (family >= SL_FAMILY_COUNT || (key & 0xffff && !has_route(key)))
+        return &entries[SL_FAMILY_PROTOCOL_ERRORS].value;
     place = find(segment, key);
     if (*place) return &entries[*place - 1].value;
     if (segment->labelled_used >= SL_LABELLED_MAX) return &entries[family].value;
@@ -175,16 +185,88 @@ uint64_t *sl_segment_labelled(struct sl_segment *segment, uint64_t key)
     return &entries[*place - 1].value;
 }
 
-void sl_segment_observe(struct sl_segment *segment, enum sl_histogram_name which, uint64_t microseconds)
+static void observe(struct sl_histogram *histogram, uint64_t microseconds)
 {
-    struct sl_histogram *histogram;
     uint64_t steps = microseconds ? (microseconds - 1) / SL_BUCKET_FIRST_US : 0;
     unsigned bucket = steps ? 64 - (unsigned)__builtin_clzll(steps) : 0; /* 100 us: 0; up to 200: 1; up to 400: 2 */
 
-    if ((unsigned)which >= SL_HISTOGRAM_COUNT) return;
-    histogram = (struct sl_histogram *)(void *)((char *)segment + SL_SEGMENT_HISTOGRAMS_AT) + which;
     if (bucket >= SL_BUCKETS) bucket = SL_BUCKETS - 1;
     histogram->buckets[bucket]++;
     histogram->sum_us += microseconds;
     histogram->count++;
+}
+
+void sl_segment_observe(struct sl_segment *segment, enum sl_histogram_name which, uint64_t microseconds)
+{
+    if ((unsigned)which >= SL_HISTOGRAM_COUNT) return;
+    observe((struct sl_histogram *)(void *)((char *)segment + SL_SEGMENT_HISTOGRAMS_AT) + which, microseconds);
+}
+
+/* ---- routes ------------------------------------------------------------------------------------------------------ */
+
+/* Where the times of a route and class are in the index; `slot` is SL_RULE_SLOT_NONE or a slot. */
+static size_t route_place(unsigned slot, unsigned class)
+{
+    if (slot == SL_RULE_SLOT_NONE)
+        slot = SL_RULE_SLOTS + 1;
+    else if (slot > SL_RULE_SLOTS)
+        slot = SL_RULE_SLOT_OTHER;
+    return (size_t)slot * SL_STATUS_CLASS_COUNT + (class < SL_STATUS_CLASS_COUNT ? class : SL_STATUS_NONE);
+}
+
+static uint64_t route_times_key(size_t place)
+{
+    uint64_t slot = place / SL_STATUS_CLASS_COUNT;
+    if (slot > SL_RULE_SLOTS) slot = SL_RULE_SLOT_NONE;
+    return SL_ROUTE_TIMES_KEY | slot << 8 | place % SL_STATUS_CLASS_COUNT;
+}
+
+/* As rebuild_index(). */
+static void rebuild_routes(struct sl_segment *segment)
+{
+    struct sl_route_times *entries = route_times(segment);
+    uint16_t *index = route_index(segment);
+    uint32_t used = segment->routes_used, i;
+
+    if (used > SL_ROUTE_TIMES_MAX) used = SL_ROUTE_TIMES_MAX;
+    memset(index, 0, SL_ROUTE_TIMES_MAX * sizeof *index);
+    for (i = 0; i < used; i++) {
+        size_t place = route_place((unsigned)(entries[i].key >> 8 & 0xffff), (unsigned)(entries[i].key & 0xff));
+        if (entries[i].key != route_times_key(place) || index[place]) break;
+        index[place] = (uint16_t)(i + 1);
+    }
+    if (i < used) memset(&entries[i], 0, (used - i) * sizeof *entries);
+    segment->routes_used = i;
+}
+
+void sl_segment_observe_route(struct sl_segment *segment, unsigned route_slot, enum sl_status_class class,
+                              uint64_t microseconds)
+{
+    struct sl_route_times *entries = route_times(segment);
+    size_t place = route_place(route_slot, class);
+    uint16_t *index = &route_index(segment)[place];
+
+    if (!*index) {
+        uint32_t used = segment->routes_used;
+        if (used >= SL_ROUTE_TIMES_MAX) return; /* there are as many as places: the worker's own count is damaged */
+        entries[used].key = route_times_key(place);
+        *index = (uint16_t)(used + 1);
+        __atomic_store_n(&segment->routes_used, used + 1, __ATOMIC_RELEASE);
+    }
+    observe(&entries[*index - 1].times, microseconds);
+}
+
+/* ---- a worker ---------------------------------------------------------------------------------------------------- */
+
+struct sl_segment *sl_segment_open(void *base, size_t size, uint32_t pid, uint64_t now)
+{
+    struct sl_segment *segment = base;
+
+    if (!is_prepared(segment, size)) return NULL;
+    rebuild_index(segment);
+    rebuild_routes(segment);
+    sl_segment_reap(segment, size);
+    segment->start = now > segment->start ? now : segment->start + 1;
+    __atomic_store_n(&segment->pid, pid, __ATOMIC_RELEASE);
+    return segment;
 }

@@ -14,6 +14,10 @@
  *   167936 +-----------------------+
  *          | sl_pending_log[3]     | access log lines that wait for the supervisor, by level
  * 12776192 +-----------------------+
+ *          | u16 index[6012]       | of the times below, by route slot and class; the worker's own, as the other
+ * 12788480 +-----------------------+
+ *          | sl_route_times[6012]  | how long requests took, by route and class of status, in the order of first use
+ * 13897728 +-----------------------+
  *          | sl_tunnel[capacity]   | 320 bytes each; live tunnels, and the free list through the others
  *          +-----------------------+ sl_segment_size(capacity)
  *
@@ -29,17 +33,20 @@
 
 #include "bytes/addr.h"
 #include "base/contract.h"
+#include "shared/labels.h"
 #include "shared/pending_log.h"
 
 #define SL_SEGMENT_MAGIC 0x4745534349554c53ull
 enum {
-    SL_SEGMENT_VERSION = 8,
+    SL_SEGMENT_VERSION = 9,
     SL_SEGMENT_COUNTERS_AT = 64,
     SL_SEGMENT_HISTOGRAMS_AT = 1024,
     SL_SEGMENT_LABELLED_AT = 4096,
     SL_SEGMENT_INDEX_AT = 135168,
     SL_SEGMENT_LOGS_AT = 167936,
-    SL_SEGMENT_TUNNELS_AT = 12776192,
+    SL_SEGMENT_ROUTE_INDEX_AT = 12776192,
+    SL_SEGMENT_ROUTES_AT = 12788480,
+    SL_SEGMENT_TUNNELS_AT = 13897728,
     SL_LABELLED_MAX = 8192,
     SL_LABELLED_INDEX = 16384,
     SL_TUNNELS_MAX = 1048576 /* records in one segment */
@@ -106,7 +113,8 @@ enum sl_counter { SL_COUNTERS(SL_ENUM_COUNTER) SL_COUNTER_COUNT };
     X(TURN, "worker_turn_seconds", "Time that one turn of a worker's event loop took")                     \
     X(HANDSHAKE_CLIENT, "tls_handshake_seconds side:client", "Time that a TLS handshake took")             \
     X(HANDSHAKE_PARENT, "tls_handshake_seconds side:parent", "Time that a TLS handshake took")             \
-    X(HANDSHAKE_ORIGIN, "tls_handshake_seconds side:origin", "Time that a TLS handshake took")
+    X(HANDSHAKE_ORIGIN, "tls_handshake_seconds side:origin", "Time that a TLS handshake took")             \
+    X(OPENING, "tunnel_opening_seconds", "Time from the request of a tunnel to its success")
 
 enum { SL_BUCKET_FIRST_US = 100, SL_BUCKETS = 20 }; /* 100 us to 26 s, and above */
 #define SL_ENUM_HISTOGRAM(name, text, help) SL_HISTOGRAM_##name,
@@ -119,108 +127,34 @@ struct sl_histogram {
 };
 
 /* Labelled counters: X(NAME, "name", "labels", "help"). The labels are those of the key's a, b and c, in this order, each
- * with the table of its values (gateway/tables.pyx); `rule` is the key's rule slot. tunnels_open is the one gauge. */
-#define SL_FAMILIES(X)                                                                                          \
-    X(DECISIONS, "decisions_total", "verdict:verdicts phase:phases rule reason:reasons",                        \
-      "Decisions taken, by the rule that decided")                                                              \
-    X(TUNNELS, "tunnels_total", "protocol:protocols outcome:outcomes",                                          \
-      "Tunnels that ended and requests that failed, by outcome")                                                \
-    X(TUNNELS_OPEN, "tunnels_open", "protocol:protocols", "Tunnels open now")                                   \
-    X(BYTES, "bytes_total", "direction:directions rule", "Bytes carried, by the rule that admitted the tunnel") \
-    X(PROTOCOL_ERRORS, "protocol_errors_total", "protocol:protocols reason:outcomes",                           \
-      "Requests that broke their protocol, or did not come in time")                                            \
-    X(LIMITED, "limited_total", "scope:scopes", "Requests refused for a limit")                                 \
-    X(LOG_DROPPED, "log_dropped_total", "event:log_events", "Access log lines dropped")                         \
-    X(REJUDGED, "rejudged_total", "result:rejudged", "Live tunnels judged again after a reload")                \
-    X(HTTP2_ABUSE, "http2_abuse_total", "reason:h2_abuses", "HTTP/2 connections ended for asking too much")     \
-    X(HTTP2_RESETS, "http2_resets_total", "side:h2_sides code:h2_codes", "HTTP/2 streams that were reset")      \
-    X(TLS_HANDSHAKES, "tls_handshakes_total", "side:tls_sides result:tls_results",                              \
-      "TLS handshakes that were done (full, resumed), and those that failed, by reason")                        \
-    X(CREDENTIALS_REFUSED, "credentials_refused_total", "reason:reasons", "Passwords and tokens that were refused")
+ * with the table of its values (gateway/tables.pyx); `rule` is the key's rule slot, `route` its route slot. tunnels_open and
+ * upstream_connections are gauges. */
+#define SL_FAMILIES(X)                                                                                               \
+    X(DECISIONS, "decisions_total", "verdict:verdicts phase:phases rule reason:reasons",                             \
+      "Decisions taken, by the rule that decided")                                                                   \
+    X(TUNNELS, "tunnels_total", "protocol:protocols outcome:outcomes",                                               \
+      "Tunnels that ended and requests that failed, by outcome")                                                     \
+    X(TUNNELS_OPEN, "tunnels_open", "protocol:protocols", "Tunnels open now")                                        \
+    X(BYTES, "bytes_total", "direction:directions rule", "Bytes carried, by the rule that admitted the tunnel")      \
+    X(PROTOCOL_ERRORS, "protocol_errors_total", "protocol:protocols reason:outcomes",                                \
+      "Requests that broke their protocol, or did not come in time")                                                 \
+    X(LIMITED, "limited_total", "scope:scopes", "Requests refused for a limit")                                      \
+    X(LOG_DROPPED, "log_dropped_total", "event:log_events", "Access log lines dropped")                              \
+    X(REJUDGED, "rejudged_total", "result:rejudged", "Live tunnels judged again after a reload")                     \
+    X(HTTP2_ABUSE, "http2_abuse_total", "reason:h2_abuses", "HTTP/2 connections ended for asking too much")          \
+    X(HTTP2_RESETS, "http2_resets_total", "side:h2_sides code:h2_codes", "HTTP/2 streams that were reset")           \
+    X(TLS_HANDSHAKES, "tls_handshakes_total", "side:tls_sides result:tls_results",                                   \
+      "TLS handshakes that were done (full, resumed), and those that failed, by reason")                             \
+    X(CREDENTIALS_REFUSED, "credentials_refused_total", "reason:reasons", "Passwords and tokens that were refused")  \
+    X(HTTP_REQUESTS, "http_requests_total", "route rule method:methods class:status_classes",                        \
+      "HTTP requests that were judged, by the route they took, the rule that decided, and the status of the answer") \
+    X(HTTP_RETRIES, "http_retries_total", "route result:retry_results", "Further tries of HTTP requests")            \
+    X(HTTP_MIRRORED, "http_mirrored_total", "result:mirror_results", "Copies of HTTP requests to mirrors")           \
+    X(UPSTREAM_CONNECTIONS, "upstream_connections", "state:upstream_states",                                         \
+      "Connections to origins that are kept, and requests that wait for one")
 
 #define SL_ENUM_FAMILY(name, text, labels, help) SL_FAMILY_##name,
 enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
-
-/* The label values that are no enums of contract.h. */
-#define SL_PROTOCOLS(X)   \
-    X(UNKNOWN, "unknown") \
-    X(SOCKS5, "socks5") X(SOCKS4, "socks4") X(HTTP, "http") X(HTTP2, "http2tunnel") X(HBONE, "hbone")
-#define SL_DIRECTIONS(X) X(UP, "up") X(DOWN, "down")
-#define SL_SCOPES(X)                                                                                    \
-    X(OTHER, "other")                           /* none of these */                                     \
-    X(TUNNELS, "tunnels")                       /* limits.tunnels */                                    \
-    X(SOURCE_TUNNELS, "source_tunnels")         /* limits.tunnelsPerSource */                           \
-    X(SOURCE_REQUESTS, "source_requests")       /* unanswered requests of one source */                 \
-    X(SOURCE_DNS, "source_dns")                 /* fresh DNS look-ups of one source */                  \
-    X(SOURCE_DIALS, "source_dials")             /* fresh dials of one source */                         \
-    X(SOURCE_PROVISIONAL, "source_provisional") /* tunnels of one source that wait for an inner name */ \
-    X(DNS, "dns")                               /* look-ups in flight of the worker */                  \
-    X(CREDENTIALS, "credentials")               /* passwords that wait to be verified */                \
-    X(DESCRIPTORS, "descriptors")               /* open files */                                        \
-    X(DRAINING, "draining")                     /* none: the gateway takes no new tunnels */            \
-    X(SOURCE_LOGINS, "source_logins")           /* logins of one source that wait, or fail too often */ \
-    X(PORTS, "ports")                           /* source ports for one destination */                  \
-    X(MEMORY, "memory")                         /* of the kernel, for sockets */                        \
-    X(STREAMS, "streams")                       /* limits.streamsPerConnection */                       \
-    X(HANDSHAKES, "handshakes")                 /* limits.handshakes */
-#define SL_LOG_EVENTS(X) \
-    X(DECISION, "decision") X(OPEN, "open") X(INTERVAL, "interval") X(CLOSE, "close") X(REFUSED, "refused")
-#define SL_REJUDGES(X) X(ALLOWED, "allowed") X(KILLED, "killed") X(DRAINING, "draining") X(KEPT, "kept")
-#define SL_H2_ABUSES(X)                                                                 \
-    X(RESETS, "rapid_reset")        /* requests taken back before they were answered */ \
-    X(CONTINUATION, "continuation") /* header blocks in too many parts */               \
-    X(PING, "ping")                                                                     \
-    X(SETTINGS, "settings")                                                             \
-    X(EMPTY, "empty_frames") /* DATA and header fragments of nothing */                 \
-    X(WINDOW, "window_update")                                                          \
-    X(PRIORITY, "priority")                                                             \
-    X(ERRORS, "stream_errors") /* zero increments, malformed messages, late frames */   \
-    X(UNKNOWN, "unknown_frames")                                                        \
-    X(REFUSED, "refused_streams") /* opened above MAX_CONCURRENT_STREAMS */             \
-    X(HEADERS, "header_list")     /* a header list that is decoded no further */        \
-    X(UNREAD, "unread_answers")   /* asks, and reads nothing */
-#define SL_H2_SIDES(X) X(CLIENT, "client") X(GATEWAY, "gateway") X(PARENT, "parent")
-#define SL_TLS_SIDES(X) X(CLIENT, "client") X(PARENT, "parent") X(ORIGIN, "origin")
-/* RFC 9113 section 7, in its order. */
-#define SL_H2_CODES(X)                      \
-    X(NO_ERROR, "no_error")                 \
-    X(PROTOCOL, "protocol_error")           \
-    X(INTERNAL, "internal_error")           \
-    X(FLOW_CONTROL, "flow_control_error")   \
-    X(SETTINGS_TIMEOUT, "settings_timeout") \
-    X(STREAM_CLOSED, "stream_closed")       \
-    X(FRAME_SIZE, "frame_size_error")       \
-    X(REFUSED, "refused_stream")            \
-    X(CANCEL, "cancel")                     \
-    X(COMPRESSION, "compression_error")     \
-    X(CONNECT, "connect_error")             \
-    X(CALM, "enhance_your_calm")            \
-    X(SECURITY, "inadequate_security")      \
-    X(HTTP_1_1, "http_1_1_required")        \
-    X(OTHER, "other")
-#define SL_TUNNEL_STATES(X) \
-    X(FREE, "free") X(OPEN, "open") X(HALF_CLOSED, "half_closed") X(PROVISIONAL, "provisional") X(REVOKED, "revoked")
-
-#define SL_ENUM_PROTOCOL(name, text) SL_PROTOCOL_##name,
-#define SL_ENUM_DIRECTION(name, text) SL_DIRECTION_##name,
-#define SL_ENUM_SCOPE(name, text) SL_SCOPE_##name,
-#define SL_ENUM_LOG_EVENT(name, text) SL_LOG_##name,
-#define SL_ENUM_REJUDGED(name, text) SL_REJUDGED_##name,
-#define SL_ENUM_H2_ABUSE(name, text) SL_H2_ABUSE_##name,
-#define SL_ENUM_H2_SIDE(name, text) SL_H2_SIDE_##name,
-#define SL_ENUM_TLS_SIDE(name, text) SL_TLS_SIDE_##name,
-#define SL_ENUM_H2_CODE(name, text) SL_H2_CODE_##name,
-#define SL_ENUM_TUNNEL_STATE(name, text) SL_TUNNEL_##name,
-enum sl_protocol { SL_PROTOCOLS(SL_ENUM_PROTOCOL) SL_PROTOCOL_COUNT };
-enum sl_direction_name { SL_DIRECTIONS(SL_ENUM_DIRECTION) SL_DIRECTION_COUNT };
-enum sl_scope { SL_SCOPES(SL_ENUM_SCOPE) SL_SCOPE_COUNT };
-enum sl_log_event { SL_LOG_EVENTS(SL_ENUM_LOG_EVENT) SL_LOG_EVENT_COUNT };
-enum sl_rejudged { SL_REJUDGES(SL_ENUM_REJUDGED) SL_REJUDGED_COUNT };
-enum sl_h2_abuse { SL_H2_ABUSES(SL_ENUM_H2_ABUSE) SL_H2_ABUSE_COUNT };
-enum sl_h2_side { SL_H2_SIDES(SL_ENUM_H2_SIDE) SL_H2_SIDE_COUNT };
-enum sl_tls_side { SL_TLS_SIDES(SL_ENUM_TLS_SIDE) SL_TLS_SIDE_COUNT };
-enum sl_h2_code { SL_H2_CODES(SL_ENUM_H2_CODE) SL_H2_CODE_COUNT };
-enum sl_tunnel_state { SL_TUNNEL_STATES(SL_ENUM_TUNNEL_STATE) SL_TUNNEL_STATE_COUNT };
 
 /* Rule slots (sl_rule.slot): 1 to SL_RULE_SLOTS are named rules, 0 is `other`. */
 enum {
@@ -233,10 +167,11 @@ enum {
  *
  *    63      56 55      48 47      40 39      32 31              16 15               0
  *   +----------+----------+----------+----------+------------------+------------------+
- *   | family+1 |    a     |    b     |    c     |   rule slot      |        0         |
+ *   | family+1 |    a     |    b     |    c     |   rule slot      | route slot, or 0 |
  *   +----------+----------+----------+----------+------------------+------------------+
  *
- * SL_LABEL_OTHER in all of a, b and c, and the slot `other`, is the family's overflow entry. */
+ * SL_LABEL_OTHER in all of a, b and c, and the slots `other`, is the family's overflow entry. A route counts by the slot
+ * of the rule that it comes from; families without the label `route` have 0. */
 enum { SL_LABEL_OTHER = 0xff };
 
 static inline uint64_t sl_label_key(enum sl_family family, unsigned a, unsigned b, unsigned c, unsigned rule_slot)
@@ -245,10 +180,24 @@ static inline uint64_t sl_label_key(enum sl_family family, unsigned a, unsigned 
            (uint64_t)(c & 0xff) << 32 | (uint64_t)(rule_slot & 0xffff) << 16;
 }
 
+static inline uint64_t sl_route_key(enum sl_family family, unsigned a, unsigned b, unsigned rule_slot,
+                                    unsigned route_slot)
+{
+    return sl_label_key(family, a, b, 0, rule_slot) | (route_slot & 0xffff);
+}
+
 struct sl_labelled {
     uint64_t key;
     uint64_t value;
 };
+
+/* Requests of one route that had an answer of one class. */
+enum { SL_ROUTE_TIMES_MAX = (SL_RULE_SLOTS + 2) * SL_STATUS_CLASS_COUNT };
+struct sl_route_times {
+    uint64_t key; /* SL_ROUTE_TIMES_KEY | route slot << 8 | sl_status_class; 0 is never used */
+    struct sl_histogram times;
+};
+#define SL_ROUTE_TIMES_KEY (1ull << 63)
 
 enum { SL_TUNNEL_USER = 32, SL_TUNNEL_NAME = 120, SL_TUNNEL_IDENTITY = 63 };
 enum sl_tunnel_flags {
@@ -307,7 +256,7 @@ struct sl_segment {
     uint32_t tunnels_free;     /* head of the free list: index + 1 */
     uint32_t tunnels_listed;   /* live records */
     uint32_t labelled_used;    /* entries; the first SL_FAMILY_COUNT are the overflow entries */
-    uint32_t reserved;
+    uint32_t routes_used;      /* entries of sl_route_times */
     uint64_t counters[SL_COUNTER_COUNT];
 };
 
@@ -332,6 +281,16 @@ void sl_segment_reap(void *base, size_t size);
 uint64_t *sl_segment_labelled(struct sl_segment *segment, uint64_t key);
 /* One more observation. */
 void sl_segment_observe(struct sl_segment *segment, enum sl_histogram_name which, uint64_t microseconds);
+
+/* The same for a request of a route; SL_RULE_SLOT_NONE: of no route. */
+void sl_segment_observe_route(struct sl_segment *segment, unsigned route_slot, enum sl_status_class class,
+                              uint64_t microseconds);
+/* The method of a request; a class by its status. */
+enum sl_method sl_method_of(const char *text, size_t length);
+static inline enum sl_status_class sl_status_class_of(unsigned status)
+{
+    return status >= 100 && status < 600 ? (enum sl_status_class)(status / 100) : SL_STATUS_NONE;
+}
 
 /* A record for a new tunnel, in state OPEN and being edited: fill it, then sl_tunnel_done(). NULL: the table is full (the
  * tunnel lives on unlisted, counted); all functions below take a NULL. */
@@ -380,6 +339,11 @@ const char *sl_h2_abuse_text(unsigned i);
 const char *sl_h2_side_text(unsigned i);
 const char *sl_h2_code_text(unsigned i);
 const char *sl_tls_side_text(unsigned i);
+const char *sl_method_text(unsigned i);
+const char *sl_status_class_text(unsigned i);
+const char *sl_retry_result_text(unsigned i);
+const char *sl_mirror_result_text(unsigned i);
+const char *sl_upstream_state_text(unsigned i);
 const char *sl_tunnel_state_text(unsigned i);
 
 #endif

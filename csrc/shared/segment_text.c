@@ -1,6 +1,8 @@
 /* The texts of segment.h: names and help of counters, histograms and families, and label values. */
 #include "shared/segment.h"
 
+#include <string.h>
+
 #define DESCRIBED(name, text, more, help) {text, more, help},
 #define TEXT_AND_HELP(name, text, help) {text, "", help},
 #define TEXT(name, text) text,
@@ -20,6 +22,11 @@ static const char *const H2_ABUSES[SL_H2_ABUSE_COUNT] = {SL_H2_ABUSES(TEXT)};
 static const char *const H2_SIDES[SL_H2_SIDE_COUNT] = {SL_H2_SIDES(TEXT)};
 static const char *const H2_CODES[SL_H2_CODE_COUNT] = {SL_H2_CODES(TEXT)};
 static const char *const TLS_SIDES[SL_TLS_SIDE_COUNT] = {SL_TLS_SIDES(TEXT)};
+static const char *const METHODS[SL_METHOD_COUNT] = {SL_METHODS(TEXT)};
+static const char *const STATUS_CLASSES[SL_STATUS_CLASS_COUNT] = {SL_STATUS_CLASSES(TEXT)};
+static const char *const RETRY_RESULTS[SL_RETRY_RESULT_COUNT] = {SL_RETRY_RESULTS(TEXT)};
+static const char *const MIRROR_RESULTS[SL_MIRROR_RESULT_COUNT] = {SL_MIRROR_RESULTS(TEXT)};
+static const char *const UPSTREAM_STATES[SL_UPSTREAM_STATE_COUNT] = {SL_UPSTREAM_STATES(TEXT)};
 static const char *const STATES[SL_TUNNEL_STATE_COUNT] = {SL_TUNNEL_STATES(TEXT)};
 
 const char *sl_segment_counter_name(unsigned i)
@@ -107,6 +114,39 @@ const char *sl_tls_side_text(unsigned i)
     return i < SL_TLS_SIDE_COUNT ? TLS_SIDES[i] : "other";
 }
 
+const char *sl_method_text(unsigned i)
+{
+    return i < SL_METHOD_COUNT ? METHODS[i] : "other";
+}
+
+const char *sl_status_class_text(unsigned i)
+{
+    return i < SL_STATUS_CLASS_COUNT ? STATUS_CLASSES[i] : "other";
+}
+
+const char *sl_retry_result_text(unsigned i)
+{
+    return i < SL_RETRY_RESULT_COUNT ? RETRY_RESULTS[i] : "other";
+}
+
+const char *sl_mirror_result_text(unsigned i)
+{
+    return i < SL_MIRROR_RESULT_COUNT ? MIRROR_RESULTS[i] : "other";
+}
+
+const char *sl_upstream_state_text(unsigned i)
+{
+    return i < SL_UPSTREAM_STATE_COUNT ? UPSTREAM_STATES[i] : "other";
+}
+
+enum sl_method sl_method_of(const char *text, size_t length)
+{
+    for (unsigned i = SL_METHOD_OTHER + 1; i < SL_METHOD_COUNT; i++) {
+        if (strlen(METHODS[i]) == length && memcmp(METHODS[i], text, length) == 0) return (enum sl_method)i;
+    }
+    return SL_METHOD_OTHER;
+}
+
 const char *sl_tunnel_state_text(unsigned i)
 {
     return i < SL_TUNNEL_STATE_COUNT ? STATES[i] : "other";
@@ -128,7 +168,7 @@ static const struct sl_field_place HEADERS[] = {
     HEADER(tunnels_free),
     HEADER(tunnels_listed),
     HEADER(labelled_used),
-    HEADER(reserved),
+    HEADER(routes_used),
     {NULL, 0, 0},
 };
 

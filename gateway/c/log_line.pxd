@@ -21,6 +21,18 @@ cdef extern from "bytes/log_line.h" nogil:
         sl_log_text sni
         sl_log_text peer
         const char *failure
+    struct sl_log_request:
+        sl_log_text method
+        sl_log_text path
+        sl_log_text query
+        sl_log_text route
+        sl_log_text backend
+        int has_query
+        unsigned status
+        unsigned tries
+        unsigned mirrored
+        int32_t first_byte_ms
+        int downgraded
     struct sl_log_line:
         uint64_t unix_ms
         const char *event
@@ -60,6 +72,7 @@ cdef extern from "bytes/log_line.h" nogil:
         const sl_log_tls *client_tls
         const sl_log_tls *upstream_tls
         const char *outcome
+        const sl_log_request *request
         int carried
         uint64_t bytes_up
         uint64_t bytes_down

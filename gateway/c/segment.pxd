@@ -10,7 +10,9 @@ cdef extern from "shared/segment.h" nogil:
         SL_SEGMENT_HISTOGRAMS_AT
         SL_SEGMENT_LABELLED_AT
         SL_SEGMENT_LOGS_AT
+        SL_SEGMENT_ROUTES_AT
         SL_SEGMENT_TUNNELS_AT
+        SL_ROUTE_TIMES_MAX
         SL_PENDING_LOGS
         SL_LABELLED_MAX
         SL_TUNNELS_MAX
@@ -68,6 +70,7 @@ cdef extern from "shared/segment.h" nogil:
         SL_HISTOGRAM_HANDSHAKE_CLIENT
         SL_HISTOGRAM_HANDSHAKE_PARENT
         SL_HISTOGRAM_HANDSHAKE_ORIGIN
+        SL_HISTOGRAM_OPENING
         SL_HISTOGRAM_COUNT
     enum sl_family:
         SL_FAMILY_DECISIONS
@@ -82,6 +85,10 @@ cdef extern from "shared/segment.h" nogil:
         SL_FAMILY_HTTP2_RESETS
         SL_FAMILY_TLS_HANDSHAKES
         SL_FAMILY_CREDENTIALS_REFUSED
+        SL_FAMILY_HTTP_REQUESTS
+        SL_FAMILY_HTTP_RETRIES
+        SL_FAMILY_HTTP_MIRRORED
+        SL_FAMILY_UPSTREAM_CONNECTIONS
         SL_FAMILY_COUNT
     enum sl_protocol:
         SL_PROTOCOL_UNKNOWN
@@ -119,6 +126,7 @@ cdef extern from "shared/segment.h" nogil:
         SL_LOG_INTERVAL
         SL_LOG_CLOSE
         SL_LOG_REFUSED
+        SL_LOG_REQUEST
         SL_LOG_EVENT_COUNT
     enum sl_rejudged:
         SL_REJUDGED_ALLOWED
@@ -153,6 +161,29 @@ cdef extern from "shared/segment.h" nogil:
     enum sl_h2_code:
         SL_H2_CODE_OTHER
         SL_H2_CODE_COUNT
+    enum sl_method:
+        SL_METHOD_OTHER
+        SL_METHOD_COUNT
+    enum sl_status_class:
+        SL_STATUS_NONE
+        SL_STATUS_CLASS_COUNT
+    enum sl_retry_result:
+        SL_RETRY_SUCCESS
+        SL_RETRY_FAILURE
+        SL_RETRY_FREE
+        SL_RETRY_LIMITED
+        SL_RETRY_RESULT_COUNT
+    enum sl_mirror_result:
+        SL_MIRROR_SENT
+        SL_MIRROR_DROPPED
+        SL_MIRROR_FAILED
+        SL_MIRROR_DENIED
+        SL_MIRROR_RESULT_COUNT
+    enum sl_upstream_state:
+        SL_UPSTREAM_IDLE
+        SL_UPSTREAM_ACTIVE
+        SL_UPSTREAM_PENDING
+        SL_UPSTREAM_STATE_COUNT
     enum sl_tunnel_state:
         SL_TUNNEL_FREE
         SL_TUNNEL_OPEN
@@ -187,6 +218,8 @@ cdef extern from "shared/segment.h" nogil:
         uint8_t flags
         sl_addr peer
         sl_addr dialed
+    struct sl_route_times:
+        uint64_t key
     struct sl_segment:
         uint64_t magic
         uint32_t version
@@ -210,6 +243,11 @@ cdef extern from "shared/segment.h" nogil:
     sl_segment *sl_segment_open(void *base, size_t size, uint32_t pid, uint64_t now)
     void sl_segment_reap(void *base, size_t size)
     uint64_t sl_label_key(sl_family family, unsigned a, unsigned b, unsigned c, unsigned rule_slot)
+    uint64_t sl_route_key(sl_family family, unsigned a, unsigned b, unsigned rule_slot, unsigned route_slot)
+    void sl_segment_observe_route(sl_segment *segment, unsigned route_slot, sl_status_class status_class,
+                                  uint64_t microseconds)
+    sl_method sl_method_of(const char *text, size_t length)
+    sl_status_class sl_status_class_of(unsigned status)
     uint64_t *sl_segment_labelled(sl_segment *segment, uint64_t key)
     void sl_segment_observe(sl_segment *segment, sl_histogram_name which, uint64_t microseconds)
     sl_tunnel *sl_tunnel_take(sl_segment *segment, uint64_t number)
@@ -237,6 +275,11 @@ cdef extern from "shared/segment.h" nogil:
     const char *sl_h2_side_text(unsigned i)
     const char *sl_h2_code_text(unsigned i)
     const char *sl_tls_side_text(unsigned i)
+    const char *sl_method_text(unsigned i)
+    const char *sl_status_class_text(unsigned i)
+    const char *sl_retry_result_text(unsigned i)
+    const char *sl_mirror_result_text(unsigned i)
+    const char *sl_upstream_state_text(unsigned i)
     const char *sl_tunnel_state_text(unsigned i)
     struct sl_field_place:
         const char *name

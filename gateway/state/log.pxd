@@ -7,7 +7,7 @@ from gateway.c.segment cimport sl_log_event, sl_pending_log, sl_segment
 
 cdef enum:
     LEVELS = 3                 # interval, decision, tunnel: what is dropped first first
-    EVENTS = 5                 # SL_LOG_EVENT_COUNT
+    EVENTS = 6                 # SL_LOG_EVENT_COUNT
 
 cdef class AccessLog:
     cdef object wake           # called when lines wait

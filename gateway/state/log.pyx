@@ -11,7 +11,7 @@ from gateway.c.log_budget cimport sl_log_budget_take
 from gateway.c.log_line cimport SL_LOG_LINE_MOST, sl_log_line_write
 from gateway.c.segment cimport (
     SL_COUNTER_LOG_DROPPED, SL_FAMILY_LOG_DROPPED, SL_LOG_DECISION, SL_LOG_EVENT_COUNT, SL_LOG_INTERVAL,
-    SL_LOG_REFUSED, SL_PENDING_LOGS, sl_label_key, sl_log_event_text, sl_pending_log_add, sl_pending_log_room,
+    SL_LOG_REFUSED, SL_LOG_REQUEST, SL_PENDING_LOGS, sl_label_key, sl_log_event_text, sl_pending_log_add, sl_pending_log_room,
     sl_pending_log_waits, sl_segment_labelled, sl_segment_log,
 )
 
@@ -19,7 +19,9 @@ cdef double DELAY = 0.05       # seconds
 
 
 cdef inline int level_of(sl_log_event event) noexcept:
-    return 0 if event == SL_LOG_INTERVAL else 1 if event == SL_LOG_DECISION or event == SL_LOG_REFUSED else 2
+    if event == SL_LOG_INTERVAL:
+        return 0
+    return 1 if event == SL_LOG_DECISION or event == SL_LOG_REFUSED or event == SL_LOG_REQUEST else 2
 
 
 cdef class AccessLog:

@@ -32,13 +32,12 @@ from gateway.c.leg cimport sl_leg_broken
 from gateway.c.segment cimport (
     SL_COUNTER_AUTH_FAILED, SL_COUNTER_BYTES_DOWN, SL_COUNTER_BYTES_UP, SL_COUNTER_DECISIONS_ALLOW,
     SL_COUNTER_DECISIONS_AUDIT, SL_COUNTER_DECISIONS_DENY, SL_DIRECTION_DOWN, SL_DIRECTION_UP, SL_FAMILY_BYTES,
-    SL_FAMILY_CREDENTIALS_REFUSED, SL_FAMILY_DECISIONS,
-    SL_FAMILY_TUNNELS, SL_FAMILY_TUNNELS_OPEN, SL_LOG_CLOSE, SL_LOG_DECISION, SL_LOG_INTERVAL, SL_LOG_REFUSED,
+    SL_FAMILY_CREDENTIALS_REFUSED, SL_FAMILY_DECISIONS, SL_FAMILY_TUNNELS, SL_FAMILY_TUNNELS_OPEN,
+    SL_HISTOGRAM_OPENING, SL_LOG_CLOSE, SL_LOG_DECISION, SL_LOG_INTERVAL, SL_LOG_REFUSED,
     SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER, SL_TUNNEL_FORWARDED, SL_TUNNEL_OPEN, SL_TUNNEL_TOKEN,
-    SL_TUNNEL_WORKLOAD, SL_TUNNEL_WOULD_DENY, sl_log_event, sl_protocol_text,
+    SL_TUNNEL_WORKLOAD, SL_TUNNEL_WOULD_DENY, sl_log_event, sl_protocol_text, sl_segment_observe,
     sl_tunnel_bytes, sl_tunnel_done, sl_tunnel_edit, sl_tunnel_release, sl_tunnel_set_identity, sl_tunnel_set_name,
-    sl_tunnel_set_user,
-    sl_tunnel_take,
+    sl_tunnel_set_user, sl_tunnel_take,
 )
 
 cdef enum:
@@ -261,6 +260,7 @@ cdef class Record:
         cdef sl_tunnel *listing = sl_tunnel_take(parts.meter.segment, self.sequence)
         cdef bytes user
         parts.meter.labelled(SL_FAMILY_TUNNELS_OPEN, self.kind, 0, 0, 0)[0] += 1
+        sl_segment_observe(parts.meter.segment, SL_HISTOGRAM_OPENING, (parts.loop.now - self.asked) * 1000)
         self.listing = listing
         if listing is not NULL:
             listing.opened_ms = parts.loop.now

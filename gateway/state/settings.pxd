@@ -39,6 +39,7 @@ cdef class Settings:
     cdef frozenset token_keys        # marks of the keys whose tokens stand; empty: there are no tokens
     cdef bint insecure_tokens        # tokens are accepted over clear text from anywhere
     cdef bint access_log
+    cdef bint log_query              # request lines have the query
     cdef bytes via                   # this gateway's name in Via; None: it adds none
     cdef uint64_t pool_idle          # milliseconds that a connection to an origin is kept
     cdef uint64_t pool_age           # and that it takes requests

@@ -59,7 +59,7 @@ cdef class Settings:
         self.trusted = {entry["identity"]: entry["sources"] for entry in settings["trusted"]}
         self.trust_domains = settings["trust_domains"]
         self.insecure_tokens = settings["insecure_tokens"]
-        self.access_log = settings["access_log"]
+        self.access_log, self.log_query = settings["access_log"], settings["log_query"]
         pools = settings["pools"]
         self.via = settings["via"]
         self.pool_idle, self.pool_age = patience(pools["idle"]), patience(pools["max_age"])

@@ -190,11 +190,13 @@ class Admin(msgspec.Struct, frozen=True):
 
 
 class Logs(msgspec.Struct, frozen=True):
-    """`access` is "stdout", "stderr", "off" or an absolute path; `interval` in seconds, 0 = no such lines."""
+    """`access` is "stdout", "stderr", "off" or an absolute path; `interval` in seconds, 0 = no such lines; `query`: what
+    request lines have of it."""
 
     level: Level = "info"
     access: str = "stdout"
     interval: float = 60.0
+    query: Literal["redact", "keep"] = "redact"
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -306,6 +308,7 @@ class Config(msgspec.Struct, frozen=True):
             pod_networks=list(self.gateway.pod_networks),
             access_log=self.logs.access != "off",
             log_interval=self.logs.interval,
+            log_query=self.logs.query == "keep",
             drain=self.drain,
         )
 

@@ -146,7 +146,12 @@ def effective(config: Config) -> dict[str, Any]:
         },
         "metrics": {"address": join(*config.metrics) if config.metrics else None},
         "control": {"endpoint": config.control or None},
-        "logs": {"level": config.logs.level, "access": config.logs.access, "interval": duration(config.logs.interval)},
+        "logs": {
+            "level": config.logs.level,
+            "access": config.logs.access,
+            "interval": duration(config.logs.interval),
+            "query": config.logs.query,
+        },
         "shutdown": {"drain": duration(config.drain)},
     }
 

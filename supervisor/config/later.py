@@ -22,7 +22,6 @@ class Later(NamedTuple):
     empty: bool = False
 
 
-_REQUESTS: Final = "plain HTTP requests; they are answered 501"
 _CLUSTER: Final = "the watch of a cluster; policy comes from files alone"
 _TRACING: Final = "spans; none would be sent"
 
@@ -44,7 +43,6 @@ LATER: Final[dict[str, Later]] = {
     "tracing.endpoint": Later(_TRACING),
     "tracing.sample": Later(_TRACING),
     "tracing.parentBased": Later(_TRACING),
-    "logs.query": Later(_REQUESTS, ("redact",)),
 }
 # Keys of sections that are read, by section: each is refused as long as no reader of the section knows it.
 UNREAD: Final[dict[str, dict[str, Later]]] = {

@@ -431,11 +431,12 @@ class _Reader:
         return "ipc://" + os.path.abspath(os.path.join(self.folder, rest))
 
     def logs(self, top: Fields) -> Logs:
-        fields = self.section(top, "logs", "level", "access", "interval")
+        fields = self.section(top, "logs", "level", "access", "interval", "query")
         return Logs(
             level=fields.read("level", lambda n: n.choice(*LEVELS), DEFAULTS.logs.level),
             access=fields.read("access", self.access, DEFAULTS.logs.access),
             interval=fields.read("interval", partial(Node.duration, low=0.0), DEFAULTS.logs.interval),
+            query=fields.read("query", lambda n: n.choice("redact", "keep"), DEFAULTS.logs.query),
         )
 
     def access(self, node: Node) -> str:
