@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 
 from gateway.tables import REASON_ROWS
 from supervisor.admin import exposition, metrics
-from supervisor.config.config import Auth, Config, Inner, Level, Listener, Protocol
+from supervisor.config.config import Auth, Config, Inner, Level, Listener, Protocol, Query
 from supervisor.config.later import LATER
 from supervisor.config.tls import ClientCertificate, ListenerTls, Version
 from supervisor.config.upstreams import Type
@@ -37,6 +37,7 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "listeners[].tls.clientCertificate": get_args(ClientCertificate),
     "listeners[].tls.minVersion": get_args(Version),
     "logs.level": get_args(Level),
+    "logs.query": get_args(Query),
     "upstreams[].type": get_args(Type),
 }
 # Defaults that the model has only once the file was read.
@@ -145,7 +146,9 @@ def families() -> Iterator[Metric]:
     empty: tuple[dict[tuple[str, ...], int], ...] = tuple({} for _ in labels.FAMILY)
     scalars = dict.fromkeys(metrics.SCALARS, 0)
     found = {name: Histogram(0, [0] * BUCKETS) for name in HISTOGRAMS}
-    taken = metrics.Snapshot(scalars, empty, found, {"0": 1}, reloads={"ok": 1}, expiries=(("listener", "tls.crt", 0),))
+    routes = {("", "2xx"): Histogram(0, [0] * BUCKETS)}
+    expiries = (("listener", "tls.crt", 0.0),)
+    taken = metrics.Snapshot(scalars, empty, found, routes, {"0": 1}, reloads={"ok": 1}, expiries=expiries)
     return exposition.families(taken)
 
 
@@ -180,8 +183,8 @@ def label_values() -> Iterator[list[str]]:
     for family in labels.FAMILY:
         words = iter(family.words)
         for label in family.labels:
-            if label == "rule":
-                values = "`Kind/namespace/name` or `Kind/name`; `other` beyond 1,000 rules"
+            if label in labels.SLOTS:
+                values = "`Kind/namespace/name` or `Kind/name`; `other` beyond 1,000 rules and routes"
             else:
                 of = next(words)
                 values = ", ".join(f"`{word}`" for word in of) if of is not labels.REASONS else "the table of reasons"

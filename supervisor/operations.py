@@ -70,13 +70,15 @@ class Operations:
         return {"version": self.version}
 
     def stats(self, request: Mapping[str, object]) -> Answer:
-        """The figures of `sluice stats`."""
-        _no_more(request)
-        return self.statistics()
+        """The figures of `sluice stats`; with {routes: true} also those of each route."""
+        rest = dict(request)
+        routes = rest.pop("routes", False)
+        _no_more(rest)
+        return self.statistics(routes is True)
 
-    def statistics(self) -> Answer:
+    def statistics(self, routes: bool = False) -> Answer:
         """{version, generation, workers, counters, ...}: counters as the metrics, without their prefix and summed over
-        their labels; `by_label` has the sums by their most telling one."""
+        their labels; `by_label` has the sums by their most telling one, `routes` where wanted those of by_route()."""
         running = self._running
         current, pool = running.generations.current, running.pool
         taken = self._observation.snapshot(self.version)
@@ -92,6 +94,7 @@ class Operations:
             "problems": list(running.generations.last_problems),
             "restart_needed": list(running.generations.restart_needed),
             "supervisor": self._own_counters(),
+            **({"routes": metrics.by_route(taken)} if routes else {}),
         }
 
     def _own_counters(self) -> dict[str, int]:

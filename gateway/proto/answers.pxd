@@ -15,6 +15,9 @@ cdef bytes http1_refusal(int outcome, str rule, str reason, str detail, bint bod
 # The same for HTTP/2, never for success: ([(name, value)] of its header block, body), all in bytes.
 cdef tuple http2_answer(int outcome, str rule, str reason, str detail, str signed, str note, bint bearer)
 
+# The status of both.
+cdef int http_status(int outcome) noexcept
+
 # The parts of both: (status line, [(name, value)], body).
 cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signed, str note, bint bearer)
 

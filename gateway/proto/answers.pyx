@@ -88,6 +88,10 @@ ROWS[SL_OUTCOME_DRAINED] = ROWS[SL_OUTCOME_GATEWAY_LIMIT]
 cdef dict HBONE = {b"403": b"401", b"407": b"401", b"502": b"503", b"504": b"503"}
 
 
+cdef int http_status(int outcome) noexcept:
+    return int(ROWS[outcome if outcome in ROWS else SL_OUTCOME_INTERNAL][0][:3])
+
+
 cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signed, str note, bint bearer):
     cdef str status, error, text
     cdef list fields = []

@@ -47,6 +47,7 @@ cdef class Exchange(ResponseTaker):
     cdef void refuse(self, int outcome) noexcept
     cdef void fail(self, int outcome) noexcept
     cdef void finish(self, int outcome) noexcept
+    cdef void tell(self, int outcome, int status) noexcept
     cdef void wait(self) noexcept
 
 # Of a request of the client `who`, which came by `client`; `kind`: sl_protocol, `auth`: AuthMode.

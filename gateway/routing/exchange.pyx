@@ -10,7 +10,7 @@ BEGINS (credentials, decision, dial) -> CARRIES -> RESPONDS -> OVER, and from ea
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint64_t
 
 from gateway.c.contract cimport (
     SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CLOSED, SL_OUTCOME_DRAINED, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL,
@@ -18,10 +18,12 @@ from gateway.c.contract cimport (
 )
 from gateway.c.leg cimport sl_leg, sl_leg_reset
 from gateway.c.message cimport sl_message_copy
-from gateway.c.segment cimport SL_LOG_DECISION
+from gateway.c.segment cimport SL_RETRY_FREE, SL_RULE_SLOT_NONE
+from gateway.proto.answers cimport http_status
 from gateway.routing.approach cimport approach_of
 from gateway.routing.fields cimport come_back, leave_outside
 from gateway.state.record cimport Record
+from gateway.state.request_line cimport Answered, count_retry, nothing_answered, write_request
 from gateway.tunnel.request cimport told_reason, told_rule
 from gateway.upstream.origin_pool cimport OriginConnection
 
@@ -154,6 +156,8 @@ cdef class Exchange(ResponseTaker):
             return
         self.client = None
         self.stage, self.closed = EXCHANGE_OVER, True
+        self.first_byte = self.parts.loop.now
+        self.tell(SL_OUTCOME_CLOSED, self.status)
         self.approach.cancel()
         client.tunnel(head, leg, early, hangup)
         self.parts.loop.park(self)
@@ -163,6 +167,7 @@ cdef class Exchange(ResponseTaker):
         if untouched and self.repeatable and self.stage == EXCHANGE_CARRIES and not self.approach.fresh:
             # Over a new connection: the one that was kept has closed under it.
             self.stage = EXCHANGE_BEGINS
+            count_retry(self.parts, SL_RULE_SLOT_NONE, SL_RETRY_FREE)
             self.approach.begin_again()
         else:
             self.fail(outcome)
@@ -226,8 +231,11 @@ cdef class Exchange(ResponseTaker):
         """The last step of every end: its line (without one for -1), its places, its origin."""
         cdef OriginRequest origin = self.origin
         cdef Record record = self.approach.record
+        cdef int status = self.status
         if self.stage == EXCHANGE_OVER:
             return
+        if self.client is not None and self.stage < EXCHANGE_RESPONDS and outcome >= 0:
+            status = http_status(outcome)
         self.stage = EXCHANGE_OVER
         self.client = None
         self.early = None
@@ -238,9 +246,21 @@ cdef class Exchange(ResponseTaker):
         if record is not None:
             record.leave_limits()
             if outcome >= 0:
-                record.write(SL_LOG_DECISION, outcome, self.up, self.down)
+                self.tell(outcome, status)
         self.closed = True
         self.parts.loop.park(self)
+
+    cdef void tell(self, int outcome, int status) noexcept:
+        """Its line and its counts; `status`: that the client got, 0: none."""
+        cdef Record record = self.approach.record
+        cdef Answered answered
+        nothing_answered(&answered, &self.approach.message.head)
+        answered.status, answered.tries = <uint16_t> status, self.tries
+        answered.up, answered.down = self.up, self.down
+        if self.first_byte:
+            answered.first_byte_ms = <int32_t> (self.first_byte - record.asked)
+        answered.downgraded = record.secure and record.tls is None and self.status != 0
+        write_request(record, &answered, outcome)
 
     cdef void close(self) noexcept:
         """An internal error, or the end of the worker."""

@@ -15,6 +15,9 @@ from gateway.c.segment cimport (
     sl_status_class, sl_status_class_of,
 )
 
+cdef enum:
+    METHOD_SHOWN = 32          # bytes of a method: any token may be one
+
 
 cdef void nothing_answered(Answered *out, const sl_message *request) noexcept:
     memset(out, 0, sizeof(out[0]))
@@ -45,7 +48,8 @@ cdef void write_line(Record record, const Answered *answered, int outcome) noexc
     cdef sl_log_tls tls[2]
     cdef sl_log_request told
     memset(&told, 0, sizeof(told))
-    told.method.bytes, told.method.length = sl_message_at(request, request.method), request.method.length
+    told.method.bytes = sl_message_at(request, request.method)
+    told.method.length = min(<size_t> request.method.length, <size_t> METHOD_SHOWN)
     told.path.bytes, told.path.length = sl_message_at(request, request.path), request.path.length
     told.has_query = request.has_query
     if request.has_query and record.parts.settings.log_query:

@@ -22,11 +22,13 @@ from gateway.c.message cimport (
     SL_KEEP_ALIVE, sl_chunk_line, sl_message, sl_message_at, sl_message_find, sl_message_write_request,
     sl_message_write_trailers, sl_out,
 )
+from gateway.c.segment cimport SL_UPSTREAM_ACTIVE
 from gateway.io.loop cimport SCRATCH_SIZE
 from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED, OutgoingStep
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from gateway.proto.http1_input cimport H1_BROKEN, H1_DATA, H1_END, H1_HEAD, H1_MORE, H1_TOO_LARGE
 from gateway.proto.message cimport has_no_content
+from gateway.state.request_line cimport NO_STATE, move_upstream
 
 cdef enum SendStage:
     SEND_NOTHING = 0           # no request, or it is whole
@@ -81,6 +83,7 @@ cdef class Http1Origin(OriginConnection):
     cdef void enter(self, sl_leg *leg, uint32_t events) noexcept:
         self.leg = leg[0]
         self.opened = self.parts.loop.now
+        move_upstream(self.parts, NO_STATE, SL_UPSTREAM_ACTIVE)
         self.readable = events & (EPOLLIN | EPOLLRDHUP) or sl_leg_pending(&self.leg)
         self.hangup = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0
         self.parts.loop.keep(self)
@@ -316,6 +319,7 @@ cdef class Http1Origin(OriginConnection):
         if self.closed:
             return
         self.pools.withdraw(self)
+        move_upstream(self.parts, SL_UPSTREAM_ACTIVE, NO_STATE)
         self.closed = True
         self.carried.connection = None
         if self.parent_stream is not None:

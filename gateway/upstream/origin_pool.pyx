@@ -13,7 +13,9 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from gateway.c.addr cimport sl_addr
+from gateway.c.segment cimport SL_UPSTREAM_ACTIVE, SL_UPSTREAM_IDLE
 from gateway.dial.race cimport Candidate
+from gateway.state.request_line cimport move_upstream
 
 cdef enum:
     IDLE_MOST = 1024           # connections of a worker that carry nothing
@@ -81,6 +83,7 @@ cdef class OriginPools:
         connection.idle_since = self.parts.loop.now
         self.idle += 1
         self.parts.files.keep(1)
+        move_upstream(self.parts, SL_UPSTREAM_ACTIVE, SL_UPSTREAM_IDLE)
         self.parts.loop.arm(connection, self.parts.settings.pool_idle)
 
     cdef void withdraw(self, OriginConnection connection) noexcept:
@@ -95,6 +98,7 @@ cdef class OriginPools:
             self.known.pop(pool.key, None)
         self.idle -= 1
         self.parts.files.keep(-1)
+        move_upstream(self.parts, SL_UPSTREAM_IDLE, SL_UPSTREAM_ACTIVE)
 
     cdef bint give_up_one(self) noexcept:
         cdef OriginConnection oldest = None, connection

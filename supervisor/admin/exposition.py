@@ -49,6 +49,7 @@ class _Collector(Collector):
         for scalar, (name, text) in SCALARS.items():
             yield _single(name, text, shown(taken, scalar))
         yield from _histograms(taken.histograms)
+        yield _routes(taken.routes)
         yield from self._own()
 
     def _own(self) -> Iterator[Metric]:
@@ -99,6 +100,17 @@ def _histograms(found: Mapping[str, Histogram]) -> Iterator[Metric]:
             metrics[metric] = HistogramMetricFamily(PREFIX + metric, HELP[name], labels=tuple(labels))
         metrics[metric].add_metric(tuple(labels.values()), _buckets(histogram), histogram.sum_us / 1e6)
     yield from metrics.values()
+
+
+def _routes(found: Mapping[tuple[str, str], Histogram]) -> Metric:
+    metric = HistogramMetricFamily(
+        PREFIX + "http_request_seconds",
+        "Time from the whole head of an HTTP request to its end, by route and class of the answer's status",
+        labels=("route", "class"),
+    )
+    for labels, histogram in sorted(found.items()):
+        metric.add_metric(labels, _buckets(histogram), histogram.sum_us / 1e6)
+    return metric
 
 
 def _buckets(found: Histogram) -> list[tuple[str, float]]:

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.tables import COUNTERS
-from supervisor.segment.labels import FAMILY, read_key
+from supervisor.segment.labels import FAMILY, STATUS_CLASSES, read_key, word
 from supervisor.segment.rule_slots import RuleSlots
 from supervisor.segment.segment import HISTOGRAMS, Histogram, Segment, total
 
-__all__ = ["SCALARS", "Keys", "Snapshot", "by_label", "counters", "open_files", "shown", "snapshot"]
+__all__ = ["SCALARS", "Keys", "Snapshot", "by_label", "by_route", "counters", "open_files", "shown", "snapshot"]
 
 MOST: Final = (1 << 63) - 1  # the largest number of JSON and msgpack; no honest counter gets there
 MOST_KEYS: Final = 50_000
+FAILED: Final = ("none", "5xx")  # status classes of requests that failed
 
 # Scalars that no labelled counter tells better: name in the segment -> (name of the metric, help).
 SCALARS: Final[Mapping[str, tuple[str, str]]] = {name: (metric, told) for name, metric, told in COUNTERS if metric}
@@ -31,6 +32,7 @@ class Snapshot:
     scalars: Mapping[str, int]  # of the segments, by their names there
     labelled: tuple[Mapping[tuple[str, ...], int], ...]  # in the order of FAMILY: label values -> count
     histograms: Mapping[str, Histogram]
+    routes: Mapping[tuple[str, str], Histogram]  # route and status class -> how long requests took
     generations: Mapping[str, int]  # worker slot -> the policy generation it decides by
     rules: int = 0
     workloads: int = 0
@@ -76,11 +78,15 @@ def snapshot(
     segments = list(segments)
     sums: dict[int, int] = {}
     histograms = {name: Histogram(0, []) for name in HISTOGRAMS}
+    routes: dict[tuple[str, str], Histogram] = {}
     for segment in segments:
         for key, value in segment.labelled().items():
             sums[key] = sums.get(key, 0) + value
         for name, found in segment.histograms().items():
             histograms[name] = _added(histograms[name], found)
+        for (slot, status), found in segment.routes().items():
+            labels = slots.label(slot), word(STATUS_CLASSES, status)
+            routes[labels] = _added(routes.get(labels, Histogram(0, [])), found)
     labelled: tuple[dict[tuple[str, ...], int], ...] = tuple({} for _ in FAMILY)
     for key, value in sums.items():
         family, values = keys.meaning(key, slots)
@@ -93,6 +99,7 @@ def snapshot(
         total(segments),
         labelled,
         histograms,
+        routes,
         generations,
         rules,
         workloads,
@@ -130,6 +137,8 @@ def by_label(taken: Snapshot) -> dict[str, dict[str, int]]:
         *(("bytes_total", "direction"), ("protocol_errors_total", "reason"), ("limited_total", "scope")),
         *(("log_dropped_total", "event"), ("rejudged_total", "result")),
         *(("http2_abuse_total", "reason"), ("http2_resets_total", "code"), ("tls_handshakes_total", "result")),
+        *(("http_requests_total", "class"), ("http_retries_total", "result"), ("http_mirrored_total", "result")),
+        ("upstream_connections", "state"),
     )
     found: dict[str, dict[str, int]] = {}
     for name, label in wanted:
@@ -139,6 +148,27 @@ def by_label(taken: Snapshot) -> dict[str, dict[str, int]]:
         for values, count in taken.labelled[index].items():
             sums[values[at]] = min(sums.get(values[at], 0) + count, MOST)
     return found
+
+
+def by_route(taken: Snapshot) -> list[dict[str, object]]:
+    """For `stats --routes`: {route, requests, failures, seconds, buckets} of each route, the most used first. `route`
+    is "" for requests without one; `failures` are answers of class 5xx, and requests that got none; `buckets` as those
+    of a segment."""
+    found: dict[str, tuple[int, Histogram]] = {}
+    for (route, status), times in taken.routes.items():
+        failures, sums = found.get(route, (0, Histogram(0, [])))
+        found[route] = failures + (sum(times.buckets) if status in FAILED else 0), _added(sums, times)
+    rows: list[dict[str, object]] = [
+        {
+            "route": route,
+            "requests": min(sum(sums.buckets), MOST),
+            "failures": min(failures, MOST),
+            "seconds": sums.sum_us / 1e6,
+            "buckets": [min(count, MOST) for count in sums.buckets],
+        }
+        for route, (failures, sums) in sorted(found.items(), key=lambda one: (-sum(one[1][1].buckets), one[0]))
+    ]
+    return rows
 
 
 def _added(one: Histogram, other: Histogram) -> Histogram:

@@ -5,12 +5,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
 from supervisor.cli.asking import Target, ask, endpoint_of, endpoint_option
 from supervisor.cli.common import common_options, print_json
+from supervisor.cli.route_figures import figures, table
 from supervisor.cli.tables import aligned
 from supervisor.source.escape import escape
 
@@ -21,72 +22,96 @@ HEAD = ["WORKER", "PID", "STATE", "GENERATION", "RESTARTS"]
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Show them again every second, until Ctrl-C.")
+@click.option("--routes", is_flag=True, help="Show HTTP requests by route instead.")
 @endpoint_option
 @common_options
-def stats(watch: bool, config: str | None, as_json: bool, endpoint: str | None) -> None:
+def stats(watch: bool, routes: bool, config: str | None, as_json: bool, endpoint: str | None) -> None:
     """Show the counters and workers of a running gateway.
 
     Counters have the names of the metrics, without their prefix, and are sums over all workers and labels since the
     start; behind them stands what they consist of. With --watch also how much they grew in a second; a terminal then
     shows those that are not 0.
 
+    With --routes: requests in a second, the share that succeeded (any answer but 5xx), and the time that half, 95 and
+    99 per cent of them took at most; since the start, with --watch since the table before.
+
     \b
     Examples:
       sluice stats
       sluice stats --watch
+      sluice stats --routes
       sluice stats --json | jq .counters.tunnels_open
       sluice stats --json --watch       one line of JSON a second
 
     Exit codes: 0 shown, 1 no gateway answers, 2 no configuration.
     """
     target = endpoint_of(config, endpoint)
+    view = View(target, routes)
     try:
         if not watch:
-            _show(_ask(target), None, as_json)
+            _show(view, view.ask(), None, as_json)
         elif as_json or not sys.stdout.isatty():
-            _follow(target, lambda answer, before: _show(answer, before, as_json, watch=True))
+            _follow(view, lambda answer, before: _show(view, answer, before, as_json, watch=True))
         else:
-            _follow_on_terminal(target)
+            _follow_on_terminal(view)
     except KeyboardInterrupt:
         return
     except BrokenPipeError:  # `| head`: it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _ask(target: Target) -> dict[str, Any]:
-    answer: dict[str, Any] = ask(target, {"op": "stats"})
-    answer.pop("ok", None)
-    return answer
+class View(NamedTuple):
+    """The gateway that is asked, and what for."""
+
+    target: Target
+    routes: bool
+
+    def ask(self) -> dict[str, Any]:
+        """The answer to `stats`."""
+        more = {"routes": True} if self.routes else {}
+        answer: dict[str, Any] = ask(self.target, {"op": "stats", **more})
+        answer.pop("ok", None)
+        return answer
+
+    def lines(self, answer: dict[str, Any], before: dict[str, Any] | None, zeros: bool = True) -> Iterator[str]:
+        """For people."""
+        return table(figures(answer, before)) if self.routes else _lines(answer, before, zeros)
+
+    def shown(self, answer: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+        """For programs: of routes the figures, not the counts."""
+        return {"routes": figures(answer, before)} if self.routes else answer
 
 
-def _follow(target: Target, show: Callable[[dict[str, Any], dict[str, Any] | None], None]) -> NoReturn:
+def _follow(view: View, show: Callable[[dict[str, Any], dict[str, Any] | None], None]) -> NoReturn:
     before: dict[str, Any] | None = None
     while True:
-        answer = _ask(target)
+        answer = view.ask()
         show(answer, before)
         before = answer
         time.sleep(INTERVAL)
 
 
-def _follow_on_terminal(target: Target) -> NoReturn:
+def _follow_on_terminal(view: View) -> NoReturn:
     from rich.live import Live  # a seventh of what the command loads
     from rich.text import Text
 
     with Live(screen=True, auto_refresh=False) as live:
 
         def update(answer: dict[str, Any], before: dict[str, Any] | None) -> None:
-            live.update(Text("\n".join(_lines(answer, before, zeros=False))), refresh=True)
+            live.update(Text("\n".join(view.lines(answer, before, zeros=False))), refresh=True)
 
-        _follow(target, update)
+        _follow(view, update)
 
 
-def _show(answer: dict[str, Any], before: dict[str, Any] | None, as_json: bool, watch: bool = False) -> None:
+def _show(
+    view: View, answer: dict[str, Any], before: dict[str, Any] | None, as_json: bool, watch: bool = False
+) -> None:
     if as_json and watch:
-        click.echo(json.dumps(answer, ensure_ascii=True))
+        click.echo(json.dumps(view.shown(answer, before), ensure_ascii=True))
     elif as_json:
-        print_json(answer)
+        print_json(view.shown(answer, before))
     else:
-        click.echo("\n".join(_lines(answer, before)) + ("\n" if watch else ""))
+        click.echo("\n".join(view.lines(answer, before)) + ("\n" if watch else ""))
 
 
 def _lines(answer: dict[str, Any], before: dict[str, Any] | None, zeros: bool = True) -> Iterator[str]:

@@ -33,6 +33,7 @@ from supervisor.source.host_port import join, split
 from supervisor.source.problems import Place, Problem
 
 Level = Literal["debug", "info", "warning", "error"]
+Query = Literal["redact", "keep"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 Protocol = Literal["auto", "socks5", "http", "http2tunnel", "hbone"]
 Auth = Literal["off", "optional", "required"]
@@ -190,13 +191,13 @@ class Admin(msgspec.Struct, frozen=True):
 
 
 class Logs(msgspec.Struct, frozen=True):
-    """`access` is "stdout", "stderr", "off" or an absolute path; `interval` in seconds, 0 = no such lines; `query`: what
-    request lines have of it."""
+    """`access` is "stdout", "stderr", "off" or an absolute path; `interval` in seconds, 0 = no such lines; `query`: of
+    requests, in their lines."""
 
     level: Level = "info"
     access: str = "stdout"
     interval: float = 60.0
-    query: Literal["redact", "keep"] = "redact"
+    query: Query = "redact"
 
 
 class Config(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from gateway.tables import (
     REJUDGED,
     SCOPES,
     STATES,
+    STATUS_CLASSES,
     VERDICTS,
 )
 from supervisor.segment.segment import FAMILIES
@@ -39,7 +40,9 @@ __all__ = [
     "REASONS",
     "REJUDGED",
     "SCOPES",
+    "SLOTS",
     "STATES",
+    "STATUS_CLASSES",
     "VERDICTS",
     "Family",
     "read_key",
@@ -48,20 +51,17 @@ __all__ = [
 ]
 
 OTHER: Final = "other"
+SLOTS: Final = {"rule": 16, "route": 0}  # labels by slot, and where a key has it, in bits
 
 
 class Family(NamedTuple):
-    """One metric with labels. `words` are those of the key's a, b and c, in the order of `labels` without `rule`."""
+    """One metric with labels. `words` are those of the key's a, b and c, in the order of `labels` without `rule` and
+    `route`."""
 
     name: str
     help: str
     labels: tuple[str, ...]
     words: tuple[Sequence[str], ...]
-
-    @property
-    def rule_at(self) -> int:
-        """Where `rule` stands among the labels; -1 = it is not one of them."""
-        return self.labels.index("rule") if "rule" in self.labels else -1
 
 
 FAMILY: Final[Sequence[Family]] = tuple(Family(*row) for row in tables.FAMILIES)
@@ -73,16 +73,18 @@ def word(words: Sequence[str], number: int) -> str:
 
 
 def read_key(key: int, rule_label: Callable[[int], str]) -> tuple[int, tuple[str, ...]]:
-    """The family of a labelled counter (an index into FAMILY), and its label values. `rule_label` names a rule slot."""
+    """The family of a labelled counter (an index into FAMILY), and its label values. `rule_label` names a slot, which
+    rules and routes share."""
     number = (key >> 56) - 1
     family = FAMILY[number]
     parts = (key >> 48 & 0xFF, key >> 40 & 0xFF, key >> 32 & 0xFF)
     values = [word(words, part) for words, part in zip(family.words, parts, strict=False)]
-    if family.rule_at >= 0:
-        values.insert(family.rule_at, rule_label(key >> 16 & 0xFFFF))
+    for at, label in enumerate(family.labels):
+        if label in SLOTS:
+            values.insert(at, rule_label(key >> SLOTS[label] & 0xFFFF))
     return number, tuple(values)
 
 
-def write_key(name: str, a: int = 0, b: int = 0, c: int = 0, slot: int = 0) -> int:
-    """As sl_label_key."""
-    return (FAMILIES.index(name) + 1) << 56 | a << 48 | b << 40 | c << 32 | slot << 16
+def write_key(name: str, a: int = 0, b: int = 0, c: int = 0, slot: int = 0, route: int = 0) -> int:
+    """As sl_label_key and sl_route_key."""
+    return (FAMILIES.index(name) + 1) << 56 | a << 48 | b << 40 | c << 32 | slot << 16 | route

@@ -62,7 +62,10 @@ _PLACES: Final[dict[str, int]] = {name: at for name, at, _ in tables.SEGMENT_FIE
 _NUMBER_AT, _STATE_AT = (at for name, at, _ in tables.TUNNEL_FIELDS if name in ("number", "state"))
 _WORD = (1 << 64) - 1
 _LONGEST = "turn_longest_us"  # a maximum, not a sum
-_GAUGE_FAMILY = FAMILIES.index("tunnels_open")
+_GAUGES = frozenset(FAMILIES.index(name) + 1 for name in ("tunnels_open", "upstream_connections"))
+_ROUTES_AT: Final[int] = tables.ROUTES_AT
+_ROUTE: Final[int] = tables.ROUTE_TIMES_SIZE
+_ROUTES_MAX: Final[int] = tables.ROUTE_TIMES_MAX
 _WIPE = 4096  # records at a time
 PIECE: Final = 32_768  # bytes of lines that are written, or dropped, together
 
@@ -92,7 +95,7 @@ class Header(NamedTuple):
     tunnels_free: int
     tunnels_listed: int
     labelled_used: int
-    reserved: int
+    routes_used: int
 
 
 assert Header._fields == tuple(_PLACES)
@@ -169,6 +172,16 @@ class Segment:
                 found[key] = found.get(key, 0) + value
         return found
 
+    def routes(self) -> dict[tuple[int, int], Histogram]:
+        """How long requests took, by route slot and number of their status class (STATUS_CLASSES)."""
+        found: dict[tuple[int, int], Histogram] = {}
+        first = _ROUTES_AT // 8
+        for index in range(min(self.header().routes_used, _ROUTES_MAX)):
+            at = first + index * _ROUTE // 8
+            key, sum_us, _, *buckets = self._words[at : at + 3 + BUCKETS].tolist()
+            found[key >> 8 & 0xFFFF, key & 0xFF] = Histogram(sum_us, buckets)
+        return found
+
     def add(self, key: int, amount: int) -> None:
         """Counts for a worker that no longer can, as sl_segment_labelled. Only while the slot has no worker."""
         first = _LABELLED_AT // 8
@@ -224,7 +237,7 @@ class Segment:
                 self._words[_COUNTERS_AT // 8 + index] = 0
         first = _LABELLED_AT // 8
         for index, key in enumerate(self._words[first : first + 2 * LABELLED_MAX].tolist()[::2]):
-            if key >> 56 == _GAUGE_FAMILY + 1:
+            if key >> 56 in _GAUGES:
                 self._words[first + 2 * index + 1] = 0
         high = self.tunnels_high()
         for index in range(0, high, _WIPE):

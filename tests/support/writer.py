@@ -47,6 +47,7 @@ def library() -> ctypes.CDLL:
         ("sl_segment_reap", None, (pointer, size)),
         ("sl_segment_size", size, (ctypes.c_uint32,)),
         ("sl_segment_observe", None, (pointer, ctypes.c_int, wide)),
+        ("sl_segment_observe_route", None, (pointer, ctypes.c_uint, ctypes.c_int, wide)),
         ("sl_tunnel_edit", None, (pointer,)),
         ("sl_tunnel_done", None, (pointer,)),
         ("sl_tunnel_release", None, (pointer, pointer)),
@@ -84,6 +85,9 @@ class Writer:
 
     def observe(self, histogram: int, microseconds: int) -> None:
         library().sl_segment_observe(self.base, histogram, microseconds)
+
+    def observe_route(self, slot: int, status_class: int, microseconds: int) -> None:
+        library().sl_segment_observe_route(self.base, slot, status_class, microseconds)
 
     def tunnel(self, number: int, **fields: Any) -> int:
         """The address of a new record; fields as in struct writer_tunnel."""

@@ -233,8 +233,66 @@ TEST(a_line_that_does_not_fit_is_none)
     }
 }
 
+static const char *path_of(const struct sl_log_line *line)
+{
+    static char path[SL_LOG_LINE_MOST + 1];
+    const char *from = strstr(written(line), ",\"path\":\"");
+    if (!from) return "";
+    strcpy(path, from + strlen(",\"path\":\""));
+    if (strlen(path) > 3) path[strlen(path) - 3] = 0; /* "}\n */
+    return path;
+}
+
+TEST(a_request_line)
+{
+    struct sl_log_line line = least();
+    struct sl_log_request request = {.method = text("GET"), .path = text("/a"), .first_byte_ms = -1};
+    line.event = "request";
+    line.outcome = "closed";
+    line.carried = 1;
+    line.request = &request;
+    CHECK(strstr(written(&line), "\"outcome\":\"closed\",\"bytes_up\":0,\"bytes_down\":0,\"duration_ms\":0,"
+                                 "\"method\":\"GET\",\"status\":null,\"route\":null,\"backend\":null,\"tries\":0,"
+                                 "\"mirrored\":0,\"first_byte_ms\":null,\"downgraded\":false,\"path\":\"/a\"}\n"));
+    request.method = text("\"x\n");
+    request.has_query = 1;
+    request.status = 503;
+    request.route = text("HTTPRoute/shop/caf\xc3\xa9");
+    request.backend = text("Service/shop/cart:8080");
+    request.tries = 3;
+    request.mirrored = 2;
+    request.first_byte_ms = 7;
+    request.downgraded = 1;
+    CHECK(strstr(written(&line), "\"method\":\"\\\"x\\\\x0a\",\"status\":503,\"route\":\"HTTPRoute/shop/caf\xc3\xa9\","
+                                 "\"backend\":\"Service/shop/cart:8080\",\"tries\":3,\"mirrored\":2,"
+                                 "\"first_byte_ms\":7,\"downgraded\":true,\"path\":\"/a?(redacted)\"}\n"));
+    request.query = text("b=\xff");
+    CHECK_STR(path_of(&line), "/a?b=\\\\xff");
+    request.query = text("");
+    CHECK_STR(path_of(&line), "/a?");
+}
+
+TEST(a_path_is_cut)
+{
+    static char longest[65536];
+    struct sl_log_line line = least();
+    struct sl_log_request request = {.method = text("GET"), .has_query = 1, .query = text("q")};
+    line.request = &request;
+    memset(longest, 'a', sizeof longest);
+    request.path = (struct sl_log_text){longest, SL_LOG_PATH_MOST - 1};
+    CHECK_EQ(strlen(path_of(&line)), SL_LOG_PATH_MOST + 1);
+    request.path.length = SL_LOG_PATH_MOST;
+    CHECK_EQ(strlen(path_of(&line)), SL_LOG_PATH_MOST);
+    request.path.length = sizeof longest;
+    CHECK_EQ(strlen(path_of(&line)), SL_LOG_PATH_MOST);
+    request.path.length = 1;
+    request.query = (struct sl_log_text){longest, sizeof longest};
+    CHECK_EQ(strlen(path_of(&line)), SL_LOG_PATH_MOST + 1);
+}
+
 TEST(the_longest_of_everything_fits)
 {
+    static char hostile[65536];
     struct sl_log_line line = least();
     struct sl_addr longest = address("1111:2222:3333:4444:5555:6666:7777:8888");
     static char bytes[256], label[64];
@@ -250,6 +308,10 @@ TEST(the_longest_of_everything_fits)
     line.carried = 1;
     line.bytes_up = line.bytes_down = line.duration_ms = line.generation = line.sequence = UINT64_MAX;
     CHECK(strlen(written(&line)) > 6000);
+    memset(hostile, '\\', sizeof hostile);
+    struct sl_log_request request = {.method = {hostile, 32}, .path = {hostile, sizeof hostile}, .status = 599};
+    line.request = &request;
+    CHECK(strlen(written(&line)) > 6300);
 }
 
 TEST(the_facts_of_tls)
@@ -293,6 +355,8 @@ int main(void)
     RUN(rule_names_stay_readable);
     RUN(seconds_change_and_come_back);
     RUN(a_line_that_does_not_fit_is_none);
+    RUN(a_request_line);
+    RUN(a_path_is_cut);
     RUN(the_longest_of_everything_fits);
     RUN(the_facts_of_tls);
     RUN(an_identity_without_a_namespace);

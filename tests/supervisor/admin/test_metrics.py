@@ -9,11 +9,12 @@ from typing import Any, Final
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway import tables
 from supervisor.admin import exposition, metrics
 from supervisor.segment import segment
-from supervisor.segment.labels import FAMILY, write_key
+from supervisor.segment.labels import FAMILY, STATUS_CLASSES, write_key
 from supervisor.segment.rule_slots import RuleSlots
-from supervisor.segment.segment import Segment
+from supervisor.segment.segment import Histogram, Segment
 from tests.support.writer import Writer
 
 # CONTRACT.md section 7: names and labels, and what they are.
@@ -32,6 +33,11 @@ CONTRACT: Final = {
     "sluice_worker_turn_seconds": ("histogram", set()),
     "sluice_log_dropped_total": ("counter", {"event"}),
     "sluice_limited_total": ("counter", {"scope"}),
+    "sluice_http_requests_total": ("counter", {"route", "rule", "method", "class"}),
+    "sluice_http_request_seconds": ("histogram", {"route", "class"}),
+    "sluice_http_retries_total": ("counter", {"route", "result"}),
+    "sluice_http_mirrored_total": ("counter", {"result"}),
+    "sluice_upstream_connections": ("gauge", {"state"}),
     "sluice_protocol_errors_total": ("counter", {"protocol", "reason"}),
     "sluice_open_fds": ("gauge", set()),
     "sluice_build_info": ("gauge", {"version"}),
@@ -66,9 +72,10 @@ def samples(text: bytes) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
 def one_of_each(worker: Writer) -> None:
     """A worker that has counted everything there is."""
     for family in FAMILY:
-        worker.labelled(write_key(family.name, 1, 1, 1, slot=1 if family.rule_at >= 0 else 0))
+        worker.labelled(write_key(family.name, 1, 1, 1, slot="rule" in family.labels, route="route" in family.labels))
     for histogram in range(len(segment.HISTOGRAMS)):
         worker.observe(histogram, 250)
+    worker.observe_route(1, 2, 250)
 
 
 def test_every_metric_of_the_contract_is_there_with_its_labels(segments: list[Segment]) -> None:
@@ -221,3 +228,28 @@ def test_open_files_are_counted(tmp_path: Path) -> None:
     with (tmp_path / "a").open("w"), (tmp_path / "b").open("w"):
         assert metrics.open_files("/proc/self/fd") == before + 2
     assert metrics.open_files(f"/proc/{1 << 30}/fd") == 0
+
+
+def test_requests_by_route_are_summed_over_workers_and_classes(segments: list[Segment]) -> None:
+    for one in segments:
+        with Writer(one) as worker:
+            worker.observe_route(1, STATUS_CLASSES.index("2xx"), 250)
+            worker.observe_route(1, STATUS_CLASSES.index("5xx"), 1_000_000)
+            worker.observe_route(segment.SLOT_NONE, STATUS_CLASSES.index("none"), 1)
+    snapshot = taken(segments)
+    shop, without = metrics.by_route(snapshot)
+    assert (shop["route"], shop["requests"], shop["failures"], shop["seconds"]) == ("shop/cart", 4, 2, 2.0005)
+    assert (without["route"], without["requests"], without["failures"]) == ("", 2, 2)
+    found = samples(exposition.render(snapshot))["sluice_http_request_seconds_count"]
+    assert found[frozenset({("route", "shop/cart"), ("class", "2xx")})] == 2
+
+
+def test_times_of_routes_outlive_a_worker_and_damage_is_bounded(segments: list[Segment]) -> None:
+    with Writer(segments[0]) as worker:
+        worker.observe_route(1, 2, 250)
+    with Writer(segments[0]) as worker:
+        worker.observe_route(1, 2, 250)
+    assert segments[0].routes() == {(1, 2): Histogram(500, [0, 0, 2] + [0] * (segment.BUCKETS - 3))}
+    (at,) = (at for name, at, _ in tables.SEGMENT_FIELDS if name == "routes_used")
+    os.pwrite(segments[0].fd, b"\xff" * 4, at)
+    assert segments[0].routes()[1, 2].sum_us == 500

@@ -9,13 +9,15 @@ from supervisor.segment.labels import FAMILY, read_key, write_key
 @pytest.mark.parametrize("family", FAMILY, ids=lambda family: family.name)
 def test_a_key_is_read_as_it_was_written(family: labels.Family) -> None:
     a, b, c = [*(len(words) - 1 for words in family.words), 0, 0][:3]
-    key = write_key(family.name, a, b, c, slot=9 if family.rule_at >= 0 else 0)
+    slots = {"slot": 9 * ("rule" in family.labels), "route": 8 * ("route" in family.labels)}
+    key = write_key(family.name, a, b, c, **slots)
     number, values = read_key(key, lambda slot: f"rule {slot}")
     assert FAMILY[number] is family
     assert len(values) == len(family.labels)
     expected = [words[-1] for words in family.words]
-    if family.rule_at >= 0:
-        expected.insert(family.labels.index("rule"), "rule 9")
+    for label, slot in (("route", 8), ("rule", 9)):
+        if label in family.labels:
+            expected.insert(family.labels.index(label), f"rule {slot}")
     assert list(values) == expected
 
 
