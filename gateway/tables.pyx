@@ -19,18 +19,18 @@ from gateway.c.limit_table cimport (
     SL_LIMITS_COLUMN_SIZE, SL_LIMITS_COLUMNS_AT, SL_LIMITS_MAGIC, SL_LIMITS_VERSION,
 )
 from gateway.c.segment cimport (
-    SL_BUCKET_FIRST_US, SL_BUCKETS, SL_COUNTER_COUNT, SL_DIRECTION_COUNT, SL_FAMILY_COUNT, SL_H2_ABUSE_COUNT,
-    SL_H2_CODE_COUNT, SL_H2_SIDE_COUNT, SL_HISTOGRAM_COUNT, SL_LABEL_OTHER, SL_LABELLED_MAX, SL_LOG_EVENT_COUNT,
-    SL_METHOD_COUNT, SL_MIRROR_RESULT_COUNT, SL_PENDING_LOGS, SL_RETRY_RESULT_COUNT, SL_ROUTE_TIMES_MAX,
-    SL_SEGMENT_ROUTES_AT, SL_STATUS_CLASS_COUNT, SL_UPSTREAM_STATE_COUNT, SL_PROTOCOL_COUNT, SL_REJUDGED_COUNT, SL_RULE_SLOT_NONE, SL_RULE_SLOTS,
-    SL_SCOPE_COUNT, SL_SEGMENT_COUNTERS_AT, SL_SEGMENT_HISTOGRAMS_AT, SL_SEGMENT_LABELLED_AT, SL_SEGMENT_LOGS_AT,
-    SL_SEGMENT_MAGIC, SL_SEGMENT_TUNNELS_AT, SL_SEGMENT_VERSION, SL_TLS_SIDE_COUNT, SL_TUNNEL_STATE_COUNT,
-    SL_TUNNELS_MAX,
-    sl_direction_text, sl_family_help, sl_family_labels, sl_family_text, sl_h2_abuse_text, sl_h2_code_text,
-    sl_h2_side_text, sl_method_text, sl_mirror_result_text, sl_retry_result_text, sl_route_times, sl_status_class_text,
-    sl_upstream_state_text, sl_histogram_help, sl_histogram_text, sl_log_event_text, sl_pending_log, sl_protocol_text,
-    sl_field_place, sl_rejudged_text, sl_scope_text, sl_segment_counter_help, sl_segment_counter_metric,
-    sl_segment_counter_name, sl_segment_field, sl_tls_side_text, sl_tunnel, sl_tunnel_field, sl_tunnel_state_text,
+    SL_BUCKETS, SL_BUCKET_FIRST_US, SL_COUNTER_COUNT, SL_DIRECTION_COUNT, SL_FAMILY_COUNT, SL_H2_ABUSE_COUNT,
+    SL_H2_CODE_COUNT, SL_H2_SIDE_COUNT, SL_HISTOGRAM_COUNT, SL_LABELLED_MAX, SL_LABEL_OTHER, SL_LOG_EVENT_COUNT,
+    SL_METHOD_COUNT, SL_MIRROR_RESULT_COUNT, SL_PENDING_LOGS, SL_PROTOCOL_COUNT, SL_REJUDGED_COUNT,
+    SL_RETRY_RESULT_COUNT, SL_ROUTE_TIMES_MAX, SL_RULE_SLOTS, SL_RULE_SLOT_NONE, SL_SCOPE_COUNT,
+    SL_SEGMENT_COUNTERS_AT, SL_SEGMENT_HISTOGRAMS_AT, SL_SEGMENT_LABELLED_AT, SL_SEGMENT_LOGS_AT, SL_SEGMENT_MAGIC,
+    SL_SEGMENT_ROUTES_AT, SL_SEGMENT_TUNNELS_AT, SL_SEGMENT_VERSION, SL_STATUS_CLASS_COUNT, SL_TLS_SIDE_COUNT,
+    SL_TUNNELS_MAX, SL_TUNNEL_STATE_COUNT, SL_UPSTREAM_STATE_COUNT, sl_direction_text, sl_family_help,
+    sl_family_labels, sl_family_text, sl_field_place, sl_h2_abuse_text, sl_h2_code_text, sl_h2_side_text,
+    sl_histogram_help, sl_histogram_text, sl_log_event_text, sl_method_text, sl_mirror_result_text, sl_pending_log,
+    sl_protocol_text, sl_rejudged_text, sl_retry_result_text, sl_route_times, sl_scope_text, sl_segment_counter_help,
+    sl_segment_counter_metric, sl_segment_counter_name, sl_segment_field, sl_status_class_text, sl_tls_side_text,
+    sl_tunnel, sl_tunnel_field, sl_tunnel_state_text, sl_upstream_state_text,
 )
 
 ctypedef const char *(*text_function)(unsigned number) noexcept nogil

@@ -23,6 +23,7 @@ from gateway.proto.answers cimport http_status
 from gateway.routing.approach cimport approach_of
 from gateway.routing.fields cimport come_back, leave_outside
 from gateway.state.record cimport Record
+from gateway.state.request_record cimport RequestRecord
 from gateway.state.request_line cimport Answered, count_retry, nothing_answered, write_request
 from gateway.tunnel.request cimport told_reason, told_rule
 from gateway.upstream.origin_pool cimport OriginConnection
@@ -252,7 +253,7 @@ cdef class Exchange(ResponseTaker):
 
     cdef void tell(self, int outcome, int status) noexcept:
         """Its line and its counts; `status`: that the client got, 0: none."""
-        cdef Record record = self.approach.record
+        cdef RequestRecord record = self.approach.record
         cdef Answered answered
         nothing_answered(&answered, &self.approach.message.head)
         answered.status, answered.tries = <uint16_t> status, self.tries

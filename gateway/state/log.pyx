@@ -11,8 +11,8 @@ from gateway.c.log_budget cimport sl_log_budget_take
 from gateway.c.log_line cimport SL_LOG_LINE_MOST, sl_log_line_write
 from gateway.c.segment cimport (
     SL_COUNTER_LOG_DROPPED, SL_FAMILY_LOG_DROPPED, SL_LOG_DECISION, SL_LOG_EVENT_COUNT, SL_LOG_INTERVAL,
-    SL_LOG_REFUSED, SL_LOG_REQUEST, SL_PENDING_LOGS, sl_label_key, sl_log_event_text, sl_pending_log_add, sl_pending_log_room,
-    sl_pending_log_waits, sl_segment_labelled, sl_segment_log,
+    SL_LOG_REFUSED, SL_LOG_REQUEST, SL_PENDING_LOGS, sl_label_key, sl_log_event_text, sl_pending_log_add,
+    sl_pending_log_room, sl_pending_log_waits, sl_segment_labelled, sl_segment_log,
 )
 
 cdef double DELAY = 0.05       # seconds
