@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "build/builder_private.h"
+#include "policy/judge.h"
 
 /* ---- programs, each once ----------------------------------------------------------------------------------------- */
 
@@ -47,6 +48,7 @@ static uint32_t takes(const struct sl_builder *b, const struct sl_step *step)
     case SL_STEP_WITHIN: return step->operand == 0 || step->operand > b->withins ? UINT32_MAX : 0;
     case SL_STEP_REQUEST: return step->operand == 0 || step->operand >= b->literals.count ? UINT32_MAX : 0;
     case SL_STEP_NETWORK: return step->operand == 0 ? UINT32_MAX : 0;
+    case SL_STEP_SHOWS: return step->operand == SL_SHOWS_TLS || step->operand == SL_SHOWS_HTTP ? 0 : UINT32_MAX;
     default: return UINT32_MAX;
     }
 }

@@ -144,11 +144,13 @@ static int is_undecided(const struct sl_decision *out)
            out->reason == SL_REASON_DEFAULT_DENY;
 }
 
-/* Rules that may let pass wait for a request, which a tunnel is not: that is why it is denied. `open`: sl_needs of one
- * phase; a later one knows of it by the flag. */
-static void want_request(struct sl_decision *out, unsigned open, const struct sl_decision *before)
+/* What rules that match wait for: the protocol inside; a request, which a tunnel is not, so that it is denied. A later
+ * phase knows of it by the flags. */
+static void note_wants(struct sl_decision *out, const struct sl_matches *matches, const struct sl_decision *before)
 {
-    if (!(open & SL_NEEDS_REQUEST) && !(before && before->flags & SL_DECISION_NEEDS_HTTP)) return;
+    if (matches->by_protocol || (before && before->flags & SL_DECISION_BY_PROTOCOL))
+        out->flags |= SL_DECISION_BY_PROTOCOL;
+    if (!(matches->open & SL_NEEDS_REQUEST) && !(before && before->flags & SL_DECISION_NEEDS_HTTP)) return;
     out->flags |= SL_DECISION_NEEDS_HTTP;
     if (is_undecided(out)) out->reason = SL_REASON_NEEDS_HTTP;
 }
@@ -189,7 +191,7 @@ static void judge_name(const struct sl_asked *asked, const char *name, size_t le
         matches.unadmitted.why = SL_WHY_UNAUTHORIZED;
         set_match(asked->image, out, SL_PHASE_NAME, won);
     }
-    want_request(out, matches.open, NULL);
+    note_wants(out, &matches, NULL);
     if (asked->source->overflow || matches.broken) {
         set_internal(out, SL_PHASE_NAME);
         won = NULL;
@@ -374,7 +376,7 @@ void sl_decide_address(const struct sl_asked *asked, const struct sl_decision *b
         judge(&placed, by_name, subjects, count, out, &won, &broken);
     for (unsigned i = 0; i < count; i++) {
         take_attributes(out, &subjects[i].matches);
-        want_request(out, subjects[i].matches.open, by_name);
+        note_wants(out, &subjects[i].matches, by_name);
     }
     if (broken) {
         set_internal(out, SL_PHASE_ADDRESS);
@@ -433,7 +435,7 @@ void sl_decide_inner(const struct sl_asked *asked, const struct sl_decision *by_
     } else {
         *out = *by_address;
     }
-    want_request(out, matches.open, NULL);
+    note_wants(out, &matches, NULL);
     if (asked->source->overflow || matches.broken || broken) {
         set_internal(out, SL_PHASE_INNER);
         won = NULL;

@@ -220,6 +220,7 @@ enum sl_step_code {
     SL_STEP_WITHIN,   /* the address lies in the blocks of clause `operand` */
     SL_STEP_NETWORK,  /* the network chosen is `operand` */
     SL_STEP_REQUEST,  /* the request is as LITERALS `operand` wants it */
+    SL_STEP_SHOWS,    /* sl_shows `operand` shows inside, HTTP or TLS; holds while nothing does */
     SL_STEP_CODE_COUNT
 };
 struct sl_step {

@@ -28,6 +28,7 @@ static struct sl_asked asked_of(const struct sl_image *policy, struct sl_questio
                              .port = question->port,
                              .audit = question->audit,
                              .listener = question->listener,
+                             .shown = question->request ? SL_SHOWS_HTTP : question->assumed,
                              .request = question->request};
 }
 
@@ -104,7 +105,7 @@ static void disagree(const struct sl_image *policy, struct sl_question *question
 /* Whether the rule demands to see more than the name. */
 static int demands(const struct sl_image *policy, const struct sl_decision *decision)
 {
-    return sl_judged_protocol(policy, decision) != SL_INNER_PROTOCOL_ANY ||
+    return decision->flags & SL_DECISION_BY_PROTOCOL || sl_judged_protocol(policy, decision) != SL_INNER_PROTOCOL_ANY ||
            sl_judged_ech(policy, decision) == SL_ECH_DENY;
 }
 
@@ -125,6 +126,16 @@ static void judge_demands(const struct sl_image *policy, struct sl_question *que
     struct sl_decision passed = *out;
     passed.needs = 0;
     turn(&passed, (enum sl_reason)reason, question->audit || source_of(policy, question)->audit, out);
+}
+
+/* A request is HTTP, whatever carries it. */
+static void judge_request(const struct sl_image *policy, struct sl_question *question, struct sl_decision *out)
+{
+    uint8_t shows = question->shows;
+    if (out->verdict == SL_DENY) return;
+    question->shows = SL_SHOWS_HTTP;
+    judge_demands(policy, question, out);
+    question->shows = shows;
 }
 
 /* Asked by name: what shows must be that name. What shows none passes. */
@@ -231,10 +242,75 @@ static void judge_outside(const struct sl_image *policy, struct sl_question *que
     out->needs = needs_of(policy, question, out, 1);
 }
 
+/* How much a decision lets pass. */
+static int passes_of(const struct sl_decision *decision)
+{
+    if (decision->verdict != SL_DENY) return decision->verdict == SL_ALLOW ? 4 : 3;
+    return decision->needs ? 2 : decision->rule != SL_NO_RULE;
+}
+
+static int is_same(const struct sl_decision *one, const struct sl_decision *other)
+{
+    return one->verdict == other->verdict && one->rule == other->rule && one->selector == other->selector &&
+           one->reason == other->reason;
+}
+
+/* Of rules that are for one protocol each only those for what a tunnel carries count, which is not known yet: it is
+ * judged for each protocol, and passes as the first does that lets most pass. */
+static void judge_each(const struct sl_image *policy, struct sl_question *question, int addressed,
+                       const struct sl_decision *before, struct sl_decision *out, struct sl_trail *trail)
+{
+    static const uint8_t others[] = {SL_SHOWS_TLS, SL_SHOWS_OTHER};
+    struct sl_decision first, other;
+    judge_outside(policy, question, addressed, before, out, trail);
+    if (!(out->flags & SL_DECISION_BY_PROTOCOL)) return;
+    question->assumed = SL_SHOWS_HTTP;
+    judge_outside(policy, question, addressed, NULL, &first, NULL);
+    *out = first;
+    int same = 1;
+    for (unsigned i = 0; i < sizeof others; i++) {
+        question->assumed = others[i];
+        judge_outside(policy, question, addressed, NULL, &other, NULL);
+        same = same && is_same(&first, &other);
+        if (passes_of(&other) > passes_of(out)) *out = other;
+    }
+    question->assumed = SL_SHOWS_UNKNOWN;
+    if (same || sl_refused(out)) return;
+    out->flags |= SL_DECISION_BY_PROTOCOL;
+    if (out->verdict != SL_DENY || out->flags & SL_DECISION_PROVISIONAL) out->needs |= SL_NEEDS_PROTOCOL;
+}
+
+/* The protocol that rules are judged for where this shows. */
+static uint8_t protocol_of(uint8_t shows)
+{
+    return shows == SL_SHOWS_UNKNOWN || shows == SL_SHOWS_TLS || shows == SL_SHOWS_HTTP ? shows : SL_SHOWS_OTHER;
+}
+
+/* The same, now that something shows. A tunnel keeps its way. */
+static void judge_shown(const struct sl_image *policy, struct sl_question *question, const struct sl_decision *before,
+                        struct sl_decision *out, struct sl_trail *trail)
+{
+    if (trail) trail->count = trail->total = 0;
+    judge_outside(policy, question, question->address != NULL, NULL, out, trail);
+    int same = same_text(sl_judged_upstream(policy, before), sl_judged_upstream(policy, out)) &&
+               same_text(sl_judged_tls(policy, before), sl_judged_tls(policy, out));
+    if (sl_refused(out)) {
+        out->phase = SL_PHASE_INNER;
+        if (out->rule != SL_NO_RULE) return;
+        out->rule = before->rule;
+        out->selector = before->selector;
+        out->reason =
+            question->shows == SL_SHOWS_LATE ? SL_REASON_INNER_PROTOCOL_MISSING : SL_REASON_INNER_PROTOCOL_MISMATCH;
+    } else if (!same && !question->dialed && out->verdict != SL_DENY) {
+        sl_deny(out, SL_PHASE_INNER, SL_REASON_OTHER_WAY);
+        out->rule = before->rule;
+    }
+}
+
 unsigned sl_judge(const struct sl_image *policy, struct sl_question *question, enum sl_phase reached,
                   const struct sl_decision *before, struct sl_decision *out, struct sl_trail *trail)
 {
-    struct sl_decision outside;
+    struct sl_decision outside, shown;
     sl_deny(out, SL_PHASE_NAME, SL_REASON_INTERNAL);
     if (question->unauthorized) {
         sl_deny(out, SL_PHASE_NAME, (enum sl_reason)question->unauthorized);
@@ -243,13 +319,26 @@ unsigned sl_judge(const struct sl_image *policy, struct sl_question *question, e
     if (!question->host && !question->address) return 0;
     int inside = reached >= SL_PHASE_INNER;
     if (!inside || !before) {
-        judge_outside(policy, question, reached >= SL_PHASE_ADDRESS && question->address, before, out, trail);
-        if (question->dialed) hold_to_way(policy, question, out);
+        judge_each(policy, question, reached >= SL_PHASE_ADDRESS && question->address, before, out, trail);
+        int waits = inside && out->flags & SL_DECISION_BY_PROTOCOL && question->shows != SL_SHOWS_UNKNOWN;
+        if (question->dialed && !waits) hold_to_way(policy, question, out);
+        if (question->request) judge_request(policy, question, out);
         if (!inside || sl_refused(out)) return out->needs;
         outside = *out;
         before = &outside;
     }
+    question->assumed = protocol_of(question->shows);
+    if (before->flags & SL_DECISION_BY_PROTOCOL && question->assumed) {
+        judge_shown(policy, question, before, &shown, trail);
+        before = &shown;
+        if (sl_refused(before)) {
+            question->assumed = SL_SHOWS_UNKNOWN;
+            *out = shown;
+            return 0;
+        }
+    }
     judge_inner(policy, question, before, out, trail);
+    question->assumed = SL_SHOWS_UNKNOWN;
     /* A tunnel that was held is dialed, and directly. */
     if (question->dialed || before->flags & SL_DECISION_PROVISIONAL) hold_to_way(policy, question, out);
     if (question->shows != SL_SHOWS_UNKNOWN && out->verdict != SL_DENY) judge_demands(policy, question, out);

@@ -63,6 +63,7 @@ enum sl_decision_flags {
     SL_DECISION_ADDRESS_RULE = 16, /* `rule` is the address phase's own */
     SL_DECISION_LOOK_INSIDE = 32,  /* asked by IP and passed, but the name shown inside may turn the answer */
     SL_DECISION_NEEDS_HTTP = 64,   /* a rule may let a request pass, by what is not known of it */
+    SL_DECISION_BY_PROTOCOL = 128, /* which rule decides depends on what shows inside */
 };
 
 /* What has to be known before a decision is final. */
@@ -144,6 +145,7 @@ struct sl_question {
     size_t host_length;
     const struct sl_addr *address;    /* the one asked for, or one of the name's; NULL: not known */
     uint8_t shows;                    /* sl_shows */
+    uint8_t assumed;                  /* sl_shows that rules are judged for, UNKNOWN: none; the judge's own */
     uint8_t ech;                      /* an encrypted ClientHello; the name that shows is the outer one */
     const char *inner;                /* canonical name inside; NULL: none shows */
     size_t inner_length;              /* 0: an address shows */

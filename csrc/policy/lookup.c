@@ -176,6 +176,7 @@ static int counts(const struct search *search, struct sl_match *match)
     if (condition->network && (!asked->place || asked->place->network != condition->network)) return 0;
     if (condition->flags & SL_CONDITION_UNAUTHORIZED) match->why = SL_WHY_UNAUTHORIZED;
     enum sl_truth holds = holds_of(asked, condition, &needs, &out->broken);
+    if (needs & SL_NEEDS_PROTOCOL && holds != SL_FALSE) out->by_protocol = 1;
     if (holds != SL_UNKNOWN) return holds == SL_TRUE;
     if (is_denial(match->tier)) {
         int waits = needs & SL_NEEDS_ADDRESS && !(asked->place && asked->place->state == SL_PLACE_NEVER);

@@ -52,6 +52,7 @@ struct sl_matches {
     /* Where conditions are not known yet (sl_needs): rules that may allow or audit once they are. Their groups, as bits; and the
      * best that may, but does not admit the source. */
     uint8_t open, open_groups;
+    uint8_t by_protocol;        /* bool: one that matches asks what shows inside */
     uint8_t classes[SL_GROUPS]; /* by group: 1 + the class that won it; 0 = none did */
     struct sl_match unadmitted;
 };

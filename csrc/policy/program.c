@@ -83,6 +83,10 @@ static enum sl_truth one(const struct sl_asked *asked, const struct sl_step *ste
     case SL_STEP_WITHIN: truth = is_within(asked, step->operand, broken); break;
     case SL_STEP_NETWORK: truth = is_network(asked, step->operand); break;
     case SL_STEP_REQUEST: return sl_request_holds(asked, step->operand, needs, broken);
+    case SL_STEP_SHOWS:
+        if (asked->shown) return asked->shown == step->operand || SL_BUG(SHOWN) ? SL_TRUE : SL_FALSE;
+        *needs |= SL_NEEDS_PROTOCOL;
+        return SL_TRUE;
     default: *broken = 1;
     }
     if (truth == SL_UNKNOWN) *needs |= SL_NEEDS_ADDRESS;
@@ -134,6 +138,6 @@ enum sl_truth sl_program_holds(const struct sl_asked *asked, uint32_t program, u
         *broken = 1;
         return SL_FALSE;
     }
-    if (stack[0] == SL_UNKNOWN) *needs |= missing;
+    *needs |= stack[0] == SL_UNKNOWN ? missing : missing & SL_NEEDS_PROTOCOL;
     return (enum sl_truth)stack[0];
 }

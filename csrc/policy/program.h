@@ -33,12 +33,14 @@ struct sl_asked {
     uint16_t port;
     uint8_t audit;                    /* the listener's audit mode */
     const char *listener;             /* its name; NULL: none */
+    uint8_t shown;                    /* sl_shows that is judged for; UNKNOWN: each rule for the one that it asks for */
     const struct sl_request *request; /* NULL: none is known */
     const struct sl_place *place;     /* NULL: not known */
     const uint8_t *by_name;           /* sl_matches.classes of the name, where its address is judged; NULL: none */
 };
 
-/* Whether a program holds; 0 = always. The sl_needs of what is not known are or-ed into *needs where it is UNKNOWN. */
+/* Whether a program holds; 0 = always. The sl_needs of what is not known are or-ed into *needs where it is UNKNOWN; and
+ * PROTOCOL where it asks what shows inside, and nothing is judged for. */
 enum sl_truth sl_program_holds(const struct sl_asked *asked, uint32_t program, unsigned *needs, int *broken);
 /* Whether LITERALS `literal` holds of the request; likewise. */
 enum sl_truth sl_request_holds(const struct sl_asked *asked, uint32_t literal, unsigned *needs, int *broken);

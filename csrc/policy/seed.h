@@ -44,6 +44,7 @@
     X(KNOWN, "what is not known of a request holds")                          \
     X(PATH_RANK, "the better path does not win")                              \
     X(SETTLED, "a rule of the address goes before that of the name")          \
+    X(SHOWN, "a rule is for every protocol")                                  \
     X(OTHER_WAY, "a held tunnel is carried by a rule with a parent")
 
 #define SL_BUG_NUMBER(name, text) SL_BUG_##name,

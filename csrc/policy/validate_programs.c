@@ -1,5 +1,6 @@
 /* The full check of a policy image (validate.c): conditions and their programs. */
 #include "policy/checks.h"
+#include "policy/judge.h"
 
 /* How many truths a step takes before it gives one; UINT32_MAX where its operand is none. */
 static uint32_t takes(const struct sl_check *check, const struct sl_step *step)
@@ -18,6 +19,7 @@ static uint32_t takes(const struct sl_check *check, const struct sl_step *step)
     case SL_STEP_WITHIN: known = step->operand < check->header->clauses; break;
     case SL_STEP_REQUEST: known = step->operand && step->operand < sl_check_count(check, SL_SEC_LITERALS); break;
     case SL_STEP_NETWORK: known = step->operand != 0; break;
+    case SL_STEP_SHOWS: known = step->operand == SL_SHOWS_TLS || step->operand == SL_SHOWS_HTTP; break;
     default: break;
     }
     return known ? 0 : UINT32_MAX;

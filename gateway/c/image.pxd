@@ -77,6 +77,7 @@ cdef extern from "policy/image.h" nogil:
         SL_STEP_WITHIN
         SL_STEP_NETWORK
         SL_STEP_REQUEST
+        SL_STEP_SHOWS
     struct sl_step:
         uint32_t code
         uint32_t operand

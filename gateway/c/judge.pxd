@@ -28,6 +28,7 @@ cdef extern from "policy/judge.h" nogil:
     enum sl_decision_flags:
         SL_DECISION_PROVISIONAL
         SL_DECISION_GUARD
+        SL_DECISION_BY_PROTOCOL
     enum sl_needs:
         SL_NEEDS_ADDRESS
         SL_NEEDS_PROTOCOL

@@ -26,9 +26,9 @@ from gateway.c.contract cimport (
     SL_DENY, SL_INNER_PROTOCOL_ANY, SL_OUTCOME_DENIED, SL_PHASE_INNER, SL_REASON_SOURCE_ADDRESS,
 )
 from gateway.c.judge cimport (
-    SL_DECISION_PROVISIONAL, SL_NEEDS_PROTOCOL, SL_SHOWS_HTTP, SL_SHOWS_LATE, SL_SHOWS_MALFORMED, SL_SHOWS_OTHER,
-    SL_SHOWS_SSH, SL_SHOWS_TLS, SL_SHOWS_TOO_LONG, sl_decision, sl_judge, sl_judged_protocol,
-    sl_question,
+    SL_DECISION_BY_PROTOCOL, SL_DECISION_PROVISIONAL, SL_NEEDS_PROTOCOL, SL_SHOWS_HTTP, SL_SHOWS_LATE,
+    SL_SHOWS_MALFORMED, SL_SHOWS_OTHER, SL_SHOWS_SSH, SL_SHOWS_TLS, SL_SHOWS_TOO_LONG, sl_decision, sl_judge,
+    sl_judged_protocol, sl_question,
 )
 from gateway.c.inner cimport (
     SL_INNER_HTTP_NAME, SL_INNER_HTTP_NONE, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OTHER, SL_INNER_TAIL,
@@ -82,7 +82,8 @@ cdef void inspect_first(Tunnel tunnel, bytes early, bint drained) noexcept:
         check.state = INSPECTION_HOLDING
         tunnel.record.relist(SL_TUNNEL_PROVISIONAL)
         tunnel.rearm()
-    elif sl_judged_protocol(&tunnel.record.generation.image.image, decision) != SL_INNER_PROTOCOL_ANY:
+    elif (decision.flags & SL_DECISION_BY_PROTOCOL
+            or sl_judged_protocol(&tunnel.record.generation.image.image, decision) != SL_INNER_PROTOCOL_ANY):
         check.demands = True
         tunnel.rearm()
     if check.shown or not drained:

@@ -41,9 +41,10 @@ class Object(NamedTuple):
 class _Objects(File):
     """Reads a file object by object."""
 
-    def __init__(self, roots: tuple[str, ...], objects: list[Object]) -> None:
+    def __init__(self, roots: tuple[str, ...], objects: list[Object], surroundings: Surroundings) -> None:
         super().__init__(roots)
         self.objects = objects
+        self.surroundings = surroundings
 
     def resource(self, manifest: Manifest) -> None:
         """Faults of one object stay with it. One that has no name cannot be refused by itself."""
@@ -69,7 +70,7 @@ class _Objects(File):
         cost = cost_of(read) if read is not None and not isinstance(read, Fact) else Cost()
         place, group = manifest.node.place, manifest.group
         named = Named(manifest.kind, space, metadata.name, place, metadata.created, cost, group)
-        selectors = tuple(each for each in closed_by(manifest, space) if not space or _home(each) == space)
+        selectors = closed_by(manifest, space, self.surroundings)
         self.named.append(named)
         self.objects.append(Object(named, read, selectors, tuple(problems.errors)))
 
@@ -104,7 +105,7 @@ class Apart:
             paths,
             problems,
             Reading(Remembered()),
-            lambda data, path, roots: read_into(_Objects(roots, self.objects), data, path),
+            lambda data, path, roots: read_into(_Objects(roots, self.objects, surroundings), data, path),
         )
         self.loader.all(paths, places)
         self.refused: dict[Key, tuple[str, list[Problem]]] = {}
@@ -183,10 +184,6 @@ class Apart:
                 closing = Rules(*key, place.file, "deny", one.selectors, (item,), one.named.created, invalid=True)
                 found.append(closing)
         return found
-
-
-def _home(selector: Selector) -> str:
-    return selector.workloads.namespace if selector.workloads is not None else selector.namespace
 
 
 def _problem(place: Place, words: str) -> Problem:

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import supervisor.policy.builder as image
 from supervisor.policy.requests import Literals, Requests
-from supervisor.policy.resources.conditions import AllOf, AnyOf, Asks, Condition, Not, Path, Through, Within
+from supervisor.policy.resources.conditions import AllOf, AnyOf, Asks, Condition, Not, Path, Shows, Through, Within
 from supervisor.policy.resources.terms import Selector
 from supervisor.source.problems import Invalid, Place
 
@@ -69,6 +69,8 @@ class Programs:
                 return [(image.STEP_SOURCE, self._who(selectors)) if selectors else NEVER]
             case Through(listener):
                 return [(image.STEP_LISTENER, self._builder.string(listener))]
+            case Shows(protocol):
+                return [(image.STEP_SHOWS, image.SHOWS[protocol])]
             case Within(cidrs):
                 if cidrs not in self._withins:
                     self._withins[cidrs] = self._builder.within(cidrs)

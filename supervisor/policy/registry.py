@@ -70,13 +70,23 @@ def is_namespaced(manifest: Manifest) -> bool:
     return manifest.kind not in WITHOUT_NAMESPACE
 
 
-def closed_by(manifest: Manifest, namespace: str) -> tuple[Selector, ...]:
+def closed_by(manifest: Manifest, namespace: str, surroundings: Surroundings) -> tuple[Selector, ...]:
     """The sources that an object closes which cannot be used, as far as it can be read; else all of its namespace, or
     of the mesh."""
     dialect, _ = KINDS.get((manifest.group, manifest.kind), (None, ()))
     if dialect is None or dialect.selects is None:
         return (Selector(namespace=namespace),)
-    return dialect.selects(manifest, namespace)
+    found = dialect.selects(manifest, namespace, surroundings)
+    return tuple(each for each in found if not namespace or _may_close(each, namespace, surroundings))
+
+
+def _may_close(selector: Selector, namespace: str, surroundings: Surroundings) -> bool:
+    """An object reaches beyond its namespace from the global one and the gateway's own alone."""
+    if selector.elsewhere:
+        return namespace == surroundings.global_namespace
+    if selector == Selector():
+        return namespace == surroundings.namespace
+    return (selector.workloads.namespace if selector.workloads is not None else selector.namespace) == namespace
 
 
 def whole_file(document: Node, problems: Problems) -> tuple[str, list[Rules]] | None:

@@ -233,4 +233,4 @@ def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> Fact
     return READERS[manifest.group, manifest.kind](manifest, problems)
 
 
-DIALECT: Final = Dialect(dict.fromkeys(READERS, ("v1",)), read, selects=lambda manifest, namespace: ())
+DIALECT: Final = Dialect(dict.fromkeys(READERS, ("v1",)), read, selects=lambda manifest, namespace, surroundings: ())

@@ -17,7 +17,7 @@ from supervisor.policy.resources.model import Rules, Selector
 from supervisor.policy.resources.status import Status
 from supervisor.source.problems import Place, Problems
 
-__all__ = ["ELSEWHERE", "Dialect", "Part", "Surroundings", "frame_of", "status_of"]
+__all__ = ["ELSEWHERE", "Dialect", "Part", "Surroundings", "frame_of", "sources_of", "status_of"]
 
 # The hint where a resource leads to another gateway.
 ELSEWHERE: Final = "gateway.services in sluice.yaml names the Services of this gateway"
@@ -112,6 +112,13 @@ class Surroundings(msgspec.Struct, frozen=True):
     trust_domains: tuple[tuple[str, str], ...] = ()
 
 
+def sources_of(namespace: str, surroundings: Surroundings) -> tuple[Selector, ...]:
+    """The sources that resources of a namespace may be about: its own; of the global one those as well of every
+    namespace without a network of destinations."""
+    own = (Selector(namespace=namespace),)
+    return (*own, Selector(elsewhere=True)) if namespace == surroundings.global_namespace else own
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """`kinds` of API groups with the versions that are read. `read` takes real folders that host lists may lie in, and
@@ -119,7 +126,8 @@ class Dialect:
     says whether the mesh lets out what no rule names, None where it says nothing, and `statuses`, which gives the
     conditions of each resource: those that are not fine become warnings, and no other word of them is needed.
     `selects` gets a resource of a namespace that cannot be used and gives the sources that it closes, as far as it can
-    be read; without it these are all of the namespace."""
+    be read; without it these are all of the namespace. Other namespaces it reaches from those alone that stand for
+    them: with `elsewhere` from the global one, and all sources from the gateway's."""
 
     kinds: Mapping[tuple[str, str], tuple[str, ...]]
     read: Callable[[Manifest, tuple[str, ...], Problems], Rules | Part]
@@ -127,4 +135,4 @@ class Dialect:
     rules: Callable[[Sequence[Any], Surroundings, Problems], list[Rules]] | None = None
     opens: Callable[[Sequence[Any]], bool | None] | None = None
     statuses: Callable[[Sequence[Any], Surroundings], list[Status]] | None = None
-    selects: Callable[[Manifest, str], tuple[Selector, ...]] | None = None
+    selects: Callable[[Manifest, str, Surroundings], tuple[Selector, ...]] | None = None

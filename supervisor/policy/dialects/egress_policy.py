@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from supervisor.policy.dialects.dialect import Dialect
+from supervisor.policy.dialects.dialect import Dialect, Surroundings
 from supervisor.policy.dialects.http_conditions import REQUEST, Match, read_headers, read_matches, tell_of_closed
 from supervisor.policy.dialects.origination import read_origination
 from supervisor.policy.resources.host_lists import inside, outside
@@ -73,7 +73,7 @@ def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> Rule
     return _Resource(manifest.kind, metadata, roots, problems).rules(spec)
 
 
-def selects(manifest: Manifest, namespace: str) -> tuple[Selector, ...]:
+def selects(manifest: Manifest, namespace: str, surroundings: Surroundings) -> tuple[Selector, ...]:
     """The sources of `from`; all of the namespace, or of the mesh, where they cannot be read."""
     problems = Problems()
     try:

@@ -85,7 +85,7 @@ def read(manifest: Manifest, roots: tuple[str, ...], problems: Problems) -> Rout
     )
 
 
-def selects(manifest: Manifest, namespace: str) -> tuple[Selector, ...]:
+def selects(manifest: Manifest, namespace: str, surroundings: Surroundings) -> tuple[Selector, ...]:
     """The workload of a route, all of its namespace where that cannot be read."""
     problems = Problems()
     try:

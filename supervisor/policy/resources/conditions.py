@@ -21,6 +21,7 @@ __all__ = [
     "Not",
     "Path",
     "Query",
+    "Shows",
     "Through",
     "Within",
     "expressions_in",
@@ -57,6 +58,13 @@ class Through(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The source asks through that listener of sluice.yaml. Known always."""
 
     listener: str
+
+
+class Shows(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """That protocol shows inside. While nothing does it holds: a question is judged for each protocol, and again when
+    one shows."""
+
+    protocol: Literal["http", "tls"]
 
 
 class Within(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -96,7 +104,7 @@ class Query(msgspec.Struct, frozen=True, array_like=True, tag=True):
     value: Text
 
 
-Condition = AllOf | AnyOf | Not | Asks | Through | Within | Method | Path | Field | Query
+Condition = AllOf | AnyOf | Not | Asks | Through | Shows | Within | Method | Path | Field | Query
 
 
 def expressions_in(*conditions: Condition | None) -> Iterator[Expression]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from tests.e2e.conftest import World
+from tests.support import wire
 from tests.support.certificates import Authority
 from tests.support.eventually import eventually
 from tests.support.names import NameServer
@@ -18,7 +19,7 @@ from tests.support.run_gateway import SLUICE, Gateway, environment
 Command = Callable[..., subprocess.CompletedProcess[str]]
 EXAMPLE: Final = Path(__file__).parents[3] / "deploy/examples/gateway-api"
 OWN: Final = [{"name": "sluice", "namespace": "egress", "port": 443}]
-NAMES: Final = ("plain.test", "secure.test", "paths.test", "foreign.test", "moved.test")
+NAMES: Final = ("plain.test", "secure.test", "both.test", "paths.test", "foreign.test", "moved.test")
 
 
 def resource(kind: str, name: str, spec: dict[str, Any], namespace: str = "egress") -> dict[str, Any]:
@@ -38,6 +39,8 @@ def policies(port: int) -> list[dict[str, Any]]:
         resource("Gateway", "outside", {"gatewayClassName": "sluice", "listeners": [listener]}),
         route("HTTPRoute", "plain", "plain.test", [{}]),
         route("TLSRoute", "secure", "secure.test", [{"backendRefs": OWN}]),
+        route("HTTPRoute", "both", "both.test", [{}]),
+        route("TLSRoute", "both-secure", "both.test", [{"backendRefs": OWN}]),
         route("HTTPRoute", "paths", "paths.test", [{"matches": [{"path": {"value": "/v1"}}]}]),
         route("HTTPRoute", "foreign", "foreign.test", [{}], "shop"),
         route("TLSRoute", "moved", "moved.test", [{"backendRefs": [{"name": "web", "port": 443}]}]),
@@ -85,6 +88,23 @@ def test_what_shows_inside_has_to_be_of_the_route(gateway: Gateway, world: World
 
 def mismatches(gateway: Gateway, count: int) -> bool:
     return [line["reason"] for line in gateway.events()].count("inner_protocol_mismatch") >= count
+
+
+def test_of_two_routes_for_one_host_each_is_for_its_protocol(gateway: Gateway, world: World) -> None:
+    assert curl(gateway, f"http://both.test:{world.http}/") == 0
+    assert curl(gateway, f"https://both.test:{world.http}/") == 35, "the origin has no TLS"
+
+    def ended() -> list[str]:
+        return [line["outcome"] for line in gateway.events(event="close") if line["destination"]["host"] == "both.test"]
+
+    eventually(lambda: len(ended()) == 2, "both are ended")
+    assert "denied" not in ended()
+    with wire.connect(gateway.port) as client:
+        wire.open_socks5(client, "both.test", world.http)
+        client.sendall(b"SSH-2.0-client\r\n")
+        with pytest.raises(ConnectionResetError):
+            wire.to_the_end(client)
+    eventually(lambda: "denied" in ended(), "other bytes are for neither")
 
 
 @pytest.mark.parametrize("host", ["paths.test", "foreign.test", "moved.test", "none.test"])

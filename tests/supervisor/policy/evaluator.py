@@ -100,8 +100,9 @@ class Evaluator:
 
     def answer(self, question: Question) -> Answer:
         who = self.source(question)
-        said = self.outside(question, who)
-        inside = said
+        said = inside = outside = self.outside(question, who)
+        if question.request is not None and said.verdict != "deny":
+            said = inside = self.demanded(question, who, said, said, "http")
         if question.shows and is_address(question.host):
             inside = self.nameless(question, who, said)
         elif question.sni and is_address(question.host):
@@ -110,8 +111,8 @@ class Evaluator:
             inside = self.inner_name(question, who, said)
         named = inside
         if (question.sni or question.shows) and inside.verdict != "deny":
-            inside = self.demanded(question, who, said, inside)
-        return replace(inside, attributes=self.attributes(question, who, said, named, inside.verdict))
+            inside = self.demanded(question, who, outside, inside, "tls" if question.sni else question.shows)
+        return replace(inside, attributes=self.attributes(question, who, outside, named, inside.verdict))
 
     def outside(self, question: Question, who: Who) -> Answer:
         """The decision before anything shows inside."""
@@ -325,13 +326,12 @@ class Evaluator:
             return self.soften(question, by_rule(match, tier, "inner"), who, inside)
         return said
 
-    def demanded(self, question: Question, who: Who, said: Answer, inside: Answer) -> Answer:
+    def demanded(self, question: Question, who: Who, said: Answer, inside: Answer, speaks: str) -> Answer:
         """The protocol that `inner` demands has to show, and an encrypted ClientHello passes as `ech` says."""
         tier, phases = self.admitting(question, said, inside) or (inside.tier, self.phases(question, who, said))
         wanted, _ = self.setting(question, who, tier, phases, "inner") or ({"protocol": "any"}, 0)
         ech, _ = self.setting(question, who, tier, phases, "ech") or ("allow", 0)
         assert isinstance(wanted, dict)
-        speaks = "tls" if question.sni else question.shows
         if wanted["protocol"] not in ("any", speaks):
             reason = "inner_protocol_missing" if speaks == "late" else "inner_protocol_mismatch"
         elif ech == "deny" and question.ech:

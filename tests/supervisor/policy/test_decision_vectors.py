@@ -184,6 +184,7 @@ NEGATED: Final = {
     "every rule of a group counts": "6.smokescreen",
     "a dialect's own precedence is ignored": "6.smokescreen",
     "a user is a role beside that of the certificate": "6.smokescreen.role",
+    "a rule is for every protocol": "7.precedence.kinds",
 }
 # No sentence of sections 1 to 4 is about these alone, or no question to an image shows them.
 ELSEWHERE: Final = {

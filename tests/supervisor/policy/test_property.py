@@ -18,6 +18,7 @@ from supervisor.policy import builder
 from supervisor.policy.resources import model
 from tests.supervisor.policy import evaluator, matching
 from tests.supervisor.policy.compared import check_seeds
+from tests.supervisor.policy.dialects.gateway_api.test_property import BUGS as PROTOCOL_BUGS
 from tests.supervisor.policy.dialects.test_smokescreen_property import ROLE_BUGS
 from tests.supervisor.policy.draws import draw_question, draw_world
 from tests.supervisor.policy.evaluator import Answer, Evaluator, Question
@@ -28,7 +29,8 @@ from tests.supervisor.policy.test_requests_property import BUGS as REQUEST_BUGS
 from tests.supervisor.policy.worlds import ask, compile_world, laid_out
 
 QUESTIONS: Final = 50  # a world
-GROUPED: Final = (*GROUP_BUGS, *ROLE_BUGS, *CONDITION_BUGS, *REQUEST_BUGS)  # bugs that EgressPolicies alone do not show
+# Bugs that EgressPolicies alone do not show.
+GROUPED: Final = (*GROUP_BUGS, *ROLE_BUGS, *CONDITION_BUGS, *REQUEST_BUGS, *PROTOCOL_BUGS)
 LAYOUTS: Final = ((8, 16), (0, 0), (0, 2))  # of images: as they are, and with clauses and indexes everywhere
 COVERED: Final = (
     *(f"tier {tier}" for tier in ("hard_deny", "deny", "allow", "audit", "default")),

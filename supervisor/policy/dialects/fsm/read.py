@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from supervisor.policy.dialects.dialect import frame_of
+from supervisor.policy.dialects.dialect import Surroundings, frame_of
 from supervisor.policy.dialects.fsm.read_routes import route_group, traffic_setting
 from supervisor.policy.dialects.fsm.resources import (
     Egress,
@@ -147,7 +147,7 @@ def _protocol(node: Node) -> Protocol:
     return lower.choice(*PROTOCOLS)
 
 
-def selects(manifest: Manifest, namespace: str) -> tuple[Selector, ...]:
+def selects(manifest: Manifest, namespace: str, surroundings: Surroundings) -> tuple[Selector, ...]:
     """The sources of an Egress, all of its namespace where they cannot be read; other kinds select none."""
     if manifest.kind != "Egress":
         return ()

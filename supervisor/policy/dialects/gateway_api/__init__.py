@@ -8,6 +8,7 @@ from supervisor.policy.dialects.gateway_api.read import KINDS, read
 from supervisor.policy.dialects.gateway_api.resources import BackendTLSPolicy, Gateway, ReferenceGrant
 from supervisor.policy.dialects.gateway_api.rules import rules
 from supervisor.policy.dialects.gateway_api.statuses import statuses
+from supervisor.policy.dialects.linkerd.closing import selects
 from supervisor.policy.dialects.linkerd.resources import (
     AuthorizationPolicy,
     MeshTLSAuthentication,
@@ -21,4 +22,4 @@ GatewayPart = Gateway | ReferenceGrant | BackendTLSPolicy | AnyRoute
 _OWN: Final = (Gateway, ReferenceGrant, BackendTLSPolicy, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute)
 # Who is admitted to a route, other dialects' resources say.
 _ADMIT: Final = (AuthorizationPolicy, MeshTLSAuthentication, NetworkAuthentication)
-DIALECT: Final = Dialect(KINDS, read, (*_OWN, *_ADMIT, Namespace, Service), rules, statuses=statuses)
+DIALECT: Final = Dialect(KINDS, read, (*_OWN, *_ADMIT, Namespace, Service), rules, statuses=statuses, selects=selects)

@@ -8,7 +8,7 @@ wins as any other and lets nothing pass; other dialects may.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.dialects.gateway_api.attachment import Attachments
@@ -20,7 +20,6 @@ from supervisor.policy.dialects.gateway_api.support import (
     needs_routing,
     tell_of,
     tell_of_others,
-    tell_of_shared,
     unusable,
     unusable_rule,
 )
@@ -29,11 +28,11 @@ from supervisor.policy.dialects.linkerd.authorizations import Authorizations
 from supervisor.policy.dialects.linkerd.rules import targets_of
 from supervisor.policy.dialects.routes import AnyRoute, GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, chosen_by
 from supervisor.policy.dialects.routes.parts import RequestRule
-from supervisor.policy.resources.conditions import AllOf, AnyOf, Condition, Path, Through
-from supervisor.policy.resources.model import InnerProtocol, Item, Origination, Rules, Selector, Text, Tier
+from supervisor.policy.resources.conditions import AllOf, AnyOf, Condition, Path, Shows, Through
+from supervisor.policy.resources.model import Item, Origination, Rules, Selector, Text, Tier
 from supervisor.source.problems import Place, Problems
 
-SHOWN: Final[Mapping[str, InnerProtocol]] = {"HTTPRoute": "http", "GRPCRoute": "http", "TLSRoute": "tls"}
+PROTOCOLS: Final[Mapping[str, Literal["http", "tls"]]] = {"HTTPRoute": "http", "GRPCRoute": "http", "TLSRoute": "tls"}
 
 
 class Step(NamedTuple):
@@ -51,12 +50,13 @@ class Step(NamedTuple):
 
 class Hung(NamedTuple):
     """The facts that hold for all routes together. `hosts` are hung for every route that has them; `classes`:
-    own hostnames make classes. `listeners` are those of sluice.yaml."""
+    own hostnames make classes. `listeners` are those of sluice.yaml, `mixed` those with routes of several protocols."""
 
     isolation: Isolation
     hosts: frozenset[str]
     classes: bool
     listeners: frozenset[str]
+    mixed: frozenset[str]
 
 
 class Shared(NamedTuple):
@@ -74,7 +74,6 @@ def rules(parts: Sequence[Part], surroundings: Surroundings, problems: Problems)
     originations = Originations(parts, backends)
     hung = _hung(attachments, originations, surroundings)
     tell_of_others(attachments.elsewhere, problems)
-    tell_of_shared(attachments.found, problems)
     for gateway in attachments.gateways.values():
         for field in gateway.unused:
             words = f"{field.value} of {gateway.title} has no effect: sluice.yaml says what this gateway listens on"
@@ -96,7 +95,12 @@ def _hung(attachments: Attachments, originations: Originations, surroundings: Su
     isolation = Isolation(attachments.listeners)
     hosts = frozenset((*isolation.shared(), *originations.hosts))
     classes = bool(hosts) or any(own.listener.hostname for own in attachments.listeners)
-    return Hung(isolation, hosts, classes, frozenset(name for name, _ in surroundings.listeners))
+    shown: dict[str, set[str | None]] = {}
+    for one in attachments.found:
+        for own in one.listeners:
+            shown.setdefault(own.name, set()).add(PROTOCOLS.get(one.route.kind))
+    mixed = frozenset(name for name, protocols in shown.items() if len(protocols) > 1)
+    return Hung(isolation, hosts, classes, frozenset(name for name, _ in surroundings.listeners), mixed)
 
 
 def _steps(route: AnyRoute, backends: Backends, originations: Originations) -> Iterator[Step]:
@@ -132,7 +136,7 @@ def _rules(
         # From another namespace than the Gateway's a route decides for sources of its own alone.
         selector = Selector() if home else Selector(namespace=route.namespace)
         found = reaches(route, own, hung.isolation, hung.hosts).items()
-        reach_of.append((selector, [(reach, _through(names, hung.listeners)) for reach, names in found]))
+        reach_of.append((selector, [(reach, _through(route, names, hung)) for reach, names in found]))
     index = 0
     for step in steps:
         for selector, places in reach_of:
@@ -151,7 +155,7 @@ def _rules(
             selectors=(shared.selector,),
             items=tuple(item for _, item in items),
             created=route.created,
-            protocol=SHOWN.get(route.kind),
+            protocol=PROTOCOLS.get(route.kind),
             tls=shared.tls,
             group=GATEWAY_API,
             precedence=shared.precedence,
@@ -163,17 +167,27 @@ def _rules(
     ]
 
 
-def _through(names: set[str], every: frozenset[str]) -> Condition | None:
-    """The listeners that a route is attached to; None where it is to all."""
-    if names >= every:
-        return None
-    conditions = tuple(Through(name) for name in sorted(names))
-    return conditions[0] if len(conditions) == 1 else AnyOf(conditions)
+def _through(route: AnyRoute, names: set[str], hung: Hung) -> Condition | None:
+    """The listeners that a route is attached to, None where it is to all; on those with routes for other protocols its
+    own has to show."""
+    protocol = PROTOCOLS.get(route.kind)
+    mixed = sorted(names & hung.mixed) if protocol else []
+    alone = sorted(names.difference(mixed))
+    every = names >= hung.listeners
+    if protocol is None or not mixed:
+        return None if every else _any_of([Through(name) for name in alone])
+    if not alone and every:
+        return Shows(protocol)
+    shown = AllOf((_any_of([Through(name) for name in mixed]), Shows(protocol)))
+    return _any_of([*(Through(name) for name in alone), shown])
+
+
+def _any_of(conditions: Sequence[Condition]) -> Condition:
+    return conditions[0] if len(conditions) == 1 else AnyOf(tuple(conditions))
 
 
 def _item(index: int, step: Step, reach: Reach, through: Condition | None) -> Item:
     place = reach.text if step.by_host and reach.text.value else step.place
-    when = step.when if through is None else through
-    if through is not None and step.when is not None:
-        when = AllOf((through, *step.when.of)) if isinstance(step.when, AllOf) else AllOf((through, step.when))
+    parts = [part for one in (through, step.when) if one for part in (one.of if isinstance(one, AllOf) else (one,))]
+    when = AllOf(tuple(parts)) if len(parts) > 1 else parts[0] if parts else None
     return Item(index, place.line, place.column, reach.destination, step.path, when, step.ahead)

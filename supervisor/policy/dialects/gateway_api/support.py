@@ -8,10 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from supervisor.policy.dialects.dialect import ELSEWHERE, Part
-from supervisor.policy.dialects.gateway_api.attachment import Attachment, meeting
 from supervisor.policy.dialects.gateway_api.backends import Backends, Way
-from supervisor.policy.dialects.gateway_api.hostnames import Hostnames
-from supervisor.policy.dialects.gateway_api.listeners import REQUESTS
 from supervisor.policy.dialects.gateway_api.resources import Gateway
 from supervisor.policy.dialects.routes import AnyRoute, GRPCRoute, HTTPRoute, needs_request
 from supervisor.policy.dialects.routes.parts import Extension, ExternalAuth, Filter, Mirror, RequestRule, Timeouts
@@ -69,27 +66,6 @@ def tell_of(route: AnyRoute, backends: Backends, problems: Problems) -> None:
 
 def _seen(rule: RequestRule, way: Way) -> bool:
     return needs_routing(rule, way) or any(needs_request(match) for match in rule.matches)
-
-
-def tell_of_shared(found: Sequence[Attachment], problems: Problems) -> None:
-    """Warnings of TLSRoutes and TCPRoutes with hosts of an HTTPRoute or a GRPCRoute on the same listener: a tunnel has
-    to carry what the one that wins demands."""
-    hosts: dict[str, Hostnames] = {}
-    for one in found:
-        if one.route.kind in REQUESTS:
-            for own in one.listeners:
-                for host in meeting(one.route, own):
-                    hosts.setdefault(own.name, Hostnames()).add(host)
-    for one in found:
-        if one.route.kind in REQUESTS:
-            continue
-        for own in one.listeners:
-            others = hosts.get(own.name)
-            if others is not None and any(others.meets(host) for host in meeting(one.route, own)):
-                words = f"{one.route.title} has hosts of an HTTPRoute on listener {own.name}"
-                hint = "the one that wins demands HTTP or TLS inside: use a listener for each, or other hosts"
-                problems.warning(one.route.place, words, hint)
-                break
 
 
 def tell_of_others(elsewhere: Sequence[Part], problems: Problems) -> None:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from supervisor.policy.dialects.dialect import Dialect
+from supervisor.policy.dialects.linkerd.closing import selects
 from supervisor.policy.dialects.linkerd.read import KINDS, read
 from supervisor.policy.dialects.linkerd.resources import (
     AuthorizationPolicy,
@@ -35,4 +36,5 @@ _OWN: Final = (
     *(EgressNetwork, Server, AuthorizationPolicy, MeshTLSAuthentication, NetworkAuthentication),
     *(ServerAuthorization, ServiceProfile, HTTPLocalRateLimitPolicy),
 )
-DIALECT: Final = Dialect(KINDS, read, (*_OWN, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute), rules, statuses=statuses)
+_PARTS: Final = (*_OWN, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute)
+DIALECT: Final = Dialect(KINDS, read, _PARTS, rules, statuses=statuses, selects=selects)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from supervisor.policy.dialects.dialect import Dialect
+from supervisor.policy.dialects.dialect import Dialect, sources_of
 from supervisor.policy.dialects.routes.parts import (
     AnyRoute,
     GRPCMatch,
@@ -36,4 +36,4 @@ __all__ = [
 ]
 
 # The older kind is a part of every dialect that has parents for it: this one reads it, and gives no rules.
-DIALECT: Final = Dialect(LINKERD_KINDS, read)
+DIALECT: Final = Dialect(LINKERD_KINDS, read, selects=lambda manifest, space, around: sources_of(space, around))

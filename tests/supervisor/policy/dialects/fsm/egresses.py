@@ -182,10 +182,10 @@ class Evaluator:
         found = [way for way in self.ways(asked) if way.block and not way.routed and lies_in(address, way.block)]
         return self.best(sorted(found, key=lambda way: (-ipaddress.ip_network(way.block).prefixlen, way.age)))
 
-    def wants_request(self, asked: Asked, name: str, address: str) -> bool:
+    def wants_request(self, asked: Asked, name: str, address: str, by_address: bool = True) -> bool:
         """Whether a way would be open to a request that satisfies its matches: to the name, or to the address."""
         for way in self.ways(asked):
-            lies = address and way.block and lies_in(address, way.block)
+            lies = by_address and address and way.block and lies_in(address, way.block)
             named = (
                 bool(name)
                 and way.host == name
@@ -249,7 +249,7 @@ class Evaluator:
                 return Said("deny", "rule_deny", self.denial(asked.sni))
             found = self.by_name(asked, asked.sni, asked.host)
             self.hits["held"] += 1
-            closed = "needs_http" if self.wants_request(asked, asked.sni, asked.host) else "no_cidr_rule"
+            closed = "needs_http" if self.wants_request(asked, asked.sni, asked.host, False) else "no_cidr_rule"
             said = Said("allow", "rule_allow", found[0].rule) if found else Said("deny", closed)
             return self.demanded(said, found)
         if said.verdict == "allow" and asked.sni in self.world.denied:

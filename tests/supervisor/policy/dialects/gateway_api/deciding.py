@@ -13,6 +13,7 @@ from supervisor.policy.resources.conditions import (
     Not,
     Path,
     Query,
+    Shows,
     Through,
 )
 from supervisor.policy.resources.model import Item, Rules
@@ -108,6 +109,8 @@ def holds(condition: Condition, question: Question) -> bool | None:
         return None if inner is None else not inner
     if isinstance(condition, Through):
         return condition.listener == question.listener
+    if isinstance(condition, Shows):
+        return question.protocol in ("", condition.protocol)
     assert isinstance(condition, Method | Path | Field | Query), condition
     return None if question.request is None else _seen(condition, question.request)
 

@@ -5,6 +5,7 @@ one (landscape sections 2.1 to 2.3).
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,10 @@ INSIDE = {"HTTPRoute": "http", "GRPCRoute": "http", "TLSRoute": "tls"}
 DEAD = ("ExtensionRef", "ExternalAuth")  # filters that are not known
 
 
+# The parts of a precedence, in order.
+KEYS = ("host", "kind of path", "prefix or service", "method", "fields", "queries", "age", "index")
+
+
 class Found(NamedTuple):
     """A rule, by number in its route, and whether it lets the traffic pass."""
 
@@ -38,6 +43,7 @@ class Documented:
 
     def __init__(self, manifests: Sequence[Manifest], listeners: dict[str, int], own: str) -> None:
         self.own = own
+        self.hits: Counter[str] = Counter()
         self.by_kind: dict[str, list[Manifest]] = {}
         for one in manifests:
             self.by_kind.setdefault(one["kind"], []).append(one)
@@ -107,7 +113,7 @@ class Documented:
 
     def decide(self, question: Question) -> Found | None:
         """The rule that the documentation gives the request to; None = none (404, or the connection is rejected)."""
-        best: tuple[tuple[object, ...], Found] | None = None
+        candidates: list[tuple[tuple[Any, ...], Found]] = []
         for route, gateway, listener in self.attached:
             if listener["name"] != question.listener or not self.is_chosen(gateway, listener, question.host):
                 continue
@@ -126,10 +132,17 @@ class Documented:
                     found = self.judge(route, number, rule, match, question)
                     if found is None:
                         continue
-                    key = (rank_host(host), rank_match(route, match), older(route), -number)
-                    if best is None or key > best[0]:
-                        best = key, found
-        return best[1] if best else None
+                    key = (rank_host(host), *rank_match(route, match), older(route), -number)
+                    candidates.append((key, found))
+        if not candidates:
+            return None
+        best = max(candidates, key=lambda one: one[0])
+        if others := [one for one in candidates if one[1] != best[1]]:
+            second = max(others, key=lambda one: one[0])
+            part = next(name for name, a, b in zip(KEYS, best[0], second[0], strict=True) if a != b)
+            self.hits[f"tie-break {part}"] += 1
+            self.hits["kinds of one host"] += best[1].kind != second[1].kind
+        return best[1]
 
     def is_chosen(self, gateway: Manifest, listener: Manifest, host: str) -> bool:
         """Of the listeners of one port and protocol the most specific hostname."""

@@ -47,6 +47,8 @@ def world(draw: random.Random) -> list[Manifest]:
     names = [(kind, space, name) for kind in ROUTES for space in SPACES for name in ("r1", "r2", "r3")]
     for kind, space, name in draw.sample(names, draw.randint(3, 10)):
         found.append(route(draw, kind, space, name, gateways))
+    if some(draw, 0.7):
+        found += contest(draw, *draw.choice(gateways))
     if some(draw, 0.5):
         for space in SPACES:
             found.append(service(space, "one"))
@@ -98,6 +100,24 @@ def allowed(draw: random.Random) -> Manifest:
     found: Manifest = {"namespaces": spaces}
     if some(draw, 0.1):
         found["kinds"] = [{"kind": kind} for kind in draw.sample(ROUTES, 2)]
+    return found
+
+
+ANY: Final = {"type": "RegularExpression", "value": ".*"}
+ONE, BOTH = [{"name": "x-a", **ANY}], [{"name": "x-a", **ANY}, {"name": "x-b", **ANY}]
+CONTESTS: Final[tuple[tuple[Manifest, Manifest], ...]] = (
+    *(({"path": {"value": "/v1"}}, {"path": {"value": "/v1/a"}}), ({}, {"method": "GET"})),
+    *(({"headers": ONE}, {"headers": BOTH}), ({"queryParams": ONE}, {"queryParams": BOTH})),
+)
+
+
+def contest(draw: random.Random, space: str, gateway_name: str) -> list[Manifest]:
+    """Two routes for the same hosts that differ in one part of their matches."""
+    hosts, names, found = draw.sample(ASKED, 5), ["c1", "c2"], []
+    draw.shuffle(names)
+    for name, match in zip(names, draw.choice(CONTESTS), strict=True):
+        spec = {"parentRefs": [{"name": gateway_name}], "hostnames": hosts, "rules": [{"matches": [match]}]}
+        found.append({**frame("HTTPRoute", space, name), "spec": spec})
     return found
 
 

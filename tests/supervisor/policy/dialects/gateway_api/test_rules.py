@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from supervisor.policy.resources.conditions import AllOf, AnyOf, Asks, Method, Through
+from supervisor.policy.resources.conditions import AllOf, AnyOf, Asks, Method, Shows, Through
 from supervisor.policy.resources.conditions import Path as PathCondition
 from supervisor.policy.resources.model import Selector
 from tests.supervisor.policy.dialects.gateway_api.loading import lines, load
@@ -117,18 +117,19 @@ def test_a_policy_of_this_gateways_service(tmp_path: Path) -> None:
     assert [one.reason for one in statuses if one.kind == "BackendTLSPolicy"] == ["TargetNotFound", "ResolvedRefs"]
 
 
-def test_kinds_that_share_hosts_are_said(tmp_path: Path) -> None:
+def test_kinds_on_one_listener_are_for_their_own_protocols(tmp_path: Path) -> None:
     tls = (
         ROUTE.replace("HTTPRoute", "TLSRoute")
         + "  rules: [{backendRefs: [{name: sluice, namespace: egress, port: 443}]}]\n"
     )
-    _, problems = load(tmp_path, GATEWAY, ROUTE, tls, listeners=ONE)
-    assert [line.partition(": ")[2] for line in lines(tmp_path, problems)[1]] == [
-        "TLSRoute shop/api has hosts of an HTTPRoute on listener default (the one that wins demands HTTP or TLS inside:"
-        " use a listener for each, or other hosts)"
-    ]
-    _, problems = load(tmp_path, GATEWAY, ROUTE, tls.replace("api.example.com", "b.example.com"), listeners=ONE)
+    found, problems = load(tmp_path, GATEWAY, ROUTE, tls, listeners=ONE)
+    assert {rules.kind: rules.items[0].when for rules in found.rules} == {
+        "HTTPRoute": Shows("http"),
+        "TLSRoute": Shows("tls"),
+    }
     assert problems.warnings == []
+    (rules,) = load(tmp_path, GATEWAY, tls, listeners=ONE)[0].rules
+    assert rules.items[0].when is None and rules.protocol == "tls", "alone it demands its protocol"
 
 
 AUTHORIZATION = """apiVersion: policy.linkerd.io/v1alpha1
