@@ -61,12 +61,12 @@
     X(HTTP_1_1, "http_1_1_required")        \
     X(OTHER, "other")
 /* RFC 9110 section 9, and PATCH (RFC 5789); any other method is `other`. */
-#define SL_METHODS(X)                                                                                               \
-    X(OTHER, "other")                                                                                               \
-    X(GET, "GET")                                                                                                   \
-    X(HEAD, "HEAD")                                                                                                 \
-    X(POST, "POST") X(PUT, "PUT") X(DELETE, "DELETE") X(CONNECT, "CONNECT") X(OPTIONS, "OPTIONS") X(TRACE, "TRACE") \
-        X(PATCH, "PATCH")
+#define SL_METHODS(X) \
+    X(OTHER, "other") \
+    X(GET, "GET")     \
+    X(HEAD, "HEAD")   \
+    X(POST, "POST")   \
+    X(PUT, "PUT") X(DELETE, "DELETE") X(CONNECT, "CONNECT") X(OPTIONS, "OPTIONS") X(TRACE, "TRACE") X(PATCH, "PATCH")
 /* By the first digit of a status; NONE: it ended without an answer. */
 #define SL_STATUS_CLASSES(X) X(NONE, "none") X(1XX, "1xx") X(2XX, "2xx") X(3XX, "3xx") X(4XX, "4xx") X(5XX, "5xx")
 #define SL_RETRY_RESULTS(X)                                                             \

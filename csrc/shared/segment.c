@@ -178,7 +178,8 @@ uint64_t *sl_segment_labelled(struct sl_segment *segment, uint64_t key)
         return &entries[SL_FAMILY_PROTOCOL_ERRORS].value;
     place = find(segment, key);
     if (*place) return &entries[*place - 1].value;
-    if (segment->labelled_used >= SL_LABELLED_MAX) return &entries[family].value;
+    if (segment->labelled_used >= (has_route(key) ? SL_LABELLED_MAX / 2 : SL_LABELLED_MAX))
+        return &entries[family].value;
     entries[segment->labelled_used].key = key;
     *place = (uint16_t)(segment->labelled_used + 1);
     __atomic_store_n(&segment->labelled_used, segment->labelled_used + 1, __ATOMIC_RELEASE);

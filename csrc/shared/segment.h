@@ -171,7 +171,8 @@ enum {
  *   +----------+----------+----------+----------+------------------+------------------+
  *
  * SL_LABEL_OTHER in all of a, b and c, and the slots `other`, is the family's overflow entry. A route counts by the slot
- * of the rule that it comes from; families without the label `route` have 0. */
+ * of the rule that it comes from; families without the label `route` have 0. Families with it get new entries as long as
+ * half of the table is free: routes times methods are many, and leave room for the others. */
 enum { SL_LABEL_OTHER = 0xff };
 
 static inline uint64_t sl_label_key(enum sl_family family, unsigned a, unsigned b, unsigned c, unsigned rule_slot)

@@ -295,6 +295,18 @@ TEST(a_route_is_a_label_of_some_families)
     free(segment);
 }
 
+TEST(routes_leave_half_of_the_table_to_others)
+{
+    struct sl_segment *segment = opened();
+    for (unsigned i = 0; i < SL_LABELLED_MAX; i++)
+        ++*sl_segment_labelled(segment, sl_route_key(SL_FAMILY_HTTP_REQUESTS, i & 7, 2, 0, i >> 3));
+    CHECK_EQ(segment->labelled_used, SL_LABELLED_MAX / 2);
+    CHECK_EQ(entries(segment)[SL_FAMILY_HTTP_REQUESTS].value, SL_LABELLED_MAX / 2 + SL_FAMILY_COUNT);
+    ++*sl_segment_labelled(segment, sl_label_key(SL_FAMILY_LIMITED, 1, 0, 0, 0));
+    CHECK_EQ(segment->labelled_used, SL_LABELLED_MAX / 2 + 1);
+    free(segment);
+}
+
 TEST(methods_and_classes)
 {
     CHECK_EQ(sl_method_of("GET", 3), SL_METHOD_GET);
@@ -382,6 +394,7 @@ int main(void)
     RUN(every_route_and_class_has_room);
     RUN(the_next_worker_gives_up_times_that_were_corrupted);
     RUN(a_route_is_a_label_of_some_families);
+    RUN(routes_leave_half_of_the_table_to_others);
     RUN(methods_and_classes);
     RUN(everything_counted_has_a_name_of_its_own_and_help);
     RUN(label_values_have_texts_and_numbers_out_of_range_read_as_other);
