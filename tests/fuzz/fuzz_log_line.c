@@ -38,6 +38,27 @@ static void check_line(const char *line, size_t length)
     require(!quoted && depth == 0);
 }
 
+/* A request line: its path is cut to the room, and it is a line all the same. */
+static void check_request(struct sl_log_line *line, const struct sl_log_text texts[TEXTS], size_t room)
+{
+    char *out = malloc(room ? room : 1); /* of its own, so that a write past the end is found */
+    struct sl_log_clock clock = {0};
+    struct sl_log_request request = {
+        .method = texts[0],
+        .path = {texts[1].bytes ? texts[1].bytes : "", texts[1].bytes ? texts[1].length : 0},
+        .query = texts[2],
+        .has_query = texts[3].length & 1,
+        .status = (unsigned)texts[3].length,
+        .first_byte_ms = -1,
+    };
+    require(out != NULL);
+    line->request = &request;
+    size_t length = sl_log_line_write(out, room, &clock, line);
+    require(length <= room);
+    if (length) check_line(out, length);
+    free(out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char whole[SL_LOG_LINE_MOST], part[SL_LOG_LINE_MOST];
@@ -85,5 +106,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t got = sl_log_line_write(part, room, &clock, &line);
     require(got == (length <= room ? length : 0) && (got == 0 || memcmp(part, whole, got) == 0));
     for (size_t i = room; i < sizeof part; i++) require(part[i] == 0x55);
+    check_request(&line, texts, room);
     return 0;
 }

@@ -311,7 +311,8 @@ TEST(the_longest_of_everything_fits)
     memset(hostile, '\\', sizeof hostile);
     struct sl_log_request request = {.method = {hostile, 32}, .path = {hostile, sizeof hostile}, .status = 599};
     line.request = &request;
-    CHECK(strlen(written(&line)) > 6300);
+    line.inner = text(NULL); /* nothing is looked at inside of a request */
+    CHECK(strlen(written(&line)) > 8000);
 }
 
 TEST(the_facts_of_tls)
