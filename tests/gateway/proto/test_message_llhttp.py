@@ -272,8 +272,9 @@ def test_what_is_accepted_llhttp_reads_in_the_same_way(data: bytes) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 @given(messages())
-@settings(max_examples=300_000, deadline=None)
+@settings(max_examples=60_000, deadline=None)
 def test_what_is_accepted_llhttp_reads_in_the_same_way_at_length(data: bytes) -> None:
     compare(data)
 
