@@ -128,7 +128,8 @@ class ListenerSettings(TypedDict):
 
     name: str
     address: str  # as bound, "127.0.0.1:1080"
-    protocol: Literal["auto", "socks5", "http", "http2tunnel", "hbone"]
+    protocol: Literal["auto", "socks5", "http", "http2tunnel", "hbone", "tls", "tcp"]
+    destination: tuple[str, int] | None  # host and port of tcp; "" and the port of tls; None: 443 by server name
     auth: Literal["off", "optional", "required"]
     audit: bool
     inner: Literal["enforce", "audit", "off"]
@@ -272,6 +273,7 @@ class Settings(TypedDict):
     identity_max_age: float  # seconds that a tunnel outlives its client's certificate or token, since it was verified
     token_keys: list[int]  # marks of the keys whose tokens stand (supervisor/identity/issuers.py)
     insecure_tokens: bool  # tokens are accepted over clear text from anywhere
+    own_names: list[bytes]  # that stand for the gateway itself: no destination by server name
     deny_message: str | None  # gateway.denyMessage: printable ASCII, the last line of a refusal's body
     pod_networks: list[str]  # CIDRs in which every address is a source of its own
     access_log: bool

@@ -15,7 +15,14 @@ from supervisor.admin import metrics
 from supervisor.control.control import Answer, NotFound, Operation, Refused
 from supervisor.host.lookup import LookupFailed
 from supervisor.observation import Observation
-from supervisor.policy.explanation import QuestionError, explain, name_to_resolve, read_question, with_addresses
+from supervisor.policy.explanation import (
+    QuestionError,
+    at_listener,
+    explain,
+    name_to_resolve,
+    read_question,
+    with_addresses,
+)
 from supervisor.policy.reach import reach
 from supervisor.policy.rule_listing import ListingError, page_of
 from supervisor.running import Running
@@ -196,7 +203,7 @@ class Operations:
         image = await self._running.generations.mapped(current)
         config = current.config
         try:
-            question = read_question(request)
+            question = at_listener(config, read_question(request))
             if question.reach:
                 # On a thread: it looks at every rule.
                 return await asyncio.to_thread(reach, image, config, current.rules, current.number, question)

@@ -143,7 +143,9 @@
     X(EXPECTATION, "expectation", "none", "none", "417", "an Expect that is not 100-continue")                        \
     X(LOOP, "loop", "none", "none", "508", "the request has been through this gateway before (Via)")                  \
     X(DOUBTFUL_TARGET, "doubtful_target", "none", "none", "400",                                                      \
-      "two readers may take the path for two paths, and a rule of its host asks for paths")
+      "two readers may take the path for two paths, and a rule of its host asks for paths")                           \
+    X(NO_SERVER_NAME, "no_server_name", "none", "none", "a close",                                                    \
+      "a ClientHello, sent as to the destination itself, shows no server name, or the gateway's own")
 
 /* How a TLS handshake went: `result` of its metric, and `failure` of a leg's TLS in the log. X(NAME, "text"). */
 #define SL_TLS_RESULTS(X)                                                                 \
@@ -212,7 +214,8 @@
     X(RESPONSE_TIMEOUT, "response_timeout")       \
     X(UNAVAILABLE, "unavailable")                 \
     X(ROUTE_LIMIT, "route_limit")                 \
-    X(BACKEND_INVALID, "backend_invalid")
+    X(BACKEND_INVALID, "backend_invalid")         \
+    X(NO_SERVER_NAME, "no_server_name")
 
 #define SL_ENUM_VERDICT(name, text) SL_##name,
 #define SL_ENUM_TIER(name, text) SL_TIER_##name,

@@ -5,7 +5,8 @@
 
 #define SL_PROTOCOLS(X)   \
     X(UNKNOWN, "unknown") \
-    X(SOCKS5, "socks5") X(SOCKS4, "socks4") X(HTTP, "http") X(HTTP2, "http2tunnel") X(HBONE, "hbone")
+    X(SOCKS5, "socks5")   \
+    X(SOCKS4, "socks4") X(HTTP, "http") X(HTTP2, "http2tunnel") X(HBONE, "hbone") X(TLS, "tls") X(TCP, "tcp")
 #define SL_DIRECTIONS(X) X(UP, "up") X(DOWN, "down")
 #define SL_SCOPES(X)                                                                                    \
     X(OTHER, "other")                           /* none of these */                                     \

@@ -118,6 +118,7 @@ cdef extern from "base/contract.h" nogil:
         SL_OUTCOME_KILLED
         SL_OUTCOME_WORKER_LOST
         SL_OUTCOME_DNS_FAILED
+        SL_OUTCOME_NO_SERVER_NAME
         SL_OUTCOME_COUNT
     enum sl_tier:
         SL_TIER_NONE

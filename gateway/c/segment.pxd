@@ -97,6 +97,8 @@ cdef extern from "shared/segment.h" nogil:
         SL_PROTOCOL_HTTP
         SL_PROTOCOL_HTTP2
         SL_PROTOCOL_HBONE
+        SL_PROTOCOL_TLS
+        SL_PROTOCOL_TCP
         SL_PROTOCOL_COUNT
     enum sl_direction_name:
         SL_DIRECTION_UP

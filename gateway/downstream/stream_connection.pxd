@@ -1,4 +1,4 @@
-# One client connection of a byte-stream protocol (SOCKS, HTTP/1), from its first byte until a tunnel takes its socket
+# One client connection of a byte-stream protocol (SOCKS, HTTP/1, or the destination's own), from its first byte until a tunnel takes its socket
 # over, or it is refused.
 from libc.stdint cimport uint8_t, uint32_t
 
@@ -30,6 +30,7 @@ cdef class StreamConnection(Request):
     cdef void enter(self, int fd) noexcept
     cdef bint advance_leg(self) noexcept
     cdef bint passed(self, EntranceStep step) noexcept
+    cdef void open_at_once(self) noexcept
     cdef int auth(self) noexcept
     cdef void refuse_proxy_header(self) noexcept
     cdef void refuse_record(self) noexcept

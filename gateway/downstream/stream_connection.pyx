@@ -40,7 +40,7 @@ from gateway.c.segment cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS,
     SL_LOG_DECISION, SL_PROTOCOL_HTTP, SL_SCOPE_CREDENTIALS, SL_SCOPE_SOURCE_LOGINS,
 )
-from gateway.downstream.codecs cimport codec_for, kind_of, takes_http2
+from gateway.downstream.codecs cimport codec_at_once, codec_for, kind_of, takes_http2
 from gateway.downstream.entrance cimport ENTRANCE_FAILED, ENTRANCE_PASSED, EntranceStep, entrance_of
 from gateway.downstream.http1_connection cimport Http1Connection, http1_connection_of
 from gateway.downstream.http2.connection cimport H2Connection
@@ -85,6 +85,14 @@ cdef class StreamConnection(Request):
             self.drop()
             return
         self.parts.loop.arm(self, self.parts.settings.request_timeout)
+        if self.entrance is None:
+            self.open_at_once()
+
+    cdef void open_at_once(self) noexcept:
+        """Where the listener has a fixed destination: no byte of the client's is waited for."""
+        self.codec = codec_at_once(self.parts.settings.listener(self.listener))
+        if self.codec is not None:
+            self.advance(self.codec.status, NULL, 0)
 
     cdef void on_event(self, uint32_t events, int leg) noexcept:
         events = sl_leg_events(&self.leg, events)
@@ -117,6 +125,7 @@ cdef class StreamConnection(Request):
         elif step == ENTRANCE_PASSED:
             self.tls, self.entrance = self.entrance.tls, None
             self.source = source_of_speaker(self.parts, self.tls, &self.peer) or self.source
+            self.open_at_once()
         return step == ENTRANCE_PASSED
 
     cdef void on_turn(self) noexcept:
@@ -185,7 +194,7 @@ cdef class StreamConnection(Request):
             if found == SNIFF_REQUEST:
                 self.route(data, length)
                 return False
-        self.codec = codec_for(found, spec, self.auth())
+        self.codec = codec_for(found, self.parts.settings, spec, self.auth())
         if self.codec is None:
             self.protocol_error(SL_OUTCOME_NOT_BUILT if found == SNIFF_HTTP2_PREFACE else SL_OUTCOME_MALFORMED,
                                 "not the listener's protocol")
@@ -274,6 +283,8 @@ cdef class StreamConnection(Request):
             else:
                 verify(self.parts, self, self.codec.user, self.codec.password)
         elif status == CODEC_REQUEST:
+            if self.codec.early is not None:
+                self.held = self.codec.early if self.held is None else self.codec.early + self.held
             self.record = note(self.parts, self, self.codec, kind_of(self.codec))
             if self.user is None or self.parts.generation.credential(self.user) == self.codec.credential:
                 self.open()
@@ -356,7 +367,8 @@ cdef class StreamConnection(Request):
         self.parts.loop.pass_on(tunnel.client.fd, tunnel, CLIENT)
         self.leave()
         tunnel.begin()
-        tunnel.answer(answer)
+        if answer:
+            tunnel.answer(answer)
         # Edges of the client that came before were not acted upon.
         inspect_first(tunnel, early, self.drained)
         if events and not tunnel.closed:
@@ -375,9 +387,16 @@ cdef class StreamConnection(Request):
     cdef void refuse(self, int outcome, str rule, str reason) noexcept:
         """The codec's row for `outcome`, then a linger."""
         cdef sl_addr nowhere
+        cdef bytes answer
         memset(&nowhere, 0, sizeof(nowhere))
         if self.codec is not None:
-            self.say(self.codec.answer(outcome, &nowhere, 0, rule, reason))
+            if self.codec.resets:
+                sl_leg_reset(&self.leg)
+                self.drop()
+                return
+            answer = self.codec.answer(outcome, &nowhere, 0, rule, reason)
+            if answer:
+                self.say(answer)
         self.linger()
 
     cdef bint flush(self) noexcept:

@@ -12,7 +12,7 @@ from gateway.c.contract cimport (
     SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_NO_SUCH_METHOD,
     SL_OUTCOME_NOT_BUILT, SL_OUTCOME_REFUSED, SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESPONSE_INCOMPLETE,
     SL_OUTCOME_RESPONSE_INVALID, SL_OUTCOME_RESPONSE_TIMEOUT, SL_OUTCOME_ROUTE_LIMIT, SL_OUTCOME_SOURCE_LIMIT,
-    SL_OUTCOME_UNAVAILABLE, SL_OUTCOME_UPSTREAM_FAILED,
+    SL_OUTCOME_NO_SERVER_NAME, SL_OUTCOME_UNAVAILABLE, SL_OUTCOME_UPSTREAM_FAILED,
 )
 
 cdef bytes SUCCESS = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -83,6 +83,8 @@ cdef dict ROWS = {
 }
 # A request that a draining gateway lets go meets the same end as one over its limit.
 ROWS[SL_OUTCOME_DRAINED] = ROWS[SL_OUTCOME_GATEWAY_LIMIT]
+# Told to the log alone: its clients speak no protocol that has an answer.
+ROWS[SL_OUTCOME_NO_SERVER_NAME] = ROWS[SL_OUTCOME_MALFORMED]
 
 # Statuses that ztunnel has others for: 401 for a denial, 503 where there is no way.
 cdef dict HBONE = {b"403": b"401", b"407": b"401", b"502": b"503", b"504": b"503"}

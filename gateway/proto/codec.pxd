@@ -45,6 +45,8 @@ cdef class Codec:
     cdef size_t name_length
     cdef readonly uint16_t port
     cdef bint tells_bound            # a success says which address the upstream socket has
+    cdef bint resets                 # a refusal is a reset: an end would look like one of the destination's
+    cdef bytes early                 # with REQUEST: payload among the bytes that were used before; None: none
 
     # Parts of a refusal: the id of their log line, which is `prefix` and `sequence`, and an operator's own line (or
     # None); and whether tokens are asked for as well. Before the first feed().
@@ -60,7 +62,7 @@ cdef class Codec:
     cdef int turn_down(self, int reason) noexcept
     # The bytes that answer the request: success for SL_OUTCOME_CONNECTED, else the row of CONTRACT.md section 5.
     # `bound` is the local address of the upstream socket (NULL or family 0: unknown); `rule` and `reason` may be None.
-    # Never raises and never answers None: any other outcome is the row "internal". A refusal that comes before the
+    # Empty where the protocol has no answers. Never raises and never answers None: any other outcome is the row "internal". A refusal that comes before the
     # request is whole (a timeout, a limit) takes the form that the protocol has at that point.
     cdef bytes answer(self, int outcome, sl_addr *bound, uint16_t bound_port, str rule, str reason)
     # `out`, which becomes None.

@@ -46,7 +46,7 @@ cdef enum:
 # Details of requests without any credentials; other failed logins had some.
 cdef frozenset NO_LOGIN = frozenset((
     None, "no credentials", "no acceptable authentication method is offered",
-    "credentials are required, and SOCKS4 has none",
+    "credentials are required, and SOCKS4 has none", "credentials are required, and a ClientHello has none",
 ))
 
 

@@ -9,6 +9,8 @@ cdef enum Protocol:
     PROTOCOL_HTTP = 2
     PROTOCOL_HTTP2 = 3
     PROTOCOL_HBONE = 4         # HTTP/2 over mTLS, as ztunnel speaks it
+    PROTOCOL_TLS = 5           # by the server name of the client's own TLS
+    PROTOCOL_TCP = 6           # to a fixed destination
 
 cdef class ListenerSpec:
     # One listener of the settings: what its connections may speak and how they are judged.
@@ -21,6 +23,8 @@ cdef class ListenerSpec:
     cdef readonly bint requests      # plain HTTP requests are routed
     cdef readonly bint diagnostics   # GET and POST of / are answered on HTTP/2
     cdef TlsServer tls               # None: cleartext, or removed
+    cdef bytes destination           # host of `tcp`; None: the client names it
+    cdef int destination_port        # of `tcp`, and of a destination by server name
     cdef readonly bint removed       # by a reload: it takes no client, and those that it let in live on
 
 cdef class Settings:
@@ -45,6 +49,7 @@ cdef class Settings:
     cdef uint64_t pool_age           # and that it takes requests
     cdef uint32_t pool_most          # of them to one destination
     cdef uint32_t pool_pending       # requests that wait for one of them
+    cdef frozenset own_names         # names in bytes that stand for the gateway itself
     cdef readonly str deny_message   # gateway.denyMessage, or None
     cdef readonly uint64_t log_interval   # 0: no interval lines
 

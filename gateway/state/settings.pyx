@@ -9,8 +9,11 @@ from gateway.proto.codec cimport AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED
 
 cdef dict PROTOCOLS = {
     "auto": PROTOCOL_AUTO, "socks5": PROTOCOL_SOCKS5, "http": PROTOCOL_HTTP, "http2tunnel": PROTOCOL_HTTP2,
-    "hbone": PROTOCOL_HBONE,
+    "hbone": PROTOCOL_HBONE, "tls": PROTOCOL_TLS, "tcp": PROTOCOL_TCP,
 }
+cdef enum:
+    HTTPS = 443
+
 cdef dict AUTH_MODES = {"off": AUTH_OFF, "optional": AUTH_OPTIONAL, "required": AUTH_REQUIRED}
 
 cdef dict INNER_NUMBERS = {mode: number for number, mode in enumerate(INNER_MODES)}
@@ -30,6 +33,10 @@ cdef class ListenerSpec:
         self.requests = settings["requests"]
         self.diagnostics = settings["diagnostics"]
         self.removed = settings["sockets"] is None
+        self.destination_port = HTTPS
+        if settings["destination"] is not None:
+            host, self.destination_port = settings["destination"]
+            self.destination = host.encode() or None
         if settings["tls"] is not None:
             self.tls = TlsServer(settings["tls"], settings["protocol"], tickets)
 
@@ -43,6 +50,7 @@ cdef class Settings:
         self.parents = {}
         self.token_keys = frozenset()
         self.trusted, self.trust_domains = {}, []
+        self.own_names = frozenset()
 
     cdef void take(self, dict settings, list listeners, dict parents) except *:
         limits = settings["limits"]
@@ -64,6 +72,7 @@ cdef class Settings:
         self.via = settings["via"]
         self.pool_idle, self.pool_age = patience(pools["idle"]), patience(pools["max_age"])
         self.pool_most, self.pool_pending = pools["per_destination"], pools["pending"]
+        self.own_names = frozenset(settings["own_names"])
         self.deny_message = settings["deny_message"]
         self.log_interval = round(settings["log_interval"] * 1000)
 

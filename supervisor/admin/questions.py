@@ -49,6 +49,8 @@ def question_of(query: Iterable[tuple[str, str]]) -> dict[str, object]:
 async def answer_to(asked: Question, explain: Callable[[Question], Awaitable[Answer]]) -> Answer:
     """The decision, a list, or both. Raises what `explain` does."""
     sources = asked.keys() & SOURCES
+    if "to" not in asked and "listener" in asked and ("sni" in asked or not sources):
+        return await explain(asked)  # at the destination of that listener
     if sources and "to" not in asked:
         return await explain({**asked, "reach": True})
     if sources or "to" not in asked or asked.get("resolve"):

@@ -12,7 +12,7 @@ from supervisor.cli.turning import from_trail, turning
 from supervisor.config.config import Config
 from supervisor.host.lookup import STARTING, resolve_blocking
 from supervisor.identity.users import load_users
-from supervisor.policy.explanation import Question, explain, name_to_resolve, with_addresses
+from supervisor.policy.explanation import Question, at_listener, explain, name_to_resolve, with_addresses
 from supervisor.policy.reach import reach
 from supervisor.source.escape import escape
 from supervisor.source.problems import Problems
@@ -44,6 +44,7 @@ class Files:
     def answer(self, question: Question) -> dict[str, Any]:
         """Raises QuestionError and LookupFailed."""
         image, config, rules = self._compiled
+        question = at_listener(config, question)
         if question.reach:
             return reach(image, config, rules, 0, question)
         answer = explain(image, config, question)
@@ -56,7 +57,9 @@ class Files:
         image, config, rules = self._compiled
         users = load_users(config.identity.users, Problems()) if config.identity.users else ()
         asked = tuple(each["address"] for each in answer["addresses"])
-        question = msgspec.structs.replace(question, address=asked or question.address, resolve=False)
+        question = msgspec.structs.replace(
+            at_listener(config, question), address=asked or question.address, resolve=False
+        )
         return turning(image, config, users, rules, question, answer)
 
 

@@ -40,7 +40,9 @@ SOURCES: Final = frozenset({"from", "user", "identity", "source"})
 @click.option("--user", metavar="NAME", help="The user it logged in as, or that its token names.")
 @click.option("--identity", metavar="URI", help="The SPIFFE ID of its certificate, or its role as CN=NAME or OU=NAME.")
 @click.option("--source", metavar="IP", help="Its address: rules by CIDR, and the identity of identity.networks.")
-@click.option("--listener", metavar="NAME", help="The listener it came in by, for its audit mode and innerName.")
+@click.option(
+    "--listener", metavar="NAME", help="The listener it came in by: its audit mode, innerName and destination."
+)
 @click.option("--address", metavar="IP", multiple=True, help="An address the name resolved to; may be repeated.")
 @click.option("--resolve", is_flag=True, help="Ask DNS for the name's addresses, as the gateway does, and judge each.")
 @click.option("--sni", metavar="NAME", help="The name shown inside: TLS SNI, or Host of plain HTTP.")
@@ -89,10 +91,13 @@ def explain(
       sluice explain --to 203.0.113.9:443 --sni api.example.com
       sluice explain --from shop/cart --to api.stripe.com:443 --live --json
       sluice explain --to api.example.com:80 --method POST --path /v1/items --header x-team:shop
+      sluice explain --from shop/cart --listener raw-tls --sni api.example.com
       sluice explain --from shop/cart
       sluice explain --id 0-1a2b3c4d5e6-7
       tail -1 access.log | sluice explain --log-line -
       sluice explain --batch questions.jsonl --fail
+
+    A listener with protocol tcp has its destination; one with protocol tls, or auto without tls, takes it from --sni.
 
     With a source and no --to the answer is a list of rules: what the source can reach, in order of precedence, and what
     denies take out of each. With --to and no source the list says who can reach it, and whether each does. In JSON both
@@ -123,7 +128,8 @@ def explain(
         request["header"] = header
     ways = {"--to": given["to"], "--id": identifier, "--log-line": log_line, "--batch": batch}
     sources = request.keys() & SOURCES
-    if not (sources and not any(ways.values())):
+    by_listener = given["listener"] is not None and (given["sni"] is not None or not sources)
+    if any(ways.values()) or not (sources or by_listener):
         _check_ways(request, ways)
     paged = {name: value for name, value in (("limit", limit), ("after", after)) if value is not None}
     policy = Live(config, endpoint) if live else Files(config)
@@ -135,7 +141,7 @@ def explain(
         elif identifier is not None:
             question = of_log_line(find_line(load_config(need_config(config)), identifier))
         else:
-            question = read_question(in_a_labels(request) | _more(request, resolve, paged))
+            question = read_question(in_a_labels(request) | _more(request, resolve, paged, by_listener))
         answer = policy.answer(_resolving(question, resolve))
         if answer.get("verdict") == "deny":
             answer["to_turn"] = policy.turning(question, answer)
@@ -157,9 +163,11 @@ def explain(
         sys.exit(PROBLEM)
 
 
-def _more(request: Mapping[str, object], resolve: bool, paged: Mapping[str, object]) -> dict[str, object]:
+def _more(
+    request: Mapping[str, object], resolve: bool, paged: Mapping[str, object], by_listener: bool
+) -> dict[str, object]:
     """The switches of a question: whether it is one for a list of rules, and the page of that."""
-    if "to" not in request:
+    if "to" not in request and not by_listener:
         return {"reach": True, **paged, **({"resolve": True} if resolve else {})}
     if request.keys() & SOURCES and paged:
         raise QuestionError("--limit and --after are for lists of rules: leave out the source, or --to")

@@ -35,10 +35,11 @@ from supervisor.source.problems import Place, Problem
 Level = Literal["debug", "info", "warning", "error"]
 Query = Literal["redact", "keep"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
-Protocol = Literal["auto", "socks5", "http", "http2tunnel", "hbone"]
+Protocol = Literal["auto", "socks5", "http", "http2tunnel", "hbone", "tls", "tcp"]
 Auth = Literal["off", "optional", "required"]
 Inner = Literal["enforce", "audit", "off"]
 
+CLUSTER_DOMAIN: Final = "cluster.local"
 DEFAULT_PATHS: Final = ("sluice.yaml", "/etc/sluice/sluice.yaml")
 
 
@@ -55,6 +56,7 @@ class Listener(msgspec.Struct, frozen=True):
     requests: bool = True  # auto and http: plain HTTP requests are routed
     diagnostics: bool = False
     tls: ListenerTls | None = None
+    destination: tuple[str, int] | None = None  # of tcp; "" and the port of tls
 
     @property
     def address(self) -> str:
@@ -85,6 +87,12 @@ class Gateway(msgspec.Struct, frozen=True):
     deny_message: str | None = None  # an operator's own line in every refusal's body; printable ASCII
     pod_networks: tuple[str, ...] = ()  # CIDRs in which every address is a source of its own
     cluster_networks: tuple[str, ...] = ()  # CIDRs of the mesh itself, which is not left to reach them
+
+    def names(self) -> list[str]:
+        """Host names that clients in the cluster know it by."""
+        services = sorted({(self.namespace, self.name), *(tuple(text.split("/")) for text in self.services)})
+        suffixes = ("", ".svc", f".svc.{CLUSTER_DOMAIN}")
+        return [name for space, own in services for name in (own, *(f"{own}.{space}{end}" for end in suffixes))]
 
 
 class Linkerd(msgspec.Struct, frozen=True):
@@ -305,6 +313,7 @@ class Config(msgspec.Struct, frozen=True):
             identity_max_age=self.identity.max_age,
             token_keys=list(token_keys),
             insecure_tokens=self.identity.insecure_tokens,
+            own_names=[name.encode() for name in self.gateway.names()],
             deny_message=self.gateway.deny_message,
             pod_networks=list(self.gateway.pod_networks),
             access_log=self.logs.access != "off",
@@ -355,6 +364,7 @@ def _listener_settings(listener: Listener, tls: TlsSettings | None, number: int)
         name=listener.name,
         address=listener.address,
         protocol=listener.protocol,
+        destination=listener.destination,
         auth=listener.auth,
         audit=listener.audit,
         inner=listener.inner_name,

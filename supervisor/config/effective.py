@@ -29,6 +29,11 @@ def _tls(tls: ListenerTls) -> dict[str, Any]:
     }
 
 
+def _destination(host: str, port: int) -> str | int:
+    """Of `tcp`; of `tls` the port alone."""
+    return join(host, port) if host else port
+
+
 def effective(config: Config) -> dict[str, Any]:
     """Sections and keys as sluice.yaml has them. Paths are absolute; `workers` is a number also where it was `auto`."""
     limits, source = config.limits, config.limits.per_source
@@ -44,6 +49,7 @@ def effective(config: Config) -> dict[str, Any]:
                 "requests": listener.requests,
                 "diagnostics": listener.diagnostics,
                 **({"tls": _tls(listener.tls)} if listener.tls is not None else {}),
+                **({"destination": _destination(*listener.destination)} if listener.destination is not None else {}),
             }
             for listener in config.listeners
         ],

@@ -27,7 +27,6 @@ _TRACING: Final = "spans; none would be sent"
 
 # `a[].b` is the field b of each item of the list a.
 LATER: Final[dict[str, Later]] = {
-    "listeners[].destination": Later("the protocols tls and tcp"),
     "gateway.clusterDomain": Later(_CLUSTER),
     "grants[].certificates": Later("certificates from Secrets of a cluster; none could be used", empty=True),
     "grants[].credentials": Later("credentials in requests; none would be set", empty=True),
@@ -59,7 +58,7 @@ UNREAD: Final[dict[str, dict[str, Later]]] = {
     },
 }
 # Words of a listener's protocol.
-LATER_PROTOCOLS: Final = ("tls", "tcp", "transparent")
+LATER_PROTOCOLS: Final = ("transparent",)
 
 
 def take_out(document: Node, problems: Problems) -> None:

@@ -23,6 +23,7 @@ from supervisor.config.config import (
     Policy,
     SourceLimits,
 )
+from supervisor.config.destinations import check_own_destinations, read_destination
 from supervisor.config.later import names_in, take_out, take_unread
 from supervisor.config.meshes import GATEWAY, LINKERD, read_gateway, read_linkerd
 from supervisor.config.speakers import read_proxy_peers, read_trusted
@@ -44,7 +45,9 @@ TOP: Final = (
     *("listeners", "workers", "gateway", "linkerd", "policy", "identity", "addresses", "upstreams", "dns", "limits"),
     *("admin", "grants", "metrics", "control", "logs", "shutdown", "pools", "via"),
 )
-LISTENER: Final = ("name", "address", "protocol", "auth", "innerName", "audit", "requests", "diagnostics", "tls")
+LISTENER: Final = (
+    *("name", "address", "protocol", "destination", "auth", "innerName", "audit", "requests", "diagnostics", "tls"),
+)
 LIMITS: Final = (
     *("tunnels", "tunnelsPerSource", "streamsPerConnection", "handshakes"),
     *("requestTimeout", "dialTimeout", "idleTimeout", "halfCloseTimeout", "keepAlive", "perSource"),
@@ -182,7 +185,9 @@ class _Reader:
                     found.append((item, listener))
             except Invalid as wrong:
                 self.problems.add(wrong.problem)
-        return tuple(listener for _, listener in found)
+        listeners = tuple(listener for _, listener in found)
+        check_own_destinations(listeners, {listener.name: item for item, listener in found}, self.problems)
+        return listeners
 
     def listener(self, node: Node, index: int, default: Auth, identity: Identity) -> Listener:
         fields = self.fields(node, *LISTENER, *names_in("listeners[]"))
@@ -199,14 +204,17 @@ class _Reader:
         if protocol == "hbone":
             default = "required"
             check_hbone(fields, tls, bool(trust.domains), self.problems)
+        destination = read_destination(fields, protocol, self.problems)
+        if destination is not None:
+            default = "off"
         certified = tls is not None and tls.client_certificate != "off" and trust.gives_identities
         auth = fields.read("auth", lambda n: n.choice(*AUTHS), default)
         self.not_blank(fields, "auth", "write off, optional or required")
         if (where := fields.get("auth")) and not identity.users and not identity.tokens:
-            if auth == "required" and not certified:
+            if auth == "required" and not certified and destination is None:
                 hint = "set identity.users or identity.tokens"
                 self.problems.error(where.place, "auth is required, and there are no users and no tokens", hint)
-            elif auth == "optional":
+            elif auth == "optional" and destination is None:
                 words = "there are no users and no tokens: credentials that are sent will be refused"
                 self.problems.warning(where.place, words)
         return Listener(
@@ -220,6 +228,7 @@ class _Reader:
             requests=fields.read("requests", Node.boolean, usual.requests),
             diagnostics=fields.read("diagnostics", Node.boolean, usual.diagnostics),
             tls=tls,
+            destination=destination,
         )
 
     def unique(self, node: Node, listener: Listener, others: list[tuple[Node, Listener]]) -> None:

@@ -37,7 +37,7 @@ def passthrough(node: Node) -> bool | Literal["mesh"]:
 
 def listener_protocol(node: Node) -> Protocol:
     if node.value in LATER_PROTOCOLS:
-        built = "auto, socks5, http, http2tunnel and hbone are"
+        built = f"{', '.join(PROTOCOLS[:-1])} and {PROTOCOLS[-1]} are"
         raise node.invalid(f"protocol {quote(str(node.value))} is not built yet", built)
     return "socks5" if node.value == "sock5" else node.choice(*PROTOCOLS)
 

@@ -15,7 +15,7 @@ from gateway.policy.image import PolicyImage, canonical_name
 from gateway.policy.target import HttpRequest
 from supervisor.config.config import Config, Inner, Listener
 from supervisor.policy.asked_requests import Protocol, request_of
-from supervisor.source.host_port import split
+from supervisor.source.host_port import join, split
 from supervisor.source.node import Node
 from supervisor.source.problems import Invalid, did_you_mean, quote
 from supervisor.source.words import (
@@ -29,6 +29,7 @@ from supervisor.source.words import (
 )
 
 MOST_LISTED: Final = 1000  # rules of a page
+HTTPS: Final = 443
 
 
 class QuestionError(ValueError):
@@ -70,7 +71,7 @@ def read_question(request: Mapping[str, object]) -> Question:
         raise QuestionError(str(wrong)) from None
     if question.to is not None:
         split_destination(question.to)
-    elif not question.reach:
+    elif not question.reach and question.listener is None:
         raise QuestionError("no destination is asked for: `to` is missing")
     _check_reach(question)
     if question.resolve and question.address:
@@ -114,9 +115,33 @@ def _request(question: Question) -> HttpRequest | None:
         raise QuestionError(str(wrong)) from None
 
 
+def at_listener(config: Config, question: Question) -> Question:
+    """The question with the destination that its listener gives it, where it names none: the fixed one of `tcp`, the
+    server name (`sni`) at the port of `tls`, or at 443 where `auto` is cleartext. Raises QuestionError."""
+    listener = next((each for each in config.listeners if each.name == question.listener), None)
+    if question.to is None:
+        _modes(config.listeners, question.listener)  # there is one of that name
+    fixed = listener is not None and listener.protocol == "tcp"
+    if listener is None or question.to is not None or (question.reach and not fixed):
+        return question
+    if listener.destination is not None and fixed:
+        return msgspec.structs.replace(question, to=join(*listener.destination), reach=False)
+    if listener.protocol != "tls" and not (listener.protocol == "auto" and listener.tls is None):
+        words = f"no destination is asked for: clients of listener {listener.name} name one in each request"
+        raise QuestionError(f"{words} (`to` is missing)")
+    if question.sni is None:
+        raise QuestionError(f"no destination is asked for: listener {listener.name} goes by the server name (`sni`)")
+    name = canonical_name(question.sni)
+    if name in config.gateway.names():
+        raise QuestionError(f"{quote(name)} is the gateway's own name: it is closed there, reason no_server_name")
+    port = listener.destination[1] if listener.destination is not None else HTTPS
+    return msgspec.structs.replace(question, to=f"{name}:{port}")
+
+
 def explain(image: PolicyImage, config: Config, question: Question) -> dict[str, Any]:
     """The decision, and every rule that took part. Raises QuestionError."""
     listeners = config.listeners
+    question = at_listener(config, question)
     if question.to is None:
         raise QuestionError("no destination is asked for: `to` is missing")
     host, port = split_destination(question.to)
