@@ -166,6 +166,7 @@ EXTENSIONS = [
     extension("gateway.proto.sniff"),
     extension("gateway.proto.http1_input", *MESSAGE),
     extension("gateway.proto.http_request", "base/contract", "bytes/addr", "bytes/target", *MESSAGE),
+    extension("gateway.proto.direct", "bytes/hello", "bytes/name", "bytes/addr"),
     extension("gateway.proto.http2.frames"),
     extension("gateway.proto.http2.hpack", libraries=("libnghttp2",)),
     extension("gateway.proto.http2.settings"),

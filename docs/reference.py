@@ -47,6 +47,7 @@ DEFAULTS: Final = {
     "listeners[].auth": "`optional` or `off`",
     "listeners[].address": f"`{Listener().address}`",
     "listeners[].tls": "none",
+    "listeners[].destination": "must be set for `tcp`; `443` for `tls`",
     "listeners[].tls.certificates": "must be set",
     "listeners[].tls.certificates[].certificate": "must be set",
     "listeners[].tls.certificates[].key": "must be set",

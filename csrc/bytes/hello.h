@@ -1,5 +1,5 @@
 /* Reads the TLS ClientHello that a tunnel's first bytes may be (RFC 8446 section 4.1.2) and the server name in it (RFC
- * 6066 section 3), over any number of records. The TLS half of inner.h: callers outside csrc/ use sl_inner_read. */
+ * 6066 section 3), over any number of records. The TLS half of inner.h: for bytes of any kind there is sl_inner_read. */
 #ifndef SLUICE_HELLO_H
 #define SLUICE_HELLO_H
 

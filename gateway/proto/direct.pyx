@@ -7,15 +7,15 @@
 * Nothing is answered: success is the destination's own bytes, a refusal is a close. Only the log says why.
 """
 
-cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from gateway.c.contract cimport SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_MALFORMED, SL_OUTCOME_NO_SERVER_NAME
+from gateway.c.hello cimport sl_hello_read
 from gateway.c.inner cimport (
-    SL_INNER_MAX, SL_INNER_MORE, SL_INNER_TLS_NAME, SL_INNER_TLS_NONE, SL_INNER_TOO_LONG, sl_inner, sl_inner_read,
+    SL_INNER_MAX, SL_INNER_MORE, SL_INNER_TLS_NAME, SL_INNER_TLS_NONE, SL_INNER_TOO_LONG, sl_inner,
 )
 from gateway.proto.codec cimport AUTH_REQUIRED, CODEC_MORE, CODEC_REQUEST
 
@@ -24,8 +24,8 @@ cdef enum:
     ROOM_FIRST = 2048          # bytes; most hellos have less
 
 
-@cython.final
 cdef class ServerNameCodec(Codec):
+    """`auth` is 0 (off), 1 (optional) or 2 (required), which no ClientHello satisfies."""
 
     def __cinit__(self):
         self.protocol = "tls"
@@ -47,7 +47,7 @@ cdef class ServerNameCodec(Codec):
             hello, size = self.hello, self.length
         if hello[0] != HANDSHAKE:
             return self.fail(SL_OUTCOME_MALFORMED, "expected a ClientHello", None)
-        status = sl_inner_read(hello, size, &found)
+        status = sl_hello_read(hello, size, size == SL_INNER_MAX, &found)
         if status == SL_INNER_MORE:
             if not self.length:
                 self.keep(data, size)
@@ -89,8 +89,8 @@ cdef class ServerNameCodec(Codec):
         return b""
 
 
-@cython.final
 cdef class DestinationCodec(Codec):
+    """Has a request once ask() was called, and reads nothing."""
 
     def __cinit__(self):
         self.protocol = "tcp"

@@ -15,9 +15,9 @@ HTTPS: Final = 443
 
 
 def read_destination(fields: Fields, protocol: str, problems: Problems) -> tuple[str, int] | None:
-    """Host and port for `tcp`, "" and the port for `tls`; None for the protocols whose clients name it. What is wrong is
-    reported; so is what these two protocols cannot have: credentials, and TLS of the gateway's own ahead of a server
-    name."""
+    """Host and port for `tcp`, "" and the port for `tls`; None for the protocols whose clients name it. Mistakes are
+    reported, among them what these two protocols cannot have: credentials, and TLS of the gateway's own ahead of a
+    server name."""
     node = fields.get("destination")
     if protocol not in ("tls", "tcp"):
         if node is not None:

@@ -11,6 +11,7 @@ from gateway.c.addr cimport SL_ADDR_TEXT, sl_addr, sl_addr_format, sl_addr_parse
 from gateway.c.limit_table cimport sl_limits_held, sl_limits_held_by_gateway
 from gateway.proto.client_handshake cimport Handshake
 from gateway.proto.codec cimport Codec as ProductCodec
+from gateway.proto.direct cimport DestinationCodec as ProductDestination, ServerNameCodec as ProductServerName
 from gateway.proto.http2.frames cimport (
     FRAME_BROKEN, FRAME_CONTINUATION, FRAME_READY, FRAME_SIZE_FIRST, Frame, FrameReader, FrameStatus, frames_begin,
     frames_feed, frames_free, frames_next,
@@ -22,6 +23,7 @@ from gateway.state.limits cimport Limits as ProductLimits
 
 import gateway.proto.client_handshake as client_handshake
 import gateway.proto.codec as base
+import gateway.proto.direct as direct
 import gateway.proto.http1 as http1
 import gateway.proto.http2.hpack as hpack
 import gateway.proto.socks as socks
@@ -88,6 +90,26 @@ class Socks4Codec(Fed, socks.Socks4Codec):
 
 class Http1Codec(Fed, http1.Http1Codec):
     pass
+
+
+class ServerNameCodec(Fed, direct.ServerNameCodec):
+    """At port 443, of a gateway that is called sluice.egress."""
+
+    def __init__(self, int auth=0):
+        cdef ProductServerName codec = self
+        codec.port, codec.own = 443, frozenset([b"sluice.egress"])
+
+    @property
+    def early(self):
+        """Payload among the bytes that were used."""
+        return (<ProductCodec> self).early
+
+
+class DestinationCodec(Fed, direct.DestinationCodec):
+
+    def ask(self, bytes host not None, int port):
+        """Answers a status."""
+        return (<ProductDestination> self).ask(host, port)
 
 
 class Taken:

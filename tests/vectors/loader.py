@@ -132,6 +132,21 @@ def answers() -> list[Answer]:
     return rows
 
 
+def recorded() -> dict[str, tuple[str, bytes]]:
+    """The files of inner/: what a ClientHello shows (`tls_none`, or `tls_name` and the name), and its bytes."""
+    found = {}
+    for path in sorted((FOLDER / "inner").glob("*.hex")):
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+        (shows,) = [line.removeprefix("expect: ") for line in lines if line.startswith("expect: ")]
+        found[path.stem] = shows, bytes.fromhex("".join(line for line in lines if not line.startswith("expect:")))
+    return found
+
+
+def hellos() -> list[bytes]:
+    """Their bytes alone."""
+    return [data for _, data in recorded().values()]
+
+
 def names() -> list[NameVector]:
     """names.txt: a name, SOCKS5 REP and SOCKS4a reply in hexadecimal, HTTP status."""
     rows = []

@@ -67,6 +67,7 @@ def play(codec: Codec, pieces: Iterable[bytes], accepted: bool) -> Played:
     if status in (FAILED, REQUEST):
         after = codec.receive(b"more")
         assert after == (status, 4 if status == FAILED else 0, b""), "a codec that is decided stays so"
+    rest = (getattr(codec, "early", None) or b"") + rest  # payload among the bytes that were used
     return Played(end_of(codec, status), out, b"" if status == FAILED else rest, credentials)
 
 

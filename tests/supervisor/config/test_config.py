@@ -236,7 +236,8 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
     "a protocol that is to come": (
         "listeners: [{protocol: transparent}]\n",
         [
-            "1:24: protocol: protocol `transparent` is not built yet (auto, socks5, http, http2tunnel and hbone are)",
+            "1:24: protocol: protocol `transparent` is not built yet"
+            " (auto, socks5, http, http2tunnel, hbone, tls and tcp are)",
         ],
     ),
     "hbone by itself": (
@@ -247,10 +248,61 @@ MISTAKES: Final[dict[str, tuple[str, list[str]]]] = {
             "1:37: hbone implies auth: required (remove the key)",
         ],
     ),
+    "tcp without a destination": (
+        "listeners: [{protocol: tcp}]\n",
+        ['1:13: `destination` is missing (such as destination: "db.example.com:5432")'],
+    ),
+    "a destination without a port": (
+        "listeners: [{protocol: tcp, destination: db.example.com}]\n",
+        [
+            "1:42: destination: expected a host and a port such as db.example.com:5432 or [2001:db8::1]:5432, "
+            "found the text `db.example.com`"
+        ],
+    ),
+    "a destination that is no host": (
+        "listeners: [{protocol: tcp, destination: '*.example.com:5432'}]\n",
+        [
+            "1:42: destination: expected a host such as proxy.example.com, without a wildcard, or an address, "
+            "found the text `*.example.com`"
+        ],
+    ),
+    "an IPv6 destination without brackets": (
+        "listeners: [{protocol: tcp, destination: '2001:db8::1:5432'}]\n",
+        [
+            "1:42: destination: expected a host and a port such as db.example.com:5432 or [2001:db8::1]:5432, "
+            "found the text `2001:db8::1:5432`"
+        ],
+    ),
+    "a host for the port of tls": (
+        "listeners: [{protocol: tls, destination: 'api.example.com:443'}]\n",
+        [
+            "1:42: destination: expected a port from 1 to 65535, found the text `api.example.com:443` "
+            "(the host is the server name that each client shows)"
+        ],
+    ),
+    "a destination of auto": (
+        "listeners: [{destination: 'db.example.com:5432'}]\n",
+        ["1:27: protocol auto has no destination (its clients name one in each request)"],
+    ),
+    "credentials of tcp": (
+        "listeners: [{protocol: tcp, auth: required, destination: 'a.test:1'}]\n",
+        ["1:35: protocol tcp carries no credentials (write off, or remove the key)"],
+    ),
+    "a destination that is this gateway": (
+        "listeners: [{name: db, protocol: tcp, destination: '127.0.0.1:1080'}]\n",
+        ["1:13: the destination of listener db is this gateway itself (listener db has that address)"],
+    ),
+    "TLS on protocol tls": (
+        "listeners: [{protocol: tls, tls: {certificates: [{certificate: a, key: b}]}}]\n",
+        [
+            "1:34: protocol tls passes the client's own TLS on, and has none of the gateway's "
+            "(remove tls, or use protocol: auto for clients that speak TLS to the gateway)"
+        ],
+    ),
     "an unknown protocol": (
         "listeners: [{protocol: socks6}]\n",
         [
-            "1:24: protocol: expected one of auto, socks5, http, http2tunnel, hbone, found the text `socks6`"
+            "1:24: protocol: expected one of auto, socks5, http, http2tunnel, hbone, tls, tcp, found the text `socks6`"
             " (did you mean `socks5`?)"
         ],
     ),

@@ -120,8 +120,8 @@ KEYS |= {
 }
 # A value of theirs works, and another is refused.
 WORDS: Final[list[tuple[str, Any, bool]]] = [
-    *(("listeners[].protocol", word, True) for word in ("auto", "socks5", "sock5", "http", "http2tunnel")),
-    *(("listeners[].protocol", word, False) for word in ("tls", "tcp", "transparent")),
+    *(("listeners[].protocol", word, True) for word in ("auto", "socks5", "sock5", "http", "http2tunnel", "tls")),
+    *(("listeners[].protocol", word, False) for word in ("transparent",)),
     ("listeners[].requests", False, True),
     ("policy.passthrough", "mesh", True),
     ("identity.insecureTokens", False, True),
@@ -132,6 +132,7 @@ WORDS: Final[list[tuple[str, Any, bool]]] = [
 ]
 BESIDE: Final[dict[str, Any]] = {
     "identity": {"trustDomains": [{"name": "cluster.local", "ca": "mesh.crt"}]},
+    "listeners[].destination": {"protocol": "tcp"},
     "identity.proxyProtocolFrom[]": {"cidr": "10.1.0.0/16"},
     "grants[]": {"namespaces": ["shop"]},
     "upstreams[]": {"name": "corp", "type": "http", "addresses": ["192.0.2.9:1080"]},
@@ -197,10 +198,10 @@ def test_the_example_has_every_key() -> None:
     assert not written & set(LATER), "check would refuse them"
     assert {path for path in KEYS if path not in later | written} == {
         *("limits.tunnels", "listeners[].tls", "upstreams[].tls", "upstreams[].user", "upstreams[].passwordFile"),
-        *("upstreams[].proxyProtocol", "identity.proxyProtocolFrom[].identity"),
+        *("upstreams[].proxyProtocol", "identity.proxyProtocolFrom[].identity", "listeners[].destination"),
     }
     assert {"listeners[].tls", "upstreams[].tls", "upstreams[].user", "upstreams[].passwordFile"} <= marked
-    assert "upstreams[].proxyProtocol" in marked
+    assert {"upstreams[].proxyProtocol", "listeners[].destination"} <= marked
 
 
 @pytest.mark.parametrize(("path", "value", "works"), WORDS)
