@@ -6,7 +6,6 @@ Errors name files, never their content.
 
 import datetime
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeVar

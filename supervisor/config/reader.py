@@ -16,11 +16,11 @@ from supervisor.config.config import (
     Identity,
     Inner,
     Limits,
-    Pools,
     Listener,
     Logs,
     Network,
     Policy,
+    Pools,
     SourceLimits,
 )
 from supervisor.config.destinations import check_own_destinations, read_destination

@@ -346,6 +346,8 @@ def test_live_without_a_gateway_ends_with_1(folder: Path) -> None:
 def test_every_reason_of_a_decision_says_what_would_turn_it() -> None:
     to_come = {"unauthorized"}
     to_come |= {"login_missing", "login_failed", "malformed", "not_built", "request_timeout", "limit"}  # no question
+    to_come |= {"no_server_name", "head_too_large", "expectation", "loop", "doubtful_target"}  # none either
+    to_come |= {"no_route"}  # a route of the host is what it needs
     to_come |= {"tls_handshake", "proxy_header", "identity_expired"}
     to_come |= {reason for reason in REASONS if reason.startswith("token_")}  # refused before any question
     to_come |= {"draining", "too_many_streams"}  # no policy decides them
