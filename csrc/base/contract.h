@@ -249,6 +249,8 @@ enum sl_attribute {
     SL_ATTR_PROTOCOL,
     SL_ATTR_ECH,
     SL_ATTR_TLS,
+    SL_ATTR_ROUTE,
+    SL_ATTR_HEADERS,
     SL_ATTR_COUNT
 };
 

@@ -87,6 +87,7 @@ struct sl_builder *sl_builder_new(void)
     sl_vec_push(b, &b->literals, sizeof(struct sl_literal), 1);
     sl_vec_push(b, &b->conditions, sizeof(struct sl_condition), 1);
     sl_vec_push(b, &b->programs, sizeof(struct sl_program), 1);
+    sl_vec_push(b, &b->settings, sizeof(struct sl_settings), 1);
     if (b->failed == SL_BUILD_OK) return b;
     sl_builder_free(b);
     return NULL;
@@ -98,10 +99,12 @@ void sl_builder_free(struct sl_builder *b)
     struct sl_vec *vecs[] = {&b->strings,       &b->rules, &b->ranges,     &b->portsets, &b->hangings, &b->whos,
                              &b->who_selectors, &b->nodes, &b->labels,     &b->sets,     &b->prefixes, &b->principals,
                              &b->selectors,     &b->users, &b->networks,   &b->own,      &b->scratch,  &b->lines,
-                             &b->regexes,       &b->cells, &b->conditions, &b->programs, &b->steps,    &b->literals};
+                             &b->regexes,       &b->cells, &b->conditions, &b->programs, &b->steps,    &b->literals,
+                             &b->settings};
     struct sl_table *tables[] = {&b->string_slots,    &b->portset_slots,  &b->edges,           &b->set_slots,
                                  &b->principal_slots, &b->selector_slots, &b->user_slots,      &b->who_slots,
-                                 &b->regex_slots,     &b->program_slots,  &b->condition_slots, &b->literal_slots};
+                                 &b->regex_slots,     &b->program_slots,  &b->condition_slots, &b->literal_slots,
+                                 &b->settings_slots};
     for (size_t i = 0; i < sizeof vecs / sizeof *vecs; i++) free(vecs[i]->data);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) free(tables[i]->slots);
     free(b);
@@ -158,13 +161,12 @@ enum sl_build_status sl_builder_rule(struct sl_builder *b, const struct sl_rule 
 {
     *id = 0;
     if (b->failed != SL_BUILD_OK) return b->failed;
-    const uint32_t texts[] = {rule->kind,     rule->namespace_, rule->name, rule->file,
-                              rule->upstream, rule->attributes, rule->tls};
+    const uint32_t texts[] = {rule->kind, rule->namespace_, rule->name, rule->file, rule->upstream, rule->tls};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i] >= b->strings.count) return SL_BUILD_BAD_ARGUMENT;
     if (rule->tier < SL_TIER_DEFAULT_ALLOW || rule->tier > SL_TIER_HARD_DENY || rule->on_revoke > SL_REVOKE_KEEP ||
         rule->on_revoke_set > 1 || rule->inner > SL_INNER_OFF || rule->protocol >= SL_INNER_PROTOCOL_COUNT ||
-        rule->ech >= SL_ECH_COUNT || rule->invalid > 1 || rule->pad)
+        rule->ech >= SL_ECH_COUNT || rule->invalid > 1 || rule->pad || rule->settings >= b->settings.count)
         return SL_BUILD_BAD_ARGUMENT;
     struct sl_rule *record = sl_vec_push(b, &b->rules, sizeof *record, 1);
     if (!record) return b->failed;
@@ -172,6 +174,43 @@ enum sl_build_status sl_builder_rule(struct sl_builder *b, const struct sl_rule 
     record->lines = record->line_count = 0;
     if (rule->invalid) b->flags |= SL_IMAGE_CLOSES;
     *id = (uint32_t)(b->rules.count - 1);
+    return SL_BUILD_OK;
+}
+
+static uint32_t settings_hash_of(const struct sl_settings *key)
+{
+    return sl_hash_pair(sl_hash_pair(key->sources, key->route), key->headers);
+}
+
+static uint32_t settings_hash(const struct sl_builder *b, uint32_t index)
+{
+    return settings_hash_of(&SL_AT(struct sl_settings, b->settings, index));
+}
+
+static int settings_equal(const struct sl_builder *b, uint32_t index, const void *wanted)
+{
+    return memcmp(&SL_AT(struct sl_settings, b->settings, index), wanted, sizeof(struct sl_settings)) == 0;
+}
+
+enum sl_build_status sl_builder_settings(struct sl_builder *b, const struct sl_settings *settings, uint32_t *id)
+{
+    *id = 0;
+    if (b->failed != SL_BUILD_OK) return b->failed;
+    size_t texts = b->strings.count;
+    if (settings->sources >= texts || settings->route >= texts || settings->headers >= texts)
+        return SL_BUILD_BAD_ARGUMENT;
+    if (!settings->sources && !settings->route && !settings->headers) return SL_BUILD_OK;
+    uint32_t hash = settings_hash_of(settings);
+    uint32_t *slot = sl_table_slot(b, &b->settings_slots, hash, settings_hash, settings_equal, settings);
+    if (!slot) return b->failed;
+    if (!*slot) {
+        struct sl_settings *record = sl_vec_push(b, &b->settings, sizeof *record, 1);
+        if (!record) return b->failed;
+        *record = *settings;
+        *slot = (uint32_t)(b->settings.count - 1);
+        b->settings_slots.used++;
+    }
+    *id = *slot;
     return SL_BUILD_OK;
 }
 
@@ -275,7 +314,8 @@ enum sl_build_status sl_builder_attach_in(struct sl_builder *b, uint32_t rule, u
     hanging->record.group = group & (unsigned)(SL_GROUPS - 1);
     hanging->record.class = class & (unsigned)(SL_CLASSES - 1);
     if (group) b->flags |= SL_IMAGE_GROUPS;
-    hanging->record.flags = sl_rule_sets(&SL_AT(struct sl_rule, b->rules, rule));
+    const struct sl_rule *by = &SL_AT(struct sl_rule, b->rules, rule);
+    hanging->record.flags = sl_rule_sets(by, &SL_AT(struct sl_settings, b->settings, by->settings));
     hanging->who = who;
     *attachment = (uint32_t)(b->hangings.count - 1);
     return SL_BUILD_OK;

@@ -27,7 +27,10 @@ void sl_builder_free(struct sl_builder *builder);
 /* Ids come back through the pointers; they are image indexes. Equal arguments give equal ids where it says interned. */
 /* Interned. */
 enum sl_build_status sl_builder_string(struct sl_builder *b, const char *text, size_t length, uint32_t *offset);
+/* `settings` of the rule is an id of sl_builder_settings. */
 enum sl_build_status sl_builder_rule(struct sl_builder *b, const struct sl_rule *rule, uint32_t *id);
+/* What few rules set: ids of sl_builder_string. Interned; nothing at all = id 0. */
+enum sl_build_status sl_builder_settings(struct sl_builder *b, const struct sl_settings *settings, uint32_t *id);
 /* Interned; count 0 = any = id 0. Sorts and merges overlaps; a single port stays single unless a range covers it. */
 enum sl_build_status sl_builder_portset(struct sl_builder *b, const struct sl_port_range *ranges, size_t count,
                                         uint32_t *id);

@@ -142,7 +142,7 @@ enum sl_build_status sl_builder_condition(struct sl_builder *b, uint32_t attachm
         attachment < b->hangings.count ? &SL_AT(struct sl_hanging, b->hangings, attachment) : NULL;
     if (wanted->path >= b->literals.count || !is_path(b, wanted->path)) return SL_BUILD_BAD_ARGUMENT;
     if (!hanging || wanted->when >= b->programs.count || wanted->admit >= b->programs.count ||
-        wanted->flags > SL_CONDITION_UNAUTHORIZED || ((wanted->admit || wanted->network) && !hanging->record.group))
+        wanted->flags > SL_CONDITION_NO_ROUTE || ((wanted->admit || wanted->network) && !hanging->record.group))
         return SL_BUILD_BAD_ARGUMENT;
     if (!wanted->when && !wanted->admit && !wanted->network && !wanted->flags && !wanted->path) return SL_BUILD_OK;
     uint32_t hash = condition_hash_of(wanted);

@@ -294,6 +294,7 @@ static void sections_of(const struct sl_layout *layout, const void *data[SL_SEC_
         [SL_SEC_STEPS] = &b->steps,
         [SL_SEC_LITERALS] = &b->literals,
         [SL_SEC_PATHS] = &layout->paths,
+        [SL_SEC_SETTINGS] = &b->settings,
     };
     const struct sl_table *tables[SL_SEC_COUNT] = {
         [SL_SEC_EDGES] = &b->edges,

@@ -42,10 +42,11 @@ struct sl_builder {
     uint32_t walked;             /* items of a run, above which it has an index */
     uint32_t flags;
     struct sl_vec strings, rules, ranges, portsets, hangings, whos, who_selectors, nodes, labels, sets, prefixes,
-        principals, selectors, users, networks, own, lines, regexes, cells, conditions, programs, steps, literals;
+        principals, selectors, users, networks, own, lines, regexes, cells, conditions, programs, steps, literals,
+        settings;
     struct sl_vec scratch; /* bytes, valid until the next call */
     struct sl_table string_slots, portset_slots, edges, set_slots, principal_slots, selector_slots, user_slots,
-        who_slots, regex_slots, program_slots, condition_slots, literal_slots;
+        who_slots, regex_slots, program_slots, condition_slots, literal_slots, settings_slots;
     uint32_t roots[SL_TRIE_COUNT][2];
     uint32_t source_cidrs;                /* ids given out */
     uint32_t withins;                     /* likewise, of sets of blocks */

@@ -15,10 +15,29 @@ const char *sl_judged_upstream(const struct sl_image *policy, const struct sl_de
     return rule && rule->upstream ? sl_image_string(policy, rule->upstream) : NULL;
 }
 
+static const struct sl_settings *settings_of(const struct sl_image *policy, const struct sl_decision *decision,
+                                             enum sl_attribute attribute)
+{
+    const struct sl_rule *rule = rule_at(policy, decision->sets[attribute]);
+    return rule && rule->settings ? sl_image_record(policy, SL_SEC_SETTINGS, rule->settings) : NULL;
+}
+
 const char *sl_judged_sources(const struct sl_image *policy, const struct sl_decision *decision)
 {
-    const struct sl_rule *rule = rule_at(policy, decision->sets[SL_ATTR_SOURCE]);
-    return rule && rule->attributes ? sl_image_string(policy, rule->attributes) : NULL;
+    const struct sl_settings *settings = settings_of(policy, decision, SL_ATTR_SOURCE);
+    return settings && settings->sources ? sl_image_string(policy, settings->sources) : NULL;
+}
+
+const char *sl_judged_route(const struct sl_image *policy, const struct sl_decision *decision)
+{
+    const struct sl_settings *settings = settings_of(policy, decision, SL_ATTR_ROUTE);
+    return settings && settings->route ? sl_image_string(policy, settings->route) : NULL;
+}
+
+const char *sl_judged_headers(const struct sl_image *policy, const struct sl_decision *decision)
+{
+    const struct sl_settings *settings = settings_of(policy, decision, SL_ATTR_HEADERS);
+    return settings && settings->headers ? sl_image_string(policy, settings->headers) : NULL;
 }
 
 /* The rule that TLS comes from; NULL: bytes leave as they come. */

@@ -10,6 +10,7 @@ static const char *const FORMS[SL_PRINCIPAL_KIND_COUNT] = {SL_SELECTS(FORM)};
 int sl_rule_describe(const struct sl_image *policy, uint32_t index, struct sl_rule_description *out)
 {
     const struct sl_rule *rule = index ? sl_image_record(policy, SL_SEC_RULES, index) : NULL;
+    const struct sl_settings *settings = rule ? sl_image_record(policy, SL_SEC_SETTINGS, rule->settings) : NULL;
     if (!rule) return 0;
     *out = (struct sl_rule_description){
         .kind = sl_image_string(policy, rule->kind),
@@ -17,7 +18,9 @@ int sl_rule_describe(const struct sl_image *policy, uint32_t index, struct sl_ru
         .name = sl_image_string(policy, rule->name),
         .file = sl_image_string(policy, rule->file),
         .upstream = sl_image_string(policy, rule->upstream),
-        .attributes = sl_image_string(policy, rule->attributes),
+        .sources = sl_image_string(policy, settings ? settings->sources : 0),
+        .route = sl_image_string(policy, settings ? settings->route : 0),
+        .headers = sl_image_string(policy, settings ? settings->headers : 0),
         .tls = sl_image_string(policy, rule->tls),
         .index = rule->index,
         .line = rule->line,

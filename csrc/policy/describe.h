@@ -14,7 +14,9 @@ struct sl_request;
 struct sl_rule_description {
     const char *kind, *namespace_, *name, *file;
     const char *upstream;   /* parent gateway */
-    const char *attributes; /* JSON object with sourceAddress */
+    const char *sources;    /* JSON object with sourceAddress */
+    const char *route;      /* JSON object with the route's name, filters, backends, timeouts and retries */
+    const char *headers;    /* JSON object with changes to requests */
     const char *tls;        /* JSON object with the TLS that is originated */
     uint32_t index;         /* item in the resource, 0-based */
     uint32_t line;          /* 1-based */

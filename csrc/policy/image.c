@@ -38,6 +38,7 @@ static const uint8_t RECORD_SIZES[SL_SEC_COUNT] = {
     [SL_SEC_LITERALS] = sizeof(struct sl_literal),
     [SL_SEC_PATHS] = sizeof(struct sl_path_node),
     [SL_SEC_PATH_SLOTS] = sizeof(uint32_t),
+    [SL_SEC_SETTINGS] = sizeof(struct sl_settings),
 };
 
 size_t sl_section_record_size(unsigned section)

@@ -30,7 +30,7 @@
 #include "base/contract.h"
 
 #define SL_IMAGE_MAGIC 0x4950454349554c53ull /* the bytes "SLUICEPI" in memory */
-enum { SL_IMAGE_VERSION = 5 };
+enum { SL_IMAGE_VERSION = 6 };
 
 enum sl_section {
     SL_SEC_STRINGS,         /* bytes; NUL-terminated texts; offset 0 is the empty text */
@@ -66,6 +66,7 @@ enum sl_section {
     SL_SEC_LITERALS,    /* sl_literal; 0 reserved */
     SL_SEC_PATHS,       /* sl_path_node; 0 reserved: tries of the paths that rules want, one for each list with such */
     SL_SEC_PATH_SLOTS,  /* u32 path node, open addressing by parent and element; roots are not in it */
+    SL_SEC_SETTINGS,    /* sl_settings; 0 = none */
     SL_SEC_COUNT
 };
 
@@ -124,7 +125,7 @@ struct sl_rule {
     uint32_t file;       /* string */
     uint32_t line;
     uint32_t upstream;          /* string; 0 = dial directly */
-    uint32_t attributes;        /* string: JSON object with sourceAddress; 0 = none */
+    uint32_t settings;          /* SETTINGS; 0 = none */
     uint32_t lines, line_count; /* LINES of its host list, sorted by sl_line_key; 0 0 = it has none */
     uint16_t slot;              /* metrics slot, 0 = `other` */
     uint8_t tier;               /* sl_tier */
@@ -137,6 +138,13 @@ struct sl_rule {
     uint16_t tls_port;          /* that is dialed for it; 0 = 443 for 80, else the one asked for */
     uint8_t invalid;            /* 1 = a deny of a resource that cannot be used: POLICY_INVALID */
     uint8_t pad;
+};
+
+/* What few rules set: JSON objects in STRINGS; 0 = not said. Equal settings are there once. */
+struct sl_settings {
+    uint32_t sources; /* sourceAddress */
+    uint32_t route;   /* filters, backends, timeouts and retries of one rule of a route */
+    uint32_t headers; /* changes to requests */
 };
 
 struct sl_port_range {
@@ -155,13 +163,15 @@ enum sl_attachment_flags {
     SL_ATTACH_SETS = 8,     /* the bit of sl_attribute 0, the others follow: its rule sets them */
 };
 
-/* The attributes that a rule sets, as bits of sl_attachment.flags. */
-static inline uint16_t sl_rule_sets(const struct sl_rule *rule)
+/* The attributes that a rule with these settings sets, as bits of sl_attachment.flags. */
+static inline uint16_t sl_rule_sets(const struct sl_rule *rule, const struct sl_settings *settings)
 {
     int passes = rule->tier == SL_TIER_ALLOW || rule->tier == SL_TIER_AUDIT;
     if (rule->tier < SL_TIER_AUDIT) return 0; /* a default brings nothing along */
     unsigned sets = passes && rule->upstream ? 1u << SL_ATTR_UPSTREAM : 0;
-    sets |= passes && rule->attributes ? 1u << SL_ATTR_SOURCE : 0;
+    sets |= passes && settings->sources ? 1u << SL_ATTR_SOURCE : 0;
+    sets |= passes && settings->route ? 1u << SL_ATTR_ROUTE : 0;
+    sets |= passes && settings->headers ? 1u << SL_ATTR_HEADERS : 0;
     sets |= passes && rule->inner ? 1u << SL_ATTR_INNER : 0;
     sets |= passes && rule->protocol ? 1u << SL_ATTR_PROTOCOL : 0;
     sets |= passes && rule->ech ? 1u << SL_ATTR_ECH : 0;
@@ -196,7 +206,10 @@ struct sl_condition {
     uint32_t flags;       /* sl_condition_flags */
     uint32_t path;        /* LITERALS, a path that must hold as well; the better one wins. 0 = whatever it is */
 };
-enum sl_condition_flags { SL_CONDITION_UNAUTHORIZED = 1 /* its denial says so */ };
+enum sl_condition_flags {
+    SL_CONDITION_UNAUTHORIZED = 1, /* its denial says so */
+    SL_CONDITION_NO_ROUTE = 2,     /* likewise, and it counts for requests alone */
+};
 
 /* Whether an index of a long run leaves the attachment to be looked at each time: it may be taken out of the run by more
  * than its ports. */

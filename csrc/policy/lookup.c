@@ -175,6 +175,10 @@ static int counts(const struct search *search, struct sl_match *match)
     }
     if (condition->network && (!asked->place || asked->place->network != condition->network)) return 0;
     if (condition->flags & SL_CONDITION_UNAUTHORIZED) match->why = SL_WHY_UNAUTHORIZED;
+    if (condition->flags & SL_CONDITION_NO_ROUTE) {
+        if (!asked->request) return 0;
+        match->why = SL_WHY_NO_ROUTE;
+    }
     enum sl_truth holds = holds_of(asked, condition, &needs, &out->broken);
     if (needs & SL_NEEDS_PROTOCOL && holds != SL_FALSE) out->by_protocol = 1;
     if (holds != SL_UNKNOWN) return holds == SL_TRUE;
@@ -196,7 +200,8 @@ static void add_step(const struct search *search, const struct sl_match *match, 
 {
     struct sl_trail_step step = {.phase = search->phase,
                                  .tier = match->attachment->tier,
-                                 .reason = sl_tier_reason(match->attachment->tier),
+                                 .reason = match->why == SL_WHY_NO_ROUTE ? (uint8_t)SL_REASON_NO_ROUTE
+                                                                         : sl_tier_reason(match->attachment->tier),
                                  .excepted = (uint8_t)taken_out,
                                  .unmet = (uint8_t)unmet,
                                  .depth = match->depth,
@@ -208,13 +213,20 @@ static void add_step(const struct search *search, const struct sl_match *match, 
     sl_trail_add(search->trail, &step);
 }
 
+/* There is an attribute for `sets`. */
+static void begin_sets(struct sl_matches *out)
+{
+    if (!out->sets_any) memset(out->sets, 0, sizeof out->sets);
+    out->sets_any = 1;
+}
+
 /* Keeps it among the best of group 0, and what it sets. */
 static void keep_match(const struct sl_image *image, struct sl_matches *out, const struct sl_match *match, int lifts)
 {
     if (lifts) out->lifts = 1;
     sl_keep(image, &out->best[match->tier], match);
     unsigned sets = sets_of(match->attachment);
-    if (sets) out->sets_any = 1;
+    if (sets) begin_sets(out);
     for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
         if (sets >> i & 1) sl_keep(image, &out->sets[SL_SETS(match->tier)][i], match);
 }
@@ -292,7 +304,7 @@ static void take_winners(const struct sl_asked *asked, struct sl_matches *out, s
         out->classes[group] = (uint8_t)(1 + match->attachment->class);
         if (match->attachment->condition) turn_unadmitted(asked, &winners[group], &out->broken);
         unsigned sets = match->tier == match->attachment->tier ? sets_of(match->attachment) : 0;
-        if (sets) out->sets_any = 1;
+        if (sets) begin_sets(out);
         sl_keep_among_groups(&out->best[match->tier], match);
         for (unsigned i = 0; i < SL_ATTR_COUNT && sets >> i; i++)
             if (sets >> i & 1) sl_keep_among_groups(&out->sets[SL_SETS(match->tier)][i], match);
@@ -304,7 +316,7 @@ void sl_match_path(const struct sl_asked *asked, const struct sl_path *path, enu
                    struct sl_matches *out, struct sl_trail *trail)
 {
     const struct sl_image *image = asked->image;
-    memset(out, 0, sizeof *out);
+    memset(out, 0, offsetof(struct sl_matches, sets));
     out->broken = path->broken;
     struct search search = {asked, image, path, NULL, asked->port, (uint8_t)phase, out, trail, NULL};
     struct sl_winner winners[SL_GROUPS];

@@ -38,23 +38,24 @@ struct sl_match {
 enum sl_why {
     SL_WHY_TIER = 0,     /* the rule says so */
     SL_WHY_UNAUTHORIZED, /* it does not admit the source */
-    SL_WHY_NEEDS_HTTP    /* its denial holds, as its conditions cannot be judged */
+    SL_WHY_NEEDS_HTTP,   /* its denial holds, as its conditions cannot be judged */
+    SL_WHY_NO_ROUTE      /* no route of the host matches the request */
 };
 /* Attributes are set by these tiers: sl_matches.sets[SL_SETS(tier)]. */
 #define SL_SETS(tier) ((tier) - SL_TIER_AUDIT)
 struct sl_matches {
     struct sl_match best[SL_TIER_HARD_DENY + 1]; /* by tier; of another group than 0 its winner alone */
-    struct sl_match sets[SL_SETS(SL_TIER_DENY) + 1][SL_ATTR_COUNT]; /* the best of those that set an attribute */
     int lifts; /* a CIDR allow that lifts the guard is among the matches */
     int lower; /* a deny that a lower identity of the source meets is among the matches */
     int broken;
-    int sets_any; /* bool: `sets` has one */
     /* Where conditions are not known yet (sl_needs): rules that may allow or audit once they are. Their groups, as bits; and the
      * best that may, but does not admit the source. */
     uint8_t open, open_groups;
     uint8_t by_protocol;        /* bool: one that matches asks what shows inside */
     uint8_t classes[SL_GROUPS]; /* by group: 1 + the class that won it; 0 = none did */
     struct sl_match unadmitted;
+    int sets_any; /* bool: `sets` has one; 0: nothing is in it */
+    struct sl_match sets[SL_SETS(SL_TIER_DENY) + 1][SL_ATTR_COUNT]; /* the best of those that set an attribute */
 };
 
 /* Every attachment on the path that matches. `trail` may be NULL. */

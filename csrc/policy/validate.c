@@ -16,7 +16,7 @@ static int check_sections(struct sl_check *check)
     static const uint8_t reserved[] = {SL_SEC_RULES,    SL_SEC_PORTSETS,    SL_SEC_LISTS,     SL_SEC_NODES,
                                        SL_SEC_PREFIXES, SL_SEC_PRINCIPALS,  SL_SEC_SELECTORS, SL_SEC_USERS,
                                        SL_SEC_NETWORKS, SL_SEC_MEMBERSHIPS, SL_SEC_REGEXES,   SL_SEC_LITERALS,
-                                       SL_SEC_PATHS,    SL_SEC_CONDITIONS,  SL_SEC_PROGRAMS};
+                                       SL_SEC_PATHS,    SL_SEC_CONDITIONS,  SL_SEC_PROGRAMS,  SL_SEC_SETTINGS};
     uint64_t end = sizeof(struct sl_image_header);
     for (unsigned i = 0; i < SL_SEC_COUNT; i++) {
         const struct sl_section_ref *section = &check->header->sections[i];
@@ -36,11 +36,18 @@ static int check_sections(struct sl_check *check)
 
 static int check_rules(struct sl_check *check)
 {
+    for (uint64_t i = 0; i < sl_check_count(check, SL_SEC_SETTINGS); i++) {
+        const struct sl_settings *settings = sl_check_record(check, SL_SEC_SETTINGS, i);
+        int texts = is_text(check, settings->sources) && is_text(check, settings->route) &&
+                    is_text(check, settings->headers);
+        int any = settings->sources || settings->route || settings->headers;
+        if (!texts || any != (i != 0)) return sl_check_fail(check, SL_IMAGE_BOUNDS, "settings", i);
+    }
     for (uint64_t i = 1; i < sl_check_count(check, SL_SEC_RULES); i++) {
         const struct sl_rule *rule = sl_check_record(check, SL_SEC_RULES, i);
         int texts = is_text(check, rule->kind) && is_text(check, rule->namespace_) && is_text(check, rule->name) &&
-                    is_text(check, rule->file) && is_text(check, rule->upstream) && is_text(check, rule->attributes) &&
-                    is_text(check, rule->tls);
+                    is_text(check, rule->file) && is_text(check, rule->upstream) && is_text(check, rule->tls) &&
+                    rule->settings < sl_check_count(check, SL_SEC_SETTINGS);
         if (!texts || rule->tier < SL_TIER_DEFAULT_ALLOW || rule->tier > SL_TIER_HARD_DENY ||
             rule->on_revoke > SL_REVOKE_KEEP || rule->on_revoke_set > 1 || rule->inner > SL_INNER_OFF ||
             rule->protocol >= SL_INNER_PROTOCOL_COUNT || rule->ech >= SL_ECH_COUNT || rule->invalid > 1 || rule->pad)
@@ -99,7 +106,9 @@ static int check_attachments(struct sl_check *check)
         int in_group = condition->admit || condition->network || attachment->flags & SL_ATTACH_BY_ORDER;
         if (in_group && !attachment->group) return sl_check_fail(check, SL_IMAGE_BOUNDS, "attachment", i);
         const unsigned others = SL_ATTACH_EXCEPTS | SL_ATTACH_LIFTS | SL_ATTACH_BY_ORDER;
-        if ((attachment->flags & ~others) != sl_rule_sets(sl_check_record(check, SL_SEC_RULES, attachment->rule)))
+        const struct sl_rule *rule = sl_check_record(check, SL_SEC_RULES, attachment->rule);
+        uint16_t sets = sl_rule_sets(rule, sl_check_record(check, SL_SEC_SETTINGS, rule->settings));
+        if ((attachment->flags & ~others) != sets)
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "attributes of attachment", i);
     }
     if (sl_check_count(check, SL_SEC_ATTACHMENTS) > SL_ENTRY_RUN)

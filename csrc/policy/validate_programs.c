@@ -67,7 +67,7 @@ int sl_check_programs(struct sl_check *check)
         uint64_t programs = sl_check_count(check, SL_SEC_PROGRAMS);
         int networked = (check->header->flags & SL_IMAGE_NETWORKED) && (check->header->flags & SL_IMAGE_PLACES);
         if (condition->when >= programs || condition->admit >= programs || !is_path(check, condition->path) ||
-            condition->flags > SL_CONDITION_UNAUTHORIZED || (condition->network && !networked))
+            condition->flags > SL_CONDITION_NO_ROUTE || (condition->network && !networked))
             return sl_check_fail(check, SL_IMAGE_BOUNDS, "condition", i);
     }
     return 1;

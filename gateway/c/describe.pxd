@@ -11,7 +11,9 @@ cdef extern from "policy/describe.h" nogil:
         const char *name
         const char *file
         const char *upstream
-        const char *attributes
+        const char *sources
+        const char *route
+        const char *headers
         const char *tls
         uint32_t index
         uint32_t line

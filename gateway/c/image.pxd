@@ -36,6 +36,7 @@ cdef extern from "policy/image.h" nogil:
         SL_SEC_LITERALS
         SL_SEC_PATHS
         SL_SEC_PATH_SLOTS
+        SL_SEC_SETTINGS
         SL_SEC_COUNT
     enum sl_image_flags:
         SL_IMAGE_HAS_POLICY
@@ -44,6 +45,7 @@ cdef extern from "policy/image.h" nogil:
         SL_IMAGE_STARTING
     enum sl_condition_flags:
         SL_CONDITION_UNAUTHORIZED
+        SL_CONDITION_NO_ROUTE
     struct sl_condition:
         uint32_t when
         uint32_t admit
@@ -127,7 +129,7 @@ cdef extern from "policy/image.h" nogil:
         uint32_t file
         uint32_t line
         uint32_t upstream
-        uint32_t attributes
+        uint32_t settings
         uint32_t lines
         uint32_t line_count
         uint16_t slot
@@ -141,6 +143,10 @@ cdef extern from "policy/image.h" nogil:
         uint16_t tls_port
         uint8_t invalid
         uint8_t pad
+    struct sl_settings:
+        uint32_t sources
+        uint32_t route
+        uint32_t headers
     struct sl_regex:
         uint32_t cells
         uint16_t states

@@ -29,6 +29,7 @@ cdef extern from "policy/judge.h" nogil:
         SL_DECISION_PROVISIONAL
         SL_DECISION_GUARD
         SL_DECISION_BY_PROTOCOL
+        SL_DECISION_NO_ROUTE
     enum sl_needs:
         SL_NEEDS_ADDRESS
         SL_NEEDS_PROTOCOL
@@ -37,13 +38,13 @@ cdef extern from "policy/judge.h" nogil:
         uint8_t verdict
         uint8_t phase
         uint8_t reason
-        uint8_t flags
         uint8_t would_deny
         uint8_t tier
         uint8_t needs
+        uint16_t flags
         uint32_t rule
         uint32_t selector
-        uint32_t sets[6]
+        uint32_t sets[9]
     struct sl_trail_step:
         uint8_t phase
         uint8_t tier
@@ -119,6 +120,8 @@ cdef extern from "policy/judge.h" nogil:
 
     const char *sl_judged_upstream(const sl_image *policy, const sl_decision *decision)
     const char *sl_judged_sources(const sl_image *policy, const sl_decision *decision)
+    const char *sl_judged_route(const sl_image *policy, const sl_decision *decision)
+    const char *sl_judged_headers(const sl_image *policy, const sl_decision *decision)
     const char *sl_judged_tls(const sl_image *policy, const sl_decision *decision)
     uint16_t sl_judged_port(const sl_image *policy, const sl_decision *decision, uint16_t asked)
     unsigned sl_judged_inner(const sl_image *policy, const sl_decision *decision, unsigned listener)

@@ -11,7 +11,8 @@ from libc.string cimport memcmp, memset
 
 from gateway.c.addr cimport SL_ADDR_TEXT, sl_addr, sl_addr_embedded, sl_addr_format, sl_addr_parse
 from gateway.c.contract cimport (
-    SL_ATTR_ECH, SL_ATTR_INNER, SL_ATTR_PROTOCOL, SL_ATTR_REVOKE, SL_ATTR_SOURCE, SL_ATTR_TLS, SL_ATTR_UPSTREAM,
+    SL_ATTR_ECH, SL_ATTR_HEADERS, SL_ATTR_INNER, SL_ATTR_PROTOCOL, SL_ATTR_REVOKE, SL_ATTR_ROUTE, SL_ATTR_SOURCE,
+    SL_ATTR_TLS, SL_ATTR_UPSTREAM,
     SL_DENY, SL_PHASE_ADDRESS, SL_PHASE_INNER, SL_PHASE_NAME, SL_PHASE_REQUEST, SL_TIER_NONE, sl_phase,
     sl_phase_text, sl_reason_text, sl_tier_text, sl_verdict_text,
 )
@@ -26,8 +27,8 @@ from gateway.c.image cimport (
 from gateway.c.judge cimport (
     SL_NO_RULE, SL_SHOWS_HTTP, SL_SHOWS_LATE, SL_SHOWS_MALFORMED, SL_SHOWS_OTHER, SL_SHOWS_SSH, SL_SHOWS_TLS,
     SL_SHOWS_TOO_LONG, sl_decision, sl_judge, sl_judged_ech, sl_judged_inner, sl_judged_protocol, sl_judged_revoke,
-    sl_judged_port, sl_judged_sources, sl_judged_tls, sl_judged_upstream, sl_list_line, sl_question, sl_request,
-    sl_rule_name,
+    sl_judged_headers, sl_judged_port, sl_judged_route, sl_judged_sources, sl_judged_tls, sl_judged_upstream,
+    sl_list_line, sl_question, sl_request, sl_rule_name,
     sl_rule_named, sl_source,
     sl_source_key, sl_source_network, sl_source_user, sl_trail, sl_trail_step,
 )
@@ -74,6 +75,10 @@ cdef str decoded(const char *text):
 
 cdef str or_none(const char *text):
     return decoded(text) if text[0] else None
+
+
+cdef object json_or_none(const char *text):
+    return None if text is NULL else json.loads(decoded(text))
 
 
 cdef str address_text(const sl_addr *addr):
@@ -170,7 +175,9 @@ cdef class PolicyImage(MappedImage):
             "protocol": INNER_PROTOCOLS[rule.protocol] if rule.protocol else None,
             "ech": ECHS[rule.ech] if rule.ech else None,
             "upstream": or_none(rule.upstream),
-            "attributes": or_none(rule.attributes),
+            "sources": or_none(rule.sources),
+            "route": or_none(rule.route),
+            "headers": or_none(rule.headers),
             "slot": rule.slot,
         }
 
@@ -362,6 +369,12 @@ cdef class PolicyImage(MappedImage):
         if decision.sets[<int> SL_ATTR_TLS] != SL_NO_RULE:
             found["tls"] = {"value": self.origination(decision, port),
                             "rule": self.rule_brief(decision.sets[<int> SL_ATTR_TLS])}
+        for name, number, value in (
+            ("route", <int> SL_ATTR_ROUTE, json_or_none(sl_judged_route(&self.image, decision))),
+            ("headers", <int> SL_ATTR_HEADERS, json_or_none(sl_judged_headers(&self.image, decision))),
+        ):
+            if value is not None:
+                found[name] = {"value": value, "rule": self.rule_brief(decision.sets[<int> number])}
         if (listed := self.source_addresses(decision)) is not None:
             found["sourceAddress"] = {"value": listed, "rule": self.rule_brief(decision.sets[<int> SL_ATTR_SOURCE])}
         return found

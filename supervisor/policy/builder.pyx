@@ -29,10 +29,10 @@ from gateway.c.image cimport (
     SL_PRINCIPAL_IDENTITY, SL_PRINCIPAL_MESH, SL_PRINCIPAL_NAMESPACE, SL_PRINCIPAL_NAMESPACE_IDENTITY,
     SL_PRINCIPAL_NAMESPACE_USER, SL_PRINCIPAL_NAMESPACES, SL_PRINCIPAL_PODS, SL_PRINCIPAL_ROLE,
     SL_PRINCIPAL_ELSEWHERE, SL_PRINCIPAL_IDENTIFIED, SL_PRINCIPAL_ROLE_OTHER, SL_PRINCIPAL_SERVICE_ACCOUNT,
-    SL_PRINCIPAL_USER, SL_CONDITION_UNAUTHORIZED, SL_PROGRAM_STEPS, SL_STEP_AND, SL_STEP_LISTENER, SL_STEP_NETWORK,
-    SL_STEP_NOT, SL_STEP_OR, SL_STEP_REQUEST, SL_STEP_SHOWS, SL_STEP_SOURCE, SL_STEP_WITHIN, sl_condition, sl_image,
-    sl_image_status,
-    sl_image_status_text, sl_image_validate, sl_literal, sl_port_range, sl_regex, sl_rule, sl_step,
+    SL_PRINCIPAL_USER, SL_CONDITION_NO_ROUTE, SL_CONDITION_UNAUTHORIZED, SL_PROGRAM_STEPS, SL_STEP_AND,
+    SL_STEP_LISTENER, SL_STEP_NETWORK, SL_STEP_NOT, SL_STEP_OR, SL_STEP_REQUEST, SL_STEP_SHOWS, SL_STEP_SOURCE,
+    SL_STEP_WITHIN, sl_condition, sl_image, sl_image_status, sl_image_status_text, sl_image_validate, sl_literal,
+    sl_port_range, sl_regex, sl_rule, sl_settings, sl_step,
 )
 from gateway.c.judge cimport SL_SHOWS_HTTP, SL_SHOWS_TLS
 from gateway.c.name cimport SL_NAME_NON_ASCII, sl_name_status, sl_name_status_text
@@ -50,6 +50,7 @@ cdef extern from "build/builder.h" nogil:
     sl_builder *sl_builder_new()
     void sl_builder_free(sl_builder *builder)
     sl_build_status sl_builder_string(sl_builder *b, const char *text, size_t length, uint32_t *offset)
+    sl_build_status sl_builder_settings(sl_builder *b, const sl_settings *settings, uint32_t *id)
     sl_build_status sl_builder_rule(sl_builder *b, const sl_rule *rule, uint32_t *id)
     sl_build_status sl_builder_portset(sl_builder *b, const sl_port_range *ranges, size_t count, uint32_t *id)
     sl_build_status sl_builder_principal(sl_builder *b, uint8_t kind, const char *a, const char *b_text, int audit,
@@ -228,12 +229,20 @@ cdef class ImageBuilder:
         check(sl_builder_string(self.builder, raw, len(raw), &offset), "a text")
         return offset
 
+    def settings(self, str sources=None, str route=None, str headers=None):
+        """The id of what few rules set: JSON texts, None = not said. Equal settings have one."""
+        cdef sl_settings wanted
+        cdef uint32_t number = 0
+        wanted.sources, wanted.route, wanted.headers = self.text(sources), self.text(route), self.text(headers)
+        check(sl_builder_settings(self.builder, &wanted, &number), "settings of a rule")
+        return number
+
     def rule(self, str kind, str namespace, str name, uint32_t index, str file, uint32_t line, int tier, *,
-             on_revoke=None, inner=None, protocol=None, ech=None, str upstream=None, str attributes=None,
+             on_revoke=None, inner=None, protocol=None, ech=None, str upstream=None, uint32_t settings=0,
              str tls=None, uint16_t tls_port=0, uint16_t slot=0, bint invalid=False):
         """Adds a rule for decisions to name; answers its id. `on_revoke`, `inner` (innerName), `protocol` (that of
-        `inner`), `ech`: as in manifests, None = not said. `tls`: the text of originations.py. `invalid`:
-        a deny of a resource that cannot be used."""
+        `inner`), `ech`: as in manifests, None = not said. `settings`: of settings(). `tls`: the text of
+        originations.py. `invalid`: a deny of a resource that cannot be used."""
         cdef sl_rule rule
         cdef uint32_t number = 0
         rule.kind = self.text(kind)
@@ -243,7 +252,7 @@ cdef class ImageBuilder:
         rule.file = self.text(file)
         rule.line = line
         rule.upstream = self.text(upstream)
-        rule.attributes = self.text(attributes)
+        rule.settings = settings
         rule.slot = slot
         rule.tier = <uint8_t> tier
         rule.on_revoke = <uint8_t> <int> ON_REVOKE[on_revoke]
@@ -355,13 +364,15 @@ cdef class ImageBuilder:
         return number
 
     def condition(self, uint32_t attachment, *, uint32_t when=0, uint32_t admit=0, uint32_t network=0,
-                  uint32_t path=0, bint unauthorized=False, bint by_order=False):
+                  uint32_t path=0, bint unauthorized=False, bint no_route=False, bint by_order=False):
         """The attachment's conditions: programs, the number of the network of destinations that it is, and the path
-        (literal()) that it wants. `by_order`:
-        neither ports nor selectors make it better than another of its group."""
+        (literal()) that it wants. `no_route`: it denies requests alone, as no route matches. `by_order`: neither ports
+        nor selectors make it better than another of its group."""
         cdef sl_condition wanted
         wanted.when, wanted.admit, wanted.network, wanted.path = when, admit, network, path
         wanted.flags = <uint32_t> SL_CONDITION_UNAUTHORIZED if unauthorized else 0
+        if no_route:
+            wanted.flags = <uint32_t> SL_CONDITION_NO_ROUTE
         check(sl_builder_condition(self.builder, attachment, &wanted), "a condition")
         if by_order:
             check(sl_builder_by_order(self.builder, attachment), "an attachment")

@@ -14,7 +14,9 @@ TEST(a_rule_has_its_texts_and_numbers)
     CHECK_STR(rule.name, "second");
     CHECK_EQ(rule.tier, SL_TIER_DENY);
     CHECK_STR(rule.upstream, "");
-    CHECK_STR(rule.attributes, "");
+    CHECK_STR(rule.sources, "");
+    CHECK_STR(rule.route, "");
+    CHECK_STR(rule.headers, "");
     CHECK_EQ(rule.inner, SL_INNER_UNSET);
     CHECK(!sl_rule_describe(image, 0, &rule));
     CHECK(!sl_rule_describe(image, 3, &rule));

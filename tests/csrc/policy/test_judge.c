@@ -172,7 +172,9 @@ TEST(the_kernel_is_asked_for_ports_of_the_gateway_and_by_source)
             struct sl_rule rule = {.tier = SL_TIER_ALLOW};
             const char *sources = "{\"sourceAddress\": [\"192.0.2.1\"]}";
             uint32_t id, who, attachment, mesh, principal;
-            if (sourced) CHECK_EQ(sl_builder_string(f.b, sources, strlen(sources), &rule.attributes), SL_BUILD_OK);
+            struct sl_settings settings = {0};
+            if (sourced) CHECK_EQ(sl_builder_string(f.b, sources, strlen(sources), &settings.sources), SL_BUILD_OK);
+            CHECK_EQ(sl_builder_settings(f.b, &settings, &rule.settings), SL_BUILD_OK);
             CHECK_EQ(sl_builder_rule(f.b, &rule, &id), SL_BUILD_OK);
             CHECK_EQ(sl_builder_principal(f.b, SL_PRINCIPAL_MESH, "", "", 0, &principal), SL_BUILD_OK);
             CHECK_EQ(sl_builder_selector(f.b, principal, NULL, 1, &mesh), SL_BUILD_OK);
