@@ -5,6 +5,7 @@ from gateway.c.addr cimport sl_addr
 from gateway.c.judge cimport sl_decision
 from gateway.c.leg cimport sl_leg
 from gateway.c.segment cimport sl_tls_side
+from gateway.dial.detour cimport Detour
 from gateway.dial.origination cimport Origination, OriginationStep
 from gateway.dial.parent_way cimport ParentWay
 from gateway.dial.race cimport Race, RaceStep
@@ -24,6 +25,7 @@ cdef class Opening(QueueEntry):
     cdef Race race
     cdef OpeningResolution resolution  # look-up of the name under way; None: none
     cdef ParentWay way         # way through a parent, whose addresses are the candidates; None: no parent
+    cdef Detour detour         # addresses to dial in place of those asked for; None: none
     cdef Origination origination  # TLS handshake under way on `leg`; None: none
     cdef sl_leg leg            # connected leg, once it is no attempt any more; descriptor -1: none
     cdef sl_decision by_name   # decision of the name phase
@@ -45,6 +47,7 @@ cdef class Opening(QueueEntry):
     # ---- its steps -------------------------------------------------------------------------------------------------
     cdef void set_out(self) noexcept
     cdef void go_on_by_name(self) noexcept
+    cdef bytes host(self)
     cdef bint known(self) noexcept
     cdef void resolve(self) noexcept
     cdef void resolved(self, int status, const sl_addr *addresses, int count) noexcept

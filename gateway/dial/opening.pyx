@@ -26,7 +26,7 @@ from gateway.c.segment cimport (
 )
 from gateway.dial.origination cimport ORIGINATION_DONE, ORIGINATION_WAITS, late_refusal, origination_of
 from gateway.dial.parent_way cimport way_through
-from gateway.dial.phases cimport deny_own_address, judge_addresses, judge_name, unresolved_outcome
+from gateway.dial.phases cimport deny_own_address, judge_addresses, judge_endpoints, judge_name, unresolved_outcome
 from gateway.dial.places cimport (
     address_text, count_refusal, destination_of, note_connected, note_resolved, note_source, reserve_tunnel, scope_of,
 )
@@ -72,23 +72,31 @@ cdef class Opening(QueueEntry):
             self.judge(&self.record.address, 1)
         elif not judge_name(self.record, &self.by_name):
             self.refuse(SL_OUTCOME_DENIED)
-        elif self.get(SL_LIMIT_REQUESTS):
+        elif not self.request.diverts(&self.by_name) and self.get(SL_LIMIT_REQUESTS):
             self.go_on_by_name()
 
     # ---- names -------------------------------------------------------------------------------------------------------
 
     cdef void go_on_by_name(self) noexcept:
-        if self.by_name.phase == SL_PHASE_DELEGATED:
+        if self.by_name.phase == SL_PHASE_DELEGATED and self.detour is None:
             self.through(&self.by_name)
         elif self.reserve():
             self.stage = STAGE_RESOLVING
             if not self.known() and self.get(SL_LIMIT_LOOKUPS):
                 self.resolve()
 
+    cdef bytes host(self):
+        """The name to be resolved."""
+        return self.record.name if self.detour is None else self.detour.host
+
     cdef bint known(self) noexcept:
         """Goes on where the addresses of the name are known; False where DNS has to be asked."""
         cdef sl_addr addresses[MAX_ADDRESSES]
-        cdef int count, status = self.parts.resolver.names.find(self.record.name, addresses, &count)
+        cdef int count, status
+        if self.detour is not None and self.detour.host is None:
+            self.judge(NULL, 0)
+            return True
+        status = self.parts.resolver.names.find(self.host(), addresses, &count)
         if status != RESOLVE_UNKNOWN:
             self.resolved(status, addresses, count)
         return status != RESOLVE_UNKNOWN
@@ -98,7 +106,7 @@ cdef class Opening(QueueEntry):
         if not self.known():
             self.resolution = OpeningResolution.__new__(OpeningResolution)
             self.resolution.opening = self
-            self.parts.resolver.wait(self.record.name, self.resolution, self.source)
+            self.parts.resolver.wait(self.host(), self.resolution, self.source)
 
     cdef void resolved(self, int status, const sl_addr *addresses, int count) noexcept:
         self.resolution = None
@@ -120,7 +128,11 @@ cdef class Opening(QueueEntry):
     cdef void judge(self, const sl_addr *addresses, int count) noexcept:
         """Lines up the addresses that may be dialed; none left is a denial."""
         cdef const sl_decision *by_name = NULL if self.record.name is None else &self.by_name
-        cdef int outcome = judge_addresses(self.race, by_name, addresses, count)
+        cdef int outcome
+        if self.detour is None:
+            outcome = judge_addresses(self.race, by_name, addresses, count)
+        else:
+            outcome = judge_endpoints(self.race, by_name, self.detour, addresses, count)
         if outcome >= 0:
             self.refuse(outcome)
         else:
@@ -129,11 +141,13 @@ cdef class Opening(QueueEntry):
 
     cdef void go_on_by_address(self) noexcept:
         """The addresses that may be dialed are lined up."""
+        if self.record.name is None and self.detour is None and self.request.diverts(&self.record.decision):
+            return
         if not self.get(SL_LIMIT_REQUESTS):
             return
         if self.record.decision.flags & SL_DECISION_PROVISIONAL and not self.get(SL_LIMIT_PROVISIONAL):
             return
-        if not self.through(&self.record.decision) and self.reserve() and not self.reuse():
+        if (self.detour is not None or not self.through(&self.record.decision)) and self.reserve() and not self.reuse():
             self.dial()
 
     cdef bint reuse(self) noexcept:

@@ -18,6 +18,7 @@ cdef enum:
 cdef struct Candidate:
     sl_addr address            # family 0: it may not be dialed any more
     uint16_t port
+    bint lifted                # an endpoint for which the guard's private ranges are open
     sl_decision decision
 
 # How a race stands, for its owner to act upon.

@@ -8,6 +8,7 @@ from libc.string cimport memset
 
 from gateway.c.contract cimport SL_PHASE_ADDRESS, SL_PHASE_DELEGATED, SL_PHASE_NAME
 from gateway.c.judge cimport sl_judge, sl_judged_upstream, sl_question, sl_refused
+from gateway.dial.phases cimport is_lifted
 from gateway.dial.race cimport Candidate
 from gateway.dial.verdicts cimport Refusals, add_refusal, refusal_outcome, same_way
 
@@ -44,9 +45,11 @@ cdef Review review_addresses(Race race, const sl_decision *by_name, Generation b
         question.address = &candidate.address
         sl_judge(&record.generation.image.image, &question, SL_PHASE_ADDRESS, by_name, &decision, NULL)
         if sl_refused(&decision):
-            add_refusal(refusals, &decision)
-            race.forbid(i)
-            continue
+            if by_name is NULL or not is_lifted(&decision, candidate.lifted):
+                add_refusal(refusals, &decision)
+                race.forbid(i)
+                continue
+            decision = by_name[0]
         same = same and same_way(before, &candidate.decision, record.generation, &decision)
         candidate.decision = decision
         if first < 0:

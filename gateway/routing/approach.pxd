@@ -1,9 +1,10 @@
 # The way of one HTTP request to a connection: its credentials, its decision, and one that is kept or dialed.
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint16_t
 
 from gateway.dial.opening cimport Opening
 from gateway.proto.http_request cimport HttpRequest
 from gateway.proto.message cimport Message
+from gateway.routing.route cimport Backend, HeaderChanges, Route
 from gateway.state.parts cimport WorkerParts
 from gateway.state.request_record cimport RequestRecord
 from gateway.state.request cimport Request
@@ -19,12 +20,19 @@ cdef class Approach(Request):
     cdef RequestRecord record  # None before its target is known
     cdef Opening opening       # under way; None: none
     cdef OriginConnection kept  # of a pool, that the opening has found; None: none
+    cdef Route route           # None: none
+    cdef HeaderChanges changes  # None: none
+    cdef Backend backend       # that the route has chosen; None: the destination asked for
+    cdef uint8_t aimed         # bool: the destination is a backend's own, and no route leads from it
     cdef object key            # of the pool that its connection belongs to; None: of none
     cdef uint8_t kind          # sl_protocol of the client's connection
+    cdef uint16_t dialed       # port of the connection
     cdef uint8_t fresh         # bool: only a new connection will do
 
     # Begins, with a head that is whole. on_way, on_no_way or on_turned_away of the taker follows, maybe at once.
     cdef void begin(self, Message message) noexcept
+    # A mirror's: the request goes to a backend, and is not counted as a decision.
+    cdef void begin_copy(self, Approach main, Backend backend) noexcept
     # Once more, over a new connection.
     cdef void begin_again(self) noexcept
     # It is not wanted any more: nothing is called.
@@ -33,6 +41,9 @@ cdef class Approach(Request):
     cdef bint is_verdict(self, int result) noexcept
     cdef void ask(self) noexcept
     cdef void open(self) noexcept
+    cdef bint head_for(self, Backend backend) noexcept
+    cdef bint breaks_read_only(self) noexcept
+    cdef void answer(self, Message head) noexcept
     cdef void reach(self, OriginConnection connection) noexcept
     cdef void turn_away(self, int outcome, str detail, int reason) noexcept
     cdef void over_limit(self, int outcome, int scope) noexcept

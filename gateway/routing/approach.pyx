@@ -6,23 +6,28 @@ the opening that tunnels have; a connection that is kept is taken where the open
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from gateway.c.contract cimport (
-    SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_DENIED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_LOOP,
+    SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DENIED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_LOOP,
     SL_OUTCOME_MALFORMED, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_DOUBTFUL_TARGET,
-    SL_REASON_INNER_NAME_MISSING, SL_REASON_INTERNAL, SL_REASON_LOOP, SL_REASON_NO_ROUTE,
+    SL_REASON_INNER_NAME_MISSING, SL_REASON_INTERNAL, SL_REASON_LOOP, SL_REASON_NO_ROUTE, SL_REASON_NO_RULE,
 )
-from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_judged_port
+from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_decision
 from gateway.c.leg cimport sl_leg, sl_leg_reset
 from gateway.c.segment cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_SCOPE_CREDENTIALS, SL_SCOPE_SOURCE_LOGINS,
 )
+from gateway.dial.detour cimport Detour
 from gateway.dial.race cimport Race
 from gateway.parent.parent cimport ParentStream
 from gateway.parent.source_pool cimport SourcePool
 from gateway.proto.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
+from gateway.proto.message cimport has_no_content
+from gateway.routing.answers cimport answer_of
 from gateway.routing.fields cimport has_been_here
+from gateway.routing.route cimport BACKEND_INVALID, BACKEND_NAME, BACKEND_SERVICE, headers_of, route_of
 from gateway.state.claims cimport Token
 from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.state.record cimport count_login, log_refused
@@ -30,6 +35,10 @@ from gateway.state.request cimport LINGERING, OPENING, READING, VERIFYING
 from gateway.state.speakers cimport may_speak, take_claims
 from gateway.tunnel.request cimport fill, may_open, verify, verify_token
 from gateway.upstream.http1_origin cimport Http1Origin
+
+
+cdef enum:
+    DRAW = 2654435761          # Knuth's multiplier: successive numbers spread over every sum of weights
 
 
 cdef Approach approach_of(WorkerParts parts, Request who, ResponseTaker taker, int kind, int auth):
@@ -123,13 +132,95 @@ cdef class Approach(Request):
         self.record.begin_again()
         self.open()
 
+    # ---- routes ------------------------------------------------------------------------------------------------------
+
+    cdef bint diverts(self, const sl_decision *decision) noexcept:
+        """The route that the decision brings along, as far as it is about the way."""
+        cdef Message answer
+        if self.aimed or decision.verdict == SL_DENY:
+            return False
+        self.route = route_of(self.record.generation, decision)
+        self.changes = headers_of(self.record.generation, decision)
+        if self.changes is not None and self.changes.read_only and self.breaks_read_only():
+            self.record.decision.verdict, self.record.decision.reason = SL_DENY, SL_REASON_NO_RULE
+            self.record.count_decision()
+            self.fail(SL_OUTCOME_DENIED)
+            return True
+        self.opening.detour = self.backend = None
+        if self.route is None:
+            return False
+        answer = answer_of(self.route, self.record, &self.message.head)
+        if answer is not None:
+            self.record.decided(decision)
+            self.record.count_decision()
+            self.answer(answer)
+            return True
+        if not self.route.backends:
+            return False
+        self.pools.draws += 1
+        self.backend = self.route.choose(self.pools.draws * DRAW)
+        if self.backend is None or self.backend.kind == BACKEND_INVALID or (
+                self.backend.kind == BACKEND_SERVICE and self.record.name is None):
+            self.record.decided(decision)
+            self.fail(SL_OUTCOME_BACKEND_INVALID)
+            return True
+        return self.head_for(self.backend)
+
+    cdef bint head_for(self, Backend backend) noexcept:
+        """Sets out to a backend; True where that is another opening."""
+        cdef Detour detour
+        cdef Opening opening
+        if backend.kind == BACKEND_SERVICE:
+            detour = Detour.__new__(Detour)
+            detour.host, detour.port = backend.host, backend.port
+            detour.endpoints, detour.ports, detour.lifts = backend.endpoints, backend.ports, backend.lifts
+            detour.key = backend.name
+            self.opening.detour = detour
+            return False
+        if backend.kind != BACKEND_NAME:
+            return False
+        opening, self.opening = self.opening, None
+        opening.cancel()
+        self.aimed = True
+        if not self.codec.set_host(<const uint8_t *> PyBytes_AS_STRING(backend.host), PyBytes_GET_SIZE(backend.host)):
+            self.fail(SL_OUTCOME_BACKEND_INVALID)
+            return True
+        self.record.name = None if self.codec.address.family else self.codec.name[:self.codec.name_length]
+        self.record.address, self.record.port = self.codec.address, backend.port
+        self.open()
+        return True
+
+    cdef bint breaks_read_only(self) noexcept:
+        return not has_no_content(&self.message.head) or self.message.head.upgrades
+
+    cdef void answer(self, Message head) noexcept:
+        cdef ResponseTaker taker = self.taker
+        self.cancel()
+        taker.on_answer(head)
+
+    cdef void begin_copy(self, Approach main, Backend backend) noexcept:
+        self.message, self.codec = main.message, main.codec
+        self.user, self.token, self.forwarded = main.user, main.token, main.forwarded
+        self.record = RequestRecord.__new__(RequestRecord, self.parts)
+        self.record.message, self.record.secure, self.record.quiet = self.message, main.record.secure, True
+        fill(self.record, self, self.codec, self.kind)
+        self.backend, self.aimed = backend, True
+        self.state = OPENING
+        self.opening = may_open(self.parts, self, self.record, False)
+        if self.opening is None:
+            self.fail(SL_OUTCOME_GATEWAY_LIMIT)
+        elif not self.head_for(backend):
+            self.opening.start(self)
+
     cdef bint finds_kept(self, object among, int *candidate) noexcept:
         cdef Race race = <Race> among
         cdef SourcePool source = self.record.generation.pool(&race.candidates[0].decision)
+        self.dialed = race.candidates[0].port
         self.key = (
             self.record.name if self.record.name is not None else (<const char *> self.record.address.bytes)[:16],
             self.record.port, race.candidates[0].port, self.record.tls_mark(&race.candidates[0].decision),
             None if source is None else source.addresses,
+            None if self.opening.detour is None else self.opening.detour.key,
         )
         self.kept = None if self.fresh else self.pools.find(self.key, race, candidate)
         return self.kept is not None
@@ -149,7 +240,7 @@ cdef class Approach(Request):
         connection = Http1Origin.__new__(Http1Origin)
         connection.parts, connection.pools = self.parts, self.pools
         connection.address, connection.tls = self.record.address, self.record.upstream_tls
-        connection.port = sl_judged_port(&self.record.generation.image.image, &self.record.decision, self.record.port)
+        connection.port = self.dialed
         connection.key = self.key if self.record.upstream is None else None
         connection.follow(parent_stream)
         connection.enter(leg, events)

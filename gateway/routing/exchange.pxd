@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from gateway.proto.message cimport Message
 from gateway.routing.approach cimport Approach
 from gateway.routing.client cimport ClientSide
+from gateway.routing.route cimport Route
 from gateway.state.parts cimport WorkerParts
 from gateway.state.request cimport Request
 from gateway.upstream.origin cimport OriginRequest, ResponseTaker
@@ -29,6 +30,9 @@ cdef class Exchange(ResponseTaker):
     cdef uint16_t status       # of the response; 0: none yet
     cdef uint64_t up           # bytes of content, each way
     cdef uint64_t down
+    cdef list mirrors          # Mirror; None: none
+    cdef uint64_t began        # loop milliseconds
+    cdef uint64_t deadline     # loop milliseconds, of the route; 0: none
     cdef uint64_t active       # loop milliseconds of the last byte
     cdef uint64_t first_byte   # loop milliseconds of the response's head; 0: none
 
@@ -44,6 +48,10 @@ cdef class Exchange(ResponseTaker):
 
     # ---- its steps ---------------------------------------------------------------------------------------------------
     cdef void send(self) noexcept
+    cdef bint prepare(self, Message head) noexcept
+    cdef void limit(self, Route route) noexcept
+    cdef void mirror(self, Message head) noexcept
+    cdef bint change(self, Message head) noexcept
     cdef void refuse(self, int outcome) noexcept
     cdef void fail(self, int outcome) noexcept
     cdef void finish(self, int outcome) noexcept

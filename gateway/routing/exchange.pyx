@@ -21,7 +21,10 @@ from gateway.c.message cimport sl_message_copy
 from gateway.c.segment cimport SL_RETRY_FREE, SL_RULE_SLOT_NONE
 from gateway.proto.answers cimport http_status
 from gateway.routing.approach cimport approach_of
+from gateway.routing.answers cimport let_in
 from gateway.routing.fields cimport come_back, leave_outside
+from gateway.routing.mirror cimport Mirror, mirror_of
+from gateway.routing.route cimport Backend, HeaderChanges, MirrorTo, Route
 from gateway.state.record cimport Record
 from gateway.state.request_record cimport RequestRecord
 from gateway.state.request_line cimport Answered, count_retry, nothing_answered, write_request
@@ -29,6 +32,7 @@ from gateway.tunnel.request cimport told_reason, told_rule
 from gateway.upstream.origin_pool cimport OriginConnection
 
 cdef enum:
+    DRAW = 2654435761          # as approach.pyx draws
     REPEAT_MOST = 65536        # bytes of content that are kept for a second try
 
 
@@ -45,7 +49,7 @@ cdef class Exchange(ResponseTaker):
 
     cdef void begin(self, Message head, bint ends) noexcept:
         self.whole, self.repeatable = ends, True
-        self.active = self.parts.loop.now
+        self.active = self.began = self.parts.loop.now
         self.parts.loop.keep(self)
         self.approach.begin(head)
 
@@ -60,10 +64,13 @@ cdef class Exchange(ResponseTaker):
         cdef Message head = Message.__new__(Message)
         cdef OriginRequest origin = self.origin
         cdef bytes early = self.early
-        if not sl_message_copy(&head.head, &self.approach.message.head) or not leave_outside(
-                &head.head, self.parts.settings.via):
+        if not self.prepare(head):
             self.fail(SL_OUTCOME_INTERNAL)
             return
+        if self.approach.route is not None:
+            self.limit(self.approach.route)
+            if self.approach.route.steps.mirrors and self.tries == 1:
+                self.mirror(head)
         self.wait()
         origin.send_head(head, self.whole and early is None and self.trailers is None)
         if self.origin is not origin:
@@ -76,6 +83,43 @@ cdef class Exchange(ResponseTaker):
             origin.send_end(self.trailers)
         if self.holding and self.origin is origin:
             self.on_ready()
+
+    cdef bint prepare(self, Message head) noexcept:
+        """The head as it leaves: a copy of what was judged, changed as its rules say."""
+        cdef Approach approach = self.approach
+        cdef HeaderChanges changes = approach.changes
+        if not sl_message_copy(&head.head, &approach.message.head) or not leave_outside(
+                &head.head, self.parts.settings.via, None if changes is None else changes.kept):
+            return False
+        if approach.route is not None and not approach.route.steps.leave(&head.head):
+            return False
+        if approach.backend is not None and approach.backend.steps is not None and not approach.backend.steps.leave(
+                &head.head):
+            return False
+        return changes is None or changes.changes.apply(&head.head)
+
+    cdef void limit(self, Route route) noexcept:
+        """The earlier of both limits of the route."""
+        self.deadline = self.began + route.request_timeout if route.request_timeout else 0
+        if route.backend_timeout and (not self.deadline or self.parts.loop.now + route.backend_timeout < self.deadline):
+            self.deadline = self.parts.loop.now + route.backend_timeout
+
+    cdef void mirror(self, Message head) noexcept:
+        cdef MirrorTo one
+        cdef Mirror made
+        for one in self.approach.route.steps.mirrors:
+            self.approach.pools.draws += 1
+            if self.approach.pools.draws * DRAW % one.denominator >= one.numerator:
+                continue
+            made = mirror_of(self.approach, one.backend, head, self.whole and self.early is None)
+            if made is not None and not made.closed:
+                if self.mirrors is None:
+                    self.mirrors = []
+                self.mirrors.append(made)
+                if self.early is not None:
+                    made.offer(<const uint8_t *> PyBytes_AS_STRING(self.early), PyBytes_GET_SIZE(self.early))
+                    if self.whole:
+                        made.offer_end(self.trailers)
 
     # ---- the request's content ---------------------------------------------------------------------------------------
 
@@ -92,6 +136,9 @@ cdef class Exchange(ResponseTaker):
                 self.early, self.repeatable = None, False
         if self.origin is not None:
             takes = self.origin.send_body(data, length)
+            if self.mirrors is not None:
+                for mirror in self.mirrors:
+                    (<Mirror> mirror).offer(data, length)
         elif self.stage == EXCHANGE_BEGINS:
             takes = False
         self.holding = not takes
@@ -101,6 +148,9 @@ cdef class Exchange(ResponseTaker):
         self.whole = True
         self.trailers = trailers
         if self.origin is not None:
+            if self.mirrors is not None:
+                for mirror in self.mirrors:
+                    (<Mirror> mirror).offer_end(trailers)
             self.origin.send_end(trailers)
 
     cdef void on_ready(self) noexcept:
@@ -122,12 +172,31 @@ cdef class Exchange(ResponseTaker):
         self.early, self.repeatable = None, False
         if ends:
             self.origin = None
-        if not come_back(&head.head, self.parts.settings.via):
+        if not come_back(&head.head, self.parts.settings.via) or not self.change(head):
             self.fail(SL_OUTCOME_INTERNAL)
             return
         client.respond(head, ends)
         if ends and self.client is client:
             self.finish(SL_OUTCOME_CLOSED)
+            client.done()
+
+    cdef bint change(self, Message head) noexcept:
+        """The response as its route wants it."""
+        cdef Route route = self.approach.route
+        cdef Backend backend = self.approach.backend
+        if route is None:
+            return True
+        if backend is not None and backend.steps is not None and not backend.steps.come_back(&head.head):
+            return False
+        return route.steps.come_back(&head.head) and let_in(route, &self.approach.message.head, &head.head)
+
+    cdef void on_answer(self, Message head) noexcept:
+        """A redirection, or another answer of the route's own."""
+        cdef ClientSide client = self.client
+        self.status, self.first_byte = head.head.status, self.parts.loop.now
+        self.finish(SL_OUTCOME_CLOSED)
+        if client is not None:
+            client.respond(head, True)
             client.done()
 
     cdef bint on_body(self, const uint8_t *data, size_t length) noexcept:
@@ -176,12 +245,16 @@ cdef class Exchange(ResponseTaker):
     # ---- times, and judging again ------------------------------------------------------------------------------------
 
     cdef void wait(self) noexcept:
-        cdef uint64_t quiet = self.active + self.parts.settings.idle_timeout
+        cdef uint64_t at = self.active + self.parts.settings.idle_timeout
         cdef uint64_t now = self.parts.loop.now
-        self.parts.loop.arm(self, quiet - now if quiet > now else 0)
+        if self.deadline:
+            at = min(at, self.deadline)
+        self.parts.loop.arm(self, at - now if at > now else 0)
 
     cdef void on_timer(self) noexcept:
-        if self.parts.loop.now < self.active + self.parts.settings.idle_timeout:
+        if self.deadline and self.parts.loop.now >= self.deadline:
+            self.fail(SL_OUTCOME_RESPONSE_TIMEOUT)
+        elif self.parts.loop.now < self.active + self.parts.settings.idle_timeout:
             self.wait()
         else:
             self.fail(SL_OUTCOME_RESPONSE_TIMEOUT if self.stage < EXCHANGE_RESPONDS else SL_OUTCOME_IDLE_TIMEOUT)
@@ -243,6 +316,10 @@ cdef class Exchange(ResponseTaker):
         if origin is not None:
             self.origin = None
             origin.cancel()
+        if self.mirrors is not None and not self.whole:
+            for mirror in self.mirrors:
+                (<Mirror> mirror).give_up()
+        self.mirrors = None
         self.approach.cancel()
         if record is not None:
             record.leave_limits()

@@ -27,13 +27,15 @@ cdef bint is_inside(const char *name, size_t length) noexcept:
     return False
 
 
-cdef bint leave_outside(sl_message *head, bytes via) noexcept:
+cdef bint leave_outside(sl_message *head, bytes via, frozenset kept) noexcept:
     cdef sl_message_field *field
     cdef uint32_t i
     sl_message_strip(head)
     for i in range(head.field_count):
         field = &head.fields[i]
-        if not field.removed and field.name.length and is_inside(sl_message_at(head, field.name), field.name.length):
+        if (not field.removed and field.name.length
+                and is_inside(sl_message_at(head, field.name), field.name.length)
+                and (kept is None or sl_message_at(head, field.name)[:field.name.length] not in kept)):
             field.removed = True
     return filter_baggage(head) and add_via(head, via)
 

@@ -18,6 +18,7 @@ cdef class Generation:
     cdef dict originations           # the image's text for TLS of a rule -> TlsClient
     cdef dict request_originations   # the same for HTTP requests; by "" that of `https` targets without such a rule
     cdef dict request_clients
+    cdef dict parsed                 # where the image has texts of routes -> what gateway/routing made of them
     cdef dict clients                # where the image has that text -> TlsClient; made likewise
     cdef dict pools                  # where the image has a rule's source addresses -> SourcePool; made likewise
 

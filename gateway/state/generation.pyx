@@ -26,7 +26,7 @@ cdef class Generation:
         self.rule_texts = {}
         self.originations, self.request_originations = originations, request_originations
         self.pools = {}
-        self.clients, self.request_clients = {}, {}
+        self.clients, self.request_clients, self.parsed = {}, {}, {}
 
     def __del__(self):
         ImageRelease(self.loop, self.image).begin()

@@ -2,6 +2,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.c.addr cimport sl_addr
+from gateway.c.judge cimport sl_decision
 from gateway.c.leg cimport sl_leg
 from gateway.io.loop cimport Handler
 from gateway.parent.parent cimport ParentStream
@@ -36,6 +37,9 @@ cdef class Request(Handler):
     # now on; `events` of it were reported and not acted upon. `parent_stream`: what the leg leads to; None: a socket.
     cdef void on_opened(self, sl_leg *leg, uint32_t events, ParentStream parent_stream) noexcept
     cdef void on_refused(self, int outcome) noexcept  # sl_outcome
+    # Its destination may be asked, by a decision of its generation. Whether it goes another way, and its opening is
+    # cancelled; it may have set a detour.
+    cdef bint diverts(self, const sl_decision *decision) noexcept
     # Whether it may go on over a connection that is kept, to a candidate of `race` (dial/race.pxd), whose addresses have
     # passed; `candidate`: which. on_kept follows then, in place of on_opened.
     cdef bint finds_kept(self, object race, int *candidate) noexcept

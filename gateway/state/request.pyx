@@ -16,6 +16,9 @@ cdef class Request(Handler):
     cdef void on_refused(self, int outcome) noexcept:
         pass
 
+    cdef bint diverts(self, const sl_decision *decision) noexcept:
+        return False
+
     cdef bint finds_kept(self, object race, int *candidate) noexcept:
         return False
 

@@ -7,6 +7,7 @@ from gateway.state.record cimport Record
 
 cdef class RequestRecord(Record):
     cdef Message message       # the head as it came, its path in normal form
+    cdef uint8_t quiet         # bool: a mirror's, which is no decision of its own
     cdef uint8_t secure        # bool: the target is https
 
     # A digest of the TLS that it leaves by under a decision; empty: cleartext.

@@ -17,6 +17,10 @@ cdef class RequestRecord(Record):
         Record.question(self, out)
         out.request = self.parts.show(&self.message.head)
 
+    cdef void count_decision(self) noexcept:
+        if not self.quiet:
+            Record.count_decision(self)
+
     cdef TlsClient origination(self, const sl_decision *decision):
         return self.generation.request_origination(decision, self.secure)
 

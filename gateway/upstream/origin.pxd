@@ -15,6 +15,8 @@ cdef class ResponseTaker(Handler):
     cdef void on_way(self, object connection) noexcept
     # There is none: sl_outcome.
     cdef void on_no_way(self, int outcome) noexcept
+    # The answer is the gateway's own: a redirection, a preflight.
+    cdef void on_answer(self, Message head) noexcept
     # No question was reached: it was logged and counted, as `sequence`.
     cdef void on_turned_away(self, int outcome, str detail, uint64_t sequence) noexcept
     # 1xx but for 101: further ones and the final one follow. The message is the taker's.

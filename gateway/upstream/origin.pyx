@@ -10,6 +10,9 @@ cdef class ResponseTaker(Handler):
     cdef void on_no_way(self, int outcome) noexcept:
         pass
 
+    cdef void on_answer(self, Message head) noexcept:
+        pass
+
     cdef void on_turned_away(self, int outcome, str detail, uint64_t sequence) noexcept:
         pass
 

@@ -42,6 +42,7 @@ cdef class OriginPool:
 cdef class OriginPools:
     cdef WorkerParts parts
     cdef dict known            # key -> OriginPool with a connection in it
+    cdef uint64_t draws        # of backends by weight
     cdef uint32_t idle         # connections that carry nothing
 
     # One whose address is among the candidates of `race` that may be dialed; `candidate`: which. None: there is none.
