@@ -254,7 +254,7 @@ EXTENSIONS = [
     extension("gateway.tunnel.request", *LEG, *SEGMENT, *POLICY),
     extension("gateway.routing.client"),
     extension("gateway.routing.fields", *MESSAGE),
-    extension("gateway.routing.route", "bytes/addr", *MESSAGE, *POLICY),
+    extension("gateway.routing.route", *MESSAGE, *POLICY),
     extension("gateway.routing.answers", *MESSAGE),
     extension("gateway.routing.mirror", *LEG, *MESSAGE, *SEGMENT),
     extension("gateway.routing.approach", *LEG, *MESSAGE, *SEGMENT, *POLICY),

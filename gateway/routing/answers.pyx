@@ -46,7 +46,7 @@ cdef bytes location(given, RequestRecord record, const sl_message *head):
     """Parts that are not given stay as they were asked for; a port that its scheme has anyway is left out."""
     cdef bytes asked = sl_message_at(head, head.authority)[:head.authority.length]
     cdef bytes scheme = b"https" if record.secure else b"http"
-    cdef bytes host, path, port
+    cdef bytes host, path, port, full, prefix, matched
     cdef object wanted = given.get("port")
     if given.get("hostname") is not None:
         host = given["hostname"].encode()
@@ -59,7 +59,8 @@ cdef bytes location(given, RequestRecord record, const sl_message *head):
     if wanted is None:
         wanted = record.port
     port = b"" if wanted == PORTS.get(scheme) else b":%d" % wanted
-    path = rewritten(head, *given["path"])
+    full, prefix, matched = given["path"]
+    path = rewritten(head, full, prefix, matched)
     if path is None:
         path = sl_message_at(head, head.path)[:head.path.length]
     if head.has_query:

@@ -6,6 +6,7 @@ from gateway.routing.approach cimport Approach
 from gateway.routing.client cimport ClientSide
 from gateway.routing.route cimport Route
 from gateway.state.parts cimport WorkerParts
+from gateway.state.record cimport Record
 from gateway.state.request cimport Request
 from gateway.upstream.origin cimport OriginRequest, ResponseTaker
 
@@ -55,7 +56,7 @@ cdef class Exchange(ResponseTaker):
     cdef void refuse(self, int outcome) noexcept
     cdef void fail(self, int outcome) noexcept
     cdef void finish(self, int outcome) noexcept
-    cdef void tell(self, int outcome, int status) noexcept
+    cdef void tell(self, Record record, int outcome) noexcept
     cdef void wait(self) noexcept
 
 # Of a request of the client `who`, which came by `client`; `kind`: sl_protocol, `auth`: AuthMode.

@@ -10,15 +10,18 @@ BEGINS (credentials, decision, dial) -> CARRIES -> RESPONDS -> OVER, and from ea
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint64_t
 
 from gateway.c.contract cimport (
+    SL_ATTR_ROUTE,
     SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CLOSED, SL_OUTCOME_DRAINED, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL,
     SL_OUTCOME_RESPONSE_TIMEOUT,
 )
+from gateway.c.judge cimport sl_rule_slot
 from gateway.c.leg cimport sl_leg, sl_leg_reset
 from gateway.c.message cimport sl_message_copy
-from gateway.c.segment cimport SL_RETRY_FREE, SL_RULE_SLOT_NONE
+from gateway.c.segment cimport SL_RETRY_FREE, SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER
 from gateway.proto.answers cimport http_status
 from gateway.routing.approach cimport approach_of
 from gateway.routing.answers cimport let_in
@@ -26,7 +29,6 @@ from gateway.routing.fields cimport come_back, leave_outside
 from gateway.routing.mirror cimport Mirror, mirror_of
 from gateway.routing.route cimport Backend, HeaderChanges, MirrorTo, Route
 from gateway.state.record cimport Record
-from gateway.state.request_record cimport RequestRecord
 from gateway.state.request_line cimport Answered, count_retry, nothing_answered, write_request
 from gateway.tunnel.request cimport told_reason, told_rule
 from gateway.upstream.origin_pool cimport OriginConnection
@@ -227,7 +229,7 @@ cdef class Exchange(ResponseTaker):
         self.client = None
         self.stage, self.closed = EXCHANGE_OVER, True
         self.first_byte = self.parts.loop.now
-        self.tell(SL_OUTCOME_CLOSED, self.status)
+        self.tell(self.approach.record, SL_OUTCOME_CLOSED)
         self.approach.cancel()
         client.tunnel(head, leg, early, hangup)
         self.parts.loop.park(self)
@@ -280,6 +282,7 @@ cdef class Exchange(ResponseTaker):
         """The gateway's own answer to a request that was judged."""
         cdef ClientSide client = self.client
         cdef Record record = self.approach.record
+        self.status = http_status(outcome)
         self.finish(outcome)
         if client is not None:
             client.refuse(outcome, told_rule(record, outcome), told_reason(record, outcome), None, record.sequence)
@@ -305,11 +308,8 @@ cdef class Exchange(ResponseTaker):
         """The last step of every end: its line (without one for -1), its places, its origin."""
         cdef OriginRequest origin = self.origin
         cdef Record record = self.approach.record
-        cdef int status = self.status
         if self.stage == EXCHANGE_OVER:
             return
-        if self.client is not None and self.stage < EXCHANGE_RESPONDS and outcome >= 0:
-            status = http_status(outcome)
         self.stage = EXCHANGE_OVER
         self.client = None
         self.early = None
@@ -319,25 +319,34 @@ cdef class Exchange(ResponseTaker):
         if self.mirrors is not None and not self.whole:
             for mirror in self.mirrors:
                 (<Mirror> mirror).give_up()
-        self.mirrors = None
         self.approach.cancel()
         if record is not None:
             record.leave_limits()
             if outcome >= 0:
-                self.tell(outcome, status)
+                self.tell(record, outcome)
+        self.mirrors = None
         self.closed = True
         self.parts.loop.park(self)
 
-    cdef void tell(self, int outcome, int status) noexcept:
-        """Its line and its counts; `status`: that the client got, 0: none."""
-        cdef RequestRecord record = self.approach.record
+    cdef void tell(self, Record record, int outcome) noexcept:
+        """Its line, and what it counts."""
         cdef Answered answered
+        cdef Route route = self.approach.route
+        cdef Backend backend = self.approach.backend
         nothing_answered(&answered, &self.approach.message.head)
-        answered.status, answered.tries = <uint16_t> status, self.tries
-        answered.up, answered.down = self.up, self.down
+        if route is not None:
+            answered.route = PyUnicode_AsUTF8(route.name)
+            answered.route_slot = sl_rule_slot(
+                &record.generation.image.image, record.decision.sets[<int> SL_ATTR_ROUTE], SL_RULE_SLOT_NONE,
+                SL_RULE_SLOT_OTHER)
+        if backend is not None and backend.name is not None:
+            answered.backend = PyUnicode_AsUTF8(backend.name)
+        answered.status, answered.tries = self.status, self.tries
+        answered.mirrored = 0 if self.mirrors is None else <uint8_t> len(self.mirrors)
+        answered.downgraded = self.approach.record.secure and self.approach.tls is None
         if self.first_byte:
-            answered.first_byte_ms = <int32_t> (self.first_byte - record.asked)
-        answered.downgraded = record.secure and record.tls is None and self.status != 0
+            answered.first_byte_ms = <int32_t> (self.first_byte - self.began)
+        answered.up, answered.down = self.up, self.down
         write_request(record, &answered, outcome)
 
     cdef void close(self) noexcept:

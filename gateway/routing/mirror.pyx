@@ -6,17 +6,22 @@ either it is dropped, and counted.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from gateway.c.leg cimport sl_leg, sl_leg_reset
 from gateway.c.message cimport sl_message_copy
+from gateway.c.segment cimport SL_MIRROR_DROPPED, SL_MIRROR_FAILED, SL_MIRROR_SENT, sl_mirror_result
 from gateway.routing.approach cimport approach_of
+from gateway.state.request_line cimport count_mirrored
 from gateway.upstream.origin_pool cimport OriginConnection
 
 cdef enum:
     HELD_MOST = 65536          # bytes
     BEHIND_MOST = 1000         # milliseconds
     RESPONSE_MOST = 60000      # milliseconds for a response that no one reads
+
+
+cdef sl_mirror_result[3] RESULTS = [SL_MIRROR_SENT, SL_MIRROR_FAILED, SL_MIRROR_DROPPED]
 
 
 cdef Mirror mirror_of(Approach main, Backend backend, Message head, bint ends):
@@ -123,6 +128,7 @@ cdef class Mirror(ResponseTaker):
         cdef Approach approach = self.approach
         if self.closed:
             return
+        count_mirrored(self.parts, RESULTS[<int> result])
         self.closed = True
         self.origin = self.approach = self.held = self.head = None
         if origin is not None:
