@@ -140,8 +140,6 @@ cdef extern from "base/contract.h" nogil:
         SL_ATTR_TLS
         SL_ATTR_ROUTE
         SL_ATTR_HEADERS
-        SL_ATTR_ROUTE
-        SL_ATTR_HEADERS
         SL_ATTR_COUNT
     enum sl_on_revoke:
         SL_REVOKE_KILL
