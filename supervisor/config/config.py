@@ -87,6 +87,7 @@ class Gateway(msgspec.Struct, frozen=True):
     deny_message: str | None = None  # an operator's own line in every refusal's body; printable ASCII
     pod_networks: tuple[str, ...] = ()  # CIDRs in which every address is a source of its own
     cluster_networks: tuple[str, ...] = ()  # CIDRs of the mesh itself, which is not left to reach them
+    cluster_domain: str = "cluster.local"  # below which its Services have their names
 
     def names(self) -> list[str]:
         """Host names that clients in the cluster know it by."""

@@ -63,6 +63,7 @@ def effective(config: Config) -> dict[str, Any]:
             "denyMessage": config.gateway.deny_message,
             "podNetworks": list(config.gateway.pod_networks),
             "clusterNetworks": list(config.gateway.cluster_networks),
+            "clusterDomain": config.gateway.cluster_domain,
         },
         "linkerd": {"globalNamespace": config.linkerd.global_namespace},
         "policy": {

@@ -27,7 +27,6 @@ _TRACING: Final = "spans; none would be sent"
 
 # `a[].b` is the field b of each item of the list a.
 LATER: Final[dict[str, Later]] = {
-    "gateway.clusterDomain": Later(_CLUSTER),
     "grants[].certificates": Later("certificates from Secrets of a cluster; none could be used", empty=True),
     "grants[].credentials": Later("credentials in requests; none would be set", empty=True),
     "credentials": Later("credentials in requests; none would be set", empty=True),

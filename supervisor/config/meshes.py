@@ -5,11 +5,11 @@ from typing import Final
 from supervisor.config import values
 from supervisor.config.config import Gateway, Linkerd
 from supervisor.source.node import Fields, Node
-from supervisor.source.words import namespace_name, object_name, read_labels, service_name
+from supervisor.source.words import namespace_name, object_name, read_labels, server_name, service_name
 
 GATEWAY: Final = (
     *("name", "namespace", "labels", "services", "serviceAddresses", "podNetworks", "clusterNetworks"),
-    "denyMessage",
+    *("clusterDomain", "denyMessage"),
 )
 LINKERD: Final = ("globalNamespace",)
 DEFAULT: Final = Gateway()
@@ -26,7 +26,16 @@ def read_gateway(fields: Fields) -> Gateway:
         deny_message=fields.read("denyMessage", values.deny_message, None),
         pod_networks=tuple(fields.each("podNetworks", Node.cidr)),
         cluster_networks=tuple(dict.fromkeys(fields.each("clusterNetworks", Node.cidr))),
+        cluster_domain=fields.read("clusterDomain", _domain, DEFAULT.cluster_domain),
     )
+
+
+def _domain(node: Node) -> str:
+    """A name without an address in its place."""
+    text = server_name(node)
+    if ":" in text or text.rpartition(".")[2].isdecimal():
+        raise node.unexpected("a domain such as cluster.local")
+    return text
 
 
 def _services(fields: Fields) -> tuple[str, ...]:

@@ -88,6 +88,7 @@ def surroundings_of(config: Config) -> Surroundings:
         labels=config.gateway.labels,
         listeners=tuple((listener.name, listener.port) for listener in config.listeners),
         cluster_networks=config.gateway.cluster_networks,
+        cluster_domain=config.gateway.cluster_domain,
         global_namespace=config.linkerd.global_namespace,
         trust_domains=tuple((each.name, each.linkerd_namespace or "") for each in config.identity.trust.domains),
     )

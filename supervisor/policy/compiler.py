@@ -20,6 +20,7 @@ from supervisor.policy.originations import origination_text
 from supervisor.policy.programs import Programs
 from supervisor.policy.resources.host_lists import likeness, read_list
 from supervisor.policy.resources.model import Item, Range, Rules, Selector, Text
+from supervisor.policy.resources.routing import headers_text, route_text
 from supervisor.policy.workload_records import record_workloads
 from supervisor.segment.rule_slots import RuleSlots, label_of
 from supervisor.source.problems import Invalid, Place, Problems, did_you_mean, quote
@@ -116,17 +117,20 @@ class _Compiler:
             "protocol": rules.protocol,
             "ech": rules.ech,
             "upstream": self.upstream(rules),
-            "attributes": self.attributes(rules),
             "tls": origination_text(rules.tls) if rules.tls and rules.tier in ("allow", "audit") else None,
             "tls_port": rules.tls.port if rules.tls else 0,
             "invalid": rules.invalid,
             "slot": self.slots.assign(label_of(rules.kind, rules.namespace, rules.name)),
+            "settings": self.settings(rules),
         }
+        reads = {**shared, "settings": self.settings(rules, True)} if rules.read_only else shared
         if rules.is_own_network:
             self.builder.networked(rules.namespace)
-        conditional = rules.by_order or rules.admit or rules.network or rules.in_network or rules.tier == "unauthorized"
+        conditional = any((rules.by_order, rules.admit, rules.network, rules.in_network, rules.no_route))
+        conditional = conditional or rules.tier == "unauthorized"
         for number, item in zip(orders, rules.items, strict=True):
-            rule = add(rules.kind, rules.namespace, rules.name, item.index, rules.file, item.line, tier, **shared)
+            said = reads if rules.read_only and item.index in rules.read_only else shared
+            rule = add(rules.kind, rules.namespace, rules.name, item.index, rules.file, item.line, tier, **said)
             ports = self.portset(item.destination.ports)
             try:
                 at = self.builder.attach(rule, tier, ports, number, who, rules.group, rules.precedence)
@@ -147,6 +151,7 @@ class _Compiler:
             admit=self.programs.program(place, rules.admit),
             network=self.programs.network(rules.network),
             unauthorized=rules.tier == "unauthorized",
+            no_route=rules.no_route,
             by_order=rules.by_order,
         )
 
@@ -182,8 +187,17 @@ class _Compiler:
             return None
         return rule.upstream.value
 
-    def attributes(self, rule: Rules) -> str | None:
-        """A rule's attributes for workers, as JSON."""
+    def settings(self, rule: Rules, read_only: bool = False) -> int:
+        """The image's id of what few rules set."""
+        sources = self.sources(rule)
+        if sources is None and rule.route is None and rule.headers is None and not read_only:
+            return 0
+        route = route_text(rule.route) if rule.route is not None else None
+        number: int = self.builder.settings(sources, route, headers_text(rule.headers, read_only))
+        return number
+
+    def sources(self, rule: Rules) -> str | None:
+        """A rule's source addresses for workers, as JSON."""
         if not rule.source_addresses or rule.tier in ("deny", "hard_deny"):
             return None  # what a denied request does where audit mode lets it pass is not the denying rule's to say
         for text in rule.source_addresses:

@@ -11,8 +11,10 @@ import msgspec
 from supervisor.config.tenants import Budget
 from supervisor.policy.budgets import Cost, Named, cost_of, over_budget
 from supervisor.policy.cluster.objects import Fact
+from supervisor.policy.cluster.services import ClusterServices, Grant
 from supervisor.policy.cluster.workloads import Workload, workloads_of
 from supervisor.policy.dialects.dialect import Part, Surroundings
+from supervisor.policy.dialects.gateway_api.resources import ReferenceGrant
 from supervisor.policy.registry import AnyPart, mesh_opens, reader_of, rules_of, statuses_of, whole_file
 from supervisor.policy.remembered import FileContent, Reading, Remembered, Skipped, lists_of
 from supervisor.policy.resources.host_lists import inside, list_roots
@@ -83,6 +85,10 @@ def policy_of(
         allows = (each.selectors for each in rules if each.tier == "allow")
         surroundings = msgspec.structs.replace(surroundings, allowed=frozenset().union(*allows))
     facts = tuple(part for part in parts if isinstance(part, Fact))
+    workloads = tuple(workloads_of(facts))
+    grants = (_grant(part) for part in parts if isinstance(part, ReferenceGrant))
+    known = ClusterServices(facts, workloads, grants, surroundings.cluster_domain)
+    surroundings = msgspec.structs.replace(surroundings, known=known)
     found = (*rules, *rules_of(parts, surroundings, problems))
     tell_of_skipped(loader.skipped, problems)
     return Policy(
@@ -93,8 +99,13 @@ def policy_of(
         mesh_opens=opens,
         facts=facts,
         statuses=tuple(statuses_of(parts, surroundings, problems)),
-        workloads=tuple(workloads_of(facts)),
+        workloads=workloads,
     )
+
+
+def _grant(part: ReferenceGrant) -> Grant:
+    sources = frozenset((one.group, one.kind, one.namespace) for one in part.sources)
+    return Grant(part.namespace, sources, frozenset((one.group, one.kind, one.name) for one in part.targets))
 
 
 def tell_of_skipped(skipped: list[Skipped], problems: Problems) -> None:

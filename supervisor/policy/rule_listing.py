@@ -11,6 +11,7 @@ import msgspec
 
 from supervisor.policy.originations import origination_text
 from supervisor.policy.resources.model import Item, Origination, Rules, Selector, Tier
+from supervisor.policy.resources.routing import headers_text
 
 __all__ = [
     "MOST_ITEMS",
@@ -128,13 +129,21 @@ def described(rule: Rules, own: Item) -> dict[str, Any]:
         "upstream": rule.upstream.value if rule.upstream else None,
         "sourceAddress": list(rule.source_addresses),
         "tls": _tls(rule.tls) if rule.tls else None,
+        "route": msgspec.to_builtins(rule.route),
+        "headers": _headers(rule, own),
     }
     return item
 
 
 def is_conditional(rules: Rules, item: Item) -> bool:
     """Whether more than source, destination and port says if an item counts, or whom it admits."""
-    return any((item.path, item.when, rules.admit, rules.in_network, rules.network))
+    return any((item.path, item.when, rules.admit, rules.in_network, rules.network, rules.no_route))
+
+
+def _headers(rule: Rules, own: Item) -> dict[str, Any] | None:
+    text = headers_text(rule.headers, own.index in rule.read_only)
+    changes: dict[str, Any] | None = json.loads(text) if text is not None else None
+    return changes
 
 
 def _tls(tls: Origination) -> dict[str, Any]:

@@ -15,7 +15,10 @@ from supervisor.source.problems import Place, Problems
 
 MOST: Final = 20  # warnings; the rest is counted
 MOST_LIKE: Final = 16  # rules of one destination and namespace that are compared
-ATTRIBUTES: Final = ("on_revoke", "inner", "protocol", "ech", "upstream", "source_addresses", "tls")
+ATTRIBUTES: Final = (
+    *("on_revoke", "inner", "protocol", "ech", "upstream", "source_addresses", "tls"),
+    *("route", "headers", "read_only"),
+)
 
 One = tuple[Rules, Item]
 

@@ -61,10 +61,11 @@ class Controller(Part, frozen=True, kw_only=True):
 
 
 class Port(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Of a Service or of an EndpointSlice; `number` 0 = any."""
+    """Of a Service or of an EndpointSlice; `number` 0 = any. `protocol` is its appProtocol, "" = it does not say."""
 
     name: str
     number: int
+    protocol: str = ""
 
 
 class Service(Part, frozen=True, kw_only=True):

@@ -146,10 +146,9 @@ def _controller(manifest: Manifest, problems: Problems) -> Controller:
 def _ports(this: _Object, items: list[Node]) -> tuple[Port, ...]:
     found = []
     for node in bounded(items, MOST_PORTS, "ports"):
-        fields = this.some(node, ("name", "port"))
-        found.append(
-            Port(fields.read("name", Node.text, ""), fields.read("port", lambda one: one.integer(1, 65535), 0))
-        )
+        fields = this.some(node, ("name", "port", "appProtocol"))
+        number = fields.read("port", lambda one: one.integer(1, 65535), 0)
+        found.append(Port(fields.read("name", Node.text, ""), number, fields.read("appProtocol", Node.text, "")))
     return tuple(found)
 
 

@@ -7,17 +7,19 @@ they say of each other, and gives their rules. It runs in each compilation and m
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
 from supervisor.policy.resources.conditions import Expression
 from supervisor.policy.resources.manifest import Manifest, Metadata
 from supervisor.policy.resources.model import Rules, Selector
+from supervisor.policy.resources.routing import Named as Elsewhere
+from supervisor.policy.resources.routing import Service
 from supervisor.policy.resources.status import Status
 from supervisor.source.problems import Place, Problems
 
-__all__ = ["ELSEWHERE", "Dialect", "Part", "Surroundings", "frame_of", "sources_of", "status_of"]
+__all__ = ["ELSEWHERE", "Dialect", "Part", "Services", "Surroundings", "frame_of", "sources_of", "status_of"]
 
 # The hint where a resource leads to another gateway.
 ELSEWHERE: Final = "gateway.services in sluice.yaml names the Services of this gateway"
@@ -92,13 +94,39 @@ def status_of(
     )
 
 
+class Services(Protocol):
+    """The Services of the cluster, as far as they are known."""
+
+    def find(self, namespace: str, name: str, port: int, grpc: bool = False) -> Service | Elsewhere | None:
+        """The one of that name with its endpoints, or the name outside that it stands for; None: it does not exist, or
+        has no such port. `grpc`: requests to it are gRPC."""
+
+    def grants(self, group: str, kind: str, namespace: str, service: tuple[str, str]) -> bool:
+        """Whether a ReferenceGrant lets resources of a group, kind and namespace refer to a Service (namespace and
+        name) of another one."""
+
+
+class _NoServices:
+    """None is known: each name of one is asked of DNS."""
+
+    def __init__(self, domain: str) -> None:
+        self.domain = domain
+
+    def find(self, namespace: str, name: str, port: int, grpc: bool = False) -> Service | Elsewhere | None:
+        return Service(namespace, name, port, "h2c" if grpc else "http", (), f"{name}.{namespace}.svc.{self.domain}")
+
+    def grants(self, group: str, kind: str, namespace: str, service: tuple[str, str]) -> bool:
+        return namespace == service[0]
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """The part of sluice.yaml that the meaning of manifests depends on, and of other manifests.
 
     `namespace`, `labels`, `services` (namespace/name) and `cluster_networks` are those of `gateway`, `listeners` their
     names and ports, `trust_domains` their names and the namespace of Linkerd in each ("" = none), `global_namespace`
-    that of `linkerd`. `passthrough`: policy.passthrough, which dialects see resolved where it is `mesh`, and
-    `allowed` the sources that it has ended for, as an allow selects them.
+    that of `linkerd`. `known`: the Services of the cluster, which have names below `cluster_domain`. `passthrough`:
+    policy.passthrough, which dialects see resolved where it is `mesh`, and `allowed` the sources that it has ended for,
+    as an allow selects them.
     """
 
     services: tuple[str, ...] = ()
@@ -110,6 +138,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     cluster_networks: tuple[str, ...] = ()
     global_namespace: str = "linkerd-egress"
     trust_domains: tuple[tuple[str, str], ...] = ()
+    cluster_domain: str = "cluster.local"
+    known: Services = _NoServices("cluster.local")
 
 
 def sources_of(namespace: str, surroundings: Surroundings) -> tuple[Selector, ...]:

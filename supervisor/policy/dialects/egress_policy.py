@@ -30,6 +30,7 @@ from supervisor.policy.resources.model import (
     Text,
     Tier,
 )
+from supervisor.policy.resources.routing import HeaderChanges
 from supervisor.source.node import Fields, Node, each
 from supervisor.source.problems import Invalid, Place, Problems, did_you_mean, quote
 from supervisor.source.words import entry_name, identity_uri, namespace_name, object_name, user_name
@@ -107,7 +108,8 @@ class _Resource:
         ech = fields.read("ech", lambda node: node.choice(*ECHS), None)
         none_said: Origination | None = None
         tls = fields.read("tls", lambda node: read_origination(node, self.problems), none_said)
-        changes = fields.read("headers", lambda node: read_headers(node, self.problems), False)
+        unchanged: HeaderChanges | None = None
+        changes = fields.read("headers", lambda node: read_headers(node, self.problems), unchanged)
         for name in ("innerName", "inner", "ech", "tls", "headers") if tier in ("deny", "hard_deny") else ():
             if node := fields.get(name):
                 self.problems.warning(node.place, f"{name} has no effect on a rule that denies")
@@ -123,12 +125,9 @@ class _Resource:
             self.problems.warning(node.place, "sourceAddress has no effect on a rule that denies")
         selectors = self.selectors(fields)
         found = self.destinations(fields)
-        title, wanted = f"{self.kind} {self.metadata.name}", [to for _, to, matches in found if matches and to]
         if tier in ("deny", "hard_deny"):
-            tell_of_closed(title, spec, wanted, self.problems)
-        elif changes or wanted:
-            words = f"{title} needs HTTP routing: no tunnel is allowed by its conditions"
-            self.problems.warning(spec.place, words, "requests are not routed yet")
+            wanted = [to for _, to, matches in found if matches and to]
+            tell_of_closed(f"{self.kind} {self.metadata.name}", spec, wanted, self.problems)
         return Rules(
             kind=self.kind,
             namespace=self.namespace,
@@ -136,7 +135,7 @@ class _Resource:
             file=spec.file,
             tier=tier,
             selectors=selectors,
-            items=tuple(_items(found, changes and tier in ("allow", "audit"))),
+            items=tuple(_items(found, changes is not None and tier in ("allow", "audit"))),
             created=self.metadata.created,
             on_revoke=on_revoke,
             inner=inner,
@@ -145,6 +144,8 @@ class _Resource:
             upstream=upstream,
             source_addresses=sources,
             tls=tls,
+            headers=changes if tier in ("allow", "audit") else None,
+            read_only=tuple(index for index, one in enumerate(found) if one[2] and "access" in one[0].mapping()),
         )
 
     def tier(self, fields: Fields) -> Tier:

@@ -9,6 +9,7 @@ import msgspec
 
 from supervisor.policy.resources.conditions import AllOf, AnyOf, Condition, Field, Method, Path
 from supervisor.policy.resources.model import Destination, Text
+from supervisor.policy.resources.routing import HeaderChanges
 from supervisor.source.node import Fields, Node, each
 from supervisor.source.problems import Invalid, Problems, quote
 
@@ -171,17 +172,19 @@ def _value(node: Node) -> str:
     return text
 
 
-def read_headers(node: Node, problems: Problems) -> bool:
-    """`headers` of a rule, which take effect on requests alone; True."""
+def read_headers(node: Node, problems: Problems) -> HeaderChanges | None:
+    """`headers` of a rule, which take effect on requests alone."""
     fields = node.fields(CHANGES, problems)
     if not node.mapping():
         raise node.invalid("`headers` changes nothing", "one of " + ", ".join(CHANGES))
     changed: dict[str, str] = {}
+    values: dict[str, str] = {}
     if (given := fields.get("set")) is not None:
         for name, (key, value) in given.mapping().items():
             try:
                 _changed(key, _changeable(key, name), "set", changed)
-                if "${" in _value(value):
+                values[name.lower()] = _value(value)
+                if "${" in values[name.lower()]:
                     words = "credentials in headers are not built yet"
                     raise value.invalid(words, "${credential:NAME} has no effect so far: leave it out")
             except Invalid as wrong:
@@ -194,7 +197,8 @@ def read_headers(node: Node, problems: Problems) -> bool:
                     _changed(item, _changeable(item, name) if word == "remove" else _name(item, name), word, changed)
                 except Invalid as wrong:
                     problems.add(wrong.problem)
-    return True
+    removed, kept = (tuple(name for name, by in changed.items() if by == word) for word in ("remove", "keep"))
+    return HeaderChanges(tuple(values.items()), removed, kept)
 
 
 def tell_of_closed(title: str, spec: Node, wanted: Sequence[Destination], problems: Problems) -> None:

@@ -12,7 +12,9 @@ from typing import Final
 
 import msgspec
 
+from supervisor.policy.dialects.backends import NOT_FOUND, NOT_PERMITTED, Referrer, backend_of
 from supervisor.policy.dialects.dialect import ELSEWHERE, Dialect, Part, Surroundings, frame_of
+from supervisor.policy.resources import routing
 from supervisor.policy.resources.hosts import host_pattern
 from supervisor.policy.resources.labels import Workloads
 from supervisor.policy.resources.manifest import Manifest, need_spec, read_frame
@@ -27,6 +29,10 @@ GROUP: Final = "gateway.linkerd.io"
 VERSION: Final = "v1alpha1"
 HTTP_PORTS: Final[tuple[Range, ...]] = ((80, 80), (443, 443))
 MIRROR: Final = "RequestMirror"
+HINTS: Final = {
+    NOT_FOUND: "there is no such Service, or it has no such port",
+    NOT_PERMITTED: "a ReferenceGrant of its namespace lets routes of another one refer to it",
+}
 MOST_FILTERS: Final = 16
 MOST_TARGETS: Final = 16
 
@@ -177,14 +183,22 @@ def rules(routes: Sequence[Route], surroundings: Surroundings, problems: Problem
             words = f"{route.title} leads to another gateway than this one ({others}): it decides nothing here"
             problems.warning(route.place, words, ELSEWHERE)
             continue
-        for mirror in route.mirrors:
-            words = f"the mirror {mirror.text} of {route.title} needs HTTP routing: no request is copied to it yet"
-            problems.warning(Place(route.file, mirror.line, mirror.column), words)
-        found.append(_rules(route))
+        mirrors = tuple(_mirror(route, mirror, surroundings, problems) for mirror in route.mirrors)
+        found.append(_rules(route, mirrors))
     return found
 
 
-def _rules(route: Route) -> Rules:
+def _mirror(route: Route, target: Target, surroundings: Surroundings, problems: Problems) -> routing.MirrorTo:
+    """A copy of each request to a Service; without a namespace to one of the route's own."""
+    referrer = Referrer(GROUP, route.kind, route.namespace)
+    backend = backend_of(referrer, target.namespace, target.name, target.port, surroundings)
+    if isinstance(backend, routing.Invalid):
+        words = f"the mirror {target.text} of {route.title} cannot be used: {backend.reason}"
+        problems.warning(Place(route.file, target.line, target.column), words, HINTS[backend.reason])
+    return routing.MirrorTo(backend)
+
+
+def _rules(route: Route, mirrors: tuple[routing.MirrorTo, ...]) -> Rules:
     ports = HTTP_PORTS if route.kind == "HTTPRoute" else ()
     return Rules(
         kind=route.kind,
@@ -195,6 +209,9 @@ def _rules(route: Route) -> Rules:
         selectors=_selectors(route.namespace, route.source),
         items=(Item(0, route.host.line, route.host.column, Destination(host=route.host, ports=ports)),),
         created=route.created,
+        route=routing.Route(f"{route.kind}/{route.namespace}/{route.name}", 0, "article", mirrors)
+        if route.kind == "HTTPRoute"
+        else None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from supervisor.policy.resources.conditions import Condition, Path
+from supervisor.policy.resources.routing import HeaderChanges, Route
 from supervisor.policy.resources.terms import Selector, Text
 from supervisor.source.problems import Place
 
@@ -97,12 +98,16 @@ class Rules(msgspec.Struct, frozen=True, array_like=True):
     upstream: Text | None = None  # a parent gateway of sluice.yaml
     source_addresses: tuple[str, ...] = ()  # connections come from one of these; none = the system chooses
     tls: Origination | None = None  # None = the resource does not say
+    route: Route | None = None  # what becomes of requests, likewise
+    headers: HeaderChanges | None = None  # changes of their fields, likewise
+    read_only: tuple[int, ...] = ()  # indexes of items that let requests pass which read, and no others
     group: int = 0
     precedence: int = 0
     by_order: bool = False
     admit: Condition | None = None
     network: str = ""  # "namespace/name"; its items have CIDRs or `anything`, and no other rule of that name has one
     in_network: str = ""
+    no_route: bool = False  # this default denies requests that no route of a host matches: 404
     instead_of_passthrough: bool = False  # policy.passthrough ends for its sources: this default is theirs
     invalid: bool = False  # the resource cannot be used: this deny closes what it selects, policy_invalid
 

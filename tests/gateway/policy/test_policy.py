@@ -212,7 +212,9 @@ def test_rules_and_counts(image: Any) -> None:
         "protocol": None,
         "ech": None,
         "upstream": None,
-        "attributes": None,
+        "sources": None,
+        "route": None,
+        "headers": None,
         "slot": 0,
     }
     assert image.rule(2)["on_revoke_set"] is False

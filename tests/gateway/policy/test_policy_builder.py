@@ -185,10 +185,14 @@ def test_one_user_and_one_network_have_one_identity() -> None:
 def test_texts_survive_as_they_are() -> None:
     image = builder.ImageBuilder()
     name, file = "Über-policy", os.fsdecode(b"/etc/\xff.yaml")
-    rule = image.rule("EgressPolicy", "", name, 3, file, 12, builder.TIER_DENY, upstream="corp", attributes='{"a":1}')
+    settings = image.settings('{"a":1}', '{"route":1}', '{"set":[]}')
+    assert settings == image.settings('{"a":1}', '{"route":1}', '{"set":[]}') != image.settings('{"a":1}')
+    assert image.settings() == 0
+    rule = image.rule("EgressPolicy", "", name, 3, file, 12, builder.TIER_DENY, upstream="corp", settings=settings)
     read = finished(image).rule(rule)
     assert (read["name"], read["file"], read["namespace"]) == (name, "/etc/\\xff.yaml", None)
-    assert (read["upstream"], read["attributes"], read["line"], read["index"]) == ("corp", '{"a":1}', 12, 3)
+    assert (read["upstream"], read["line"], read["index"]) == ("corp", 12, 3)
+    assert (read["sources"], read["route"], read["headers"]) == ('{"a":1}', '{"route":1}', '{"set":[]}')
 
 
 def test_flags_and_the_empty_policy() -> None:

@@ -67,10 +67,10 @@ class World:
         image = builder.ImageBuilder()
         mesh = image.selector(builder.PRINCIPAL_MESH, "", "", None, False)
         for index, rule in enumerate(rules):
-            attributes = f'{{"sourceAddress": ["{rule.source}"]}}' if rule.source else None
+            sources = f'{{"sourceAddress": ["{rule.source}"]}}' if rule.source else None
             number = image.rule(
                 "P", "", f"p{index}", 0, "p.yaml", 1, TIERS[rule.tier],
-                on_revoke=rule.on_revoke, upstream=rule.upstream, attributes=attributes,
+                on_revoke=rule.on_revoke, upstream=rule.upstream, settings=image.settings(sources),
             )  # fmt: skip
             item = image.attach(number, TIERS[rule.tier], image.portset([]), index, image.who([mesh]))
             if "/" in rule.to:

@@ -299,7 +299,7 @@ def test_attributes_reach_the_image(tmp_path: Path) -> None:
     assert (rule["on_revoke"], rule["on_revoke_set"], rule["inner"]) == ("drain", True, "audit")
     assert (rule["kind"], rule["namespace"], rule["name"], rule["index"]) == ("EgressPolicy", "shop", "p", 0)
     assert (rule["file"], rule["line"]) == (str(tmp_path / "policy.yaml"), 6)
-    assert rule["attributes"] is None
+    assert rule["sources"] is None
 
 
 def test_source_addresses_reach_the_image_and_strange_ones_are_warned_of(tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_source_addresses_reach_the_image_and_strange_ones_are_warned_of(tmp_pat
     assert descriptor is not None, errors(tmp_path, report)
     image = PolicyImage.from_fd(descriptor)
     os.close(descriptor)
-    assert image.rule(1)["attributes"] == '{"sourceAddress":["127.0.0.9","192.0.2.1","2001:db8::1"]}'
+    assert image.rule(1)["sources"] == '{"sourceAddress":["127.0.0.9","192.0.2.1","2001:db8::1"]}'
     expected = ["127.0.0.9", "192.0.2.1", "2001:db8::1"]
     assert image.explain(host="a.test", port=443)["source_address"] == expected
     assert image.explain(host="b.test", port=443)["source_address"] is None, "refused: nothing is dialed"

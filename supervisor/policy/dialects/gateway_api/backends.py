@@ -7,9 +7,10 @@ from typing import NamedTuple
 from supervisor.policy.cluster.objects import Service
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.dialects.gateway_api.listeners import Refusal
-from supervisor.policy.dialects.gateway_api.resources import GrantedFrom, GrantedTo, ReferenceGrant
 from supervisor.policy.dialects.routes import AnyRoute, GRPCRoute, HTTPRoute, Reference
-from supervisor.policy.dialects.routes.parts import CORE, LINKERD, Backend, Mirror
+from supervisor.policy.dialects.routes.parts import CORE, LINKERD, Mirror
+from supervisor.policy.dialects.routes.parts import Backend as BackendRef
+from supervisor.policy.resources.routing import Asked, Backend, Invalid
 
 
 class Way(Enum):
@@ -35,7 +36,7 @@ class Backends:
         self.own_names = frozenset(one.rpartition("/")[2] for one in surroundings.services)
         services = [part for part in parts if isinstance(part, Service)]
         self.services = {f"{one.namespace}/{one.name}": one for one in services}
-        self.grants = [part for part in parts if isinstance(part, ReferenceGrant)]
+        self.known = surroundings.known
 
     def is_own(self, reference: Reference, namespace: str) -> bool:
         """Whether it is this gateway: a Service of it, without a namespace by its name alone, or an EgressNetwork."""
@@ -61,16 +62,25 @@ class Backends:
             return Refusal("RefNotPermitted", words)
         if self.services and f"{namespace}/{reference.name}" not in self.services:
             return Refusal("BackendNotFound", f"there is no Service {namespace}/{reference.name}")
+        if self.known.find(namespace, reference.name, reference.port) is None:
+            words = f"Service {namespace}/{reference.name} has no port {reference.port}, or stands for no name"
+            return Refusal("BackendNotFound", words)
         return None
 
     def granted(self, reference: Reference, namespace: str, route: AnyRoute) -> bool:
         """Whether a ReferenceGrant of the Service's namespace names both sides."""
-        source = GrantedFrom(route.api, route.kind, route.namespace)
-        targets = {GrantedTo(CORE, "Service", name) for name in ("", reference.name)}
-        grants = (grant for grant in self.grants if grant.namespace == namespace and source in grant.sources)
-        return any(not targets.isdisjoint(grant.targets) for grant in grants)
+        return self.known.grants(route.api, route.kind, route.namespace, (namespace, reference.name))
 
-    def way(self, backends: Sequence[Backend], route: AnyRoute) -> Way:
+    def resolve(self, reference: Reference, route: AnyRoute) -> Backend:
+        """Where a reference leads to."""
+        if self.is_own(reference, route.namespace):
+            return Asked()
+        if (refusal := self.wrong(reference, route)) is not None:
+            return Invalid(refusal.reason)
+        space, grpc = reference.namespace or route.namespace, isinstance(route, GRPCRoute)
+        return self.known.find(space, reference.name, reference.port, grpc) or Invalid("BackendNotFound")
+
+    def way(self, backends: Sequence[BackendRef], route: AnyRoute) -> Way:
         """Where a rule's traffic goes. Without backends to the destination that was asked for (DECISIONS.md section
         7)."""
         if not backends:

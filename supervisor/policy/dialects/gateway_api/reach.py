@@ -14,6 +14,7 @@ from supervisor.policy.dialects.gateway_api.listeners import Isolation, Own
 from supervisor.policy.dialects.routes import AnyRoute
 from supervisor.policy.resources.model import Destination, Text
 
+ROUTED: Final = 1  # the class of routes where hostnames make none; what is said of requests without a route is below
 MOST_CLASS: Final = 31  # csrc/policy/image.h, SL_CLASSES; longer hostnames are compared by their depth alone
 
 
@@ -36,7 +37,7 @@ class Reach(NamedTuple):
     @property
     def precedence(self) -> int:
         """The class: the longer the own hostname, the better. Of two for one host the longer has more labels."""
-        return min(labels_of(self.text.value), MOST_CLASS)
+        return min(ROUTED + labels_of(self.text.value), MOST_CLASS)
 
     def holds(self, host: str) -> bool:
         """Whether a hostname is one of its own."""

@@ -1,7 +1,7 @@
-"""The part of routes that has an effect here already, and warnings of the rest.
+"""What of routes has an effect on requests alone, and what has none.
 
 Tunnels are let through whole. Where a route's rule needs its requests to be seen or changed, or sent elsewhere, it lets
-no tunnel pass. A mirror, a time limit or a retry that is not done yet changes nothing that was to be protected.
+no tunnel pass. A mirror, a time limit or a retry changes nothing that was to be protected.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,8 @@ from typing import Final
 from supervisor.policy.dialects.dialect import ELSEWHERE, Part
 from supervisor.policy.dialects.gateway_api.backends import Backends, Way
 from supervisor.policy.dialects.gateway_api.resources import Gateway
-from supervisor.policy.dialects.routes import AnyRoute, GRPCRoute, HTTPRoute, needs_request
-from supervisor.policy.dialects.routes.parts import Extension, ExternalAuth, Filter, Mirror, RequestRule, Timeouts
+from supervisor.policy.dialects.routes import AnyRoute, GRPCRoute, HTTPRoute
+from supervisor.policy.dialects.routes.parts import Extension, ExternalAuth, Filter, Mirror, RequestRule
 from supervisor.source.problems import Place, Problems
 
 CLASSES: Final = "gatewayClassName: sluice names this gateway"
@@ -37,35 +37,27 @@ def unusable(route: AnyRoute) -> bool:
 
 def needs_routing(rule: RequestRule, way: Way) -> bool:
     """Whether a rule has to see requests, whatever they are."""
-    return way is Way.ELSEWHERE or any(not isinstance(one.value, Mirror) for one in filters_of(rule))
+    return way is not Way.AS_ASKED or any(not isinstance(one.value, Mirror) for one in filters_of(rule))
 
 
 def tell_of(route: AnyRoute, backends: Backends, problems: Problems) -> None:
-    """Warnings of what has no effect yet."""
+    """Errors of what is not known, warnings of what has no effect."""
     if not isinstance(route, HTTPRoute | GRPCRoute):
         for forward in route.rules:
             if backends.way(forward.backends, route) is Way.ELSEWHERE:
                 words = f"{route.title} leads to Services: connections are not routed yet, and it lets none pass"
                 problems.warning(Place(route.file, forward.line, forward.column), words, ELSEWHERE)
         return
-    seen = [rule for rule in route.rules if _seen(rule, backends.way(rule.backends, route))]
-    if seen:
-        count = f"{len(seen)} of {len(route.rules)} rules" if len(route.rules) > 1 else "its rule"
-        words = f"{route.title} needs HTTP routing ({count}): no tunnel is allowed by it there"
-        problems.warning(Place(route.file, seen[0].line, seen[0].column), words, "requests are not routed yet")
     for rule in route.rules:
         for one in filters_of(rule):
-            if isinstance(one.value, Mirror):
-                name = one.value.backend.name
-                words = f"the mirror {name} of {route.title} needs HTTP routing: no request is copied to it yet"
-                problems.warning(Place(route.file, one.line, one.column), words)
-        if rule.timeouts != Timeouts() or rule.retry is not None or rule.persistence is not None:
-            words = f"timeouts, retry and sessionPersistence of {route.title} need HTTP routing: none has an effect yet"
+            if isinstance(one.value, Extension | ExternalAuth):
+                words = f"the filter {one.type} of {route.title} is not known here: its rule would let nothing pass"
+                problems.error(Place(route.file, one.line, one.column), words, "remove the filter, or its rule")
+        if rule.persistence is not None:
+            words = f"sessionPersistence of {route.title} has no effect: each request is balanced by itself"
             problems.warning(Place(route.file, rule.line, rule.column), words)
 
 
-def _seen(rule: RequestRule, way: Way) -> bool:
-    return needs_routing(rule, way) or any(needs_request(match) for match in rule.matches)
 
 
 def tell_of_others(elsewhere: Sequence[Part], problems: Problems) -> None:

@@ -9,18 +9,27 @@ from typing import Final
 
 import msgspec
 
+from supervisor.policy.dialects.backends import Referrer, backend_of
 from supervisor.policy.dialects.dialect import Surroundings
 from supervisor.policy.dialects.groups import LINKERD as GROUP
-from supervisor.policy.dialects.linkerd.annotations import check_annotations
-from supervisor.policy.dialects.linkerd.attachments import NETWORK, NO_PARENT, Key, attachments, fault_of
+from supervisor.policy.dialects.linkerd.annotations import check_annotations, retry_of, timeouts_of
+from supervisor.policy.dialects.linkerd.attachments import (
+    INVALID_KIND,
+    NETWORK,
+    NO_PARENT,
+    Key,
+    attachments,
+    fault_of,
+)
 from supervisor.policy.dialects.linkerd.authorizations import Authorizations
 from supervisor.policy.dialects.linkerd.networks import Networks
 from supervisor.policy.dialects.linkerd.order import BEFORE_ROUTES, ROUTE
 from supervisor.policy.dialects.linkerd.words import CORE, GATEWAY_API, LINKERD, is_gateway
-from supervisor.policy.dialects.routes import AnyRoute, Reference, chosen_by
-from supervisor.policy.dialects.routes.parts import ForwardRule, RequestRule
+from supervisor.policy.dialects.routes import AnyRoute, Reference, chosen_by, route_of
+from supervisor.policy.dialects.routes.parts import Extension, ExternalAuth, ForwardRule, RequestRule
 from supervisor.policy.resources.conditions import AllOf, Condition, Not, Path
 from supervisor.policy.resources.model import Destination, InnerProtocol, Item, Rules, Selector, Text
+from supervisor.policy.resources.routing import Asked, Backend, Invalid, Route
 from supervisor.source.problems import Place, Problems
 
 SHOWN: Final[dict[str, InnerProtocol]] = {"GRPCRoute": "http", "HTTPRoute": "http", "TLSRoute": "tls"}
@@ -49,19 +58,30 @@ class EgressRoutes:
                 ports.setdefault((id(one.route), one.key), []).append(one.parent.port)
             elif one.key not in self.networks.known:
                 self.problems.error(one.place, f"{NO_PARENT}: {one.fault.words}", one.fault.hint)
-        conditional: dict[int, Item] = {}
         for (owner, key), found in ports.items():
-            rules = self.of_route(owners[owner], key, found, authorizations)
-            yield rules
-            closed = tuple(item for item in rules.items if item.path is not None or item.when is not None)
-            yield from refusals(rules, closed)
-            for item in closed[:1]:
-                conditional.setdefault(owner, item)
-        for owner, item in conditional.items():
-            words = f"{owners[owner].title} needs HTTP routing: no tunnel is allowed by its conditions and filters"
-            self.problems.warning(
-                Place(owners[owner].file, item.line, item.column), words, "requests are not routed yet"
-            )
+            route = owners[owner]
+            frame = self.of_route(route, key, authorizations)
+            closed: list[Item] = []
+            for number, rule, items in self.items(route, key, found):
+                routed = self.routed(route, number, rule) if isinstance(rule, RequestRule) else None
+                yield msgspec.structs.replace(frame, items=items, route=routed)
+                closed += [item for item in items if item.path is not None or item.when is not None]
+            yield from refusals(frame, tuple(closed))
+
+    def routed(self, route: AnyRoute, number: int, rule: RequestRule) -> Route:
+        """What becomes of a rule's requests: its own words, and the annotations of its route."""
+        found = route_of(route, number, rule, "linkerd", lambda one: self.backend(route, one))
+        timeouts, retry = timeouts_of(route, found.timeouts), retry_of(route) or found.retry
+        return msgspec.structs.replace(found, timeouts=timeouts, retry=retry)
+
+    def backend(self, route: AnyRoute, reference: Reference) -> Backend:
+        """An EgressNetwork, or a Service. Others are errors."""
+        if reference.is_kind(*NETWORK):
+            return Asked()
+        if not reference.is_kind(CORE, "Service"):
+            return Invalid(INVALID_KIND)
+        referrer = Referrer(route.api, route.kind, route.namespace, route.kind == "GRPCRoute")
+        return backend_of(referrer, reference.namespace, reference.name, reference.port, self.surroundings)
 
     def check_parents(self, route: AnyRoute) -> None:
         """Parents without a port, and those that no dialect has rules for; annotations of a route of networks."""
@@ -77,7 +97,8 @@ class EgressRoutes:
                 words = f"{route.title} decides nothing here under {parent.kind} {parent.name}"
                 self.problems.warning(place, words, "for what leaves the mesh name an EgressNetwork as the parent")
 
-    def of_route(self, route: AnyRoute, key: Key, ports: Sequence[int], authorizations: Authorizations) -> Rules:
+    def of_route(self, route: AnyRoute, key: Key, authorizations: Authorizations) -> Rules:
+        """The facts that its rules share."""
         own = authorizations.of(route.api, route.kind, route.namespace, route.name)
         selectors: tuple[Selector, ...] = (Selector(route.namespace),)
         if route.namespace == key[0]:
@@ -89,7 +110,7 @@ class EgressRoutes:
             file=route.file,
             tier="allow",
             selectors=selectors,
-            items=tuple(self.items(route, key, ports)),
+            items=(),
             created=route.created,
             protocol=SHOWN.get(route.kind),
             group=GROUP,
@@ -101,20 +122,25 @@ class EgressRoutes:
 
     # what it allows
 
-    def items(self, route: AnyRoute, key: Key, ports: Sequence[int]) -> Iterator[Item]:
-        """Each match of each rule with each host, counted so."""
+    def items(
+        self, route: AnyRoute, key: Key, ports: Sequence[int]
+    ) -> Iterator[tuple[int, RequestRule | ForwardRule, tuple[Item, ...]]]:
+        """Each match of each rule with each host, counted so; rule by rule."""
         reach = tuple((port, port) for port in sorted(set(ports)))
         hosts: tuple[Text | None, ...] = route.hostnames or (None,)
         index = 0
-        for rule in route.rules:
+        rules: Sequence[RequestRule | ForwardRule] = route.rules
+        for number, rule in enumerate(rules):
+            items: list[Item] = []
             routed = self.needs_routing(route, rule, key)
             for path, when, ahead, line, column in matches(rule):
                 for host in hosts:
                     at = (host.line, host.column) if host and isinstance(rule, ForwardRule) else (line, column)
                     to = Destination(host=host, ports=reach, anything=host is None)
                     item = Item(index, *at, to, path, when, ahead)
-                    yield visible(item) if routed else item
+                    items.append(visible(item) if routed else item)
                     index += 1
+            yield number, rule, tuple(items)
 
     def needs_routing(self, route: AnyRoute, rule: RequestRule | ForwardRule, key: Key) -> bool:
         """Whether requests are changed or led elsewhere. Backends are the network itself, this gateway, or others."""
@@ -129,7 +155,12 @@ class EgressRoutes:
                 self.problems.error(place, f"{fault.reason}: {fault.words}", fault.hint)
         elsewhere = [backend.reference for backend in rule.backends if self.leads_elsewhere(backend.reference)]
         if isinstance(rule, RequestRule):
-            return bool(elsewhere or rule.filters or any(backend.filters for backend in rule.backends))
+            filters = (*rule.filters, *(one for backend in rule.backends for one in backend.filters))
+            for one in filters:
+                if isinstance(one.value, Extension | ExternalAuth):
+                    words = f"the filter {one.type} of {route.title} is not known here"
+                    self.problems.error(Place(route.file, one.line, one.column), words, "remove the filter")
+            return bool(elsewhere or filters)
         for target in elsewhere:
             words = f"backends of a {route.kind} other than its EgressNetwork are not supported yet: {target.name}"
             hint = f"write {{group: {LINKERD}, kind: EgressNetwork, name: {key[1]}}}"

@@ -16,6 +16,7 @@ from supervisor.policy.dialects.routes.parts import (
 )
 from supervisor.policy.dialects.routes.precedence import chosen_by, needs_request
 from supervisor.policy.dialects.routes.read import GATEWAY_API_KINDS, LINKERD_KINDS, read
+from supervisor.policy.dialects.routes.routing import route_of
 
 __all__ = [
     "DIALECT",
@@ -33,6 +34,7 @@ __all__ = [
     "chosen_by",
     "needs_request",
     "read",
+    "route_of",
 ]
 
 # The older kind is a part of every dialect that has parents for it: this one reads it, and gives no rules.

@@ -17,6 +17,7 @@ from supervisor.policy.resources.conditions import (
     Through,
 )
 from supervisor.policy.resources.model import Item, Rules
+from supervisor.policy.resources.routing import Invalid
 
 
 class Request(NamedTuple):
@@ -62,9 +63,19 @@ def decide(policy: Sequence[Rules], question: Question) -> Decision | None:
     return best[1] if best else None
 
 
+def passes(decision: Decision) -> bool:
+    """Whether it lets the traffic pass, to a backend that can be used."""
+    rules = decision.rules
+    backends = rules.route.backends if rules.route is not None else ()
+    usable = not backends or any(one.weight and not isinstance(one.backend, Invalid) for one in backends)
+    return rules.tier == "allow" and usable
+
+
 def _counts(rules: Rules, item: Item, question: Question) -> bool:
     """A condition that is not known never lets pass, and never stops a denial."""
     if question.protocol and rules.protocol not in (None, question.protocol):
+        return False
+    if rules.no_route and question.request is None:
         return False
     known = holds(AllOf(tuple(one for one in (item.path, item.when) if one is not None)), question)
     return known if known is not None else rules.tier == "default_deny"

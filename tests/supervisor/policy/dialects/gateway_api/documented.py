@@ -114,19 +114,7 @@ class Documented:
     def decide(self, question: Question) -> Found | None:
         """The rule that the documentation gives the request to; None = none (404, or the connection is rejected)."""
         candidates: list[tuple[tuple[Any, ...], Found]] = []
-        for route, gateway, listener in self.attached:
-            if listener["name"] != question.listener or not self.is_chosen(gateway, listener, question.host):
-                continue
-            if question.protocol and question.protocol != INSIDE.get(route["kind"], question.protocol):
-                continue
-            if space(route) not in (space(gateway), question.namespace):
-                continue  # a route of another namespace than the Gateway's is for its own sources
-            if all(self.is_dead(rule) for rule in rules_of(route)):
-                continue
-            hosts = [host for host in hostnames(route) if is_host(host, question.host)]
-            if not hosts:
-                continue
-            host = max(hosts, key=rank_host)
+        for route, host in self.meant(question):
             for number, rule in enumerate(rules_of(route)):
                 for match in rule.get("matches") or [{}]:
                     found = self.judge(route, number, rule, match, question)
@@ -143,6 +131,25 @@ class Documented:
             self.hits[f"tie-break {part}"] += 1
             self.hits["kinds of one host"] += best[1].kind != second[1].kind
         return best[1]
+
+    def has_routes(self, question: Question) -> bool:
+        """Whether requests to the host have a route, so that one that none matches is answered 404."""
+        return any(route["kind"] in ("HTTPRoute", "GRPCRoute") for route, _ in self.meant(question))
+
+    def meant(self, question: Question) -> Iterator[tuple[Manifest, str]]:
+        """The routes of a host, with the hostname that means it."""
+        for route, gateway, listener in self.attached:
+            if listener["name"] != question.listener or not self.is_chosen(gateway, listener, question.host):
+                continue
+            if question.protocol and question.protocol != INSIDE.get(route["kind"], question.protocol):
+                continue
+            if space(route) not in (space(gateway), question.namespace):
+                continue  # a route of another namespace than the Gateway's is for its own sources
+            if all(self.is_dead(rule) for rule in rules_of(route)):
+                continue
+            hosts = [host for host in hostnames(route) if is_host(host, question.host)]
+            if hosts:
+                yield route, max(hosts, key=rank_host)
 
     def is_chosen(self, gateway: Manifest, listener: Manifest, host: str) -> bool:
         """Of the listeners of one port and protocol the most specific hostname."""

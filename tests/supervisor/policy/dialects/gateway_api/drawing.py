@@ -154,13 +154,12 @@ def request_rule(draw: random.Random, kind: str, space: str) -> Manifest:
     if some(draw, 0.4):
         rule["backendRefs"] = [backend(draw, space) for _ in range(draw.randint(1, 2))]
     if some(draw, 0.15):
-        rule["filters"] = [draw.choice((MIRROR, MODIFIER, EXTENSION))]
+        rule["filters"] = [draw.choice((MIRROR, MODIFIER))]
     return rule
 
 
 MIRROR: Final = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "one", "port": 80}}}
 MODIFIER: Final = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x-c"]}}
-EXTENSION: Final = {"type": "ExtensionRef", "extensionRef": {"group": "example.com", "kind": "Thing", "name": "a"}}
 
 
 def backend(draw: random.Random, space: str) -> Manifest:

@@ -20,7 +20,7 @@ from supervisor.policy.loader import Policy
 from supervisor.policy.resources.model import Rules
 from supervisor.source.problems import Problems
 from tests.supervisor.policy.compared import check_seeds
-from tests.supervisor.policy.dialects.gateway_api.deciding import Question, decide
+from tests.supervisor.policy.dialects.gateway_api.deciding import Question, decide, passes
 from tests.supervisor.policy.dialects.gateway_api.documented import KEYS, Documented, Found
 from tests.supervisor.policy.dialects.gateway_api.drawing import LISTENERS, OWN, question, world
 from tests.supervisor.policy.dialects.gateway_api.loading import found_by, load
@@ -35,6 +35,8 @@ SHOWS: Final = {"http": "http", "tls": "tls", "other": "none", "": None}
 BUGS: Final = ("a rule is for every protocol",)  # of the judge (csrc/policy/seed.h)
 Difference = tuple[str, Question, object, object]
 RuleOf = Callable[[str, str, str, int], tuple[str, str, str, int]]
+Answer = tuple[str, str, str, int, bool]
+NO_ROUTE: Final[Answer] = ("", "", "", 0, False)
 
 
 def route_of(rules: Rules) -> tuple[str, str, str]:
@@ -80,14 +82,17 @@ def explained(image: PolicyImage, asked: Question) -> dict[str, Any]:
         request = HttpRequest(one.method, one.path, query, tuple(one.fields.items()))
     who = {"namespace": namespace, "service_account": account}
     shows = SHOWS[asked.protocol] if request is None else None
-    found: dict[str, Any] = image.explain(
-        host=asked.host, port=443, listener=asked.listener, request=request, shows=shows, **who
-    )
+    where = {"host": asked.host, "port": 443}
+    found: dict[str, Any] = image.explain(listener=asked.listener, request=request, shows=shows, **where, **who)
+    if request is not None and found["reason"] == "needs_address":  # routes for every host are for every address
+        where |= {"address": "1.1.1.1"}
+        found = image.explain(listener=asked.listener, request=request, shows=shows, **where, **who)
     return found
 
 
-def answer_of(image: PolicyImage, asked: Question) -> tuple[str, str, str, int, bool] | None:
-    """Kind, namespace, name and line of the rule, and whether it passes."""
+def answer_of(image: PolicyImage, asked: Question) -> Answer | None:
+    """Kind, namespace, name and line of the rule, and whether it passes. Where it has a route, that is the rule's.
+    NO_ROUTE: no route of the host matches."""
     found = explained(image, asked)
     rule = found["rule"]
     if rule is None or found["reason"] == "inner_protocol_mismatch":
@@ -96,15 +101,26 @@ def answer_of(image: PolicyImage, asked: Question) -> tuple[str, str, str, int, 
     if asked.request is not None and rule["kind"] == "TLSRoute":  # alone on its listener it is not asked what shows
         assert found["verdict"] == "deny"
         return None
-    return rule["kind"], rule["namespace"], rule["name"], rule["line"], found["verdict"] == "allow"
+    if found["reason"] == "no_route":
+        return NO_ROUTE
+    usable = True
+    if (said := found["attributes"].get("route")) is not None:
+        route = said["value"]
+        assert route["route"] == f"{rule['kind']}/{rule['namespace']}/{rule['name']}" and said["rule"] == rule
+        backends = route["backends"]
+        usable = not backends or any(one["weight"] and one["backend"]["kind"] != "invalid" for one in backends)
+    assert said is not None or found["verdict"] == "deny" or rule["kind"] in ("TLSRoute", "TCPRoute")
+    return rule["kind"], rule["namespace"], rule["name"], rule["line"], found["verdict"] == "allow" and usable
 
 
-def by_rules(policy: Policy, asked: Question) -> tuple[str, str, str, int, bool] | None:
+def by_rules(policy: Policy, asked: Question) -> Answer | None:
     """The same, of a slow reading of the rules."""
     answer = decide(policy.rules, asked)
     if answer is None:
         return None
-    return *route_of(answer.rules), answer.item.line, answer.rules.tier == "allow"
+    if answer.rules.no_route:
+        return NO_ROUTE
+    return *route_of(answer.rules), answer.item.line, passes(answer)
 
 
 def compare(
@@ -121,8 +137,8 @@ def compare(
         documented, rule_of = Documented(manifests, LISTENERS, OWN), found_by(text)
         image = image_of(policy, kind) if kind else None
 
-        def named(answer: tuple[str, str, str, int, bool] | None, rule_of: RuleOf = rule_of) -> Found | None:
-            return Found(*rule_of(*answer[:4]), answer[4]) if answer is not None else None
+        def named(answer: Answer | None, rule_of: RuleOf = rule_of) -> Found | None:
+            return Found(*rule_of(*answer[:4]), answer[4]) if answer not in (None, NO_ROUTE) else None
 
         def ruled(asked: Question, policy: Policy = policy) -> Found | None:
             return named(by_rules(policy, asked))
@@ -133,6 +149,10 @@ def compare(
                 asked = asked._replace(protocol="")
             expected = over_protocols(documented.decide, asked)
             decided = over_protocols(ruled, asked) if image is None else named(answer_of(image, asked))
+            if asked.request is not None and expected is None:
+                said = by_rules(policy, asked) if image is None else answer_of(image, asked)
+                if said != (NO_ROUTE if documented.has_routes(asked) else None):
+                    return (text, asked, "no route", said), hits + documented.hits
             if not agree(asked, expected, decided):
                 return (text, asked, expected, decided), hits + documented.hits
             hits["none" if expected is None else "passes" if expected.passes else "stays"] += 1

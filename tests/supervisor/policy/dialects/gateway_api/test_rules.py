@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from supervisor.policy.loader import Policy
 from supervisor.policy.resources.conditions import AllOf, AnyOf, Asks, Method, Shows, Through
 from supervisor.policy.resources.conditions import Path as PathCondition
-from supervisor.policy.resources.model import Selector
+from supervisor.policy.resources.model import Rules, Selector
 from tests.supervisor.policy.dialects.gateway_api.loading import lines, load
 
 GATEWAY = """apiVersion: gateway.networking.k8s.io/v1
@@ -30,6 +31,11 @@ spec:
   validation: {hostname: api.example.com, wellKnownCACertificates: System}
 """
 ONE = (("default", 1080),)
+
+
+def routed(policy: Policy) -> list[Rules]:
+    """Without what is said of requests that no route matches."""
+    return [rules for rules in policy.rules if not rules.no_route]
 
 
 def test_a_route_of_another_namespace_is_for_its_own_sources(tmp_path: Path) -> None:
@@ -64,34 +70,52 @@ def test_conditions_of_requests_stand_beside_the_listener(tmp_path: Path) -> Non
     (item,) = found.rules[0].items
     assert isinstance(item.path, PathCondition) and item.path.value.value == "/v1"
     assert item.when == AllOf((Through("default"), Method("GET")))
-    assert lines(tmp_path, problems)[1] == [
-        "a.yaml:15:11: HTTPRoute shop/api needs HTTP routing (its rule): no tunnel is allowed by it there (requests are"
-        " not routed yet)"
+    assert problems.errors == [] and problems.warnings == []
+
+
+def test_what_no_route_matches_is_denied_by_a_default(tmp_path: Path) -> None:
+    older = ROUTE.replace("name: api, ", "name: older, creationTimestamp: '2024-01-01T00:00:00Z', ")
+    found, _ = load(tmp_path, GATEWAY, ROUTE, older, listeners=ONE)
+    (rules,) = (rules for rules in found.rules if rules.no_route)
+    assert (rules.name, rules.tier, rules.precedence) == ("older", "default_deny", 0), "one for each host"
+    (item,) = rules.items
+    assert item.destination.host is not None and item.destination.host.value == "api.example.com"
+    assert item.path is None and item.when is None and all(one.precedence for one in found.rules if one != rules)
+
+
+def test_filters_that_are_not_known_are_errors(tmp_path: Path) -> None:
+    text = "  rules: [{filters: [{type: ExtensionRef, extensionRef: {group: a.test, kind: A, name: one}}]}]\n"
+    found, problems = load(tmp_path, GATEWAY, ROUTE + text, listeners=ONE)
+    assert found.rules == ()
+    assert lines(tmp_path, problems)[0] == [
+        "a.yaml:15:22: the filter ExtensionRef of HTTPRoute shop/api is not known here: its rule would let nothing pass"
+        " (remove the filter, or its rule)"
     ]
 
 
 def test_a_hostname_is_looked_up_as_it_stands(tmp_path: Path) -> None:
     text = ROUTE.replace("[api.example.com]", '[api.example.com, "*.example.org"]') + "  rules: [{}, {}]\n"
-    (rules,) = load(tmp_path, GATEWAY, text, listeners=ONE)[0].rules
-    hosts = [(item.index, item.destination.host.value) for item in rules.items if item.destination.host]
+    items = [item for rules in routed(load(tmp_path, GATEWAY, text, listeners=ONE)[0]) for item in rules.items]
+    hosts = [(item.index, item.destination.host.value) for item in items if item.destination.host]
     assert hosts == [(0, "api.example.com"), (1, "*.example.org"), (2, "api.example.com"), (3, "*.example.org")]
-    (rules,) = load(tmp_path, GATEWAY, ROUTE.replace("  hostnames: [api.example.com]\n", ""), listeners=ONE)[0].rules
+    every = ROUTE.replace("  hostnames: [api.example.com]\n", "")
+    (rules,) = routed(load(tmp_path, GATEWAY, every, listeners=ONE)[0])
     assert rules.items[0].destination.anything
 
 
 def test_a_policy_makes_its_host_leave_as_tls(tmp_path: Path) -> None:
     found, problems = load(tmp_path, GATEWAY, ROUTE, POLICY, listeners=ONE)
     assert problems.errors == [] and problems.warnings == []
-    (rules,) = found.rules
+    (rules,) = routed(found)
     assert rules.tls is not None and (rules.tls.originate, rules.tls.server_name, rules.tls.port) == (
         *(True, "api.example.com", 0),
     )
     wild = ROUTE.replace("[api.example.com]", '["*.example.com"]')
     found, _ = load(tmp_path, GATEWAY, wild, POLICY, listeners=ONE)
-    parts = [(rules.items[0].destination.host, rules.tls) for rules in found.rules]
+    parts = [(rules.items[0].destination.host, rules.tls) for rules in routed(found)]
     hosts = {(host.value, tls is None) for host, tls in parts if host is not None}
     assert hosts == {("*.example.com", True), ("api.example.com", False)}
-    assert {rules.precedence for rules in found.rules} == {2}, "by the route's own hostname"
+    assert {rules.precedence for rules in routed(found)} == {3}, "by the route's own hostname"
 
 
 def test_of_two_policies_the_older_holds(tmp_path: Path) -> None:
@@ -143,7 +167,7 @@ spec:
 
 def test_a_route_admits_those_that_its_authorizations_name(tmp_path: Path) -> None:
     cart = Asks((Selector("shop", "cart"),))
-    (rules,) = load(tmp_path, GATEWAY, ROUTE)[0].rules
+    (rules,) = routed(load(tmp_path, GATEWAY, ROUTE)[0])
     assert rules.admit is None
     found, problems = load(tmp_path, GATEWAY, ROUTE, AUTHORIZATION)
     assert problems.errors == [] and [rules.admit for rules in found.rules] == [cart]

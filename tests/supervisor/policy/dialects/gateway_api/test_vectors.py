@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.supervisor.policy.dialects.gateway_api.deciding import Question, Request, decide
+from tests.supervisor.policy.dialects.gateway_api.deciding import Question, Request, decide, passes
 from tests.supervisor.policy.dialects.gateway_api.documented import Documented, Found
 from tests.supervisor.policy.dialects.gateway_api.loading import LISTENERS, found_by, lines, load
 
@@ -44,9 +44,11 @@ def test_vectors(tmp_path: Path, file: Path) -> None:
         asked = question_of(one)
         answer = decide(policy.rules, asked)
         found: Found | None = None
-        if answer is not None:
+        if answer is not None and not answer.rules.no_route:
             rules = answer.rules
-            found = Found(*rule_of(rules.kind, rules.namespace, rules.name, answer.item.line), rules.tier == "allow")
+            found = Found(*rule_of(rules.kind, rules.namespace, rules.name, answer.item.line), passes(answer))
+        if asked.request is not None and found is None:
+            assert (answer is not None) == documented.has_routes(asked), (one, answer)
         said: Any = "none" if found is None else found.rule + 1
         assert said == one["rule"], (one, found)
         if found is not None:
