@@ -266,6 +266,10 @@ TEST(validate_names_what_is_wrong)
     expect(&f, copy, SL_IMAGE_BOUNDS, "rule 1");
     ((struct sl_rule *)records(copy, SL_SEC_RULES))[2].file = 1u << 30;
     expect(&f, copy, SL_IMAGE_BOUNDS, "rule 2");
+    ((struct sl_rule *)records(copy, SL_SEC_RULES))[1].settings = 7;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "rule 1");
+    ((struct sl_settings *)records(copy, SL_SEC_SETTINGS))[0].route = 1;
+    expect(&f, copy, SL_IMAGE_BOUNDS, "settings 0");
     ((struct sl_port_range *)records(copy, SL_SEC_RANGES))[1].low = 1;
     expect(&f, copy, SL_IMAGE_ORDER, "portset 1");
     ((struct sl_attachment *)records(copy, SL_SEC_ATTACHMENTS))[0].rule = 0;

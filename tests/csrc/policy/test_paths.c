@@ -187,6 +187,29 @@ TEST(what_is_not_known)
     fixture_free(&f);
 }
 
+/* Routes are group 1; their host's denial is of the least class, and for requests alone. */
+TEST(no_route_matches)
+{
+    struct fixture f = fixture_new();
+    struct sl_condition routed = {.path = prefix(&f, "/v1")}, unmatched = {.flags = SL_CONDITION_NO_ROUTE};
+    uint32_t route = item_in(&f, "route", SL_TIER_ALLOW, "", 1, 1);
+    CHECK_EQ(sl_builder_condition(f.b, route, &routed), SL_BUILD_OK);
+    host(&f, route, "*.com");
+    uint32_t otherwise = item_in(&f, "otherwise", SL_TIER_DEFAULT_DENY, "", 1, 0);
+    CHECK_EQ(sl_builder_condition(f.b, otherwise, &unmatched), SL_BUILD_OK);
+    host(&f, otherwise, "a.com");
+    rule_for(&f, "net", SL_TIER_ALLOW, "203.0.113.0/24", "");
+    finish(&f);
+    CHECK_STR(by_path(&f, "/v1/x"), "allow name rule_allow route");
+    CHECK_STR(by_path(&f, "/v2"), "deny name needs_address otherwise pending");
+    CHECK_STR(ASK(&f, .host = "a.com", .port = 80, .request = REQUEST("GET", "/v2", NULL), .address = "198.51.99.1"),
+              "deny name no_route otherwise");
+    CHECK_STR(ASK(&f, .host = "b.com", .port = 80, .request = REQUEST("GET", "/v2", NULL), .address = "198.51.99.1"),
+              "deny address no_cidr_rule");
+    CHECK_STR(ASK(&f, .host = "a.com", .port = 80, .address = "198.51.99.1"), "deny address needs_http");
+    fixture_free(&f);
+}
+
 TEST(the_trail_has_every_rule_of_the_host)
 {
     struct fixture f = fixture_new();

@@ -64,8 +64,9 @@ class Egress(Part, frozen=True, kw_only=True):
 
     @property
     def entries(self) -> int:
-        """Each of its hosts or networks on each of its ports."""
-        return len(self.sources) + len(self.ports) * max(len(self.hosts), len(self.addresses), 2)
+        """Each of its hosts or networks on each of its ports, for each group of routes."""
+        groups = max(1, sum(match.kind == "HTTPRouteGroup" for match in self.matches))
+        return len(self.sources) + groups * len(self.ports) * max(len(self.hosts), len(self.addresses), 2)
 
 
 class RouteMatch(msgspec.Struct, frozen=True, array_like=True):

@@ -17,6 +17,7 @@ from supervisor.policy.dialects.fsm.resources import (
 )
 from supervisor.policy.resources.conditions import AllOf, Condition, Within
 from supervisor.policy.resources.model import Destination, InnerProtocol, Item, Rules, Selector, Text
+from supervisor.policy.resources.routing import Route
 from supervisor.source.problems import Place, Problems, did_you_mean
 
 # What a connection has to carry, by the protocol of the port it is asked for on.
@@ -57,8 +58,8 @@ class _Egress:
         return Place(self.egress.file, part.line, part.column)
 
     def rules(self, known: Known) -> Iterator[Rules]:
-        """Its rules, a group for each protocol. On ports that need HTTP routing they have conditions, which no tunnel
-        satisfies."""
+        """Its rules, a group for each protocol and, of http, for each HTTPRouteGroup: they have conditions, which no
+        tunnel satisfies, and the group is the route of what they let pass."""
         egress = self.egress
         matched = [self.reference(match, known) for match in egress.matches]
         self.warn()
@@ -67,16 +68,15 @@ class _Egress:
         groups = [part for part in matched if isinstance(part, HTTPRouteGroup)]
         for protocol, inner in SHOWN.items():
             ports = [port for port in egress.ports if port.protocol == protocol]
-            condition = condition_of(groups) if groups and protocol == "http" else None
-            if ports and condition is not None:
-                words = f"{egress.title} needs HTTP routing on port {ports[0].number}: no tunnel is allowed by it there"
-                self.problems.warning(self.at(ports[0]), words, "requests are not routed yet")
-            items = tuple(item for port in ports for item in self.items(port, condition))
-            if items:
-                yield self.group(items, inner)
+            for group in (groups if protocol == "http" else []) or [None]:
+                condition = condition_of([group]) if group is not None else None
+                items = tuple(item for port in ports for item in self.items(port, condition))
+                if items:
+                    yield self.group(items, inner, group)
 
-    def group(self, items: tuple[Item, ...], inner: InnerProtocol | None) -> Rules:
+    def group(self, items: tuple[Item, ...], inner: InnerProtocol | None, routes: HTTPRouteGroup | None) -> Rules:
         egress = self.egress
+        title = f"{routes.kind}/{routes.namespace}/{routes.name}" if routes is not None else ""
         return Rules(
             kind=egress.kind,
             namespace=egress.namespace,
@@ -87,6 +87,7 @@ class _Egress:
             items=items,
             created=egress.created,
             protocol=inner,
+            route=Route(title, 0, "fsm") if title else None,
         )
 
     def items(self, port: Port, condition: Condition | None) -> Iterator[Item]:

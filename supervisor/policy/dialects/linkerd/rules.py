@@ -49,5 +49,5 @@ def targets_of(parts: Iterable[Part]) -> set[tuple[str, str, str, str]]:
 def check_profiles(profiles: Iterable[ServiceProfile], problems: Problems) -> None:
     """They have no effect yet."""
     for profile in profiles:
-        words = f"{profile.title} needs HTTP routing: it names no requests yet, and never allows or denies"
+        words = f"{profile.title} has no effect yet: its routes name no requests, and it never allows or denies"
         problems.warning(profile.place, words)

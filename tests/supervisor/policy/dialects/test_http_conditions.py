@@ -82,11 +82,23 @@ def test_changed_headers_need_a_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spec", [{"headers": {"remove": ["cookie"]}}, {"to": [{**HOST, "access": "read-only"}]}])
-def test_it_is_said_that_requests_are_not_routed_yet(spec: dict[str, Any], tmp_path: Path) -> None:
+def test_nothing_is_said_of_what_is_done_to_requests(spec: dict[str, Any], tmp_path: Path) -> None:
     to = spec.pop("to", [HOST])
-    errors, warnings = problems(tmp_path, to, **spec)
-    assert errors == []
-    assert warnings == ["ClusterEgressPolicy p needs HTTP routing: no tunnel is allowed by its conditions"]
+    assert problems(tmp_path, to, **spec) == ([], [])
+
+
+def test_changes_of_headers_are_an_attribute_of_requests(tmp_path: Path) -> None:
+    changes = {"set": {"X-Team": "shop"}, "remove": ["Cookie"], "keep": ["Forwarded"]}
+    write(tmp_path, [{**HOST, "access": "read-only"}, {"host": "b.test"}], headers=changes)
+    found = decision(tmp_path, method="GET")["attributes"]["headers"]
+    assert found["value"] == {
+        "set": [["x-team", "shop"]],
+        "remove": ["cookie"],
+        "keep": ["forwarded"],
+        "read_only": True,
+    }
+    assert found["rule"]["name"] == "p" and "headers" not in decision(tmp_path)["attributes"]
+    assert decision(tmp_path, method="PUT")["verdict"] == "deny"
 
 
 def test_it_is_said_which_flows_a_denial_closes(tmp_path: Path) -> None:

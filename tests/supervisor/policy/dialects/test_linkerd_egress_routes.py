@@ -1,12 +1,14 @@
 """The article's routes: its manifest as it is, every field, and what decides here."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from supervisor.policy.loader import Policy, Surroundings, load_policy
 from supervisor.policy.resources.labels import Workloads
 from supervisor.policy.resources.model import Selector
+from supervisor.policy.resources.routing import Invalid, MirrorTo, Route, Service
 from supervisor.source.problems import Place, Problems, render
 from tests.support.front import without
 
@@ -43,12 +45,13 @@ def load(folder: Path, *documents: str, services: tuple[str, ...] = SERVICES) ->
 
 def test_the_articles_manifest_loads_as_it_is(tmp_path: Path) -> None:
     found, errors, warnings = load(tmp_path, ARTICLE)
-    assert errors == []
-    assert warnings == [
-        "a.yaml:9:26: the mirror api-example-com-mirror of HTTPRoute frontend-namespace/allow-api-example-com needs"
-        " HTTP routing: no request is copied to it yet"
-    ]
+    assert (errors, warnings) == ([], [])
     (rules,) = found.rules
+    copy = Service(
+        *("frontend-namespace", "api-example-com-mirror", 8080, "http", ()),
+        dns="api-example-com-mirror.frontend-namespace.svc.cluster.local",
+    )
+    assert rules.route == Route("HTTPRoute/frontend-namespace/allow-api-example-com", 0, "article", (MirrorTo(copy),))
     assert (rules.kind, rules.namespace, rules.name, rules.tier) == (
         *("HTTPRoute", "frontend-namespace", "allow-api-example-com", "allow"),
     )
@@ -59,6 +62,23 @@ def test_the_articles_manifest_loads_as_it_is(tmp_path: Path) -> None:
     (item,) = rules.items
     assert item.destination.host is not None and item.destination.host.value == "api.example.com"
     assert item.destination.ports == ((80, 80), (443, 443))
+
+
+SERVICE: Final = """apiVersion: v1
+kind: Service
+metadata: {name: api-example-com-mirror, namespace: frontend-namespace}
+spec: {ports: [{port: 8080, appProtocol: kubernetes.io/h2c}]}
+"""
+
+
+def test_a_mirror_that_does_not_exist(tmp_path: Path) -> None:
+    for service in (SERVICE.replace("8080", "80"), SERVICE.replace("frontend-namespace", "other")):
+        found, errors, (warning,) = load(tmp_path, ARTICLE, service)
+        assert errors == [] and "allow-api-example-com cannot be used: BackendNotFound" in warning
+        assert found.rules[0].route is not None
+        assert found.rules[0].route.filters == (MirrorTo(Invalid("BackendNotFound")),)
+    elsewhere = ARTICLE.replace("{name: api-example-com-mirror,", "{name: api-example-com-mirror, namespace: other,")
+    assert "RefNotPermitted" in load(tmp_path, elsewhere, SERVICE)[2][0]
 
 
 def test_a_tcp_route_is_for_any_port(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Routes under EgressNetworks: what they come to, what is refused, and the conditions of resources."""
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from supervisor.policy.dialects.linkerd.order import BEFORE_ROUTES
 from supervisor.policy.resources.conditions import AllOf, Asks, Method, Not
 from supervisor.policy.resources.conditions import Path as Requested
 from supervisor.policy.resources.model import Selector
+from supervisor.policy.resources.routing import route_text
 from tests.supervisor.policy.dialects.linkerd.loading import document, load, rule, rules_of
 from tests.supervisor.policy.dialects.linkerd.test_rules import CART, NETWORK, PARENT, POLICY, ROUTE, TLS, policy_on
 
@@ -22,14 +24,17 @@ def http(rules: str, parents: str = PARENT, hosts: str = "") -> str:
 def test_a_route_with_hosts_ports_and_conditions(tmp_path: Path) -> None:
     other = PARENT.replace("443", "8443")
     text = http("[{matches: [{path: {value: /v1}}, {method: GET}]}, {}]", f"{PARENT}, {other}", "[a.test, '*.b.test']")
-    found = rule(rules_of(tmp_path, text), "HTTPRoute", "r")
-    assert (found.tier, found.protocol, found.by_order, found.in_network) == ("allow", "http", True, "shop/net")
-    hosts = [item.destination.host.value for item in found.items if item.destination.host]
-    assert hosts == ["a.test", "*.b.test"] * 3 and [item.index for item in found.items] == [0, 1, 2, 3, 4, 5]
-    assert {item.destination.ports for item in found.items} == {((443, 443), (8443, 8443))}
-    assert isinstance(found.items[0].path, Requested) and found.items[0].path.value.value == "/v1"
-    assert found.items[2].when == Method("GET") and found.items[2].ahead > found.items[4].ahead
-    assert found.items[4].path is None and found.items[4].when is None
+    both = [one for one in rules_of(tmp_path, text) if one.kind == "HTTPRoute"]
+    for number, found in enumerate(both):
+        assert (found.tier, found.protocol, found.by_order, found.in_network) == ("allow", "http", True, "shop/net")
+        assert found.route is not None and (found.route.route, found.route.rule) == ("HTTPRoute/shop/r", number)
+    items = [item for found in both for item in found.items]
+    hosts = [item.destination.host.value for item in items if item.destination.host]
+    assert hosts == ["a.test", "*.b.test"] * 3 and [item.index for item in items] == [0, 1, 2, 3, 4, 5]
+    assert {item.destination.ports for item in items} == {((443, 443), (8443, 8443))}
+    assert isinstance(items[0].path, Requested) and items[0].path.value.value == "/v1"
+    assert items[2].when == Method("GET") and items[2].ahead > items[4].ahead
+    assert items[4].path is None and items[4].when is None
 
 
 def test_protocols_are_those_of_the_kind(tmp_path: Path) -> None:
@@ -56,12 +61,8 @@ REMOVES: Final = "{type: RequestHeaderModifier, requestHeaderModifier: {remove: 
 def test_a_route_that_changes_requests_or_leads_elsewhere_allows_no_tunnel(changed: str, tmp_path: Path) -> None:
     policy, errors, warnings = load(tmp_path, http(f"[{changed}]"))
     found = rule(list(policy.rules), "HTTPRoute", "r")
-    assert errors == [] and [isinstance(item.when, Requested) for item in found.items] == [True]
-    assert len(warnings) == 1
-    assert warnings[0].endswith(
-        "HTTPRoute shop/r needs HTTP routing: no tunnel is allowed by its conditions and filters"
-        " (requests are not routed yet)"
-    )
+    assert (errors, warnings) == ([], []) and [isinstance(item.when, Requested) for item in found.items] == [True]
+    assert found.route is not None and (found.route.filters or found.route.backends)
 
 
 def test_this_gateway_is_no_other_place(tmp_path: Path) -> None:
@@ -190,8 +191,8 @@ def test_a_profile_decides_nothing(tmp_path: Path) -> None:
     policy, errors, warnings = load(tmp_path, document("ServiceProfile", PROFILE, "api.example.com"))
     assert (policy.rules, errors) == ((), [])
     assert warnings == [
-        "1:1: ServiceProfile shop/api.example.com needs HTTP routing: it names no requests yet, and never allows or"
-        " denies"
+        "1:1: ServiceProfile shop/api.example.com has no effect yet: its routes name no requests, and it never allows"
+        " or denies"
     ]
 
 
@@ -217,7 +218,33 @@ def test_annotations(name: str, right: list[str], wrong: list[str], tmp_path: Pa
             text = text.replace("name: r,", f'name: r, annotations: {{{name}: "{value}"}},')
             _, errors, warnings = load(tmp_path, NETWORK + text)
             assert [f"{name}: expected " in line for line in errors] == [True] * fails, value
-            assert fails or "annotations of HTTPRoute shop/r need HTTP routing: no effect yet" in warnings[0]
+            assert warnings == []
+
+
+def test_annotations_become_timeouts_and_retries(tmp_path: Path) -> None:
+    said = (
+        "{retry.linkerd.io/http: 'gateway-error,429', retry.linkerd.io/limit: '3', retry.linkerd.io/timeout: 300ms,"
+        " timeout.linkerd.io/request: 2s, timeout.linkerd.io/idle: 1m}"
+    )
+    text = document("HTTPRoute", f"{{parentRefs: [{PARENT}], rules: [{{timeouts: {{request: 9s}}}}]}}", "r")
+    found = rule(
+        rules_of(tmp_path, NETWORK + text.replace("name: r,", f"name: r, annotations: {said},")), "HTTPRoute", "r"
+    )
+    assert found.route is not None and json.loads(route_text(found.route)) == {
+        "route": "HTTPRoute/shop/r",
+        "rule": 0,
+        "system": "linkerd",
+        "filters": [],
+        "backends": [],
+        "timeouts": {"request": 2000, "backend": None, "idle": 60_000},
+        "retry": {
+            "codes": [502, 503, 504, 429],
+            "attempts": 3,
+            "backoff": None,
+            "timeout": 300,
+            "any_method": True,
+        },
+    }
 
 
 def test_an_annotation_that_is_nearly_known(tmp_path: Path) -> None:
