@@ -1,4 +1,4 @@
-"""What becomes of a request that a rule lets pass: its route with filters, backends, time limits and retries, and
+"""The way of a request that a rule lets pass: its route with filters, backends, time limits and retries, and
 changes of its fields. In the words of every dialect; resolved, so that workers follow no reference.
 
 Their JSON is what the policy image has as texts: the names of fields, and of tags, are read by workers
@@ -181,7 +181,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class HeaderChanges(msgspec.Struct, frozen=True):
-    """What a rule changes in the fields of requests. `keep`: fields that would be removed else."""
+    """Changes of a rule in the fields of requests. `keep`: fields that would be removed else."""
 
     set: tuple[Pair, ...] = ()
     remove: tuple[str, ...] = ()

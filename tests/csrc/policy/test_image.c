@@ -435,7 +435,7 @@ TEST(validate_names_what_is_wrong_with_conditions)
     struct sl_condition *condition = records(copy, SL_SEC_CONDITIONS);
     condition[1].when = 99;
     expect(&f, copy, SL_IMAGE_BOUNDS, "condition 1");
-    condition[2].flags = 2;
+    condition[2].flags = 3;
     expect(&f, copy, SL_IMAGE_BOUNDS, "condition 2");
     ((struct sl_attachment *)records(copy, SL_SEC_ATTACHMENTS))[0].condition = 99;
     expect(&f, copy, SL_IMAGE_BOUNDS, "attachment 0");

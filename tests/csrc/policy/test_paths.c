@@ -367,6 +367,7 @@ int main(void)
     RUN(the_root_is_a_path);
     RUN(requests_are_asked);
     RUN(what_is_not_known);
+    RUN(no_route_matches);
     RUN(the_trail_has_every_rule_of_the_host);
     RUN(many_paths);
     RUN(no_forged_byte_makes_a_bad_read);

@@ -124,7 +124,7 @@ def differences(image: PolicyImage, question: dict[str, Any]) -> list[str]:
         "says": " ".join([said["verdict"], said["phase"], said["reason"], *name]),
         "would_deny": said["would_deny"],
         "index": said["rule"] and said["rule"]["index"],
-        "sets": {key: attribute(each) for key, each in said["attributes"].items()},
+        "sets": {key: attribute(each) for key, each in said["attributes"].items() if key != "route"},
         "refused": None,
     }
     return [f"{key}: {value}" for key, value in found.items() if question.get(key, value) != value]

@@ -68,7 +68,8 @@ class _Egress:
         groups = [part for part in matched if isinstance(part, HTTPRouteGroup)]
         for protocol, inner in SHOWN.items():
             ports = [port for port in egress.ports if port.protocol == protocol]
-            for group in (groups if protocol == "http" else []) or [None]:
+            routed: list[HTTPRouteGroup | None] = [*groups] if protocol == "http" else []
+            for group in routed or [None]:
                 condition = condition_of([group]) if group is not None else None
                 items = tuple(item for port in ports for item in self.items(port, condition))
                 if items:

@@ -200,7 +200,7 @@ def _frame(
 
 
 class NoRoute:
-    """What is said of requests to hosts of routes where none of these matches: the oldest route of a host says it."""
+    """Denials of requests to hosts of routes that none of these matches: the oldest route of a host names them."""
 
     def __init__(self, hung: Hung) -> None:
         self.hung = hung

@@ -1,4 +1,4 @@
-"""What of routes has an effect on requests alone, and what has none.
+"""Parts of routes that have an effect on requests alone, and those that have none.
 
 Tunnels are let through whole. Where a route's rule needs its requests to be seen or changed, or sent elsewhere, it lets
 no tunnel pass. A mirror, a time limit or a retry changes nothing that was to be protected.

@@ -69,7 +69,7 @@ class EgressRoutes:
             yield from refusals(frame, tuple(closed))
 
     def routed(self, route: AnyRoute, number: int, rule: RequestRule) -> Route:
-        """What becomes of a rule's requests: its own words, and the annotations of its route."""
+        """The way of a rule's requests: its own words, and the annotations of its route."""
         found = route_of(route, number, rule, "linkerd", lambda one: self.backend(route, one))
         timeouts, retry = timeouts_of(route, found.timeouts), retry_of(route) or found.retry
         return msgspec.structs.replace(found, timeouts=timeouts, retry=retry)

@@ -166,8 +166,8 @@ def _blocks_open_every_name(patch: pytest.MonkeyPatch) -> None:
 def _sources_are_of_the_own_namespace(patch: pytest.MonkeyPatch) -> None:
     right = rules._Egress.group
 
-    def group(egress: Any, items: Any, inner: Any) -> Rules:
-        found: Rules = right(egress, items, inner)
+    def group(egress: Any, items: Any, inner: Any, routes: Any) -> Rules:
+        found: Rules = right(egress, items, inner, routes)
         own = tuple(structs.replace(one, namespace=found.namespace) for one in found.selectors)
         return structs.replace(found, selectors=tuple(dict.fromkeys(own)))
 

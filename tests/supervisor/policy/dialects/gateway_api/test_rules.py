@@ -170,9 +170,9 @@ def test_a_route_admits_those_that_its_authorizations_name(tmp_path: Path) -> No
     (rules,) = routed(load(tmp_path, GATEWAY, ROUTE)[0])
     assert rules.admit is None
     found, problems = load(tmp_path, GATEWAY, ROUTE, AUTHORIZATION)
-    assert problems.errors == [] and [rules.admit for rules in found.rules] == [cart]
+    assert problems.errors == [] and [rules.admit for rules in routed(found)] == [cart]
     of_others = AUTHORIZATION.replace("name: api", "name: other")
     assert any("NoMatchingTarget" in line for line in lines(tmp_path, load(tmp_path, GATEWAY, ROUTE, of_others)[1])[0])
     two = AUTHORIZATION.replace("cart-alone", "bot").replace("name: cart}", "name: bot}")
-    (rules,) = load(tmp_path, GATEWAY, ROUTE, AUTHORIZATION, two)[0].rules
+    (rules,) = routed(load(tmp_path, GATEWAY, ROUTE, AUTHORIZATION, two)[0])
     assert rules.admit == AnyOf((cart, Asks((Selector("shop", "bot"),))))
