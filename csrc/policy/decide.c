@@ -7,7 +7,7 @@
 #include "policy/seed.h"
 #include "policy/subject.h"
 
-static void set(struct sl_decision *out, uint8_t verdict, uint8_t phase, uint8_t reason, uint16_t flags)
+static void set(struct sl_decision *out, uint8_t verdict, uint8_t phase, uint8_t reason, uint8_t flags)
 {
     memset(out, 0, sizeof *out);
     out->verdict = verdict;
@@ -39,7 +39,7 @@ static void set_match(const struct sl_image *image, struct sl_decision *out, uin
     out->selector = match->selector;
     if (closes(image, match)) out->reason = SL_REASON_POLICY_INVALID;
     if (phase == SL_PHASE_ADDRESS) out->flags |= SL_DECISION_ADDRESS_RULE;
-    if (match->why == SL_WHY_NO_ROUTE) out->flags |= SL_DECISION_NO_ROUTE;
+    if (match->why == SL_WHY_NO_ROUTE) out->no_route = 1;
 }
 
 /* Attributes come one by one from the best rule of the winning tier that sets them; of a tier that two phases have
@@ -61,7 +61,7 @@ static void soften(const struct sl_image *image, struct sl_decision *out, int au
     const uint32_t starting = SL_IMAGE_AUDIT | SL_IMAGE_STARTING;
     if (out->reason == SL_REASON_NO_POLICY) audit = (image->header->flags & starting) == starting;
     if (!audit || out->verdict != SL_DENY || out->reason == SL_REASON_INTERNAL) return;
-    if (SL_BUG(HARD_SOFT) && out->tier == SL_TIER_HARD_DENY) out->flags &= (uint16_t)~SL_DECISION_NO_SOFTEN;
+    if (SL_BUG(HARD_SOFT) && out->tier == SL_TIER_HARD_DENY) out->flags &= (uint8_t)~SL_DECISION_NO_SOFTEN;
     if (out->flags & (SL_DECISION_PENDING | SL_DECISION_NO_SOFTEN)) return;
     out->verdict = SL_AUDIT;
     out->would_deny = 1;
@@ -250,7 +250,7 @@ static const struct sl_match *match_above(const struct sl_image *image, const st
 
 static uint8_t default_reason(const struct sl_decision *denied)
 {
-    return denied->flags & SL_DECISION_NO_ROUTE ? SL_REASON_NO_ROUTE : SL_REASON_DEFAULT_DENY;
+    return denied->no_route ? SL_REASON_NO_ROUTE : SL_REASON_DEFAULT_DENY;
 }
 
 /* A denial of the name by a default stands where no address turned it. */
@@ -258,7 +258,7 @@ static void restore(struct sl_decision *out, const struct sl_decision *by_name)
 {
     *out = *by_name;
     out->reason = default_reason(by_name);
-    out->flags &= (uint16_t)~SL_DECISION_PENDING;
+    out->flags &= (uint8_t)~SL_DECISION_PENDING;
 }
 
 /* Denials that no allow overrides, in order: own addresses, addresses.deny, hard deny, guard. 1 when one decided. */

@@ -86,7 +86,7 @@ static unsigned inner_mode(const struct sl_image *policy, const struct sl_questi
 static void turn(const struct sl_decision *before, enum sl_reason reason, int audits, struct sl_decision *out)
 {
     *out = *before;
-    out->flags &= (uint16_t)~SL_DECISION_PROVISIONAL;
+    out->flags &= (uint8_t)~SL_DECISION_PROVISIONAL;
     out->phase = SL_PHASE_INNER;
     out->reason = (uint8_t)reason;
     out->verdict = audits ? SL_AUDIT : SL_DENY;

@@ -64,7 +64,6 @@ enum sl_decision_flags {
     SL_DECISION_LOOK_INSIDE = 32,  /* asked by IP and passed, but the name shown inside may turn the answer */
     SL_DECISION_NEEDS_HTTP = 64,   /* a rule may let a request pass, by what is not known of it */
     SL_DECISION_BY_PROTOCOL = 128, /* which rule decides depends on what shows inside */
-    SL_DECISION_NO_ROUTE = 256,    /* a default denies it, as no route of the host matches */
 };
 
 /* What has to be known before a decision is final. */
@@ -78,10 +77,11 @@ struct sl_decision {
     uint8_t verdict;    /* sl_verdict; DENY while only what is needed could allow */
     uint8_t phase;      /* sl_phase */
     uint8_t reason;     /* sl_reason */
+    uint8_t flags;      /* sl_decision_flags */
     uint8_t would_deny; /* verdict is AUDIT where it would be DENY */
     uint8_t tier;       /* sl_tier that decided, SL_TIER_NONE for defaults */
     uint8_t needs;      /* sl_needs; 0 = final */
-    uint16_t flags;     /* sl_decision_flags */
+    uint8_t no_route;   /* a default denies it, as no route of the host matches */
     uint32_t rule;                /* SL_NO_RULE for a default or the guard */
     uint32_t selector;            /* the selector through which the rule matched */
     uint32_t sets[SL_ATTR_COUNT]; /* by sl_attribute: the rule of the same tier that it comes from; SL_NO_RULE: unset */

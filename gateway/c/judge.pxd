@@ -29,7 +29,6 @@ cdef extern from "policy/judge.h" nogil:
         SL_DECISION_PROVISIONAL
         SL_DECISION_GUARD
         SL_DECISION_BY_PROTOCOL
-        SL_DECISION_NO_ROUTE
     enum sl_needs:
         SL_NEEDS_ADDRESS
         SL_NEEDS_PROTOCOL
@@ -38,10 +37,10 @@ cdef extern from "policy/judge.h" nogil:
         uint8_t verdict
         uint8_t phase
         uint8_t reason
+        uint8_t flags
         uint8_t would_deny
         uint8_t tier
         uint8_t needs
-        uint16_t flags
         uint32_t rule
         uint32_t selector
         uint32_t sets[9]
