@@ -96,11 +96,11 @@ struct sl_builder *sl_builder_new(void)
 void sl_builder_free(struct sl_builder *b)
 {
     if (!b) return;
-    struct sl_vec *vecs[] = {&b->strings,       &b->rules, &b->ranges,     &b->portsets, &b->hangings, &b->whos,
-                             &b->who_selectors, &b->nodes, &b->labels,     &b->sets,     &b->prefixes, &b->principals,
-                             &b->selectors,     &b->users, &b->networks,   &b->own,      &b->scratch,  &b->lines,
-                             &b->regexes,       &b->cells, &b->conditions, &b->programs, &b->steps,    &b->literals,
-                             &b->settings};
+    struct sl_vec *vecs[] = {&b->strings,    &b->rules,         &b->ranges,    &b->portsets, &b->hangings,
+                             &b->whos,       &b->who_selectors, &b->nodes,     &b->labels,   &b->sets,
+                             &b->prefixes,   &b->principals,    &b->selectors, &b->users,    &b->networks,
+                             &b->own,        &b->scratch,       &b->lines,     &b->regexes,  &b->cells,
+                             &b->conditions, &b->programs,      &b->steps,     &b->literals, &b->settings};
     struct sl_table *tables[] = {&b->string_slots,    &b->portset_slots,  &b->edges,           &b->set_slots,
                                  &b->principal_slots, &b->selector_slots, &b->user_slots,      &b->who_slots,
                                  &b->regex_slots,     &b->program_slots,  &b->condition_slots, &b->literal_slots,

@@ -13,19 +13,19 @@ struct sl_request;
 /* A rule. Texts are never NULL; "" where there is none. */
 struct sl_rule_description {
     const char *kind, *namespace_, *name, *file;
-    const char *upstream;   /* parent gateway */
-    const char *sources;    /* JSON object with sourceAddress */
-    const char *route;      /* JSON object with the route's name, filters, backends, timeouts and retries */
-    const char *headers;    /* JSON object with changes to requests */
-    const char *tls;        /* JSON object with the TLS that is originated */
-    uint32_t index;         /* item in the resource, 0-based */
-    uint32_t line;          /* 1-based */
-    uint16_t slot;          /* of metrics; 0 = `other` */
-    uint8_t tier;           /* sl_tier */
-    uint8_t on_revoke;      /* sl_on_revoke */
-    uint8_t on_revoke_set;  /* bool: the resource says so itself */
-    uint8_t inner;          /* sl_inner_mode; UNSET where the resource says nothing, or the image is broken */
-    uint8_t protocol, ech;  /* sl_inner_protocol, sl_ech; likewise */
+    const char *upstream;  /* parent gateway */
+    const char *sources;   /* JSON object with sourceAddress */
+    const char *route;     /* JSON object with the route's name, filters, backends, timeouts and retries */
+    const char *headers;   /* JSON object with changes to requests */
+    const char *tls;       /* JSON object with the TLS that is originated */
+    uint32_t index;        /* item in the resource, 0-based */
+    uint32_t line;         /* 1-based */
+    uint16_t slot;         /* of metrics; 0 = `other` */
+    uint8_t tier;          /* sl_tier */
+    uint8_t on_revoke;     /* sl_on_revoke */
+    uint8_t on_revoke_set; /* bool: the resource says so itself */
+    uint8_t inner;         /* sl_inner_mode; UNSET where the resource says nothing, or the image is broken */
+    uint8_t protocol, ech; /* sl_inner_protocol, sl_ech; likewise */
 };
 /* Returns 1; 0 when it is not a rule, and *out is not filled. */
 int sl_rule_describe(const struct sl_image *policy, uint32_t rule, struct sl_rule_description *out);

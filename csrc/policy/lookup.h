@@ -45,7 +45,7 @@ enum sl_why {
 #define SL_SETS(tier) ((tier) - SL_TIER_AUDIT)
 struct sl_matches {
     struct sl_match best[SL_TIER_HARD_DENY + 1]; /* by tier; of another group than 0 its winner alone */
-    int lifts; /* a CIDR allow that lifts the guard is among the matches */
+    int lifts;                                   /* a CIDR allow that lifts the guard is among the matches */
     int lower; /* a deny that a lower identity of the source meets is among the matches */
     int broken;
     /* Where conditions are not known yet (sl_needs): rules that may allow or audit once they are. Their groups, as bits; and the
@@ -54,7 +54,7 @@ struct sl_matches {
     uint8_t by_protocol;        /* bool: one that matches asks what shows inside */
     uint8_t classes[SL_GROUPS]; /* by group: 1 + the class that won it; 0 = none did */
     struct sl_match unadmitted;
-    int sets_any; /* bool: `sets` has one; 0: nothing is in it */
+    int sets_any;                                                   /* bool: `sets` has one; 0: nothing is in it */
     struct sl_match sets[SL_SETS(SL_TIER_DENY) + 1][SL_ATTR_COUNT]; /* the best of those that set an attribute */
 };
 

@@ -38,8 +38,8 @@ static int check_rules(struct sl_check *check)
 {
     for (uint64_t i = 0; i < sl_check_count(check, SL_SEC_SETTINGS); i++) {
         const struct sl_settings *settings = sl_check_record(check, SL_SEC_SETTINGS, i);
-        int texts = is_text(check, settings->sources) && is_text(check, settings->route) &&
-                    is_text(check, settings->headers);
+        int texts =
+            is_text(check, settings->sources) && is_text(check, settings->route) && is_text(check, settings->headers);
         int any = settings->sources || settings->route || settings->headers;
         if (!texts || any != (i != 0)) return sl_check_fail(check, SL_IMAGE_BOUNDS, "settings", i);
     }

@@ -58,8 +58,6 @@ def tell_of(route: AnyRoute, backends: Backends, problems: Problems) -> None:
             problems.warning(Place(route.file, rule.line, rule.column), words)
 
 
-
-
 def tell_of_others(elsewhere: Sequence[Part], problems: Problems) -> None:
     """One line for all routes and Gateways of other classes."""
     if not elsewhere:
