@@ -81,7 +81,7 @@ def change(fields: dict[str, str], filter_: Value) -> None:
 
 def upstream_of(route: Value, request: Request) -> Value:
     """The request as it arrives at the backends."""
-    found = {"path": path_of(None, request), "host": request.host, "headers": dict(request.fields)}
+    found: Value = {"path": path_of(None, request), "host": request.host, "headers": dict(request.fields)}
     live = [one for one in route["backends"] if one["weight"]]
     for one in [*route["filters"], *(live[0]["filters"] if len(live) == 1 else [])]:
         if one["type"] == "request-headers":
