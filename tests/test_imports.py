@@ -40,7 +40,7 @@ ROOMS: Final[dict[str, str]] = {
         "gateway gateway/c gateway/io gateway/tls gateway/proto gateway/proto/http2 gateway/policy gateway/dns "
         "gateway/parent"
     ),
-    "gateway/http2": "gateway/c gateway/io gateway/proto/http2 gateway/state",
+    "gateway/http2": "gateway/c gateway/io gateway/proto gateway/proto/http2 gateway/state",
     "gateway/dial": "gateway/c gateway/io gateway/tls gateway/dns gateway/parent gateway/state",
     "gateway/tunnel": "gateway/c gateway/io gateway/proto gateway/parent gateway/state gateway/dial",
     "gateway/upstream": (

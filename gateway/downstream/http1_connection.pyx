@@ -101,7 +101,7 @@ cdef class Http1Connection(ClientSide):
             return
         if self.closed or self.state == LINGERING:
             return
-        if self.exchange is None and self.input.has_rest():
+        if self.exchange is not None or self.input.has_rest():
             self.input.feed(NULL, 0)
             self.work_through()
         if self.readable and not self.closed and self.state != LINGERING:

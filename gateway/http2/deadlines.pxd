@@ -13,6 +13,7 @@ cdef struct Deadlines:
     uint64_t unfinished_since
     uint64_t unacknowledged_since   # own SETTINGS
     uint64_t idle_since        # without a stream
+    uint64_t room_asked        # a look for room in the worker's budget is due then; 0: there was room
 
 # Whether the input ends within a DATA frame of an open stream, whose tunnel has an idle time of its own.
 cdef inline bint within_data(H2Core input) noexcept:
@@ -39,5 +40,9 @@ cdef uint64_t deadlines_look(Deadlines *deadlines, H2Core input, bint kept, uint
 # The first that is late now, by the times of the last look.
 cdef Late deadlines_late(const Deadlines *deadlines, H2Core input, uint64_t now, uint64_t greeting, uint64_t request,
                          uint64_t idle) noexcept
+# When the next look for room in the worker's budget is due; UINT64_MAX: there is room.
+cdef uint64_t deadlines_room(Deadlines *deadlines, H2Core input, uint64_t now) noexcept
+# Whether it is due now: then the connection's window is returned as far as there is room.
+cdef bint deadlines_room_due(Deadlines *deadlines, H2Core input, uint64_t now) noexcept
 # Has on_timer called at that time, or earlier: it is to look again. So what comes and goes costs no arming.
 cdef void deadlines_arm(Deadlines *deadlines, Loop loop, Handler handler, uint64_t at) noexcept

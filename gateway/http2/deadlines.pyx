@@ -8,6 +8,7 @@ cdef enum:
     GREETING = 1               # what is unfinished; the others carry a number beside these
     BLOCK = 2
     FRAME = 3
+    LOOK_AGAIN = 100           # milliseconds, for room in the worker's budget
 
 
 cdef uint64_t unfinished(H2Core input, bint kept) noexcept:
@@ -54,6 +55,23 @@ cdef Late deadlines_late(const Deadlines *deadlines, H2Core input, uint64_t now,
     if deadlines.idle_since and deadlines.idle_since + idle <= now:
         return LATE_IDLE
     return LATE_NOT
+
+
+cdef uint64_t deadlines_room(Deadlines *deadlines, H2Core input, uint64_t now) noexcept:
+    if not input.withheld and not input.is_over():
+        deadlines.room_asked = 0
+        return UINT64_MAX
+    if deadlines.room_asked == 0:
+        deadlines.room_asked = now + LOOK_AGAIN
+    return deadlines.room_asked
+
+
+cdef bint deadlines_room_due(Deadlines *deadlines, H2Core input, uint64_t now) noexcept:
+    if deadlines.room_asked == 0 or deadlines.room_asked > now:
+        return False
+    deadlines.room_asked = 0
+    input.return_connection()
+    return True
 
 
 cdef void deadlines_arm(Deadlines *deadlines, Loop loop, Handler handler, uint64_t at) noexcept:

@@ -44,6 +44,7 @@ cdef class Approach(Request):
     cdef bint head_for(self, Backend backend) noexcept
     cdef bint breaks_read_only(self) noexcept
     cdef void answer(self, Message head) noexcept
+    cdef bint speaks_http2(self) noexcept
     cdef void reach(self, OriginConnection connection) noexcept
     cdef void turn_away(self, int outcome, str detail, int reason) noexcept
     cdef void over_limit(self, int outcome, int scope) noexcept

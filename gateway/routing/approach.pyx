@@ -8,6 +8,7 @@ the opening that tunnels have; a connection that is kept is taken where the open
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport strcmp
 
 from gateway.c.contract cimport (
     SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DENIED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_LOOP,
@@ -35,6 +36,7 @@ from gateway.state.request cimport LINGERING, OPENING, READING, VERIFYING
 from gateway.state.speakers cimport may_speak, take_claims
 from gateway.tunnel.request cimport fill, may_open, verify, verify_token
 from gateway.upstream.http1_origin cimport Http1Origin
+from gateway.upstream.http2_origin cimport Http2Origin
 
 
 cdef enum:
@@ -232,12 +234,15 @@ cdef class Approach(Request):
         self.reach(connection)
 
     cdef void on_opened(self, sl_leg *leg, uint32_t events, ParentStream parent_stream) noexcept:
-        cdef Http1Origin connection
+        cdef OriginConnection connection
         self.opening = None
         if self.taker is None:
             sl_leg_reset(leg)
             return
-        connection = Http1Origin.__new__(Http1Origin)
+        if self.speaks_http2():
+            connection = Http2Origin.__new__(Http2Origin)
+        else:
+            connection = Http1Origin.__new__(Http1Origin)
         connection.parts, connection.pools = self.parts, self.pools
         connection.address, connection.tls = self.record.address, self.record.upstream_tls
         connection.port = self.dialed
@@ -245,6 +250,12 @@ cdef class Approach(Request):
         connection.follow(parent_stream)
         connection.enter(leg, events)
         self.reach(connection)
+
+    cdef bint speaks_http2(self) noexcept:
+        """The choice of the origin by ALPN. That of a parent is for the way alone."""
+        return (self.record.upstream_tls is not None and self.record.upstream_tls.alpn is not NULL
+                and strcmp(self.record.upstream_tls.alpn, b"h2") == 0
+                and self.record.originates(&self.record.decision))
 
     cdef void reach(self, OriginConnection connection) noexcept:
         self.state = LINGERING

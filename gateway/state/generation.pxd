@@ -19,6 +19,8 @@ cdef class Generation:
     cdef dict request_originations   # the same for HTTP requests; by "" that of `https` targets without such a rule
     cdef dict request_clients
     cdef dict parsed                 # where the image has texts of routes -> what gateway/routing made of them
+    cdef dict upgrade_originations   # the same for requests that are to upgrade: HTTP/2 has no Upgrade
+    cdef dict upgrade_clients
     cdef dict clients                # where the image has that text -> TlsClient; made likewise
     cdef dict pools                  # where the image has a rule's source addresses -> SourcePool; made likewise
 
@@ -27,7 +29,7 @@ cdef class Generation:
     # TLS that a tunnel leaves by; None where the decision has none, or settings that are missing.
     cdef TlsClient origination(self, const sl_decision *decision)
     # The same for an HTTP request; `secure`: its target is https.
-    cdef TlsClient request_origination(self, const sl_decision *decision, bint secure)
+    cdef TlsClient request_origination(self, const sl_decision *decision, bint secure, bint upgrades)
     cdef uint64_t credential(self, bytes user) noexcept
 
 cdef class Loaded:
@@ -40,6 +42,7 @@ cdef class Loaded:
     cdef TlsClients clients          # TLS towards parents and origins
     cdef dict originations           # of them, those of rules, by the image's text
     cdef dict request_originations
+    cdef dict upgrade_originations
     cdef Resolver resolver           # None: the active one goes on
     cdef Prefixes proxies            # peers that have to send a PROXY header
     cdef Prefixes speakers           # those of them whose header may have an identity

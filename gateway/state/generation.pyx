@@ -12,21 +12,25 @@ from gateway.state.image_load cimport ImageRelease
 from gateway.state.settings cimport ListenerSpec
 
 
-cdef list REQUEST_PROTOCOLS = ["http/1.1"]   # offered to origins, best first, where no rule says otherwise
+# Offered to origins, best first, where no rule says otherwise.
+cdef list REQUEST_PROTOCOLS = ["h2", "http/1.1"]
+cdef list UPGRADE_PROTOCOLS = ["http/1.1"]  # to those that are to upgrade
 
 
 @cython.final
 cdef class Generation:
     """A number and an image."""
 
-    def __init__(self, Loop loop, uint64_t number, PolicyImage image, dict originations, dict request_originations):
+    def __init__(self, Loop loop, uint64_t number, PolicyImage image, dict originations, dict request_originations,
+                 dict upgrade_originations):
         self.loop = loop
         self.number = number
         self.image = image
         self.rule_texts = {}
         self.originations, self.request_originations = originations, request_originations
         self.pools = {}
-        self.clients, self.request_clients, self.parsed = {}, {}, {}
+        self.upgrade_originations = upgrade_originations
+        self.clients, self.request_clients, self.upgrade_clients, self.parsed = {}, {}, {}, {}
 
     def __del__(self):
         ImageRelease(self.loop, self.image).begin()
@@ -63,14 +67,15 @@ cdef class Generation:
             client = self.clients[<size_t> text] = self.originations.get(<bytes> text)
         return client
 
-    cdef TlsClient request_origination(self, const sl_decision *decision, bint secure):
+    cdef TlsClient request_origination(self, const sl_decision *decision, bint secure, bint upgrades):
         cdef const char *text = sl_judged_tls(&self.image.image, decision)
+        cdef dict clients = self.upgrade_clients if upgrades else self.request_clients
+        cdef dict originations = self.upgrade_originations if upgrades else self.request_originations
         if text is NULL and not secure:
             return None
-        client = self.request_clients.get(<size_t> text)
+        client = clients.get(<size_t> text)
         if client is None:
-            client = self.request_originations.get(b"" if text is NULL else <bytes> text)
-            self.request_clients[<size_t> text] = client
+            client = clients[<size_t> text] = originations.get(b"" if text is NULL else <bytes> text)
         return client
 
 
@@ -89,6 +94,9 @@ cdef class Loaded:
                              for text, entry in settings["originations"].items()}
         self.request_originations = {
             text.encode(): self.clients.client({**entry, "alpn": entry["alpn"] or REQUEST_PROTOCOLS})
+            for text, entry in settings["request_originations"].items()}
+        self.upgrade_originations = {
+            text.encode(): self.clients.client({**entry, "alpn": UPGRADE_PROTOCOLS})
             for text, entry in settings["request_originations"].items()}
         self.clients.settle()
         self.proxies = Prefixes(settings["proxy_protocol_from"])

@@ -75,7 +75,7 @@ cdef class WorkerParts:
         self.proxies, self.speakers, self.clients = loaded.proxies, loaded.speakers, loaded.clients
         self.logins.renew()
         self.generation = Generation(self.loop, loaded.number, loaded.image, loaded.originations,
-                                     loaded.request_originations)
+                                     loaded.request_originations, loaded.upgrade_originations)
         self.meter.segment.generation = loaded.number
 
     cdef const sl_request *show(self, const sl_message *head) noexcept:

@@ -22,7 +22,7 @@ cdef class RequestRecord(Record):
             Record.count_decision(self)
 
     cdef TlsClient origination(self, const sl_decision *decision):
-        return self.generation.request_origination(decision, self.secure)
+        return self.generation.request_origination(decision, self.secure, self.message.head.upgrades)
 
     cdef bint originates(self, const sl_decision *decision) noexcept:
         return self.secure or sl_judged_tls(&self.generation.image.image, decision) is not NULL

@@ -30,8 +30,6 @@ cdef class Http1Origin(OriginConnection):
     cdef uint8_t upgrading     # bool: the request asks for another protocol
     cdef uint8_t method        # RequestMethod
 
-    # With the leg, watched; `events` were reported and not acted upon.
-    cdef void enter(self, sl_leg *leg, uint32_t events) noexcept
     cdef void begin(self, ResponseTaker taker) noexcept
     cdef void send_head(self, Message head, bint ends) noexcept
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept

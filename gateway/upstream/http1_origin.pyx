@@ -179,6 +179,9 @@ cdef class Http1Origin(OriginConnection):
             self.readable = self.hangup = True  # what came before still counts
         if not self.out.is_empty():
             self.push(NULL, 0)
+        if self.taker is not None and not self.closed:
+            self.input.feed(NULL, 0)  # what a taker had no room for, and an end that was behind it
+            self.work_through()
         if self.readable and not self.closed:
             self.read()
 

@@ -36,7 +36,7 @@ cdef class ResponseTaker(Handler):
     # taker's; it is watched with LEG_EVENTS, and `hangup` was seen.
     cdef void on_upgraded(self, Message head, sl_leg *leg, bytes early, bint hangup) noexcept
 
-cdef class OriginRequest:
+cdef class OriginRequest(Handler):
     cdef ResponseTaker taker   # None once it is over
     # The head, its fields as they leave, hop-by-hop ones taken out; framing as head.framing says.
     cdef void send_head(self, Message head, bint ends) noexcept

@@ -38,7 +38,7 @@ cdef class ResponseTaker(Handler):
         pass
 
 
-cdef class OriginRequest:
+cdef class OriginRequest(Handler):
     """Implemented by connections of HTTP/1 and by streams of HTTP/2."""
 
     cdef void send_head(self, Message head, bint ends) noexcept:

@@ -28,8 +28,16 @@ cdef class OriginConnection(Handler):
     # The leg leads to it; it may be None.
     cdef void follow(self, ParentStream stream) noexcept
 
+    # With the leg, watched; `events` were reported and not acted upon.
+    cdef void enter(self, sl_leg *leg, uint32_t events) noexcept
     # Whether it takes a request now.
     cdef bint has_room(self) noexcept
+    # Whether requests are under way on it, though it is kept for others as well.
+    cdef bint is_busy(self) noexcept
+    # One of several requests on it is over.
+    cdef void request_left(self) noexcept
+    # It takes another one, or does not any more.
+    cdef void room_changed(self) noexcept
     # The next request on it. After has_room() alone.
     cdef OriginRequest request(self, ResponseTaker taker)
 

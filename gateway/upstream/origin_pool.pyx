@@ -29,8 +29,20 @@ cdef class OriginConnection(Handler):
         if stream is not None:
             stream.lead(self)
 
+    cdef void enter(self, sl_leg *leg, uint32_t events) noexcept:
+        pass
+
     cdef bint has_room(self) noexcept:
         return False
+
+    cdef bint is_busy(self) noexcept:
+        return False
+
+    cdef void request_left(self) noexcept:
+        pass
+
+    cdef void room_changed(self) noexcept:
+        pass
 
     cdef OriginRequest request(self, ResponseTaker taker):
         return None
@@ -104,9 +116,11 @@ cdef class OriginPools:
         cdef OriginConnection oldest = None, connection
         cdef OriginPool pool
         for pool in self.known.values():
-            connection = pool.connections[0]
-            if oldest is None or connection.idle_since < oldest.idle_since:
-                oldest = connection
+            for connection in pool.connections:
+                if not connection.is_busy():
+                    if oldest is None or connection.idle_since < oldest.idle_since:
+                        oldest = connection
+                    break
         if oldest is None:
             return False
         oldest.close()

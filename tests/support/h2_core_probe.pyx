@@ -2,11 +2,63 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
+from gateway.c.message cimport (
+    SL_MESSAGE_DONE, sl_message_add, sl_message_at, sl_message_keep, sl_message_settle_request,
+    sl_message_settle_response, sl_span,
+)
 from gateway.proto.http2.core cimport (
     EVENT_DATA, EVENT_ERROR, EVENT_FAILED, EVENT_NONE, EVENT_RESET, EVENT_WINDOW, EventKind, H2Event,
 )
 from gateway.proto.http2.frames cimport FLAG_END_STREAM, FRAME_DATA, free_bytes, put_frame
 from gateway.proto.http2.streams cimport END_RESET_BY_PEER, END_RESET_BY_US, H2Stream, streams_find
+
+
+cdef str text(Message message, sl_span span):
+    return sl_message_at(&message.head, span)[:span.length].decode("latin-1")
+
+
+cdef object shown(Message message):
+    if message is None:
+        return None
+    head = &message.head
+    names = ("none", "length", "chunked", "close")
+    found = {
+        "method": text(message, head.method), "scheme": text(message, head.scheme),
+        "authority": text(message, head.authority), "path": text(message, head.path),
+        "query": text(message, head.query) if head.has_query else None, "protocol": text(message, head.protocol),
+        "status": head.status, "framing": names[head.framing],
+        "length": head.content_length if head.has_length else None,
+        "flags": [name for name, held in (("continues", head.continues), ("trailers", head.takes_trailers),
+                                          ("upgrades", head.upgrades), ("expects", head.expects_other)) if held],
+        "fields": [(text(message, head.fields[i].name), text(message, head.fields[i].value))
+                   for i in range(head.field_count) if not head.fields[i].removed],
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+cdef Message made(list fields):
+    cdef Message message = Message.__new__(Message)
+    cdef bytes name, value
+    for name, value in fields:
+        if name == b":status":
+            message.head.status = int(value)
+        elif name == b":method":
+            sl_message_keep(&message.head, value, len(value), &message.head.method)
+        elif name == b":scheme":
+            sl_message_keep(&message.head, value, len(value), &message.head.scheme)
+        elif name == b":authority":
+            sl_message_keep(&message.head, value, len(value), &message.head.authority)
+        elif name == b":path":
+            sl_message_keep(&message.head, value, len(value), &message.head.path)
+        else:
+            sl_message_add(&message.head, name, len(name), value, len(value))
+    if message.head.status:
+        status = sl_message_settle_response(&message.head, False, False)
+    else:
+        status = sl_message_settle_request(&message.head, False)
+    if status != SL_MESSAGE_DONE:
+        raise ValueError(message.head.fault)
+    return message
 
 
 cdef class CoreProbe:
@@ -74,6 +126,13 @@ cdef class CoreProbe:
     def consume(self, uint32_t identifier, uint32_t size):
         """DATA was taken up."""
         self.core.consumed(self.stream(identifier), size)
+
+    def end_by(self, uint32_t identifier, list trailers):
+        """Trailers of (name, value)."""
+        cdef Message message = Message.__new__(Message)
+        for name, value in trailers:
+            sl_message_add(&message.head, name, len(name), value, len(value))
+        self.core.put_trailers(self.stream(identifier), &message.head, &self.core.out)
 
     def reset(self, uint32_t identifier, uint32_t code):
         """RST_STREAM, and the stream is forgotten."""

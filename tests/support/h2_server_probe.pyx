@@ -6,7 +6,8 @@ from gateway.proto.http2.core cimport EVENT_END, EVENT_GOAWAY, EVENT_REFUSED, EV
 from gateway.proto.http2.head cimport HEAD_CONNECT
 from gateway.proto.http2.server cimport H2Server
 from gateway.proto.http2.streams cimport END_BOTH
-from tests.support.h2_core_probe cimport CoreProbe, number_of
+from gateway.proto.message cimport Message
+from tests.support.h2_core_probe cimport CoreProbe, made, number_of, shown
 
 from tests.support.proto_probe import host_of
 
@@ -17,9 +18,10 @@ cdef class Probe(CoreProbe):
     cdef H2Server session
     cdef uint64_t worker       # bytes buffered by all sessions of a worker
 
-    def __init__(self, int auth=0, now=0, streams=None):
+    def __init__(self, int auth=0, now=0, streams=None, bint requests=False):
         self.core = self.session = H2Server(auth)
         self.session.worker = &self.worker
+        self.session.requests = requests
         if streams is not None:
             self.session.streams_most = streams
         if not self.session.begin(now):
@@ -32,6 +34,10 @@ cdef class Probe(CoreProbe):
 
     cdef tuple told(self, EventKind kind, H2Event *event):
         head = self.session.head
+        if kind == EVENT_REQUEST and head.message is not None:
+            if head.detail is not None:
+                return "broken", number_of(event), head.outcome, head.detail, bool(head.malformed)
+            return "message", number_of(event), shown(head.message), bool(event.end)
         if kind == EVENT_REQUEST:
             what = "connect" if self.session.head.method == HEAD_CONNECT else "plain"
             asked = host_of(head), head.port, head.detail, bool(event.end)
@@ -39,7 +45,8 @@ cdef class Probe(CoreProbe):
         if kind == EVENT_REFUSED:
             return "refused", event.status, host_of(head), head.port
         if kind == EVENT_END:
-            return "end", number_of(event)
+            trailers = shown(head.message)
+            return ("end", number_of(event)) if trailers is None else ("end", number_of(event), trailers["fields"])
         if kind == EVENT_GOAWAY:
             return ("shutdown",)
         return CoreProbe.told(self, kind, event)
@@ -47,6 +54,16 @@ cdef class Probe(CoreProbe):
     def respond(self, uint32_t identifier, list fields, bint end=False):
         """A header block of (name, value)."""
         self.session.respond(self.stream(identifier), self.session.deflater.encode(fields), end)
+
+    def respond_message(self, uint32_t identifier, list fields, bint end=False):
+        """The same by a message."""
+        cdef Message head = made(fields)
+        self.session.respond_message(self.stream(identifier), &head.head, end)
+
+    def inform(self, uint32_t identifier, list fields):
+        """An interim response."""
+        cdef Message head = made(fields)
+        self.session.inform(self.stream(identifier), &head.head)
 
     def finish(self, uint32_t identifier):
         """The stream has ended both ways."""

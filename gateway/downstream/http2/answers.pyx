@@ -2,7 +2,7 @@
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.ref cimport Py_INCREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -10,8 +10,8 @@ from gateway.proto.http2.core cimport H2Core
 from gateway.proto.http2.frames cimport FLAG_END_STREAM, FRAME_DATA, FRAME_HEADER, write_header
 from gateway.proto.http2.head cimport DIALECT_PIPY
 from gateway.proto.http2.streams cimport (
-    STREAM_HEAD, STREAM_LATE, STREAM_LOCAL_ENDED, STREAM_MALFORMED, STREAM_REMOTE_ENDED, ring_add, ring_park,
-    streams_next,
+    STREAM_EARLY, STREAM_HEAD, STREAM_LATE, STREAM_LOCAL_ENDED, STREAM_MALFORMED, STREAM_REMOTE_ENDED, ring_add,
+    ring_park, streams_next,
 )
 
 cdef bytes FOUND = b"sluice: this port carries CONNECT tunnels\n"
@@ -35,6 +35,8 @@ cdef class ShortAnswers:
         if server.dialect == DIALECT_PIPY:
             server.respond(stream, server.deflater.encode(block[:1]), True)
             return ANSWER_BARE
+        if stream.flags & STREAM_HEAD:
+            body = None
         server.respond(stream, server.deflater.encode(block), body is None)
         if body is None:
             return self.given(stream)
@@ -49,7 +51,7 @@ cdef class ShortAnswers:
             return ANSWER_GOES_ON  # it is answered already
         return self.begin(stream, [(b":status", b"200"), (b"content-type", b"text/plain"),
                                    (b"content-length", b"%d" % len(FOUND))],
-                          None if stream.flags & STREAM_HEAD else FOUND, now)
+                          FOUND, now)
 
     cdef AnswerEnd begin_none(self, H2Stream *stream, str identifier, str message, uint64_t now) except *:
         cdef bytes text = NOT_FOUND if message is None else NOT_FOUND + message.encode("ascii") + b"\n"
@@ -59,6 +61,7 @@ cdef class ShortAnswers:
     cdef size_t fill(self, H2Stream *stream, uint8_t *at, size_t room, AnswerEnd *end) noexcept:
         cdef H2Core session = self.server
         cdef bytes body = <bytes> stream.body
+        cdef bint ends = not stream.flags & STREAM_EARLY
         cdef uint32_t left = <uint32_t> PyBytes_GET_SIZE(body) - stream.body_from
         cdef uint32_t size = session.sendable(stream, min(min(left, <uint32_t> room - FRAME_HEADER),
                                                           session.frame_size()))
@@ -66,12 +69,15 @@ cdef class ShortAnswers:
         if size == 0 and left:
             ring_park(&session.streams, stream)
             return 0
-        write_header(at, size, FRAME_DATA, FLAG_END_STREAM if size == left else 0, stream.id)
+        write_header(at, size, FRAME_DATA, FLAG_END_STREAM if size == left and ends else 0, stream.id)
         memcpy(at + FRAME_HEADER, PyBytes_AS_STRING(body) + stream.body_from, size)
-        session.sent(stream, size, size == left)
+        session.sent(stream, size, size == left and ends)
         stream.body_from += size
-        if size == left:
+        if size == left and ends:
             end[0] = self.given(stream)
+        elif size == left:
+            Py_DECREF(body)
+            stream.body, stream.body_from = NULL, 0
         return size + FRAME_HEADER
 
     cdef H2Stream *late(self, H2Stream *stream, bint *left) noexcept:

@@ -22,7 +22,6 @@ cdef class H2Connection(H2Carrier):
     cdef uint32_t tunnels      # tunnels carried now
     cdef int32_t frames        # frames left of the last share that the turn was not charged with
     cdef int32_t blocks        # header blocks of the same
-    cdef uint64_t room_asked   # loop milliseconds of the next look for room in the worker's budget; 0: there was room
 
     # Takes over a socket whose first bytes are `data`.
     cdef void enter(self, const uint8_t *data, size_t length) noexcept
@@ -30,6 +29,9 @@ cdef class H2Connection(H2Carrier):
 
     cdef void request(self, H2Event *event) noexcept
     cdef void connect(self, H2Stream *stream, int status) noexcept
+    cdef void exchange(self, H2Stream *stream, bint end) noexcept
+    cdef void take_trailers(self, H2Stream *stream) noexcept
+    cdef void page(self, H2Stream *stream) noexcept
     # A request that is not a CONNECT has come whole.
     cdef void plain(self, H2Stream *stream) noexcept
     # An answer that is no tunnel stands like that: its stream ends, or goes on.
@@ -37,6 +39,7 @@ cdef class H2Connection(H2Carrier):
     # Resets the exchanges that are no tunnels and have lasted for the time of a request.
     cdef void end_short(self) noexcept
     cdef void take_data(self, H2Event *event) noexcept
+    cdef void touch(self, H2Stream *stream, const uint8_t *data, uint32_t size) noexcept
     cdef void hand_out(self) noexcept
     cdef void hand_out_to(self, H2Stream *stream) noexcept
     cdef void ended_stream(self, H2Stream *stream, uint32_t code, int side) noexcept

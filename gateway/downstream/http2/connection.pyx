@@ -15,8 +15,11 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from gateway.state.parts cimport WorkerParts
-from gateway.state.settings cimport Settings
-from gateway.c.contract cimport SL_OUTCOME_MALFORMED, SL_OUTCOME_NOT_BUILT, SL_OUTCOME_REQUEST_TIMEOUT
+from gateway.state.settings cimport PROTOCOL_AUTO, Settings
+from gateway.c.contract cimport (
+    SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_MALFORMED, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_NOT_BUILT,
+    SL_OUTCOME_REQUEST_TIMEOUT,
+)
 from gateway.c.limit_table cimport SL_LIMIT_CONNECTIONS
 from gateway.c.pipe_pool cimport sl_pipe
 from gateway.c.segment cimport (
@@ -25,6 +28,7 @@ from gateway.c.segment cimport (
 )
 from gateway.http2.deadlines cimport (
     LATE_IDLE, LATE_SETTINGS, LATE_UNFINISHED, Late, deadlines_arm, deadlines_late, deadlines_look, deadlines_none,
+    deadlines_room, deadlines_room_due,
 )
 from gateway.http2.carrier cimport H2Carrier
 from gateway.http2.states cimport CARRIER_OPEN
@@ -33,7 +37,9 @@ from gateway.proto.codec cimport CODEC_CREDENTIALS
 from gateway.proto.http2.frames cimport (
     H2_CANCEL, H2_NO_ERROR, H2_PROTOCOL_ERROR, H2_REFUSED_STREAM, H2_SETTINGS_TIMEOUT,
 )
-from gateway.proto.http2.head cimport DIALECT_PIPY, HEAD_HEAD, H2Head
+from gateway.proto.grpc cimport grpc_refusal
+from gateway.proto.http2.head cimport DIALECT_PIPY, H2Head
+from gateway.proto.message cimport Message
 from gateway.proto.http2.outbound cimport WORKER_WARM
 from gateway.proto.http2.core cimport (
     EVENT_DATA, EVENT_END, EVENT_ERROR, EVENT_FAILED, EVENT_REFUSED, EVENT_REQUEST, EVENT_RESET, EVENT_WINDOW,
@@ -41,12 +47,14 @@ from gateway.proto.http2.core cimport (
 )
 from gateway.proto.http2.server cimport H2Server
 from gateway.proto.http2.streams cimport (
-    END_BOTH, END_RESET_BY_PEER, END_RESET_BY_US, STREAM_HEAD, STREAM_LOCAL_ENDED, STREAM_MALFORMED, StreamEnd,
-    ring_out, ring_unpark, streams_find, streams_next,
+    END_BOTH, END_RESET_BY_PEER, END_RESET_BY_US, STREAM_GRPC, STREAM_LOCAL_ENDED, STREAM_MALFORMED,
+    STREAM_PAGE, STREAM_REMOTE_ENDED, StreamEnd, ring_unpark, streams_find, streams_next,
 )
 from gateway.downstream.http2.answers cimport ANSWER_BARE, ANSWER_ENDED, ANSWER_ENOUGH, ANSWER_GOES_ON, ANSWER_MALFORMED
 from gateway.downstream.http2.connect cimport H2Request
-from gateway.downstream.http2.requests cimport ASKED_BROKEN, ASKED_PAGE, ASKED_TUNNEL, Asked
+from gateway.downstream.http2.exchange_stream cimport H2ExchangeStream
+from gateway.downstream.http2.owners cimport owner_fill, owner_lost, owner_received
+from gateway.downstream.http2.requests cimport ASKED_BROKEN, ASKED_EXCHANGE, ASKED_PAGE, ASKED_TUNNEL, Asked
 from gateway.downstream.http2.tunnel cimport H2Tunnel
 from gateway.proto.http2.work cimport FRAMES_A_STREAM, SLICES, TURN_BLOCKS, TURN_FRAMES, H2Work, Piece
 from gateway.io.loop cimport Handler, clock_us
@@ -58,7 +66,6 @@ cdef enum:
     EVENTS_TURN = 2000         # microseconds of a turn, after which what comes is for the shared part of a turn
     SHARE_BLOCKS = 8           # of one connection in the shared part: it goes round, and looks at the clock in between
     SHARE_FRAMES = 1024
-    LOOK_AGAIN = 100           # milliseconds, for room in the worker's budget
 
 
 @cython.final
@@ -68,7 +75,7 @@ cdef class H2Connection(H2Carrier):
     def __cinit__(self, WorkerParts parts, int listener, int auth):
         self.settings, self.roster, self.limits = parts.settings, parts.roster, parts.limits
         self.server = H2Server(auth)
-        self.requests = H2Requests(parts, self.server, listener)
+        self.requests = H2Requests(parts, self.server, listener, auth)
         self.answers = ShortAnswers(self.server)
         self.take_over(parts, self.server)
 
@@ -78,6 +85,7 @@ cdef class H2Connection(H2Carrier):
         self.roster.entered(self)
         self.session.worker = &self.work.buffered
         self.server.streams_most = self.settings.streams_per_connection
+        self.server.requests = self.requests.takes_requests()
         if not (self.server.begin(self.loop.now) and self.watch()):
             self.drop()
             return
@@ -128,7 +136,7 @@ cdef class H2Connection(H2Carrier):
         elif kind == EVENT_REQUEST:
             self.request(event)
         elif kind == EVENT_END:
-            self.plain(event.stream)
+            self.take_trailers(event.stream)
         elif kind == EVENT_RESET:
             self.ended_stream(event.stream, event.code, SL_H2_SIDE_CLIENT)
         elif kind == EVENT_ERROR:
@@ -147,12 +155,8 @@ cdef class H2Connection(H2Carrier):
         cdef Handler owner = <Handler> stream.owner if stream.owner is not NULL else None
         self.count_reset(side, code)
         self.drop_stream(stream, END_RESET_BY_PEER if side == SL_H2_SIDE_CLIENT else END_RESET_BY_US)
-        if isinstance(owner, H2Tunnel):
-            (<H2Tunnel> owner).stream = NULL
-            (<H2Tunnel> owner).lost()
-        elif owner is not None:
-            (<H2Request> owner).stream = NULL
-            (<H2Request> owner).lost()
+        if owner is not None:
+            owner_lost(owner, True)
 
     # ---- requests ----------------------------------------------------------------------------------------------------
 
@@ -163,18 +167,18 @@ cdef class H2Connection(H2Carrier):
         cdef uint64_t sequence
         if asked == ASKED_TUNNEL:
             self.connect(stream, event.status)
+        elif asked == ASKED_EXCHANGE:
+            self.exchange(stream, event.end)
         elif asked == ASKED_BROKEN:
             sequence = self.requests.protocol_error(head.outcome, head.user, head.detail, head.reason)
             if head.malformed:
                 stream.flags |= STREAM_MALFORMED
             self.refuse_stream(stream, head.outcome, None, None, head.detail, sequence)
         elif asked == ASKED_PAGE:
-            if head.method == HEAD_HEAD:
-                stream.flags |= STREAM_HEAD
-            if event.end:
-                self.plain(stream)
-            else:
-                self.answers.note(self.loop.now)
+            self.page(stream)
+        elif self.settings.listener(self.requests.listener).protocol == PROTOCOL_AUTO:
+            sequence = self.requests.protocol_error(SL_OUTCOME_NOT_BUILT, None, None, 0)
+            self.refuse_stream(stream, SL_OUTCOME_NOT_BUILT, None, None, None, sequence)
         else:
             sequence = self.requests.protocol_error(SL_OUTCOME_NOT_BUILT, None, None, 0)
             self.settle(stream, self.answers.begin_none(stream, f"{self.meter.prefix}{sequence}",
@@ -194,17 +198,50 @@ cdef class H2Connection(H2Carrier):
         else:
             request.ask()
 
+    cdef void exchange(self, H2Stream *stream, bint end) noexcept:
+        """A request of HTTP. A protocol that is not served has no exchange."""
+        cdef Message head = self.server.head.message
+        cdef H2ExchangeStream side = self.requests.exchange_for(self, stream)
+        cdef uint64_t sequence
+        self.server.head.message = None
+        if side is None:
+            sequence = self.requests.protocol_error(SL_OUTCOME_NOT_BUILT, None, ":protocol is not websocket", 0)
+            self.refuse_stream(stream, SL_OUTCOME_NOT_BUILT, None, None, ":protocol is not websocket", sequence)
+        else:
+            side.enter(stream, head, end)
+
+    cdef void take_trailers(self, H2Stream *stream) noexcept:
+        """The client's side of the stream has ended behind its content."""
+        if stream.owner is NULL:
+            self.plain(stream)
+            return
+        if isinstance(<object> stream.owner, H2ExchangeStream):
+            (<H2ExchangeStream> stream.owner).end_in = self.server.head.message
+            self.server.head.message = None
+        self.touch(stream, NULL, 0)
+
+    cdef void page(self, H2Stream *stream) noexcept:
+        """Once the request is whole."""
+        if stream.flags & STREAM_REMOTE_ENDED:
+            self.plain(stream)
+        else:
+            self.answers.note(self.loop.now)
+
     cdef void plain(self, H2Stream *stream) noexcept:
         self.settle(stream, self.answers.begin_page(stream, self.loop.now))
 
     cdef void refuse_stream(self, H2Stream *stream, int outcome, str rule, str reason, str detail,
                             uint64_t sequence) noexcept:
-        cdef list block
-        cdef bytes body
+        if stream.flags & STREAM_PAGE and rule is None and outcome in (
+                SL_OUTCOME_DENIED, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_NO_ROUTE):
+            self.page(stream)
+            return
         block, body = http2_answer(outcome, rule, reason, detail, f"{self.meter.prefix}{sequence}",
                                    self.settings.deny_message, len(self.settings.token_keys) > 0)
         if self.requests.protocol == SL_PROTOCOL_HBONE:
             block[0] = hbone_status(block[0])
+        if stream.flags & STREAM_GRPC:
+            block, body = grpc_refusal(outcome, reason, block, body), None
         self.settle(stream, self.answers.begin(stream, block, body, self.loop.now))
 
     cdef void settle(self, H2Stream *stream, AnswerEnd end) noexcept:
@@ -235,7 +272,6 @@ cdef class H2Connection(H2Carrier):
 
     cdef void take_data(self, H2Event *event) noexcept:
         cdef H2Stream *stream = event.stream
-        cdef uint32_t identifier = stream.id
         if stream.owner is NULL:
             self.session.consumed(stream, event.size)
             if event.end:
@@ -243,13 +279,18 @@ cdef class H2Connection(H2Carrier):
             return
         if stream.first_slice == 0:
             self.session.frames_left -= FRAMES_A_STREAM
-        if not self.work.add(stream, event.data, event.size):
+        self.touch(stream, event.data, event.size)
+
+    cdef inline void touch(self, H2Stream *stream, const uint8_t *data, uint32_t size) noexcept:
+        """Its owner gets this with all that comes for it in this input."""
+        cdef uint32_t identifier = stream.id
+        if not self.work.add(stream, data, size):
             self.hand_out()
             # Handing out may have ended the tunnel, and with it the stream.
             if streams_find(&self.session.streams, identifier) is stream and stream.owner is not NULL:
-                self.work.add(stream, event.data, event.size)
+                self.work.add(stream, data, size)
             else:
-                self.session.consumed_late(event.size)
+                self.session.consumed_late(size)
 
     cdef void hand_out(self) noexcept:
         """Each stream gets what came for it."""
@@ -265,10 +306,7 @@ cdef class H2Connection(H2Carrier):
         cdef Piece pieces[SLICES]
         cdef uint32_t total = 0
         cdef int count = self.work.take(stream, pieces, &total)
-        if isinstance(<object> stream.owner, H2Tunnel):
-            (<H2Tunnel> stream.owner).received(pieces, count, total)
-        else:
-            (<H2Request> stream.owner).received(pieces, count, total)
+        owner_received(stream, pieces, count, total)
 
     # ---- down --------------------------------------------------------------------------------------------------------
 
@@ -280,10 +318,7 @@ cdef class H2Connection(H2Carrier):
             if end != ANSWER_GOES_ON:
                 self.settle(stream, end)
             return size
-        if stream.owner is not NULL and isinstance(<object> stream.owner, H2Tunnel):
-            return (<H2Tunnel> stream.owner).fill(at, room, most)
-        ring_out(&self.session.streams, stream)
-        return 0
+        return owner_fill(&self.session.streams, stream, at, room, most)
 
     cdef int64_t fill_pipe(self, H2Stream *stream, sl_pipe *pipe, uint32_t most) noexcept:
         return (<H2Tunnel> stream.owner).fill_pipe(pipe, most)
@@ -327,10 +362,8 @@ cdef class H2Connection(H2Carrier):
     cdef void lose_stream(self, H2Stream *stream) noexcept:
         if stream.owner is NULL:
             self.drop_stream(stream, END_RESET_BY_US)
-        elif isinstance(<object> stream.owner, H2Tunnel):
-            (<H2Tunnel> stream.owner).lost()
         else:
-            (<H2Request> stream.owner).lost()
+            owner_lost(<object> stream.owner, False)
 
     cdef void close_stream(self, H2Stream *stream) noexcept:
         if stream.owner is NULL:
@@ -350,17 +383,12 @@ cdef class H2Connection(H2Carrier):
                             settings.request_timeout, settings.idle_timeout)
         if self.answers.since:
             at = min(at, self.answers.since + settings.request_timeout)
-        if not self.session.withheld and not self.session.is_over():
-            self.room_asked = 0
-        else:
-            if self.room_asked == 0:
-                self.room_asked = now + LOOK_AGAIN
-            at = min(at, self.room_asked)
+        at = min(at, deadlines_room(&self.deadlines, self.session, now))
         deadlines_arm(&self.deadlines, self.loop, self, at)
 
     cdef bint waits(self) noexcept:
-        return not (deadlines_none(&self.deadlines, self.session) and self.answers.since == 0 and self.room_asked == 0
-                    and self.work.buffered < WORKER_WARM)
+        return not (deadlines_none(&self.deadlines, self.session) and self.answers.since == 0
+                    and self.deadlines.room_asked == 0 and self.work.buffered < WORKER_WARM)
 
     cdef void on_timer(self) noexcept:
         cdef Settings settings = self.settings
@@ -379,9 +407,7 @@ cdef class H2Connection(H2Carrier):
         else:
             if self.answers.since and self.answers.since + settings.request_timeout <= now:
                 self.end_short()
-            if self.room_asked and self.room_asked <= now:
-                self.room_asked = 0
-                self.session.return_connection()
+            if deadlines_room_due(&self.deadlines, self.session, now):
                 self.write_later()
                 if self.reader.readable and not self.session.is_over():
                     self.loop.share(self)

@@ -1,20 +1,28 @@
 """The requests on a client's HTTP/2 connection. See requests.pxd."""
 
+import os
+
 cimport cython
 from libc.stdint cimport uint64_t
 
 from gateway.c.contract cimport (
     SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_GATEWAY_LIMIT, SL_REASON_DRAINING, SL_REASON_TOO_MANY_STREAMS,
 )
+from gateway.c.message cimport sl_message
 from gateway.c.segment cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HBONE, SL_PROTOCOL_HTTP2, SL_SCOPE_DRAINING,
     SL_SCOPE_STREAMS,
 )
 from gateway.proto.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
-from gateway.proto.http2.head cimport HEAD_CONNECT, HEAD_GET, HEAD_HEAD, HEAD_POST, H2Head
+from gateway.proto.grpc cimport is_grpc
+from gateway.proto.http2.head cimport DIALECT_PIPY, HEAD_CONNECT, HEAD_GET, HEAD_HEAD, HEAD_POST, H2Head
+from gateway.proto.http2.streams cimport STREAM_GRPC, STREAM_PAGE
+from gateway.proto.http2.websocket cimport becomes_upgrade
+from gateway.routing.exchange cimport exchange_of
 from gateway.state.meter cimport Meter
 from gateway.state.record cimport count_login, log_refused
-from gateway.state.settings cimport PROTOCOL_HBONE
+from gateway.state.request cimport Request
+from gateway.state.settings cimport PROTOCOL_AUTO, PROTOCOL_HBONE, ListenerSpec
 from gateway.state.speakers cimport take_claims
 from gateway.tunnel.request cimport note, over_limit
 
@@ -23,8 +31,8 @@ from gateway.tunnel.request cimport note, over_limit
 cdef class H2Requests:
     """A part of a client's connection: it may touch what the session has read, the log and the counters."""
 
-    def __cinit__(self, WorkerParts parts, H2Server server, int listener):
-        self.parts, self.server, self.listener = parts, server, listener
+    def __cinit__(self, WorkerParts parts, H2Server server, int listener, int auth):
+        self.parts, self.server, self.listener, self.auth = parts, server, listener, auth
         self.protocol = (SL_PROTOCOL_HBONE if parts.settings.listener(listener).protocol == PROTOCOL_HBONE
                          else SL_PROTOCOL_HTTP2)
 
@@ -32,13 +40,21 @@ cdef class H2Requests:
         cdef H2Head head = self.server.head
         if status != CODEC_REQUEST and status != CODEC_CREDENTIALS:
             return ASKED_BROKEN
-        if head.method == HEAD_CONNECT:
+        if head.method == HEAD_CONNECT and not head.has_protocol:
             return ASKED_TUNNEL
-        if (self.parts.settings.listener(self.listener).diagnostics
+        if head.message is not None and self.server.dialect != DIALECT_PIPY:
+            return ASKED_EXCHANGE
+        return ASKED_PAGE if self.is_page() else ASKED_OTHER
+
+    cdef bint takes_requests(self) noexcept:
+        cdef ListenerSpec spec = self.parts.settings.listener(self.listener)
+        return spec.protocol == PROTOCOL_AUTO and spec.requests
+
+    cdef bint is_page(self) noexcept:
+        cdef H2Head head = self.server.head
+        return (self.parts.settings.listener(self.listener).diagnostics
                 and head.method in (HEAD_GET, HEAD_HEAD, HEAD_POST)
-                and head.path.length == 1 and head.path.text[0] == c"/"):
-            return ASKED_PAGE
-        return ASKED_OTHER
+                and head.path.length == 1 and head.path.text[0] == c"/")
 
     cdef H2Request asked_for(self, H2Carrier carrier):
         cdef H2Request request = H2Request.__new__(H2Request)
@@ -53,6 +69,25 @@ cdef class H2Requests:
         take_claims(self.parts, request, self.server.head)
         request.record = note(self.parts, request, self.server.head, self.protocol)
         return request
+
+    cdef H2ExchangeStream exchange_for(self, H2Carrier carrier, H2Stream *stream):
+        cdef sl_message *head = &self.server.head.message.head
+        cdef H2ExchangeStream side = H2ExchangeStream.__new__(H2ExchangeStream)
+        cdef Request who = self.who
+        if who is None:
+            who = self.who = Request.__new__(Request)
+            who.listener, who.tls, who.relayed = self.listener, self.tls, self.relayed
+            who.forwarded, who.peer, who.peer_port, who.source = self.forwarded, self.peer, self.peer_port, self.source
+        if is_grpc(head):
+            stream.flags |= STREAM_GRPC
+        if self.is_page():
+            stream.flags |= STREAM_PAGE
+        if head.upgrades and not becomes_upgrade(head, os.urandom(16)):
+            return None
+        side.upgrading = head.upgrades
+        side.parts, side.carrier = self.parts, carrier
+        side.exchange = exchange_of(self.parts, side, who, self.protocol, self.auth)
+        return side
 
     cdef void one_too_many(self, H2Carrier carrier, int status) noexcept:
         cdef bint leaving = self.server.leaving

@@ -3,7 +3,8 @@
 # time and what a stream carries. server.pxd and client.pxd are the two sides.
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
-from gateway.proto.http2.frames cimport Frame, FrameReader
+from gateway.c.message cimport sl_message
+from gateway.proto.http2.frames cimport Frame, FrameReader, Outgoing
 from gateway.proto.http2.hpack cimport Field, Inflater
 from gateway.proto.http2.outbound cimport H2Outbound
 from gateway.proto.http2.streams cimport H2Stream
@@ -28,6 +29,7 @@ cdef enum EventKind:
     EVENT_REFUSED = 9          # server: as EVENT_REQUEST without a stream: one too many, or behind the own GOAWAY
     EVENT_ANSWER = 10          # client: the final answer to `stream`, a status in `code`; `end` when nothing follows
     EVENT_SETTINGS = 11        # client: limits and windows may be others, of every stream
+    EVENT_INTERIM = 12         # client that collects messages: a 1xx, not the final answer, in `message`
 
 cdef struct H2Event:
     H2Stream *stream
@@ -64,6 +66,8 @@ cdef class H2Core(H2Outbound):
     # Whether input is left that waits for another share. It must stay valid; keep() says where it is now.
     cdef bint is_stopped(self) noexcept
     cdef void keep(self, const uint8_t *data, size_t length) noexcept
+    # Trailers, to `out`: this side of the stream has ended. False without memory.
+    cdef bint put_trailers(self, H2Stream *stream, const sl_message *trailers, Outgoing *out) noexcept
     # Ends the connection for an error: GOAWAY, and nothing is read any more.
     cdef EventKind fail(self, uint32_t code, str detail) noexcept
     # The same for too much of something, an sl_h2_abuse.

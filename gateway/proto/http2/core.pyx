@@ -15,6 +15,7 @@ from gateway.c.segment cimport (
     SL_H2_ABUSE_PRIORITY, SL_H2_ABUSE_RESETS, SL_H2_ABUSE_SETTINGS, SL_H2_ABUSE_UNKNOWN, SL_H2_ABUSE_UNREAD,
     SL_H2_ABUSE_WINDOW,
 )
+from gateway.proto.http2.blocks cimport PART_TRAILERS, put_message
 from gateway.proto.http2.budget cimport budgets_earn, budgets_refill, budgets_spend
 from gateway.proto.http2.frames cimport (
     FLAG_ACK, FLAG_END_HEADERS, FLAG_END_STREAM, FLAG_PADDED, FRAME_BROKEN, FRAME_CONTINUATION, FRAME_DATA,
@@ -101,6 +102,10 @@ cdef class H2Core(H2Outbound):
             kind = self.take(&self.frame, event)
             if kind != EVENT_NONE:
                 return kind
+
+    cdef bint put_trailers(self, H2Stream *stream, const sl_message *trailers, Outgoing *out) noexcept:
+        self.end_local(stream)
+        return put_message(out, self.deflater, stream.id, trailers, PART_TRAILERS, False, True, self.peer.frame)
 
     # ---- errors ------------------------------------------------------------------------------------------------------
 
@@ -349,7 +354,11 @@ cdef class H2Core(H2Outbound):
         return EVENT_NONE
 
     cdef bint length_holds(self, H2Stream *stream, uint32_t size, bint end) noexcept:
-        return True
+        """RFC 9113 section 8.1.1: the content is as long as Content-Length has said."""
+        if stream.expected < 0:
+            return True
+        stream.expected -= size
+        return stream.expected == 0 if end else stream.expected >= 0
 
     cdef EventKind late(self, const Frame *frame, H2Event *event) noexcept:
         return EVENT_NONE

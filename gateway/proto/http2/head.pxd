@@ -1,13 +1,17 @@
-# The header block of one HTTP/2 request (RFC 9113 section 8): field by field in, a request or a failure out.
+# The header block of one HTTP/2 request (RFC 9113 section 8): field by field in, a request or a failure out. Of what is
+# not a CONNECT of the classic form, all of it as a message.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
+from gateway.c.message cimport sl_span
 from gateway.proto.codec cimport Codec
 from gateway.proto.http2.hpack cimport Field
+from gateway.proto.message cimport Message
 
 cdef enum:
     HEAD_LIST_MAX = 16384      # MAX_HEADER_LIST_SIZE: names, values and 32 for each field (section 6.5.2)
     HEAD_LIST_LAST = 131072    # bytes decoded at all: beyond them the connection ends
     HEAD_TARGET_MAX = 512      # bytes of :authority, :path or Host that can matter
+    HEAD_SCHEME_MAX = 16       # the same of :scheme
 
 # How a CONNECT says where to: the first one fixes it for its connection.
 cdef enum Dialect:
@@ -35,6 +39,12 @@ cdef class H2Head(Codec):
     cdef bint regular          # a field that is not a pseudo-header was read
     cdef bint has_scheme
     cdef bint has_protocol     # :protocol (RFC 8441)
+    cdef bint collects         # requests other than a CONNECT of the classic form become messages; the caller's to set
+    cdef bint ends             # no content follows; the caller's to set, before finish()
+    cdef bint too_many         # it has more fields than a message may have
+    cdef Message message       # such a request, or trailers; None: no such request, or trailers without a field
+    cdef uint8_t scheme_length
+    cdef char[HEAD_SCHEME_MAX] scheme   # as sent
     cdef bint malformed        # the message is, so its stream ends with PROTOCOL_ERROR
     cdef bint refused_fields   # fields that no CONNECT may have
     cdef int authorizations
@@ -51,6 +61,10 @@ cdef class H2Head(Codec):
     # and detail; `malformed`: the stream is in error as well. For trailers only `malformed` counts.
     cdef int finish(self) noexcept
 
+    cdef void collect(self, const Field *field) noexcept
+    cdef void begin_message(self) noexcept
+    cdef void keep_text(self, const Field *field, sl_span *out) noexcept
+    cdef int judge_message(self) except -1
     cdef void pseudo(self, const Field *field) noexcept
     cdef void ordinary(self, const Field *field) except *
     cdef void keep(self, HeadText *kept, const Field *field) noexcept

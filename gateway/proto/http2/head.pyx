@@ -7,13 +7,18 @@ A block that breaks the rules of messages is malformed: its stream ends with PRO
 asks for what cannot be is refused with an answer. Both have an outcome; what the client sent never comes back.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t
-from libc.string cimport memcmp, memcpy, strlen
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memcmp, memcpy
 
 from gateway.proto.codec cimport AUTH_OFF, CODEC_MORE, CODEC_REQUEST, read_port
 from gateway.c.addr cimport sl_addr
-from gateway.c.contract cimport SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED
+from gateway.c.contract cimport SL_OUTCOME_HEAD_TOO_LARGE, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED
+from gateway.c.message cimport (
+    SL_MESSAGE_DONE, sl_message, sl_message_keep, sl_message_settle_request, sl_message_trailer_fault, sl_span,
+)
+from gateway.proto.http2.blocks cimport MESSAGE_LIST_MAX, TOO_MANY, collect_field, join_cookies
 from gateway.proto.http2.hpack cimport field_size
+from gateway.proto.http2.text cimport is_name, is_token, is_value, named, read_length
 
 cdef class H2Head(Codec):
     """One header block after the other of a connection."""
@@ -38,6 +43,9 @@ cdef class H2Head(Codec):
         self.trailers = trailers
         self.regular = self.has_scheme = self.has_protocol = self.malformed = self.refused_fields = False
         self.authorizations = 0
+        self.message = None
+        self.too_many = False
+        self.scheme_length = 0
         self.size = 0
         self.expected = -1
         self.authority.seen = self.path.seen = self.host_field.seen = False
@@ -51,7 +59,7 @@ cdef class H2Head(Codec):
 
     cdef void field(self, const Field *field) noexcept:
         self.size += field_size(field)
-        if self.malformed or self.size > HEAD_LIST_MAX:
+        if self.malformed or self.size > <size_t> (MESSAGE_LIST_MAX if self.collects else HEAD_LIST_MAX):
             return
         if not is_value(field.value, field.value_length):
             self.bad("a field value with NUL, CR or LF, or with space around it")
@@ -59,12 +67,36 @@ cdef class H2Head(Codec):
             self.pseudo(field)
         elif not is_name(field.name, field.name_length):
             self.bad("a field name that is not a lower-case token")
+        elif self.message is not None or (self.trailers and self.collects):
+            self.regular = True
+            self.collect(field)
         else:
             self.regular = True
             try:
                 self.ordinary(field)
             except BaseException:
                 self.bad("internal error")
+
+    cdef void collect(self, const Field *field) noexcept:
+        """A field of a message."""
+        cdef const char *fault
+        if self.message is None:
+            self.message = Message.__new__(Message)
+        fault = collect_field(&self.message.head, field)
+        if fault is TOO_MANY and not self.trailers:
+            self.too_many = True
+        elif fault is not NULL:
+            self.bad(fault.decode("ascii"))
+
+    cdef void begin_message(self) noexcept:
+        if self.collects and self.message is None:
+            self.message = Message.__new__(Message)
+
+    cdef void keep_text(self, const Field *field, sl_span *out) noexcept:
+        """The value of a pseudo-header as a text of the message."""
+        if self.message is not None and not sl_message_keep(&self.message.head, <const char *> field.value,
+                                                            field.value_length, out):
+            self.bad("no memory")
 
     cdef void pseudo(self, const Field *field) noexcept:
         """Section 8.3: known ones, once each, before all others."""
@@ -76,10 +108,16 @@ cdef class H2Head(Codec):
             self.method = method_of(field)
             if not is_token(field.value, field.value_length):
                 self.bad(":method is not a token")
+            elif self.method != HEAD_CONNECT:
+                self.begin_message()
+            if self.message is not None:
+                self.keep_text(field, &self.message.head.method)
         elif named(field, b":scheme"):
             if self.has_scheme:
                 self.bad("more than one :scheme")
             self.has_scheme = True
+            self.scheme_length = <uint8_t> min(field.value_length, <size_t> HEAD_SCHEME_MAX + 1)
+            memcpy(self.scheme, field.value, min(field.value_length, <size_t> HEAD_SCHEME_MAX))
         elif named(field, b":authority"):
             if self.authority.seen:
                 self.bad("more than one :authority")
@@ -88,8 +126,17 @@ cdef class H2Head(Codec):
             if self.path.seen:
                 self.bad("more than one :path")
             self.keep(&self.path, field)
+            if self.path.length > HEAD_TARGET_MAX and self.method != HEAD_CONNECT:
+                self.begin_message()
+            if self.message is not None:
+                self.keep_text(field, &self.message.head.path)
         elif named(field, b":protocol"):
+            if self.has_protocol:
+                self.bad("more than one :protocol")
             self.has_protocol = True
+            self.begin_message()
+            if self.message is not None:
+                self.keep_text(field, &self.message.head.protocol)
         else:
             self.bad("an unknown pseudo-header field")
 
@@ -136,23 +183,58 @@ cdef class H2Head(Codec):
         return self.status
 
     cdef int judge(self) except -1:
-        if self.size > HEAD_LIST_MAX:
+        cdef bint classic = self.method == HEAD_CONNECT and not self.has_protocol
+        if self.size > HEAD_LIST_MAX and (classic or not self.collects):
             return self.refuse(SL_OUTCOME_MALFORMED, "the header list is longer than 16384 bytes")
+        if self.too_many or self.size > MESSAGE_LIST_MAX:
+            return self.refuse(SL_OUTCOME_HEAD_TOO_LARGE, "the header list is longer than 65536 bytes or 1000 fields")
         if not self.malformed and not self.trailers:
             if self.method == HEAD_NONE:
                 self.bad("no :method")
-            elif self.has_protocol:
+            elif self.has_protocol and not self.collects:
                 self.bad("extended CONNECT was not offered")
-            elif self.method != HEAD_CONNECT:
+            elif self.has_protocol and self.method != HEAD_CONNECT:
+                self.bad(":protocol without CONNECT")
+            elif not classic:
                 if not self.has_scheme:
                     self.bad("no :scheme")
                 elif not self.path.seen or self.path.length == 0:
                     self.bad("no :path")
+        if classic:
+            self.message = None  # something else came before :method
+        elif not self.malformed and self.message is not None:
+            self.judge_message()
         if self.malformed:
             return self.refuse(SL_OUTCOME_MALFORMED, self.detail)
-        if self.method == HEAD_CONNECT:
+        if classic:
             return self.judge_connect()
         return CODEC_REQUEST
+
+    cdef int judge_message(self) except -1:
+        """Sections 8.3.1 and 8.2.3. Whether Host fits the authority is judged with the destination."""
+        cdef sl_message *head = &self.message.head
+        if self.trailers:
+            if sl_message_trailer_fault(head) is not NULL:
+                self.bad(sl_message_trailer_fault(head).decode("ascii"))
+            return 0
+        if self.authority.length > HEAD_TARGET_MAX:
+            self.bad("the target is too long")
+        elif self.scheme_length > HEAD_SCHEME_MAX:
+            self.bad(":scheme is too long")
+        elif not (sl_message_keep(head, self.scheme, self.scheme_length, &head.scheme)
+                  and sl_message_keep(head, <const char *> self.authority.text, self.authority.length, &head.authority)
+                  and (head.path.length or sl_message_keep(head, <const char *> self.path.text, self.path.length,
+                                                           &head.path))
+                  and (head.method.length or sl_message_keep(head, "CONNECT", 7, &head.method))
+                  and join_cookies(head)):
+            raise MemoryError
+        else:
+            lower(head, head.scheme)
+            if sl_message_settle_request(head, self.ends) != SL_MESSAGE_DONE:
+                self.bad(head.fault.decode("ascii"))
+            elif head.has_length:
+                self.expected = <int64_t> head.content_length
+        return 0
 
     cdef int judge_connect(self) except -1:
         cdef bint fits
@@ -202,10 +284,6 @@ cdef class H2Head(Codec):
 
 # ---- bytes ---------------------------------------------------------------------------------------------------------
 
-cdef bint named(const Field *field, const char *name) noexcept nogil:
-    return field.name_length == strlen(name) and memcmp(field.name, name, field.name_length) == 0
-
-
 cdef HeadMethod method_of(const Field *field) noexcept nogil:
     cdef size_t length = field.value_length
     if length == 7 and memcmp(field.value, b"CONNECT", 7) == 0:
@@ -219,50 +297,11 @@ cdef HeadMethod method_of(const Field *field) noexcept nogil:
     return HEAD_OTHER
 
 
-cdef bint is_token_byte(uint8_t byte) noexcept nogil:
-    """RFC 9110 section 5.6.2: tchar."""
-    return 0x20 < byte < 0x7F and byte not in (
-        c'"', c"(", c")", c",", c"/", c":", c";", c"<", c"=", c">", c"?", c"@", c"[", c"\\", c"]", c"{", c"}"
-    )
-
-
-cdef bint is_token(const uint8_t *data, size_t length) noexcept nogil:
-    cdef size_t i
-    for i in range(length):
-        if not is_token_byte(data[i]):
-            return False
-    return length > 0
-
-
-cdef bint is_name(const uint8_t *data, size_t length) noexcept nogil:
-    """RFC 9113 section 8.2.1: a token without upper case."""
-    cdef size_t i
-    for i in range(length):
-        if c"A" <= data[i] <= c"Z":
-            return False
-    return is_token(data, length)
-
-
-cdef bint is_value(const uint8_t *data, size_t length) noexcept nogil:
-    """RFC 9113 section 8.2.1."""
-    cdef size_t i
-    for i in range(length):
-        if data[i] == 0 or data[i] == c"\r" or data[i] == c"\n":
-            return False
-    return length == 0 or not (data[0] in (c" ", c"\t") or data[length - 1] in (c" ", c"\t"))
-
-
-cdef int64_t read_length(const Field *field) noexcept nogil:
-    """A Content-Length of at most 18 digits; -1 for anything else."""
-    cdef int64_t number = 0
-    cdef size_t i
-    if field.value_length == 0 or field.value_length > 18:
-        return -1
-    for i in range(field.value_length):
-        if not c"0" <= field.value[i] <= c"9":
-            return -1
-        number = number * 10 + (field.value[i] - c"0")
-    return number
+cdef void lower(sl_message *head, sl_span span) noexcept nogil:
+    cdef uint32_t i
+    for i in range(span.at, span.at + span.length):
+        if c"A" <= head.text[i] <= c"Z":
+            head.text[i] |= 0x20
 
 
 cdef bint same_text(const HeadText *one, const HeadText *other) noexcept nogil:

@@ -39,8 +39,11 @@ cdef class Inflater:
 
 cdef class Deflater:
     cdef nghttp2_hd_deflater *raw
+    cdef bint indexes          # fields may enter the peer's table, but for those that are secrets
 
     # The block of [(name, value)], in bytes.
     cdef bytes encode(self, list fields)
+    # The block of `count` fields, malloc'd; the caller frees it, also on False: an error.
+    cdef bint pack(self, const Field *fields, size_t count, uint8_t **block, size_t *length) noexcept
     # SETTINGS_HEADER_TABLE_SIZE of the peer.
     cdef bint resize(self, uint32_t size) noexcept

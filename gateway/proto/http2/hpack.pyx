@@ -1,11 +1,13 @@
 """HPACK (RFC 7541) by libnghttp2's nghttp2_hd_*. See hpack.pxd.
 
-A block is always decoded to its end, also when its stream is refused: both sides' tables must stay alike. Fields we
-send are never put into the peer's table: answers are few and short, and a table would be memory for each connection.
+A block is always decoded to its end, also when its stream is refused: both sides' tables must stay alike. Fields that
+are sent to clients are never put into their tables: that would be memory for each connection. Connections to origins
+are few, and carry many requests that are alike: theirs are.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp
 
 cdef extern from "nghttp2/nghttp2.h" nogil:
     ctypedef struct nghttp2_nv:
@@ -108,6 +110,45 @@ cdef class Deflater:
             return (<char *> block)[:size]
         finally:
             free(block)
+
+    cdef bint pack(self, const Field *fields, size_t count, uint8_t **block, size_t *length) noexcept:
+        cdef nghttp2_nv few[FIELDS_MAX]
+        cdef nghttp2_nv *nva = few
+        cdef ssize_t size = -1
+        cdef size_t i
+        if count == 0:
+            return False
+        if count > FIELDS_MAX:
+            nva = <nghttp2_nv *> malloc(count * sizeof(nghttp2_nv))
+            if nva is NULL:
+                return False
+        for i in range(count):
+            nva[i].name, nva[i].namelen = <uint8_t *> fields[i].name, fields[i].name_length
+            nva[i].value, nva[i].valuelen = <uint8_t *> fields[i].value, fields[i].value_length
+            nva[i].flags = <uint8_t> (NGHTTP2_NV_FLAG_NONE if fields[i].name[0] == c":" or (
+                self.indexes and not is_secret(&fields[i])) else NO_INDEX)
+        length[0] = nghttp2_hd_deflate_bound(self.raw, nva, count)
+        block[0] = <uint8_t *> malloc(length[0])
+        if block[0] is not NULL:
+            size = nghttp2_hd_deflate_hd(self.raw, block[0], length[0], nva, count)
+        if nva is not few:
+            free(nva)
+        if size < 0:
+            return False
+        length[0] = size
+        return True
+
+
+cdef bint is_secret(const Field *field) noexcept nogil:
+    """RFC 7541 section 7.1.3."""
+    cdef size_t length = field.name_length
+    if length == 6:
+        return memcmp(field.name, b"cookie", 6) == 0
+    if length == 10:
+        return memcmp(field.name, b"set-cookie", 10) == 0
+    if length == 13:
+        return memcmp(field.name, b"authorization", 13) == 0
+    return length == 19 and memcmp(field.name, b"proxy-authorization", 19) == 0
 
 
 cdef enum:

@@ -1,6 +1,7 @@
 # The server's side of one HTTP/2 connection as bytes (RFC 9113): requests come in, answers go out. See core.pxd.
 from libc.stdint cimport uint32_t, uint64_t
 
+from gateway.c.message cimport sl_message
 from gateway.proto.http2.core cimport EventKind, H2Core, H2Event
 from gateway.proto.http2.frames cimport Frame
 from gateway.proto.http2.head cimport H2Head
@@ -21,12 +22,17 @@ cdef class H2Server(H2Core):
     cdef bint offered          # the second SETTINGS went out
     cdef BlockKind block       # purpose of the header block that has begun
     cdef uint32_t block_error  # ErrorCode the stream ends with when the block has ended; 0: none
+    cdef bint requests         # plain requests, and extended CONNECT, are taken: SETTINGS say so
     cdef uint32_t streams_most  # open at once on a connection of RFC form: what SETTINGS say
 
     # SETTINGS and the window go out first.
     cdef bint begin(self, uint64_t now) noexcept
     # A response header block; with `end` this side of the stream has ended.
     cdef bint respond(self, H2Stream *stream, bytes block, bint end) noexcept
+    # The same by a message.
+    cdef bint respond_message(self, H2Stream *stream, const sl_message *head, bint end) noexcept
+    # An interim response (1xx): another one follows.
+    cdef bint inform(self, H2Stream *stream, const sl_message *head) noexcept
 
     cdef EventKind purpose(self, const Frame *frame) noexcept
     cdef EventKind end_request(self, uint32_t number, H2Event *event) noexcept

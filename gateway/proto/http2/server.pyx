@@ -13,6 +13,8 @@ from libc.string cimport memcmp
 from gateway.proto.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
 from gateway.c.contract cimport SL_OUTCOME_MALFORMED
 from gateway.c.segment cimport SL_H2_ABUSE_ERRORS, SL_H2_ABUSE_REFUSED
+from gateway.c.message cimport sl_message
+from gateway.proto.http2.blocks cimport MESSAGE_LIST_MAX, PART_RESPONSE, put_message
 from gateway.proto.http2.budget cimport budgets_begin, budgets_spend
 from gateway.proto.http2.core cimport (
     EVENT_END, EVENT_NONE, EVENT_REFUSED, EVENT_REQUEST, EVENT_WINDOW, PREFACE, PREFACE_BYTES,
@@ -21,15 +23,17 @@ from gateway.proto.http2.frames cimport (
     FLAG_END_HEADERS, FLAG_END_STREAM, FRAME_HEADERS, FRAME_RST_STREAM, FRAME_SETTINGS, FRAME_WINDOW_UPDATE,
     H2_INTERNAL_ERROR, H2_NO_ERROR, H2_PROTOCOL_ERROR, H2_REFUSED_STREAM, H2_STREAM_CLOSED, put_frame, put_number,
 )
-from gateway.proto.http2.head cimport DIALECT_NONE, DIALECT_PIPY, DIALECT_RFC, HEAD_CONNECT, HEAD_LIST_MAX
+from gateway.proto.http2.head cimport (
+    DIALECT_NONE, DIALECT_PIPY, DIALECT_RFC, HEAD_CONNECT, HEAD_HEAD, HEAD_LIST_MAX,
+)
 from gateway.proto.http2.hpack cimport Field
 from gateway.proto.http2.outbound cimport CONNECTION_ROOM, FRAME_LARGE, ROOM_FIRST
 from gateway.proto.http2.settings cimport (
-    SETTING_INITIAL_WINDOW_SIZE, SETTING_MAX_CONCURRENT_STREAMS, SETTING_MAX_FRAME_SIZE, SETTING_MAX_HEADER_LIST_SIZE,
-    WINDOW_FIRST, settings_write,
+    SETTING_ENABLE_CONNECT_PROTOCOL, SETTING_INITIAL_WINDOW_SIZE, SETTING_MAX_CONCURRENT_STREAMS,
+    SETTING_MAX_FRAME_SIZE, SETTING_MAX_HEADER_LIST_SIZE, WINDOW_FIRST, settings_write,
 )
 from gateway.proto.http2.streams cimport (
-    END_BOTH, END_RESET_BY_PEER, END_RESET_BY_US, STREAM_ANSWERED, STREAM_CONNECT, STREAM_REMOTE_ENDED,
+    END_BOTH, END_RESET_BY_PEER, END_RESET_BY_US, STREAM_ANSWERED, STREAM_CONNECT, STREAM_HEAD, STREAM_REMOTE_ENDED,
     StreamEnd, streams_add, streams_end, streams_find, streams_note,
 )
 
@@ -48,13 +52,15 @@ cdef class H2Server(H2Core):
         self.streams_most = STREAMS_FIRST
 
     cdef bint begin(self, uint64_t now) noexcept:
-        cdef uint8_t payload[18]
+        cdef uint8_t payload[24]
         budgets_begin(&self.budgets, now)
         self.unacknowledged = 1
+        self.head.collects = self.requests
         settings_write(payload, SETTING_MAX_CONCURRENT_STREAMS, self.streams_most)
         settings_write(payload + 6, SETTING_INITIAL_WINDOW_SIZE, ROOM_FIRST)
-        settings_write(payload + 12, SETTING_MAX_HEADER_LIST_SIZE, HEAD_LIST_MAX)
-        return (put_frame(&self.out, FRAME_SETTINGS, 0, 0, payload, 18)
+        settings_write(payload + 12, SETTING_MAX_HEADER_LIST_SIZE, MESSAGE_LIST_MAX if self.requests else HEAD_LIST_MAX)
+        settings_write(payload + 18, SETTING_ENABLE_CONNECT_PROTOCOL, 1)
+        return (put_frame(&self.out, FRAME_SETTINGS, 0, 0, payload, 24 if self.requests else 18)
                 and put_number(&self.out, FRAME_WINDOW_UPDATE, 0, CONNECTION_ROOM - WINDOW_FIRST))
 
     cdef EventKind greet(self) noexcept:
@@ -73,6 +79,15 @@ cdef class H2Server(H2Core):
         return put_frame(&self.out, FRAME_HEADERS, FLAG_END_HEADERS | (FLAG_END_STREAM if end else 0), stream.id,
                          <const uint8_t *> PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
 
+    cdef bint respond_message(self, H2Stream *stream, const sl_message *head, bint end) noexcept:
+        stream.flags |= STREAM_ANSWERED
+        if end:
+            self.end_local(stream)
+        return put_message(&self.out, self.deflater, stream.id, head, PART_RESPONSE, False, end, self.peer.frame)
+
+    cdef bint inform(self, H2Stream *stream, const sl_message *head) noexcept:
+        return put_message(&self.out, self.deflater, stream.id, head, PART_RESPONSE, False, False, self.peer.frame)
+
     cdef EventKind settled(self, bint wider) noexcept:
         return EVENT_WINDOW if wider else EVENT_NONE
 
@@ -80,13 +95,6 @@ cdef class H2Server(H2Core):
         """A reset is free where it ends a tunnel: its opening has cost the client as much as this side. One that gives
         up a request, or comes behind a refusal, has cost the client nothing."""
         return stream is NULL or stream.owner is NULL or not stream.flags & STREAM_ANSWERED
-
-    cdef bint length_holds(self, H2Stream *stream, uint32_t size, bint end) noexcept:
-        """RFC 9113 section 8.1.1: the content is as long as Content-Length has said."""
-        if stream.expected < 0:
-            return True
-        stream.expected -= size
-        return stream.expected == 0 if end else stream.expected >= 0
 
     cdef EventKind late(self, const Frame *frame, H2Event *event) noexcept:
         if streams_end(&self.streams, frame.stream) == END_RESET_BY_US or self.dialect == DIALECT_PIPY:
@@ -164,12 +172,15 @@ cdef class H2Server(H2Core):
         cdef H2Head head = self.head
         cdef bint end = self.block_flags & FLAG_END_STREAM
         cdef H2Stream *stream
-        cdef int status = head.finish()
-        if status == CODEC_REQUEST or status == CODEC_CREDENTIALS:
-            if head.method == HEAD_CONNECT and self.dialect == DIALECT_NONE:
+        cdef bint classic = head.method == HEAD_CONNECT and not head.has_protocol
+        cdef int status
+        head.ends = end
+        status = head.finish()
+        if classic and (status == CODEC_REQUEST or status == CODEC_CREDENTIALS):
+            if self.dialect == DIALECT_NONE:
                 self.dialect = head.dialect
                 self.offer()
-            elif head.method == HEAD_CONNECT and head.dialect != self.dialect:
+            elif head.dialect != self.dialect:
                 status = head.refuse(SL_OUTCOME_MALFORMED, "another form of CONNECT than this connection's first one")
         if head.malformed and not budgets_spend(&self.budgets, SL_H2_ABUSE_ERRORS):
             return self.calm(SL_H2_ABUSE_ERRORS)
@@ -179,9 +190,12 @@ cdef class H2Server(H2Core):
         stream.expected = head.expected
         if end:
             self.end_remote(stream)
+        if head.method == HEAD_HEAD:
+            stream.flags |= STREAM_HEAD
         if head.method == HEAD_CONNECT:
-            stream.flags |= STREAM_CONNECT
             stream.expected = -1
+        if classic:
+            stream.flags |= STREAM_CONNECT
         elif not self.length_holds(stream, 0, end):
             head.malformed = True
             status = head.refuse(SL_OUTCOME_MALFORMED, "content-length is not the content's")

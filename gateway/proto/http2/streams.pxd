@@ -17,6 +17,9 @@ cdef enum StreamFlag:
     STREAM_BULK = 1024         # its bytes go through a pipe
     STREAM_LATE = 512          # a short exchange that has lasted for one period of its connection's timer
     STREAM_WIDE = 2048         # a read has filled a frame: the next ones ask for several
+    STREAM_GRPC = 4096         # its request is one of gRPC
+    STREAM_PAGE = 8192         # where no rule allows its request, the diagnostic page answers it
+    STREAM_EARLY = 16384       # `body` stands in front of what its tunnel sends, and does not end the stream
 
 # RFC 9113 section 5.1, for streams that are in the table: which of STREAM_REMOTE_ENDED and STREAM_LOCAL_ENDED hold.
 cdef enum StreamState:

@@ -148,7 +148,7 @@ def test_a_listener_for_socks_refuses_http2_in_its_own_words() -> None:
 
 def test_the_diagnostic_page_is_there_only_where_it_is_asked_for(port: Gateway, mesh: Gateway) -> None:
     page = [(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/")]
-    for gateway, path, status in ((port, "/", 200), (port, "/other", 404), (mesh, "/", 404)):
+    for gateway, path, status in ((port, "/", 200), (port, "/other", 404), (mesh, "/", 403)):
         with RfcClient(gateway.port) as client:
             number = client.request([*page[:3], (":path", path)], end=True)
             answer = client.over(number)
@@ -163,8 +163,8 @@ def test_an_upgrade_to_h2c_is_not_taken(mesh: Gateway, world: World) -> None:
         assert wire.echoes(client)
 
 
-def test_extended_connect_is_refused(mesh: Gateway) -> None:
-    with FrameClient(mesh.port) as client:
+def test_extended_connect_is_refused_where_it_is_not_offered(port: Gateway) -> None:
+    with FrameClient(port.port) as client:
         fields = ":method CONNECT, :protocol websocket, :scheme https, :path /, :authority a.example"
         client.send("HEADERS", 5, 1, block(fields))
         found = client.until(lambda one: one.kind == "RST_STREAM")
