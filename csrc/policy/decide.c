@@ -143,6 +143,13 @@ static const struct sl_match *match_name(const struct sl_asked *asked, const cha
 static int is_undecided(const struct sl_decision *out)
 {
     return out->reason == SL_REASON_NO_RULE || out->reason == SL_REASON_NO_CIDR_RULE ||
+           out->reason == SL_REASON_NO_ROUTE || out->tier == SL_TIER_DEFAULT_DENY;
+}
+
+/* Whether its reason says no more than that. */
+static int is_unexplained(const struct sl_decision *out)
+{
+    return out->reason == SL_REASON_NO_RULE || out->reason == SL_REASON_NO_CIDR_RULE ||
            out->reason == SL_REASON_DEFAULT_DENY || out->reason == SL_REASON_NO_ROUTE;
 }
 
@@ -154,7 +161,7 @@ static void note_wants(struct sl_decision *out, const struct sl_matches *matches
         out->flags |= SL_DECISION_BY_PROTOCOL;
     if (!(matches->open & SL_NEEDS_REQUEST) && !(before && before->flags & SL_DECISION_NEEDS_HTTP)) return;
     out->flags |= SL_DECISION_NEEDS_HTTP;
-    if (is_undecided(out)) out->reason = SL_REASON_NEEDS_HTTP;
+    if (is_unexplained(out)) out->reason = SL_REASON_NEEDS_HTTP;
 }
 
 /* Whether an address can still turn a denial: a CIDR rule, or a rule about the name that asks where it lies. */
