@@ -26,6 +26,7 @@ cdef class Http1Connection(ClientSide):
     cdef uint8_t to_head       # bool: the request is HEAD
     cdef uint8_t reading       # bool: the request's content is not whole
     cdef uint8_t paused        # bool: the exchange takes no more of it now
+    cdef uint8_t stopped       # bool: the input may hold more that was not looked at when it was paused
     cdef uint8_t readable      # bool: an edge has not been acted upon
     cdef uint8_t hangup        # bool: EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported
     cdef uint8_t urgent        # bool: EPOLLPRI was reported
@@ -34,6 +35,7 @@ cdef class Http1Connection(ClientSide):
     # In place of the connection that saw the first bytes: facts of who asks, the leg and its state are set.
     cdef void enter(self, const uint8_t *data, size_t length) noexcept
     cdef bint takes_input(self) noexcept
+    cdef void go_on(self) noexcept
     cdef void read(self) noexcept
     cdef void work_through(self) noexcept
     cdef void next_request(self) noexcept

@@ -113,9 +113,17 @@ cdef class Http1Connection(ClientSide):
         return not self.closed and self.state != LINGERING and not self.paused and (
             self.exchange is None or self.reading)
 
+    cdef void go_on(self) noexcept:
+        """Where it was paused: the end of the content may be here, and no further byte may come."""
+        if self.stopped and self.takes_input():
+            self.stopped = False
+            self.input.feed(NULL, 0)
+            self.work_through()
+
     cdef void read(self) noexcept:
         cdef ssize_t got
         cdef size_t total = 0
+        self.go_on()
         while self.readable and self.takes_input():
             if total >= READ_BUDGET:
                 self.parts.loop.later(self)
@@ -144,7 +152,7 @@ cdef class Http1Connection(ClientSide):
             if event == H1_DATA:
                 if self.exchange is not None and not self.exchange.on_request_body(self.input.piece,
                                                                                    self.input.piece_length):
-                    self.paused = True
+                    self.paused = self.stopped = True
             elif event == H1_HEAD:
                 self.ask()
             elif event == H1_END:
@@ -184,7 +192,7 @@ cdef class Http1Connection(ClientSide):
     cdef void next_request(self) noexcept:
         """The exchange is over, on both sides: what has come meanwhile is the next request."""
         self.exchange = None
-        self.paused = False
+        self.paused = self.stopped = False
         if not self.lasts:
             self.linger()
             return

@@ -24,6 +24,7 @@ cdef class Http1Origin(OriginConnection):
     cdef uint8_t answered      # bool: a byte of a response has come to this request
     cdef uint8_t responding    # bool: its final head has come
     cdef uint8_t paused        # bool: the taker takes no more content now
+    cdef uint8_t stopped       # bool: the input may hold more that was not looked at when it was paused
     cdef uint8_t readable      # bool: an edge has not been acted upon
     cdef uint8_t hangup        # bool: EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported
     cdef uint8_t lasts         # bool: both sides let it live on behind this exchange
@@ -37,6 +38,7 @@ cdef class Http1Origin(OriginConnection):
     cdef void resume(self) noexcept
     cdef void cancel(self) noexcept
     cdef bint push(self, iovec *pieces, int count) noexcept
+    cdef void go_on(self) noexcept
     cdef void read(self) noexcept
     cdef void work_through(self) noexcept
     cdef void on_head(self) noexcept

@@ -99,7 +99,7 @@ cdef class Http1Origin(OriginConnection):
     cdef void begin(self, ResponseTaker taker) noexcept:
         self.taker = taker
         self.requests += 1
-        self.answered = self.responding = self.paused = False
+        self.answered = self.responding = self.paused = self.stopped = False
         self.lasts = True
         self.parts.loop.disarm(self)
 
@@ -190,9 +190,17 @@ cdef class Http1Origin(OriginConnection):
         if self.taker is None:
             self.drop()
 
+    cdef void go_on(self) noexcept:
+        """Where it was paused: the end of the content may be here, and no further byte may come."""
+        if self.stopped and not self.paused and self.taker is not None:
+            self.stopped = False
+            self.input.feed(NULL, 0)
+            self.work_through()
+
     cdef void read(self) noexcept:
         cdef ssize_t got
         cdef size_t total = 0
+        self.go_on()
         while self.readable and not self.paused and not self.closed:
             if self.taker is None:
                 # Between two requests nothing may come: an end, or bytes that belong to no message.
@@ -228,7 +236,7 @@ cdef class Http1Origin(OriginConnection):
             event = self.input.next()
             if event == H1_DATA:
                 if not self.taker.on_body(self.input.piece, self.input.piece_length):
-                    self.paused = True
+                    self.paused = self.stopped = True
             elif event == H1_HEAD:
                 self.on_head()
             elif event == H1_END:

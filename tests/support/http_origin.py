@@ -218,6 +218,9 @@ BEHAVIOURS: Final[dict[str, Act]] = {
     "/204": sends(b"HTTP/1.1 204 No Content\r\n\r\n"),
     "/304": sends(b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n'),
     "/large": sends(answer(LARGE)),
+    "/large-chunks": sends(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(LARGE), LARGE)
+    ),
     "/until-close": sends(b"HTTP/1.1 200 OK\r\n\r\nuntil the end", goes_on=False),
     "/chunked": sends(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n"

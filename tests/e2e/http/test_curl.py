@@ -75,10 +75,10 @@ def test_an_answer_before_the_content(site: Site, tmp_path: Path) -> None:
 
 
 def test_two_requests_share_both_connections(site: Site) -> None:
-    accepted, connected = site.origin.accepted, site.gateway.counter("connections_accepted")
+    accepted, connected = site.origin.accepted, site.gateway.counter("connections_accepted_total")
     out = curl(site, "-w", "%{num_connects} ", "-o", "/dev/null", "-o", "/dev/null", site.url("/1"), site.url("/2"))
     assert out == b"1 0 "
-    assert site.origin.accepted - accepted <= 1 and site.gateway.counter("connections_accepted") - connected == 1
+    assert site.origin.accepted - accepted <= 1 and site.gateway.counter("connections_accepted_total") - connected == 1
 
 
 def test_statuses_pass_and_redirects_are_the_clients_own(site: Site) -> None:

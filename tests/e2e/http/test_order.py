@@ -11,7 +11,9 @@ from tests.support import wire
 from tests.support.http_client import Client
 
 
-def request(site: Site, path: str, *fields: str, method: str = "GET", body: bytes = b"", host: str = "www.test") -> bytes:
+def request(
+    site: Site, path: str, *fields: str, method: str = "GET", body: bytes = b"", host: str = "www.test"
+) -> bytes:
     lines = [f"{method} {site.url(path, host)} HTTP/1.1", f"Host: {host}:{site.origin.port}", *fields]
     if body:
         lines.append(f"Content-Length: {len(body)}")
@@ -50,6 +52,14 @@ def test_a_chunked_request_byte_by_byte(site: Site) -> None:
         wire.send_split(client.socket, data, [1] * len(data))
         assert json.loads(client.response().body)["length"] == 13
         assert target(client.response().body) == "/after"
+
+
+def test_a_chunked_request_in_one_piece(site: Site) -> None:
+    head = request(site, "/chunks", "Transfer-Encoding: chunked", method="POST")
+    with Client(site.gateway.port) as client:
+        for _ in range(3):
+            client.send(head + b"3\r\nabc\r\n0\r\n\r\n")
+            assert json.loads(client.response().body)["length"] == 3
 
 
 def test_a_connection_that_says_close_is_closed(site: Site) -> None:

@@ -1,5 +1,6 @@
 """Origins that behave well and badly: what they send arrives whole, or the client is told that it is not."""
 
+import socket
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from tests.e2e.http.conftest import Site
 from tests.support.eventually import eventually
 from tests.support.http_client import Client
 from tests.support.http_origin import LARGE
+from tests.support.origins import reset
 
 
 @pytest.mark.parametrize(
@@ -22,9 +24,7 @@ from tests.support.http_origin import LARGE
         ("/wide-head", 200, b"wide\n"),
     ],
 )
-def test_an_answer_arrives_as_it_is_and_the_connection_goes_on(
-    site: Site, path: str, status: int, body: bytes
-) -> None:
+def test_an_answer_arrives_as_it_is_and_the_connection_goes_on(site: Site, path: str, status: int, body: bytes) -> None:
     with Client(site.gateway.port) as client:
         for _ in range(2):
             found = client.get(site.url(path))
@@ -77,6 +77,16 @@ def test_content_that_is_not_whole_is_cut_off(site: Site, path: str) -> None:
         raise AssertionError(f"it looks whole: {found}")
 
 
+def test_an_answer_reaches_a_client_that_reads_late(site: Site) -> None:
+    """Its end lies in what the gateway has read, and no byte comes behind it."""
+    with Client(site.gateway.port) as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for path in ("/large", "/large-chunks", "/large"):
+            client.send(f"GET {site.url(path)} HTTP/1.1\r\nHost: {site.authority}\r\n\r\n".encode())
+            time.sleep(0.3)
+            assert client.response().body == LARGE
+
+
 def test_bytes_behind_an_answer_reach_no_one(site: Site) -> None:
     with Client(site.gateway.port) as client:
         assert client.get(site.url("/surplus")).body == b"whole\n"
@@ -98,6 +108,7 @@ def test_a_client_that_leaves_takes_its_request_along(site: Site) -> None:
     with Client(site.gateway.port) as client:
         client.send(f"GET {site.url('/stall')} HTTP/1.1\r\nHost: {site.authority}\r\n\r\n".encode())
         client.stream.until(b"half.")
+        reset(client.socket)
     with Client(site.gateway.port) as client:
         assert client.get(site.url("/after")).status == 200
     eventually(lambda: site.gateway.events(outcome="client_gone"), "its line")
