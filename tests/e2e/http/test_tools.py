@@ -50,7 +50,7 @@ def files(folder: Path) -> Iterator[str]:
 
 def run(site: Site, *command: str, cwd: Path | None = None, **variables: str) -> str:
     """Its output; the proxy is in its environment."""
-    proxies = {name: site.proxy for name in ("http_proxy", "HTTP_PROXY")}
+    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY"), site.proxy)
     environment = {**os.environ, **proxies, "no_proxy": "", "NO_PROXY": "", **variables}
     done = subprocess.run(
         command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
@@ -165,8 +165,8 @@ def test_apt_updates(site: Site, tmp_path: Path) -> None:
         (tmp_path / "etc/sources.list").write_text(f"deb [trusted=yes] {url} ./\n")
         options = {
             "Dir::Etc": f"{tmp_path}/etc", "Dir::State::lists": f"{tmp_path}/lists", "Dir::Cache": f"{tmp_path}/cache",
-            "Dir::State::status": f"{tmp_path}/status", "Acquire::http::Proxy": site.proxy, "Acquire::Languages": "none",
-            "APT::Sandbox::User": "root", "Debug::NoLocking": "1",
+            "Dir::State::status": f"{tmp_path}/status", "Acquire::http::Proxy": site.proxy,
+            "Acquire::Languages": "none", "APT::Sandbox::User": "root", "Debug::NoLocking": "1",
         }  # fmt: skip
         given = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
         run(site, "apt-get", *given, "update")
