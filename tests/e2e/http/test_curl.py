@@ -21,7 +21,7 @@ def curl(site: Site, *arguments: str, code: int = 0, stdin: bytes | None = None)
 
 
 def told(site: Site, *arguments: str, stdin: bytes | None = None) -> dict[str, Any]:
-    """The request, as the origin tells it."""
+    """The request, as the origin sent it back."""
     found: dict[str, Any] = json.loads(curl(site, *arguments, stdin=stdin))
     return found
 
