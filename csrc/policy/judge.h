@@ -74,14 +74,14 @@ enum sl_needs {
 };
 
 struct sl_decision {
-    uint8_t verdict;    /* sl_verdict; DENY while only what is needed could allow */
-    uint8_t phase;      /* sl_phase */
-    uint8_t reason;     /* sl_reason */
-    uint8_t flags;      /* sl_decision_flags */
-    uint8_t would_deny; /* verdict is AUDIT where it would be DENY */
-    uint8_t tier;       /* sl_tier that decided, SL_TIER_NONE for defaults */
-    uint8_t needs;      /* sl_needs; 0 = final */
-    uint8_t no_route;   /* a default denies it, as no route of the host matches */
+    uint8_t verdict;              /* sl_verdict; DENY while only what is needed could allow */
+    uint8_t phase;                /* sl_phase */
+    uint8_t reason;               /* sl_reason */
+    uint8_t flags;                /* sl_decision_flags */
+    uint8_t would_deny;           /* verdict is AUDIT where it would be DENY */
+    uint8_t tier;                 /* sl_tier that decided, SL_TIER_NONE for defaults */
+    uint8_t needs;                /* sl_needs; 0 = final */
+    uint8_t no_route;             /* a default denies it, as no route of the host matches */
     uint32_t rule;                /* SL_NO_RULE for a default or the guard */
     uint32_t selector;            /* the selector through which the rule matched */
     uint32_t sets[SL_ATTR_COUNT]; /* by sl_attribute: the rule of the same tier that it comes from; SL_NO_RULE: unset */

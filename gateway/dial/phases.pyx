@@ -9,8 +9,8 @@ from libc.stdint cimport uint16_t
 from libc.string cimport memset
 
 from gateway.c.contract cimport (
-    SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_PHASE_ADDRESS,
-    SL_PHASE_NAME, SL_REASON_OWN_ADDRESS, SL_REASON_SPECIAL_PURPOSE,
+    SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_INTERNAL,
+    SL_OUTCOME_NAME_NOT_FOUND, SL_PHASE_ADDRESS, SL_PHASE_NAME, SL_REASON_OWN_ADDRESS, SL_REASON_SPECIAL_PURPOSE,
 )
 from gateway.c.judge cimport SL_DECISION_GUARD, sl_deny, sl_judge, sl_judged_port, sl_question, sl_refused
 from gateway.c.log_line cimport sl_refused_address

@@ -10,7 +10,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp
 
 from gateway.c.contract cimport (
     SL_OUTCOME_HEAD_TOO_LARGE, SL_OUTCOME_MALFORMED, SL_OUTCOME_REQUEST_TIMEOUT, SL_REASON_INTERNAL,
@@ -346,8 +346,8 @@ cdef class Http1Connection(ClientSide):
         self.lasts = self.reading = False
         parts.meter.count(SL_COUNTER_PROTOCOL_ERRORS)
         parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP, outcome, 0, 0)[0] += 1
-        log_refused(parts, self.who.listener, SL_PROTOCOL_HTTP, &self.who.peer, self.who.peer_port, self.who.source, sequence, outcome,
-                    None, detail, self.who.tls, SL_REASON_INTERNAL)
+        log_refused(parts, self.who.listener, SL_PROTOCOL_HTTP, &self.who.peer, self.who.peer_port, self.who.source,
+                    sequence, outcome, None, detail, self.who.tls, SL_REASON_INTERNAL)
         if exchange is not None:
             self.exchange = None  # within its content: what the origin has got of it is not whole
             exchange.on_client_gone()
@@ -366,8 +366,8 @@ cdef class Http1Connection(ClientSide):
             self.parts.meter.count(SL_COUNTER_REQUEST_TIMEOUTS)
             self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP, SL_OUTCOME_REQUEST_TIMEOUT, 0,
                                       0)[0] += 1
-            log_refused(self.parts, self.who.listener, SL_PROTOCOL_HTTP, &self.who.peer, self.who.peer_port, self.who.source, sequence,
-                        SL_OUTCOME_REQUEST_TIMEOUT, None, None, self.who.tls, 0)
+            log_refused(self.parts, self.who.listener, SL_PROTOCOL_HTTP, &self.who.peer, self.who.peer_port,
+                        self.who.source, sequence, SL_OUTCOME_REQUEST_TIMEOUT, None, None, self.who.tls, 0)
             self.lasts = False
             self.say(SL_OUTCOME_REQUEST_TIMEOUT, None, None, None, sequence)
             self.linger()

@@ -1,5 +1,5 @@
-# One client connection of a byte-stream protocol (SOCKS, HTTP/1, or the destination's own), from its first byte until a tunnel takes its socket
-# over, or it is refused.
+# One client connection of a byte-stream protocol (SOCKS, HTTP/1, or the destination's own), from its first byte until a
+# tunnel takes its socket over, or it is refused.
 from libc.stdint cimport uint8_t, uint32_t
 
 from gateway.c.leg cimport sl_leg

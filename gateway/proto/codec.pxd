@@ -62,8 +62,9 @@ cdef class Codec:
     cdef int turn_down(self, int reason) noexcept
     # The bytes that answer the request: success for SL_OUTCOME_CONNECTED, else the row of CONTRACT.md section 5.
     # `bound` is the local address of the upstream socket (NULL or family 0: unknown); `rule` and `reason` may be None.
-    # Empty where the protocol has no answers. Never raises and never answers None: any other outcome is the row "internal". A refusal that comes before the
-    # request is whole (a timeout, a limit) takes the form that the protocol has at that point.
+    # Empty where the protocol has no answers. Never raises and never answers None: any other outcome is the row
+    # "internal". A refusal that comes before the request is whole (a timeout, a limit) takes the form that the protocol
+    # has at that point.
     cdef bytes answer(self, int outcome, sl_addr *bound, uint16_t bound_port, str rule, str reason)
     # `out`, which becomes None.
     cdef bytes take_out(self)

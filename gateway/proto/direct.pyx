@@ -1,8 +1,8 @@
 """Connections that are sent as to the destination itself: by server name (`protocol: tls`, and a ClientHello where
 `auto` is cleartext), and to a fixed destination (`protocol: tcp`). See direct.pxd.
 
-* A ClientHello is read to 64 KiB, in whatever pieces it comes (csrc/bytes/hello.c). It is looked at and not touched: all
-  of it is payload. Of an encrypted one (ECH) the outer name counts.
+* A ClientHello is read to 64 KiB, in whatever pieces it comes (csrc/bytes/hello.c). It is looked at and not touched:
+  all of it is payload. Of an encrypted one (ECH) the outer name counts.
 * Without a server name, or with the gateway's own, there is no destination: `no_server_name`.
 * Nothing is answered: success is the destination's own bytes, a refusal is a close. Only the log says why.
 """

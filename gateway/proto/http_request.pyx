@@ -12,7 +12,7 @@ from libc.string cimport memchr, memcmp
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from gateway.c.addr cimport SL_ADDR_TEXT, sl_addr, sl_addr_format
-from gateway.c.contract cimport SL_OUTCOME_EXPECTATION, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED
+from gateway.c.contract cimport SL_OUTCOME_EXPECTATION, SL_OUTCOME_MALFORMED
 from gateway.c.message cimport (
     SL_FIELD_BAGGAGE, SL_FIELD_FORWARDED, SL_FIELD_PROXY_AUTHORIZATION, SL_FORM_ABSOLUTE, SL_FORM_ASTERISK,
     SL_FORM_AUTHORITY, sl_message_at, sl_message_field, sl_message_find, sl_message_keep,

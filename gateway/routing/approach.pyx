@@ -11,12 +11,13 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport strcmp
 
 from gateway.c.contract cimport (
-    SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DENIED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_LOOP,
-    SL_OUTCOME_MALFORMED, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_DOUBTFUL_TARGET,
+    SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DENIED, SL_OUTCOME_GATEWAY_LIMIT,
+    SL_OUTCOME_LOOP, SL_OUTCOME_MALFORMED, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_DOUBTFUL_TARGET,
     SL_REASON_INNER_NAME_MISSING, SL_REASON_INTERNAL, SL_REASON_LOOP, SL_REASON_NO_ROUTE, SL_REASON_NO_RULE,
 )
 from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_decision
 from gateway.c.leg cimport sl_leg, sl_leg_reset
+from gateway.c.message cimport sl_message_strip
 from gateway.c.segment cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_SCOPE_CREDENTIALS, SL_SCOPE_SOURCE_LOGINS,
 )
@@ -62,6 +63,7 @@ cdef class Approach(Request):
         cdef int status
         self.message = message
         status = self.codec.take(message)
+        sl_message_strip(&message.head)  # what no origin gets no rule sees either
         if self.codec.trusted:
             take_claims(self.parts, self, self.codec)
         if status == CODEC_REQUEST:
@@ -222,7 +224,7 @@ cdef class Approach(Request):
             self.record.name if self.record.name is not None else (<const char *> self.record.address.bytes)[:16],
             self.record.port, race.candidates[0].port, self.record.tls_mark(&race.candidates[0].decision),
             None if source is None else source.addresses,
-            None if self.opening.detour is None else self.opening.detour.key,
+            None if self.opening.detour is None else self.opening.detour.key, self.message.head.upgrades,
         )
         self.kept = None if self.fresh else self.pools.find(self.key, race, candidate)
         return self.kept is not None
@@ -252,7 +254,9 @@ cdef class Approach(Request):
         self.reach(connection)
 
     cdef bint speaks_http2(self) noexcept:
-        """The choice of the origin by ALPN. That of a parent is for the way alone."""
+        """The choice of the origin by ALPN, or of its backend. That of a parent is for the way alone."""
+        if self.record.upstream_tls is None and self.backend is not None and self.backend.clear_http2:
+            return not self.message.head.upgrades
         return (self.record.upstream_tls is not None and self.record.upstream_tls.alpn is not NULL
                 and strcmp(self.record.upstream_tls.alpn, b"h2") == 0
                 and self.record.originates(&self.record.decision))

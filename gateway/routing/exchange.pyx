@@ -11,7 +11,7 @@ BEGINS (credentials, decision, dial) -> CARRIES -> RESPONDS -> OVER, and from ea
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint64_t
 
 from gateway.c.contract cimport (
     SL_ATTR_ROUTE,

@@ -1,4 +1,5 @@
-# The route of a request and the changes of its fields, as the policy image has them (sl_judged_route, sl_judged_headers).
+# The route of a request and the changes of its fields, as the policy image has them (sl_judged_route and
+# sl_judged_headers).
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from gateway.c.judge cimport sl_decision

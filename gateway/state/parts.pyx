@@ -38,8 +38,8 @@ cdef class WorkerParts:
 
     def attach(self, bus, AccessLog log, ParentStreams streams, origins, on_empty, on_full):
         """`bus` sends what the supervisor must know, `log` gathers access log lines, `streams` lead through parents,
-        `origins` keeps connections to origins; `on_empty()` is called when a drain has nothing left, `on_full(full)` when descriptors run out and when that is
-        over.
+        `origins` keeps connections to origins; `on_empty()` is called when a drain has nothing left, `on_full(full)`
+        when descriptors run out and when that is over.
         """
         self.logins.attach(bus)
         self.parent_streams, self.origins = streams, origins
@@ -80,7 +80,7 @@ cdef class WorkerParts:
 
     cdef const sl_request *show(self, const sl_message *head) noexcept:
         cdef sl_field *field
-        cdef uint32_t i
+        cdef uint32_t i, count = 0
         if self.fields is NULL:
             self.fields = <sl_field *> malloc(SL_MESSAGE_FIELDS_MOST * sizeof(sl_field))
             if self.fields is NULL:
@@ -92,10 +92,12 @@ cdef class WorkerParts:
         if head.has_query:
             point(head, head.query, &self.request.query)
         for i in range(head.field_count):
-            field = &self.fields[i]
-            point(head, head.fields[i].name, &field.name)
-            point(head, head.fields[i].value, &field.value)
-        self.request.fields, self.request.field_count = self.fields, head.field_count
+            if not head.fields[i].removed:
+                field = &self.fields[count]
+                point(head, head.fields[i].name, &field.name)
+                point(head, head.fields[i].value, &field.value)
+                count += 1
+        self.request.fields, self.request.field_count = self.fields, count
         return &self.request
 
     cdef H2Work http2_work(self):

@@ -40,7 +40,7 @@ cdef class Request(Handler):
     # Its destination may be asked, by a decision of its generation. Whether it goes another way, and its opening is
     # cancelled; it may have set a detour.
     cdef bint diverts(self, const sl_decision *decision) noexcept
-    # Whether it may go on over a connection that is kept, to a candidate of `race` (dial/race.pxd), whose addresses have
-    # passed; `candidate`: which. on_kept follows then, in place of on_opened.
+    # Whether it may go on over a connection that is kept, to a candidate of `race` (dial/race.pxd), whose addresses
+    # have passed; `candidate`: which. on_kept follows then, in place of on_opened.
     cdef bint finds_kept(self, object race, int *candidate) noexcept
     cdef void on_kept(self) noexcept

@@ -20,13 +20,13 @@ from gateway.c.leg cimport (
 from gateway.c.message cimport (
     SL_CHUNK_LINE_MOST, SL_FIELD_PROXY_AUTHENTICATE, SL_FIELD_WWW_AUTHENTICATE, SL_FRAMING_CHUNKED,
     SL_KEEP_ALIVE, sl_chunk_line, sl_message, sl_message_at, sl_message_find, sl_message_write_request,
-    sl_message_write_trailers, sl_out,
+    sl_message_write_trailers,
 )
 from gateway.c.segment cimport SL_UPSTREAM_ACTIVE
 from gateway.io.loop cimport SCRATCH_SIZE
 from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED, OutgoingStep
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
-from gateway.proto.http1_input cimport H1_BROKEN, H1_DATA, H1_END, H1_HEAD, H1_MORE, H1_TOO_LARGE
+from gateway.proto.http1_input cimport H1_DATA, H1_END, H1_HEAD, H1_MORE
 from gateway.proto.message cimport has_no_content
 from gateway.state.request_line cimport NO_STATE, move_upstream
 
@@ -285,7 +285,7 @@ cdef class Http1Origin(OriginConnection):
         taker.on_upgraded(head, &leg, early, hangup)
 
     cdef void whole(self, Message head) noexcept:
-        """The response is; `head`: a head without content. The connection comes first: its taker may ask for it again."""
+        """The response is; `head`: a head without content. The connection comes first: it may be asked for again."""
         cdef ResponseTaker taker = self.taker
         cdef Message trailers = self.input.trailers
         self.taker = None

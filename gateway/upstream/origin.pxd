@@ -8,8 +8,8 @@ from gateway.c.leg cimport sl_leg
 from gateway.io.loop cimport Handler
 from gateway.proto.message cimport Message
 
-# Takes a connection to an origin and the response: an exchange, or a mirror of one. Calls come in the order of the response; none after on_end or
-# on_lost. Each may come within a call to the request, and may cancel it.
+# Takes a connection to an origin and the response: an exchange, or a mirror of one. Calls come in the order of the
+# response; none after on_end or on_lost. Each may come within a call to the request, and may cancel it.
 cdef class ResponseTaker(Handler):
     # There is a connection (OriginConnection), which takes its request now.
     cdef void on_way(self, object connection) noexcept

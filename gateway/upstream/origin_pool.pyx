@@ -9,7 +9,7 @@ oldest idle ones go first where descriptors run out.
 """
 
 cimport cython
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memcmp
 
 from gateway.c.addr cimport sl_addr

@@ -22,7 +22,7 @@ def system_bundle() -> str | None:
 
 
 def system_text() -> bytes | None:
-    """Its PEM text, not looked into; None where there is none, or it cannot be read: then nothing outside is trusted."""
+    """Its PEM text, unread; None where there is none, or it cannot be read: then nothing outside is trusted."""
     path = system_bundle()
     if path is not None:
         with contextlib.suppress(OSError), open(path, "rb") as file:

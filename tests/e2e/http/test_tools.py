@@ -156,13 +156,15 @@ def test_npm_installs(site: Site, tmp_path: Path) -> None:
 def test_apt_updates(site: Site, tmp_path: Path) -> None:
     """From a repository without a signature, with folders of its own."""
     served = tmp_path / "served"
-    served.mkdir()
-    (served / "Packages").write_text("Package: sluicetest\nVersion: 1.0\nArchitecture: all\nDescription: a test\n\n")
+    (served / "flat").mkdir(parents=True)  # apt asks for `./` of one without a folder, and dot segments are refused
+    (served / "flat/Packages").write_text(
+        "Package: sluicetest\nVersion: 1.0\nArchitecture: all\nDescription: a test\n\n"
+    )
     for name in ("lists/partial", "cache/archives/partial", "etc/sources.list.d", "etc/preferences.d", "etc/trusted"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "status").write_text("")
     with files(served) as url:
-        (tmp_path / "etc/sources.list").write_text(f"deb [trusted=yes] {url} ./\n")
+        (tmp_path / "etc/sources.list").write_text(f"deb [trusted=yes] {url} flat/\n")
         options = {
             "Dir::Etc": f"{tmp_path}/etc", "Dir::State::lists": f"{tmp_path}/lists", "Dir::Cache": f"{tmp_path}/cache",
             "Dir::State::status": f"{tmp_path}/status", "Acquire::http::Proxy": site.proxy,

@@ -208,6 +208,7 @@ def test_a_denial_comes_with_the_policy_that_would_allow_it(folder: Path, questi
     done = sluice("explain", *question)
     assert done.stdout.startswith("DENY"), done.output
     _, _, proposed = done.stdout.partition("\n  to turn  ")
+    proposed = proposed.partition("ACTION ")[0]  # the list of those who reach it follows
     manifest = "".join(text.removeprefix("    ") for text in proposed.splitlines(keepends=True)[1:])
     (folder / "policy.yaml").write_text(f"{POLICY}{SHOP}---\n{manifest}")
     assert sluice("explain", *question).stdout.startswith("ALLOW"), manifest
