@@ -31,7 +31,8 @@ from gateway.c.image cimport (
     SL_PRINCIPAL_ELSEWHERE, SL_PRINCIPAL_IDENTIFIED, SL_PRINCIPAL_ROLE_OTHER, SL_PRINCIPAL_SERVICE_ACCOUNT,
     SL_PRINCIPAL_USER, SL_CONDITION_NO_ROUTE, SL_CONDITION_UNAUTHORIZED, SL_PROGRAM_STEPS, SL_STEP_AND,
     SL_STEP_LISTENER, SL_STEP_NETWORK, SL_STEP_NOT, SL_STEP_OR, SL_STEP_REQUEST, SL_STEP_SHOWS, SL_STEP_SOURCE,
-    SL_STEP_WITHIN, sl_condition, sl_image, sl_image_status, sl_image_status_text, sl_image_validate, sl_literal, sl_port_range,
+    SL_STEP_WITHIN, sl_condition, sl_image, sl_image_status, sl_image_status_text, sl_image_validate, sl_literal,
+    sl_port_range,
     sl_regex, sl_rule, sl_settings, sl_step,
 )
 from gateway.c.judge cimport SL_SHOWS_HTTP, SL_SHOWS_TLS

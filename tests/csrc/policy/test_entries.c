@@ -130,7 +130,8 @@ static void check_matches(const struct fixture *a, const struct sl_path *at, con
     CHECK_EQ(x.lower, y.lower);
     for (unsigned tier = SL_TIER_DEFAULT_ALLOW; tier <= SL_TIER_HARD_DENY; tier++)
         check_match(a, &x.best[tier], b, &y.best[tier]);
-    for (unsigned sets = 0; sets <= SL_SETS(SL_TIER_DENY); sets++)
+    CHECK_EQ(x.sets_any, y.sets_any); /* without one there is nothing in `sets` */
+    for (unsigned sets = 0; x.sets_any && sets <= SL_SETS(SL_TIER_DENY); sets++)
         for (unsigned i = 0; i < SL_ATTR_COUNT; i++) check_match(a, &x.sets[sets][i], b, &y.sets[sets][i]);
     const uint32_t *lists[2][3] = {
         {&a->image.header->cidr_reach, &a->image.header->host_reach, &a->image.header->host_deny_reach},
