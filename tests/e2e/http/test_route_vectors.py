@@ -109,7 +109,7 @@ def origins_of(upstream: dict[str, Any]) -> set[str]:
 
 
 def check(gateway: Gateway, site: Site, request: dict[str, Any], expect: dict[str, Any]) -> bool:
-    """Asks, and compares what came of it; False where nothing here can show it."""
+    """Asks, and compares; False where nothing here can show what is expected."""
     upstream = expect.get("upstream")
     reached = set() if upstream is None else origins_of(upstream)
     if upstream is not None and not reached:

@@ -28,7 +28,8 @@ def gateway(world: World) -> Iterator[Gateway]:
         "limits": {"requestTimeout": "1s"},
         "addresses": {"allow": ["127.0.0.1/32"], "deny": ["127.0.0.9/32"]},
     }
-    with Gateway(rules, config, files={"users.yaml": yaml.safe_dump(sample_users())}) as running:
+    files = {"users.yaml": yaml.safe_dump(sample_users())}
+    with Gateway(rules, config, files=files, listener={"requests": False}) as running:
         yield running
 
 
@@ -102,7 +103,7 @@ HTTP2: Final[dict[str, tuple[list[tuple[str, str]], str, str]]] = {
     ),
     "an invalid port": ([(":method", "CONNECT"), (":authority", "a.test:0")], "400", "malformed"),
     "a plain request": (
-        [(":method", "GET"), (":scheme", "http"), (":authority", "a.test"), (":path", "/x")], "404", "not_built",
+        [(":method", "GET"), (":scheme", "http"), (":authority", "a.test"), (":path", "/x")], "501", "not_built",
     ),
     "a denial": ([(":method", "CONNECT"), (":authority", "a.test:1")], "403", "no_rule"),
 }  # fmt: skip

@@ -91,4 +91,4 @@ def test_a_tunnel_without_conditions_is_as_before(gateway: Gateway, world: World
 def test_check_says_what_requests_need(gateway: Gateway) -> None:
     done = gateway.sluice("check")
     assert done.returncode == 0, done.stdout
-    assert "ClusterEgressPolicy reads needs HTTP routing: no tunnel is allowed by its conditions" in done.stderr
+    assert "ClusterEgressPolicy closed closes every flow to *.localhost whose requests are not seen" in done.stderr

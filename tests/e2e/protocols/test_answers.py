@@ -173,12 +173,12 @@ def test_a_method_nobody_offers(mesh: Gateway) -> None:
 @pytest.mark.parametrize(
     ("request_head", "status"),
     [
-        (b"GET http://open.test/ HTTP/1.1\r\nHost: open.test\r\n\r\n", 501),
-        (b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n", 501),
+        (b"GET http://open.test/ HTTP/1.1\r\nHost: open.test\r\nConnection: close\r\n\r\n", 403),
+        (b"GET / HTTP/1.1\r\nHost: open.test\r\nConnection: close\r\n\r\n", 403),
     ],
     ids=["absolute form", "origin form"],
 )
-def test_http_routing_is_answered_as_not_built(mesh: Gateway, request_head: bytes, status: int) -> None:
+def test_a_plain_request_is_judged_as_a_tunnel_is(mesh: Gateway, request_head: bytes, status: int) -> None:
     with wire.connect(mesh.port) as client:
         client.sendall(request_head)
         assert wire.http_head(client).status == status

@@ -34,7 +34,7 @@ BORROWED: Final[list[Test]] = [
     test_answers.test_http_answers_the_rows_status_and_proxy_status,
     test_answers.test_success_is_answered_and_bytes_flow,
     test_answers.test_a_denial_names_its_rule_and_reason,
-    test_answers.test_http_routing_is_answered_as_not_built,
+    test_answers.test_a_plain_request_is_judged_as_a_tunnel_is,
     test_tunnels.test_payload_that_comes_with_the_request_arrives_once_and_first,
     test_tunnels.test_every_field_may_arrive_split_byte_by_byte,
     test_tunnels.test_a_half_close_of_the_client_is_carried_through,

@@ -75,6 +75,21 @@ class Answer:
     tier: str = field(default="", compare=False)  # "" = a default, or the guard
 
 
+def value_of(item: Any, name: str) -> Any:
+    """The value of an attribute that an item's resource sets; of `headers` as workers read it, with what `access` means."""
+    said = item.manifest["spec"].get(name)
+    if name != "headers":
+        return said
+    read_only = item.to.get("access") == "read-only"
+    if said is None and not read_only:
+        return None
+    said = said or {}
+    changes = {"set": [[key.lower(), value] for key, value in said.get("set", {}).items()]}
+    changes |= {key: [each.lower() for each in said.get(key, ())] for key in ("remove", "keep")}
+    return {**changes, "read_only": read_only}
+
+
+
 def dialed_port(question: Question, tls: Any) -> int | None:
     """Of `tls` in a manifest; None where bytes leave as they come."""
     if not tls["originate"]:
@@ -374,8 +389,8 @@ class Evaluator:
             found.sort(key=lambda match: match.item.order)
             found.sort(key=lambda match: match.key, reverse=True)
             for match in found:
-                if name in match.item.manifest["spec"]:
-                    return match.item.manifest["spec"][name], match.item.rule
+                if (value := value_of(match.item, name)) is not None:
+                    return value, match.item.rule
         return None
 
     def attributes(
@@ -401,9 +416,9 @@ class Evaluator:
         if not is_address(question.host):
             mode = self.setting(question, who, tier, before, "innerName")
             found.append(("innerName", *(mode or (question.inner, None))))
-        for name in ("inner", "ech"):
+        for name in ("inner", "ech", "headers"):
             if setting := self.setting(question, who, tier, before, name):
-                value = setting[0]["protocol"] if isinstance(setting[0], dict) else setting[0]
+                value = setting[0]["protocol"] if name == "inner" else setting[0]  # type: ignore[index]
                 found.append((name, value, setting[1]))
         for name in ("upstream", "sourceAddress", "tls"):
             if setting := self.setting(question, who, way, dialed, name):
