@@ -76,7 +76,7 @@ class Answer:
 
 
 def value_of(item: Any, name: str) -> Any:
-    """The value of an attribute that an item's resource sets; of `headers` as workers read it, with what `access` means."""
+    """An attribute as an item's resource sets it; `headers` as workers read them, with what `access` means."""
     said = item.manifest["spec"].get(name)
     if name != "headers":
         return said
@@ -87,7 +87,6 @@ def value_of(item: Any, name: str) -> Any:
     changes = {"set": [[key.lower(), value] for key, value in said.get("set", {}).items()]}
     changes |= {key: [each.lower() for each in said.get(key, ())] for key in ("remove", "keep")}
     return {**changes, "read_only": read_only}
-
 
 
 def dialed_port(question: Question, tls: Any) -> int | None:
