@@ -189,7 +189,7 @@ EXTENSIONS = [
     extension("gateway.io.leg", *LEG),
     extension("gateway.io.sockets", "bytes/addr"),
     extension("gateway.io.states"),
-    extension("gateway.io.outgoing", *LEG),
+    extension("gateway.io.outgoing", *LEG, *MESSAGE),
     extension("gateway.parent.source_pool", "bytes/addr"),
     extension("gateway.state.local_routes", "net/local", *POLICY),
     extension("gateway.dns.hosts", "bytes/addr", "bytes/name"),

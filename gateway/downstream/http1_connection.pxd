@@ -1,9 +1,9 @@
 # A client's connection that carries HTTP/1 requests, one after the other.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from gateway.c.leg cimport iovec, sl_leg
+from gateway.c.leg cimport sl_leg
 from gateway.c.message cimport sl_keep
-from gateway.io.outgoing cimport Outgoing
+from gateway.io.outgoing cimport Outgoing, OutgoingStep
 from gateway.proto.http1_input cimport Http1Input
 from gateway.proto.message cimport Message
 from gateway.routing.client cimport ClientSide
@@ -41,7 +41,9 @@ cdef class Http1Connection(ClientSide):
     cdef void next_request(self) noexcept
     cdef void ask(self) noexcept
     cdef sl_keep keep(self) noexcept
-    cdef bint push(self, iovec *pieces, int count) noexcept
+    cdef void drain(self) noexcept
+    cdef bint push(self) noexcept
+    cdef bint pushed(self, OutgoingStep step) noexcept
     cdef void malformed(self, int outcome, str detail) noexcept
     cdef void say(self, int outcome, str rule, str reason, str detail, uint64_t sequence) noexcept
     cdef void linger(self) noexcept

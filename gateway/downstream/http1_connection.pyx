@@ -1,7 +1,7 @@
 """A client's connection that carries HTTP/1 requests, one after the other. See http1_connection.pxd.
 
 A request is read to the end of its head and handed to an exchange; what follows the request waits until the response is
-whole, so answers leave in order. A CONNECT among them takes the connection over as the first one would have.
+whole, so answers leave in order. A CONNECT among them is refused.
 
 Between two requests the connection has `requestTimeout` for the next head once its first byte came, and is idle before.
 """
@@ -10,7 +10,6 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp
 
 from gateway.c.contract cimport (
     SL_OUTCOME_HEAD_TOO_LARGE, SL_OUTCOME_MALFORMED, SL_OUTCOME_REQUEST_TIMEOUT, SL_REASON_INTERNAL,
@@ -20,19 +19,18 @@ from gateway.c.leg cimport (
 )
 from gateway.c.relay cimport sl_direction_preload
 from gateway.c.message cimport (
-    SL_CHUNK_LINE_MOST, SL_FORM_AUTHORITY, SL_FRAMING_CHUNKED, SL_FRAMING_CLOSE, SL_KEEP_ALIVE, SL_KEEP_CLOSE,
-    SL_KEEP_SAID, sl_chunk_line, sl_keep, sl_message,
-    sl_message_at, sl_message_write_response, sl_message_write_trailers,
+    SL_FORM_AUTHORITY, SL_FRAMING_CHUNKED, SL_FRAMING_CLOSE, SL_KEEP_ALIVE, SL_KEEP_CLOSE, SL_KEEP_SAID, sl_keep,
+    sl_message, sl_message_write_response,
 )
 from gateway.c.segment cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP,
 )
 from gateway.io.loop cimport SCRATCH_SIZE
-from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED, OutgoingStep
+from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
 from gateway.proto.answers cimport http1_refusal
 from gateway.proto.http1_input cimport H1_DATA, H1_END, H1_HEAD, H1_MORE, H1_TOO_LARGE, Http1Event
-from gateway.proto.message cimport has_no_content
+from gateway.proto.message cimport has_no_content, is_method
 from gateway.routing.exchange cimport exchange_of
 from gateway.state.record cimport log_refused
 from gateway.state.request cimport LINGERING
@@ -87,8 +85,8 @@ cdef class Http1Connection(ClientSide):
         if events & (EPOLLHUP | EPOLLERR) and self.state != LINGERING:
             self.drop()  # both directions are gone: no client is left to answer
             return
-        if events & EPOLLOUT and not self.out.is_empty() and self.push(NULL, 0) and self.exchange is not None:
-            self.exchange.on_client_ready()
+        if events & EPOLLOUT:
+            self.drain()
         if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.closed:
             self.readable = True
             if self.state == LINGERING:
@@ -97,11 +95,10 @@ cdef class Http1Connection(ClientSide):
                 self.read()
 
     cdef void on_turn(self) noexcept:
-        if not self.out.is_empty() and not self.push(NULL, 0):
+        self.drain()
+        if self.closed or not self.out.is_empty() or self.state == LINGERING:
             return
-        if self.closed or self.state == LINGERING:
-            return
-        if self.exchange is not None or self.input.has_rest():
+        if self.exchange is None and self.input.has_rest():
             self.input.feed(NULL, 0)
             self.work_through()
         if self.readable and not self.closed and self.state != LINGERING:
@@ -184,7 +181,7 @@ cdef class Http1Connection(ClientSide):
         self.parts.loop.disarm(self)
         self.old = given.minor == 0
         self.lasts = given.keeps_alive and not self.parts.roster.draining
-        self.to_head = given.method.length == 4 and memcmp(sl_message_at(given, given.method), b"HEAD", 4) == 0
+        self.to_head = is_method(given, b"HEAD", 4)
         self.reading = not has_no_content(given)
         exchange = self.exchange = exchange_of(self.parts, self, self.who, SL_PROTOCOL_HTTP, self.auth)
         exchange.begin(head, not self.reading)
@@ -216,8 +213,6 @@ cdef class Http1Connection(ClientSide):
             self.paused = False
             self.readable = True
             self.parts.loop.later(self)
-            if self.input.has_rest():
-                self.parts.loop.later(self)
 
     cdef void rejudge(self) noexcept:
         if self.exchange is not None:
@@ -227,7 +222,7 @@ cdef class Http1Connection(ClientSide):
 
     cdef void send_interim(self, Message head) noexcept:
         if not self.old and sl_message_write_response(&head.head, SL_KEEP_ALIVE, &self.out.kept):
-            self.push(NULL, 0)
+            self.push()
 
     cdef void respond(self, Message head, bint ends) noexcept:
         cdef sl_message *given = &head.head
@@ -240,7 +235,7 @@ cdef class Http1Connection(ClientSide):
         if not sl_message_write_response(given, self.keep(), &self.out.kept):
             self.drop()
         elif ends:
-            self.push(NULL, 0)
+            self.push()
         else:
             self.parts.loop.later(self)  # it leaves with the first content, or at the end of this turn
 
@@ -250,34 +245,25 @@ cdef class Http1Connection(ClientSide):
         return SL_KEEP_SAID if self.old else SL_KEEP_ALIVE
 
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept:
-        cdef uint8_t line[SL_CHUNK_LINE_MOST]
-        cdef iovec pieces[3]
-        if not self.chunked:
-            pieces[0].iov_base, pieces[0].iov_len = <void *> data, length
-            return self.push(pieces, 1)
-        if length == 0:
-            return True
-        pieces[0].iov_base, pieces[0].iov_len = line, sl_chunk_line(line, length)
-        pieces[1].iov_base, pieces[1].iov_len = <void *> data, length
-        pieces[2].iov_base, pieces[2].iov_len = <void *> <const char *> b"\r\n", 2
-        return self.push(pieces, 3)
+        return self.pushed(self.out.put_content(&self.leg, data, length, self.chunked))
 
     cdef void send_end(self, Message trailers) noexcept:
-        cdef bint added = True
-        if self.chunked:
-            added = self.out.add(b"0\r\n", 3)
-            if trailers is not None:
-                added = added and sl_message_write_trailers(&trailers.head, &self.out.kept)
-            else:
-                added = added and self.out.add(b"\r\n", 2)
-        if not added:
+        if self.chunked and not self.out.add_last_chunk(NULL if trailers is None else &trailers.head):
             self.drop()
         else:
-            self.push(NULL, 0)
+            self.push()
 
-    cdef bint push(self, iovec *pieces, int count) noexcept:
-        """Sends, or keeps; True when nothing is kept."""
-        cdef OutgoingStep step = self.out.put(&self.leg, pieces, count)
+    cdef void drain(self) noexcept:
+        """The leg may take more: what is kept, and then what the exchange has."""
+        if not self.out.is_empty() and self.push() and self.exchange is not None:
+            self.exchange.on_client_ready()
+
+    cdef bint push(self) noexcept:
+        """Sends what is kept; True when nothing is any more."""
+        return self.pushed(self.out.flush(&self.leg))
+
+    cdef bint pushed(self, OutgoingStep step) noexcept:
+        """Acts upon what came of sending; True when nothing is kept."""
         if step == OUTGOING_FAILED:
             self.drop()
             return False
@@ -297,7 +283,7 @@ cdef class Http1Connection(ClientSide):
         text = http1_refusal(outcome, rule, reason, detail, not self.to_head, f"{self.parts.meter.prefix}{sequence}",
                              self.parts.settings.deny_message, len(self.parts.settings.token_keys) > 0, self.lasts)
         if self.out.add(<const uint8_t *> PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)):
-            self.push(NULL, 0)
+            self.push()
         else:
             self.drop()
 
@@ -384,7 +370,7 @@ cdef class Http1Connection(ClientSide):
             return
         self.state = LINGERING
         self.parts.loop.arm(self, LINGER)
-        if self.push(NULL, 0):
+        if self.push():
             self.linger_read()
 
     cdef void linger_read(self) noexcept:

@@ -11,6 +11,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from gateway.c.leg cimport sl_leg_send, sl_leg_send_parts
+from gateway.c.message cimport SL_CHUNK_LINE_MOST, sl_chunk_line, sl_message_write_trailers
 
 cdef enum:
     ROOM_FIRST = 1024
@@ -76,6 +77,21 @@ cdef class Outgoing:
             left = 0
         # The leg was not asked behind a short send: its EAGAIN makes sure of an edge.
         return OUTGOING_HOLDS if sent < 0 else self.flush(leg)
+
+    cdef OutgoingStep put_content(self, sl_leg *leg, const uint8_t *data, size_t length, bint chunked) noexcept:
+        cdef uint8_t line[SL_CHUNK_LINE_MOST]
+        cdef iovec pieces[3]
+        if chunked and length == 0:  # a chunk without bytes is the last one
+            return OUTGOING_EMPTY if self.is_empty() else OUTGOING_HOLDS
+        pieces[0].iov_base, pieces[0].iov_len = line, sl_chunk_line(line, length) if chunked else 0
+        pieces[1].iov_base, pieces[1].iov_len = <void *> data, length
+        pieces[2].iov_base, pieces[2].iov_len = <void *> <const char *> b"\r\n", 2 if chunked else 0
+        return self.put(leg, pieces, 3)
+
+    cdef bint add_last_chunk(self, const sl_message *trailers) noexcept:
+        if not self.add(b"0\r\n", 3):
+            return False
+        return self.add(b"\r\n", 2) if trailers is NULL else sl_message_write_trailers(trailers, &self.kept)
 
     cdef OutgoingStep flush(self, sl_leg *leg) noexcept:
         cdef ssize_t sent

@@ -1,11 +1,10 @@
 """Answers that a route gives by itself (Gateway API, HTTPRequestRedirectFilter and HTTPCORSFilter). See answers.pxd."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.string cimport memcmp
-
 from gateway.c.message cimport (
     SL_FIELD_ORIGIN, SL_FRAMING_LENGTH, sl_message_add, sl_message_at, sl_message_find, sl_message_find_name,
 )
+from gateway.proto.message cimport is_method
 from gateway.routing.route cimport rewritten
 
 cdef dict PORTS = {b"http": 80, b"https": 443}
@@ -69,7 +68,7 @@ cdef bytes location(given, RequestRecord record, const sl_message *head):
 
 
 cdef bint is_preflight(const sl_message *head) noexcept:
-    return (head.method.length == 7 and memcmp(sl_message_at(head, head.method), b"OPTIONS", 7) == 0
+    return (is_method(head, b"OPTIONS", 7)
             and sl_message_find(head, SL_FIELD_ORIGIN, 0) >= 0
             and sl_message_find_name(head, b"access-control-request-method", 29, 0) >= 0)
 

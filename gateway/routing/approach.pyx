@@ -40,10 +40,6 @@ from gateway.upstream.http1_origin cimport Http1Origin
 from gateway.upstream.http2_origin cimport Http2Origin
 
 
-cdef enum:
-    DRAW = 2654435761          # Knuth's multiplier: successive numbers spread over every sum of weights
-
-
 cdef Approach approach_of(WorkerParts parts, Request who, ResponseTaker taker, int kind, int auth):
     cdef Approach made = Approach.__new__(Approach)
     made.parts, made.taker, made.kind = parts, taker, <uint8_t> kind
@@ -161,8 +157,7 @@ cdef class Approach(Request):
             return True
         if not self.route.backends:
             return False
-        self.pools.draws += 1
-        self.backend = self.route.choose(self.pools.draws * DRAW)
+        self.backend = self.route.choose(self.pools.draw())
         if self.backend is None or self.backend.kind == BACKEND_INVALID or (
                 self.backend.kind == BACKEND_SERVICE and self.record.name is None):
             self.record.decided(decision)

@@ -34,7 +34,6 @@ from gateway.tunnel.request cimport told_reason, told_rule
 from gateway.upstream.origin_pool cimport OriginConnection
 
 cdef enum:
-    DRAW = 2654435761          # as approach.pyx draws
     REPEAT_MOST = 65536        # bytes of content that are kept for a second try
 
 
@@ -110,8 +109,7 @@ cdef class Exchange(ResponseTaker):
         cdef MirrorTo one
         cdef Mirror made
         for one in self.approach.route.steps.mirrors:
-            self.approach.pools.draws += 1
-            if self.approach.pools.draws * DRAW % one.denominator >= one.numerator:
+            if self.approach.pools.draw() % one.denominator >= one.numerator:
                 continue
             made = mirror_of(self.approach, one.backend, head, self.whole and self.early is None)
             if made is not None and not made.closed:

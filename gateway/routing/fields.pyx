@@ -30,7 +30,6 @@ cdef bint is_inside(const char *name, size_t length) noexcept:
 cdef bint leave_outside(sl_message *head, bytes via, frozenset kept) noexcept:
     cdef sl_message_field *field
     cdef uint32_t i
-    sl_message_strip(head)
     for i in range(head.field_count):
         field = &head.fields[i]
         if (not field.removed and field.name.length

@@ -2,8 +2,8 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.c.addr cimport sl_addr
-from gateway.c.leg cimport iovec, sl_leg
-from gateway.io.outgoing cimport Outgoing
+from gateway.c.leg cimport sl_leg
+from gateway.io.outgoing cimport Outgoing, OutgoingStep
 from gateway.proto.http1_input cimport Http1Event, Http1Input
 from gateway.proto.message cimport Message
 from gateway.state.parts cimport WorkerParts
@@ -22,14 +22,12 @@ cdef class Http1Origin(OriginConnection):
     cdef uint8_t sending       # SendStage: of the request
     cdef uint8_t chunked       # bool: the request's content leaves in chunks
     cdef uint8_t answered      # bool: a byte of a response has come to this request
-    cdef uint8_t responding    # bool: its final head has come
     cdef uint8_t paused        # bool: the taker takes no more content now
     cdef uint8_t stopped       # bool: the input may hold more that was not looked at when it was paused
     cdef uint8_t readable      # bool: an edge has not been acted upon
     cdef uint8_t hangup        # bool: EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported
     cdef uint8_t lasts         # bool: both sides let it live on behind this exchange
     cdef uint8_t upgrading     # bool: the request asks for another protocol
-    cdef uint8_t method        # RequestMethod
 
     cdef void begin(self, ResponseTaker taker) noexcept
     cdef void send_head(self, Message head, bint ends) noexcept
@@ -37,7 +35,9 @@ cdef class Http1Origin(OriginConnection):
     cdef void send_end(self, Message trailers) noexcept
     cdef void resume(self) noexcept
     cdef void cancel(self) noexcept
-    cdef bint push(self, iovec *pieces, int count) noexcept
+    cdef void drain(self) noexcept
+    cdef bint push(self) noexcept
+    cdef bint pushed(self, OutgoingStep step) noexcept
     cdef void go_on(self) noexcept
     cdef void read(self) noexcept
     cdef void work_through(self) noexcept

@@ -9,7 +9,6 @@
 cimport cython
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memcmp
 
 from gateway.c.contract cimport (
     SL_OUTCOME_INTERNAL, SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID,
@@ -18,25 +17,20 @@ from gateway.c.leg cimport (
     sl_leg_close, sl_leg_events, sl_leg_pending, sl_leg_receive, sl_leg_reset, sl_plain_leg,
 )
 from gateway.c.message cimport (
-    SL_CHUNK_LINE_MOST, SL_FIELD_PROXY_AUTHENTICATE, SL_FIELD_WWW_AUTHENTICATE, SL_FRAMING_CHUNKED,
-    SL_KEEP_ALIVE, sl_chunk_line, sl_message, sl_message_at, sl_message_find, sl_message_write_request,
-    sl_message_write_trailers,
+    SL_FIELD_PROXY_AUTHENTICATE, SL_FIELD_WWW_AUTHENTICATE, SL_FRAMING_CHUNKED, SL_KEEP_ALIVE, sl_message,
+    sl_message_at, sl_message_find, sl_message_write_request,
 )
 from gateway.c.segment cimport SL_UPSTREAM_ACTIVE
 from gateway.io.loop cimport SCRATCH_SIZE
-from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED, OutgoingStep
+from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from gateway.proto.http1_input cimport H1_DATA, H1_END, H1_HEAD, H1_MORE
-from gateway.proto.message cimport has_no_content
+from gateway.proto.message cimport has_no_content, is_method
 from gateway.state.request_line cimport NO_STATE, move_upstream
 
 cdef enum SendStage:
     SEND_NOTHING = 0           # no request, or it is whole
     SEND_CONTENT = 1
-
-cdef enum RequestMethod:
-    METHOD_OTHER = 0
-    METHOD_HEAD = 1
 
 cdef enum:
     READ_BUDGET = 1048576      # bytes of one turn
@@ -99,7 +93,7 @@ cdef class Http1Origin(OriginConnection):
     cdef void begin(self, ResponseTaker taker) noexcept:
         self.taker = taker
         self.requests += 1
-        self.answered = self.responding = self.paused = self.stopped = False
+        self.answered = self.paused = self.stopped = False
         self.lasts = True
         self.parts.loop.disarm(self)
 
@@ -107,51 +101,40 @@ cdef class Http1Origin(OriginConnection):
 
     cdef void send_head(self, Message head, bint ends) noexcept:
         cdef const sl_message *given = &head.head
-        self.method = METHOD_HEAD if given.method.length == 4 and memcmp(
-            sl_message_at(given, given.method), b"HEAD", 4) == 0 else METHOD_OTHER
         self.chunked = given.framing == SL_FRAMING_CHUNKED and not ends
         self.upgrading = given.upgrades
         self.sending = SEND_NOTHING if ends else SEND_CONTENT
-        self.input.begin_response(self.method == METHOD_HEAD)
+        self.input.begin_response(is_method(given, b"HEAD", 4))
         if not sl_message_write_request(given, False, SL_KEEP_ALIVE, &self.out.kept):
             self.lose(SL_OUTCOME_INTERNAL)
         elif ends:
-            self.push(NULL, 0)
+            self.push()
         else:
             self.parts.loop.later(self)  # it leaves with the first content, or at the end of this turn
         if not self.closed and self.readable:
             self.parts.loop.later(self)
 
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept:
-        cdef uint8_t line[SL_CHUNK_LINE_MOST]
-        cdef iovec pieces[3]
-        if not self.chunked:
-            pieces[0].iov_base, pieces[0].iov_len = <void *> data, length
-            return self.push(pieces, 1)
-        if length == 0:
-            return self.out.is_empty()
-        pieces[0].iov_base, pieces[0].iov_len = line, sl_chunk_line(line, length)
-        pieces[1].iov_base, pieces[1].iov_len = <void *> data, length
-        pieces[2].iov_base, pieces[2].iov_len = <void *> <const char *> b"\r\n", 2
-        return self.push(pieces, 3)
+        return self.pushed(self.out.put_content(&self.leg, data, length, self.chunked))
 
     cdef void send_end(self, Message trailers) noexcept:
-        cdef bint added = True
         self.sending = SEND_NOTHING
-        if self.chunked:
-            added = self.out.add(b"0\r\n", 3)
-            if trailers is not None:
-                added = added and sl_message_write_trailers(&trailers.head, &self.out.kept)
-            else:
-                added = added and self.out.add(b"\r\n", 2)
-        if not added:
+        if self.chunked and not self.out.add_last_chunk(NULL if trailers is None else &trailers.head):
             self.lose(SL_OUTCOME_INTERNAL)
         else:
-            self.push(NULL, 0)
+            self.push()
 
-    cdef bint push(self, iovec *pieces, int count) noexcept:
-        """Sends, or keeps; True when nothing is kept."""
-        cdef OutgoingStep step = self.out.put(&self.leg, pieces, count)
+    cdef void drain(self) noexcept:
+        """The leg may take more: what is kept, and then what the taker has."""
+        if not self.out.is_empty() and self.push() and self.taker is not None:
+            self.taker.on_ready()
+
+    cdef bint push(self) noexcept:
+        """Sends what is kept; True when nothing is any more."""
+        return self.pushed(self.out.flush(&self.leg))
+
+    cdef bint pushed(self, OutgoingStep step) noexcept:
+        """Acts upon what came of sending; True when nothing is kept."""
         if step != OUTGOING_FAILED:
             return step == OUTGOING_EMPTY
         # Its answer may have come before the reset: what can be read still is.
@@ -168,8 +151,8 @@ cdef class Http1Origin(OriginConnection):
         events = sl_leg_events(&self.leg, events)
         if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
             self.hangup = True
-        if events & EPOLLOUT and not self.out.is_empty() and self.push(NULL, 0) and self.taker is not None:
-            self.taker.on_ready()
+        if events & EPOLLOUT:
+            self.drain()
         if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.closed:
             self.readable = True
             self.read()
@@ -177,11 +160,7 @@ cdef class Http1Origin(OriginConnection):
     cdef void on_turn(self) noexcept:
         if self.parent_stream is not None and self.parent_stream.broken:
             self.readable = self.hangup = True  # what came before still counts
-        if not self.out.is_empty():
-            self.push(NULL, 0)
-        if self.taker is not None and not self.closed:
-            self.input.feed(NULL, 0)  # what a taker had no room for, and an end that was behind it
-            self.work_through()
+        self.drain()
         if self.readable and not self.closed:
             self.read()
 
@@ -258,7 +237,6 @@ cdef class Http1Origin(OriginConnection):
         if head.head.status < 200 and head.head.status != 101:
             self.taker.on_interim(head)
             return
-        self.responding = True
         if head.head.status == 101:
             if not self.upgrading:
                 self.lose(SL_OUTCOME_RESPONSE_INVALID)

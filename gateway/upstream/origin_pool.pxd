@@ -50,11 +50,15 @@ cdef class OriginPool:
 cdef class OriginPools:
     cdef WorkerParts parts
     cdef dict known            # key -> OriginPool with a connection in it
-    cdef uint64_t draws        # of backends by weight
+    cdef uint64_t draws        # so far
     cdef uint32_t idle         # connections that carry nothing
 
+    # A number, for shares: successive ones spread over every sum of weights (Knuth's multiplier).
+    cdef inline uint64_t draw(self) noexcept:
+        self.draws += 1
+        return self.draws * 2654435761
+
     # One whose address is among the candidates of `race` that may be dialed; `candidate`: which. None: there is none.
-    # `race` may be None where a parent resolves.
     cdef OriginConnection find(self, object key, Race race, int *candidate)
     # It takes requests: it is kept under `key`.
     cdef void offer(self, OriginConnection connection, object key)

@@ -133,11 +133,9 @@ cdef class OriginPools:
 
 
 cdef int candidate_of(Race race, OriginConnection connection) noexcept:
-    """The candidate that may be dialed and is this connection's peer; -1: none. Where a parent resolves, its own is."""
+    """The candidate that may be dialed and is this connection's peer; -1: none."""
     cdef Candidate *candidate
     cdef int i
-    if race is None:
-        return 0 if connection.address.family == 0 else -1
     for i in range(race.candidate_count):
         candidate = &race.candidates[i]
         if (candidate.address.family and candidate.port == connection.port

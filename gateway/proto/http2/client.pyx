@@ -13,11 +13,12 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from gateway.c.message cimport (
-    SL_FRAMING_CHUNKED, SL_FRAMING_LENGTH, SL_MESSAGE_DONE, sl_message, sl_message_at, sl_message_settle_response,
+    SL_FRAMING_CHUNKED, SL_FRAMING_LENGTH, SL_MESSAGE_DONE, sl_message, sl_message_settle_response,
     sl_message_trailer_fault,
 )
 from gateway.c.segment cimport SL_H2_ABUSE_EMPTY, SL_H2_ABUSE_WINDOW
 from gateway.proto.http2.blocks cimport MESSAGE_LIST_MAX, PART_REQUEST, collect_field, put_message
+from gateway.proto.message cimport is_method
 from gateway.proto.http2.budget cimport budgets_begin, budgets_earn, budgets_spend
 from gateway.proto.http2.core cimport (
     EVENT_ANSWER, EVENT_END, EVENT_INTERIM, EVENT_NONE, EVENT_SETTINGS, PREFACE, PREFACE_BYTES,
@@ -97,7 +98,7 @@ cdef class H2Client(H2Core):
         cdef H2Stream *stream = self.open_stream()
         if stream is NULL:
             return NULL
-        if head.method.length == 4 and memcmp(sl_message_at(head, head.method), b"HEAD", 4) == 0:
+        if is_method(head, b"HEAD", 4):
             stream.flags |= STREAM_HEAD
         if not put_message(&self.out, self.deflater, stream.id, head, PART_REQUEST, secure, end, self.peer.frame):
             self.fail(H2_INTERNAL_ERROR, "no memory")
