@@ -88,7 +88,7 @@ unsigned sl_judged_revoke(const struct sl_image *policy, const struct sl_decisio
 
 unsigned sl_judged_end(const struct sl_image *policy, const struct sl_decision *decision, unsigned admitted)
 {
-    if (decision->tier == SL_TIER_HARD_DENY) return SL_REVOKE_KILL;
+    if (sl_denied_hard(decision)) return SL_REVOKE_KILL;
     const struct sl_rule *rule = rule_at(policy, decision->sets[SL_ATTR_REVOKE]);
     return rule && decision->tier == SL_TIER_DENY ? rule->on_revoke : admitted;
 }

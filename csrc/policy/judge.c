@@ -307,16 +307,22 @@ static void judge_shown(const struct sl_image *policy, struct sl_question *quest
     }
 }
 
-unsigned sl_judge(const struct sl_image *policy, struct sl_question *question, enum sl_phase reached,
-                  const struct sl_decision *before, struct sl_decision *out, struct sl_trail *trail)
+/* A tunnel that stands may lie where a hard deny is, which outranks what refuses its name. */
+static void look_behind(const struct sl_image *policy, struct sl_question *question, struct sl_decision *out)
+{
+    struct sl_decision behind;
+    struct sl_question bare = *question;
+    if (!question->host || !question->address || !sl_refused(out) || sl_denied_hard(out)) return;
+    bare.host = NULL;
+    bare.host_length = 0;
+    judge_address(policy, &bare, NULL, &behind, NULL);
+    if (sl_denied_hard(&behind)) *out = behind;
+}
+
+static unsigned judge_phases(const struct sl_image *policy, struct sl_question *question, enum sl_phase reached,
+                             const struct sl_decision *before, struct sl_decision *out, struct sl_trail *trail)
 {
     struct sl_decision outside, shown;
-    sl_deny(out, SL_PHASE_NAME, SL_REASON_INTERNAL);
-    if (question->unauthorized) {
-        sl_deny(out, SL_PHASE_NAME, (enum sl_reason)question->unauthorized);
-        return 0;
-    }
-    if (!question->host && !question->address) return 0;
     int inside = reached >= SL_PHASE_INNER;
     if (!inside || !before) {
         judge_each(policy, question, reached >= SL_PHASE_ADDRESS && question->address, before, out, trail);
@@ -343,4 +349,18 @@ unsigned sl_judge(const struct sl_image *policy, struct sl_question *question, e
     if (question->dialed || before->flags & SL_DECISION_PROVISIONAL) hold_to_way(policy, question, out);
     if (question->shows != SL_SHOWS_UNKNOWN && out->verdict != SL_DENY) judge_demands(policy, question, out);
     return out->needs;
+}
+
+unsigned sl_judge(const struct sl_image *policy, struct sl_question *question, enum sl_phase reached,
+                  const struct sl_decision *before, struct sl_decision *out, struct sl_trail *trail)
+{
+    sl_deny(out, SL_PHASE_NAME, SL_REASON_INTERNAL);
+    if (question->unauthorized) {
+        sl_deny(out, SL_PHASE_NAME, (enum sl_reason)question->unauthorized);
+        return 0;
+    }
+    if (!question->host && !question->address) return 0;
+    unsigned needs = judge_phases(policy, question, reached, before, out, trail);
+    if (question->dialed && reached >= SL_PHASE_ADDRESS) look_behind(policy, question, out);
+    return needs;
 }

@@ -175,6 +175,14 @@ static inline int sl_refused(const struct sl_decision *decision)
     return decision->verdict == SL_DENY && decision->needs == 0;
 }
 
+/* Whether no tunnel outlives it, whatever its rule says of revocation: a hard deny, addresses.deny, an own address. */
+static inline int sl_denied_hard(const struct sl_decision *decision)
+{
+    return decision->verdict == SL_DENY &&
+           (decision->tier == SL_TIER_HARD_DENY || decision->reason == SL_REASON_ADDRESS_DENIED ||
+            decision->reason == SL_REASON_OWN_ADDRESS);
+}
+
 /* A denial by no rule, for what callers find out themselves. */
 void sl_deny(struct sl_decision *out, enum sl_phase phase, enum sl_reason reason);
 

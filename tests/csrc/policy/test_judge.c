@@ -151,6 +151,22 @@ TEST(a_tunnel_that_stands_cannot_change_its_way)
     fixture_free(&f);
 }
 
+TEST(a_hard_deny_of_the_address_of_a_tunnel_that_stands_outranks_the_denial_of_its_name)
+{
+    struct fixture f = fixture_new();
+    with(&f, SL_TIER_ALLOW, "direct", NULL, 0, "a.com");
+    with(&f, SL_TIER_DENY, "no", NULL, 0, "b.com");
+    with(&f, SL_TIER_DENY, "soft", NULL, 0, "7.0.0.0/8");
+    with(&f, SL_TIER_HARD_DENY, "hard", NULL, 0, "9.0.0.0/8");
+    finish(&f);
+    CHECK_STR(NAME(.host = "b.com", .address = "9.9.9.9", .dialed = 1), "deny address rule_hard_deny hard:");
+    CHECK_STR(NAME(.host = "other.com", .address = "9.9.9.9", .dialed = 1), "deny address rule_hard_deny hard:");
+    CHECK_STR(NAME(.host = "b.com", .address = "7.7.7.7", .dialed = 1), "deny name rule_deny no:");
+    CHECK_STR(NAME(.host = "b.com", .address = "10.1.1.1", .dialed = 1), "deny name rule_deny no:");
+    CHECK_STR(NAME(.host = "b.com", .address = "9.9.9.9"), "deny name rule_deny no:"); /* never resolved */
+    fixture_free(&f);
+}
+
 struct routes {
     int asked, by_source;
 };
@@ -318,6 +334,7 @@ int main(void)
     RUN(what_shows_inside_is_held_against_the_name);
     RUN(what_was_asked_by_address_and_shows_no_name);
     RUN(a_tunnel_that_stands_cannot_change_its_way);
+    RUN(a_hard_deny_of_the_address_of_a_tunnel_that_stands_outranks_the_denial_of_its_name);
     RUN(the_kernel_is_asked_for_ports_of_the_gateway_and_by_source);
     RUN(tls_has_a_port_and_is_a_way);
     RUN(a_step_at_a_time_is_the_same_answer);

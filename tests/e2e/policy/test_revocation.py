@@ -70,6 +70,25 @@ def test_keep_lets_a_tunnel_live_and_new_requests_are_denied(world: World) -> No
         assert_reset(client)
 
 
+@pytest.mark.parametrize("named", [False, True], ids=["of no rule any more", "denied by a rule that keeps"])
+@pytest.mark.parametrize("hard", ["a rule", "addresses.deny"])
+def test_a_hard_deny_of_its_address_kills_whatever_denies_its_name(world: World, hard: str, named: bool) -> None:
+    denials = [policy("no", [{"host": "open.test"}], "Deny", onRevoke="keep")] if named else nothing()
+    with Gateway([allow(world, onRevoke="keep")], settings(world)) as gateway, tunnel(gateway, world) as client:
+        gateway.reload(denials)
+        assert_alive(client)
+        network = f"{world.echo.host}/32"
+        if hard == "a rule":
+            gateway.reload([*denials, policy("hard", [{"cidr": network}], "Deny", **HARD)])
+        else:
+            gateway.config["addresses"]["deny"] = [network]
+            gateway.write_config()
+            gateway.reload()
+        assert_reset(client)
+        wanted = "rule_hard_deny" if hard == "a rule" else "address_denied"
+        assert gateway.event(event="close", outcome="revoked")["reason"] == wanted
+
+
 def test_drain_kills_after_the_drain_time(world: World) -> None:
     with Gateway([allow(world, onRevoke="drain")], settings(world)) as gateway, tunnel(gateway, world) as client:
         gateway.reload(nothing())
