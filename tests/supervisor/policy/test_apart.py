@@ -163,6 +163,33 @@ def test_a_mesh_wide_one_closes_everything(tmp_path: Path) -> None:
         assert found.says("a.test", **asked) == "deny policy_invalid mesh"
 
 
+@pytest.mark.parametrize(
+    ("kind", "space", "parents", "all_of_them"),
+    [
+        ("HTTPRoute", "egress", [{"name": "own"}], True),
+        ("GRPCRoute", "egress", [{"kind": "EgressNetwork", "name": "n"}, {"kind": "Gateway", "name": "own"}], True),
+        ("TCPRoute", "egress", "own", True),
+        ("HTTPRoute", "egress", [{"kind": "EgressNetwork", "name": "n"}], False),
+        ("HTTPRoute", "shop", [{"name": "own", "namespace": "egress"}], False),
+    ],
+)
+def test_a_refused_route_under_a_gateway_closes_what_it_may_decide(
+    tmp_path: Path, kind: str, space: str, parents: object, all_of_them: bool
+) -> None:
+    """It decides for every source in its Gateway's own namespace alone."""
+    route = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": "wrong", "namespace": space},
+        "spec": {"parentRefs": parents, "rules": "none"},
+    }
+    found = Compiled(tmp_path, [route, *(own("good", name, to=[{"host": "a.test"}]) for name in ("egress", "pay"))])
+    assert found.refused == {"wrong": "Invalid"}
+    assert found.says("a.test", namespace=space) == "deny policy_invalid wrong"
+    wanted = "deny policy_invalid wrong" if all_of_them else "allow rule_allow good"
+    assert found.says("a.test", namespace="pay") == wanted
+
+
 def test_what_only_the_compiler_sees_is_the_object_s_too(tmp_path: Path) -> None:
     found = Compiled(
         tmp_path,
