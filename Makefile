@@ -46,7 +46,7 @@ RUNTIMES = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.
 ASAN_PYTHON = LD_PRELOAD="$(RUNTIMES)" PYTHONPATH=. PYTHONMALLOC=malloc $(abspath $(PYTHON))
 
 .PHONY: help run test test-full build lint format lint-python lint-types lint-cython lint-c asan debug fuzz bench bench-operate peers
-.PHONY: reference bench-against soak leaks requirements clean
+.PHONY: reference bench-http bench-against soak leaks requirements clean
 .PHONY: packages-build packages-run packages-test packages-fuzz packages-count
 
 help: ## what there is to make
@@ -119,6 +119,9 @@ leaks: build packages-test ## tunnels over each outcome, COUNT=100000 times: not
 bench: build packages-test peers ## the same load through us and our peers, in turns; ROUNDS=5 LOADS= PEERS=; kept in bench/results/
 	$(PYTHON) -m bench.run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS)) \
 	    $(if $(LOADS),--loads $(LOADS)) $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+
+bench-http: ## HTTP requests through us and our peers, in turns; ROUNDS=5 PEERS=
+	$(MAKE) bench LOADS=get,get-h2,get-1m,get-tls,get-new,unary,get-idle,get-stalled
 
 bench-against: build packages-count ## instructions and system calls per unit, this build against COMMIT=; LOADS=
 	$(PYTHON) -m bench.against $(COMMIT) $(if $(LOADS),--loads $(LOADS)) $(ARGS)

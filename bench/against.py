@@ -27,7 +27,10 @@ from typing import Final, NamedTuple, Self
 
 from bench.loads import SOURCES
 from bench.machine import LOAD, ROOT, build, private_network
+from bench.peers.certificates import certificates
 from bench.peers.sluice import HOSTS, hosts
+from bench.peers.web import Web
+from bench.web import WebOrigin
 
 BUILDS: Final = ROOT / "build/against"
 PATIENCE: Final = 60.0
@@ -45,23 +48,33 @@ shutdown: {{drain: 1s}}
 POLICY: Final = """\
 apiVersion: sluice.dev/v1alpha1
 kind: ClusterEgressPolicy
-metadata: {name: bench}
+metadata: {{name: bench}}
 spec:
   to:
-    - {hostsFrom: partners.txt, ports: [443]}
-    - {host: localhost}
-    - {cidr: 127.0.0.0/8}
+    - {{hostsFrom: partners.txt, ports: [443]}}
+    - {{host: localhost}}
+    - {{cidr: 127.0.0.0/8}}
+  action: Allow
+---
+apiVersion: sluice.dev/v1alpha1
+kind: ClusterEgressPolicy
+metadata: {{name: secure}}
+spec:
+  to: [{{host: localhost, ports: [{web.tls}, {web.tls_http2}]}}]
+  tls: {{originate: true, ca: {authority}}}
   action: Allow
 """
 NAMED: Final = ("--ask", "localhost")
 
 
 class Counted(NamedTuple):
-    """A load of a fixed size: what the load generator is told, the field that counts its units, and a unit's size."""
+    """A load of a fixed size: what the load generator is told, the field that counts its units, a unit's size, and the
+    way of requests, "" for tunnels."""
 
     arguments: tuple[str, ...]
     field: str
     size: int = 1
+    way: str = ""
 
 
 def counted() -> dict[str, Counted]:
@@ -71,6 +84,7 @@ def counted() -> dict[str, Counted]:
     down = ("bulk-down", "--count", "4", "--bytes", "50000000")
     up = ("bulk-up", "--count", "4", "--bytes", "50000000", "--end", "reset")
     one = ("--connections", "2")
+    kept, streams = ("kept", "--total", "2000", "--count"), ("2", "--streams", "8", "--http2")
     return {
         "socks5-tunnel": Counted((*opening, "--via", "socks5"), "completed"),
         "connect-tunnel": Counted((*opening, "--via", "connect"), "completed"),
@@ -83,18 +97,25 @@ def counted() -> dict[str, Counted]:
         "bulk-up": Counted((*up, "--via", "connect"), "bytes_up", 1_000_000),
         "h2-bulk-down": Counted((*down, "--via", "http2", *one), "bytes_down", 1_000_000),
         "h2-bulk-up": Counted((*up, "--via", "http2", *one), "bytes_up", 1_000_000),
+        "get": Counted((*kept, "16"), "completed", way="get"),
+        "get-new": Counted(("fresh", "--count", "2000", "--at-once", "32"), "completed", way="get"),
+        "get-1m": Counted((*kept[:2], "200", "--count", "4", "--size", "1048576"), "completed", way="get"),
+        "get-h2": Counted((*kept, *streams), "completed", way="get-h2"),
+        "get-tls": Counted((*kept, "16"), "completed", way="get-tls"),
+        "unary": Counted((*kept, *streams, "--unary", "--size", "64"), "completed", way="unary"),
     }
 
 
 class Tree:
     """One gateway of one build, as a context manager. `traced`: its worker runs under callgrind."""
 
-    def __init__(self, root: Path, traced: bool) -> None:
-        self.root, self.traced = root, traced
+    def __init__(self, root: Path, traced: bool, web: Web) -> None:
+        self.root, self.traced, self.web = root, traced, web
         self.folder = Path(tempfile.mkdtemp(prefix="against-"))
         self.port, admin = _free_port(), _free_port()
         text = CONFIG.format(port=self.port, admin=admin, folder=self.folder)
-        for name, content in (("sluice.yaml", text), ("policy.yaml", POLICY), ("partners.txt", hosts(HOSTS))):
+        policy = POLICY.format(web=web, authority=certificates().authority)
+        for name, content in (("sluice.yaml", text), ("policy.yaml", policy), ("partners.txt", hosts(HOSTS))):
             (self.folder / name).write_text(content)
 
     def __enter__(self) -> Self:
@@ -140,8 +161,12 @@ def _free_port() -> int:
 
 def run_load(load: Counted, tree: Tree, origin: int) -> float:
     """Carries one load; returns the units."""
-    target = ("--proxy", f"127.0.0.1:{tree.port}", "--origin", f"127.0.0.1:{origin}", "--timeout", "120")
-    command = [str(LOAD), "client", *load.arguments, *target, *SOURCES]
+    target = ["--proxy", f"127.0.0.1:{tree.port}", "--timeout", "120", *SOURCES]
+    if load.way:
+        target += ["--authority", f"localhost:{tree.web.of(load.way)}", "--absolute"]
+    else:
+        target += ["--origin", f"127.0.0.1:{origin}"]
+    command = [str(LOAD), "requests" if load.way else "client", *load.arguments, *target]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     answer = json.loads(done.stdout or "{}")
     errors = {kind: count for kind, count in answer.get("errors", {"no answer": 1}).items() if count}
@@ -150,13 +175,13 @@ def run_load(load: Counted, tree: Tree, origin: int) -> float:
     return float(answer[load.field]) / load.size
 
 
-def instructions(root: Path, loads: dict[str, Counted], origin: int) -> dict[str, float]:
+def instructions(root: Path, loads: dict[str, Counted], origin: int, web: Web) -> dict[str, float]:
     """User instructions of the worker per unit."""
     found = {}
-    with Tree(root, traced=True) as tree:
+    with Tree(root, True, web) as tree:
         worker = str(tree.worker())
         for load in loads.values():  # what is made once (code paths, caches, buffers) is left out
-            warm = Counted(tuple("200" if word == "2000" else word for word in load.arguments), load.field)
+            warm = load._replace(arguments=tuple("200" if word == "2000" else word for word in load.arguments), size=1)
             run_load(warm, tree, origin)
         _control("--instr=on", worker)
         for name, load in loads.items():
@@ -175,10 +200,10 @@ def _control(what: str, worker: str) -> None:
     subprocess.run(["callgrind_control", what, worker], check=True, capture_output=True)
 
 
-def system_calls(root: Path, loads: dict[str, Counted], origin: int) -> dict[str, float]:
+def system_calls(root: Path, loads: dict[str, Counted], origin: int, web: Web) -> dict[str, float]:
     """System calls of the worker per unit."""
     found = {}
-    with Tree(root, traced=False) as tree:
+    with Tree(root, False, web) as tree:
         for name, load in loads.items():
             out = tree.folder / "strace"
             command = ["strace", "-c", "-f", "-o", str(out), "-p", str(tree.worker())]
@@ -230,11 +255,11 @@ def main() -> int:
     trees = {"old": built(arguments.commit), "new": ROOT}
     private_network()
     worse = False
-    with origin_running() as origin:
+    with origin_running() as origin, WebOrigin(frozenset(os.sched_getaffinity(0))) as web:
         for what, measure in (("instructions", instructions), ("system calls", system_calls)):
             rounds = []
             for _ in range(arguments.rounds):
-                rounds.append({side: measure(root, loads, origin) for side, root in trees.items()})
+                rounds.append({side: measure(root, loads, origin, web) for side, root in trees.items()})
             print(f"\n| {what} per unit | before | after | ratio |\n|---|---|---|---|")
             for name in loads:
                 old, new = (median(figures[side][name] for figures in rounds) for side in trees)

@@ -2,6 +2,7 @@
 
 from typing import Any, Final, NamedTuple
 
+from bench.peers.web import WAYS
 from bench.summary import median_ratio
 
 __all__ = ["Limit", "limits", "measured"]
@@ -41,7 +42,7 @@ def limits() -> list[Limit]:
             Limit(f"idle tunnel, {way}: bytes of RSS", "idle", "rss_each", way, None, 1536),
             Limit(f"idle tunnel, {way}: descriptors", "idle", "files_each", way, None, 2),
         ]
-    return found + http2_limits() + tls_limits()
+    return found + http2_limits() + tls_limits() + request_limits()
 
 
 def http2_limits() -> list[Limit]:
@@ -60,6 +61,33 @@ def http2_limits() -> list[Limit]:
         by_envoy("64 tunnels", "h2-pingpong-64", 1, "p99_us"),
         Limit("idle tunnel, HTTP/2: bytes of RSS", "h2-idle", "rss_each", "http2", None, 2048),
         Limit("99 tunnels beside a stalled reader: share kept", "h2-stalled", "kept", "http2", None, 0.95, least=True),
+    ]
+
+
+def request_limits() -> list[Limit]:
+    """Those of HTTP requests."""
+    by = {
+        "get": ("kept-alive GET, HTTP/1.1", {"envoy": 0.50, "haproxy": 1.25}),
+        "get-h2": ("GET, HTTP/2 in and HTTP/1.1 out", {"envoy": 0.60}),
+        "get-1m": ("answers of 1 MiB", {"envoy": 0.45}),
+        "get-tls": ("GET, TLS out", {"envoy": 0.65}),
+        "get-new": ("a new connection for each GET", {"envoy": 0.55, "haproxy": 1.3}),
+        "unary": ("gRPC unary, HTTP/2 both sides", {"envoy": 0.60}),
+    }
+    titles = {"envoy": "Envoy", "haproxy": "HAProxy"}
+    found = []
+    for load, (text, bounds) in by.items():
+        way = load if load in WAYS else "get"
+        found += [
+            Limit(f"{text}: CPU relative to {titles[peer]}", load, "cpu_us", way, f"{peer}/{way}", bound)
+            for peer, bound in bounds.items()
+        ]
+        if load in ("get", "get-h2"):
+            found.append(Limit(f"{text}: p99 relative to Envoy", load, "p99_us", way, f"envoy/{way}", 1))
+    return [
+        *found,
+        Limit("idle kept-alive client: bytes of RSS", "get-idle", "rss_each", "get", None, 2 * KIB),
+        Limit("1 GiB to a reader that stalls: bytes of RSS", "get-stalled", "rss_more", "get", None, KIB * KIB),
     ]
 
 

@@ -1,4 +1,5 @@
-/* The load generator's command line: `load origin` and `load client`. Loopback only, bounded in number and in time.
+/* The load generator's command line: `load origin` and `load client`; `load web` and `load requests` have their own.
+ * Loopback only, bounded in number and in time.
  *
  *   load origin [--listen 127.0.0.1:0] [--seconds 120]
  *   load client MODE --origin 127.0.0.1:PORT [--via socks5|connect|http2|direct --proxy 127.0.0.1:PORT] [options]
@@ -6,6 +7,7 @@
 #include "load_common.h"
 #include "load_options.h"
 #include "load_origin.h"
+#include "load_web.h"
 
 #include <getopt.h>
 #include <math.h>
@@ -46,6 +48,15 @@ static const char USAGE[] =
     "  --count 1 --at-once 64 --seconds 5 --size 64 --bytes 0 --timeout 60 --end close|reset|half\n"
     "  --ask NAME  asks the proxy for a name instead of the origin's address: localhost, or one under .localhost,\n"
     "              .test, .example or .invalid\n"
+    "load web [CERTIFICATE KEY]\n"
+    "    the origin of HTTP requests; prints {\"port\": N, \"tls\": N, \"tls_http2\": N, \"silent\": N}\n"
+    "load requests MODE --proxy ADDRESS:PORT --authority HOST:PORT\n"
+    "    kept        --count connections, a request behind the other for --seconds, or --total of them\n"
+    "    fresh       --count requests, each on a connection of its own, --at-once of them at a time\n"
+    "    idle        --count connections, one request, quiet for --seconds, one request\n"
+    "    stalled     one response, not read for --seconds behind its first bytes, and read to its end next\n"
+    "  --size 1024 of a response; --absolute names the origin in the target; --http2 with --streams 1 on each\n"
+    "              connection; --unary makes gRPC calls of them; --sources, --timeout as above\n"
     "Addresses are loopback. One line of JSON says what happened; exit code 0: no error, 1: errors,\n"
     "2: bad arguments.\n";
 
@@ -234,6 +245,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "origin") == 0) return origin_main(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "client") == 0) return client_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "web") == 0) return web_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "requests") == 0) return requests_main(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "--help") == 0) return fputs(USAGE, stdout) < 0;
     fputs(USAGE, stderr);
     return BAD_ARGUMENTS;

@@ -53,6 +53,41 @@ int wire_tls_begin(struct wire_tls *tls, const char *certificate, const char *ke
     return 0;
 }
 
+/* The first of ours that the client offers. */
+static int choose(SSL *ssl, const unsigned char **out, unsigned char *length, const unsigned char *in, unsigned size,
+                  void *user)
+{
+    const struct wire_tls *tls = user;
+    unsigned char *chosen;
+
+    (void)ssl;
+    if (SSL_select_next_proto(&chosen, length, (const unsigned char *)tls->chooses, (unsigned)strlen(tls->chooses), in,
+                              size) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_NOACK;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+int wire_tls_serve(struct wire_tls *tls, const char *certificate, const char *key, const char *protocols)
+{
+    SSL_CTX *context = tls->context = SSL_CTX_new(TLS_server_method());
+
+    tls->serves = 1;
+    tls->chooses = protocols;
+    if (context && SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) &&
+        SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256") &&
+        SSL_CTX_use_certificate_chain_file(context, certificate) == 1 &&
+        SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1) {
+        SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE);
+        SSL_CTX_set_read_ahead(context, 1);
+        SSL_CTX_set_alpn_select_cb(context, choose, tls);
+        return 1;
+    }
+    fprintf(stderr, "load: TLS: ");
+    ERR_print_errors_fp(stderr);
+    return 0;
+}
+
 void wire_tls_end(struct wire_tls *tls)
 {
     SSL_SESSION_free(tls->session);
@@ -75,7 +110,10 @@ int wire_begin(struct wire *wire, struct wire_tls *tls)
         return 0;
     }
     SSL_set_bio(wire->ssl, in, out);
-    SSL_set_connect_state(wire->ssl);
+    if (tls->serves)
+        SSL_set_accept_state(wire->ssl);
+    else
+        SSL_set_connect_state(wire->ssl);
     if (tls->session) {
         SSL_SESSION *copy = SSL_SESSION_dup(tls->session); /* one that was used is not used again */
         SSL_set_session(wire->ssl, copy);

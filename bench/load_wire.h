@@ -17,6 +17,8 @@ struct wire_tls {
     SSL_CTX *context;     /* NULL: cleartext */
     SSL_SESSION *session; /* to go on with; NULL until a ticket came, or where none is used */
     int resume;           /* sessions are gone on with */
+    int serves;           /* this is the server's side */
+    const char *chooses;  /* the server's protocols for ALPN, each behind its length, best first */
     uint64_t handshakes, resumed;
     uint8_t batch[WIRE_BATCH]; /* pieces of one write, put together */
 };
@@ -29,6 +31,8 @@ struct wire {
 /* `certificate` and `key`: PEM files of the client's, or NULL; `protocol`: the one that ALPN offers. 1, or 0 with a
  * message. */
 int wire_tls_begin(struct wire_tls *tls, const char *certificate, const char *key, const char *protocol);
+/* The server's side, with the protocols that it chooses from, each behind its length. 1, or 0 with a message. */
+int wire_tls_serve(struct wire_tls *tls, const char *certificate, const char *key, const char *protocols);
 void wire_tls_end(struct wire_tls *tls);
 
 /* The socket is connected, or about to be: TLS goes on it where the run has TLS. 1, or 0 without memory. */

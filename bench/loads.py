@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple, Self
 from bench.machine import LOAD, confined
 from bench.peers import Peer
 from bench.peers.base import SECURE
+from bench.peers.web import WAYS
+from bench.web import request_loads
 
 __all__ = [
     "HTTP2", "IDLE_TUNNELS", "Figures", "Load", "Origin", "Spoilt", "finish", "loads", "measure", "start", "wait_files",
@@ -40,13 +42,14 @@ class Load(NamedTuple):
     unit: str
     field: str
     size: int = 1
-    kind: str = "cost"  # idle, stalled, beside
+    kind: str = "cost"  # idle, stalled, held, beside
     way: str = ""
     floor: str = ""
+    program: str = "client"  # of the load generator
 
     def takes(self, way: str) -> bool:
         """Whether a contestant that is spoken to in this way can carry it."""
-        return way == self.way if self.way else way != HTTP2 and way not in SECURE
+        return way == self.way if self.way else way != HTTP2 and way not in SECURE and way not in WAYS
 
 
 def loads(seconds: float) -> dict[str, Load]:
@@ -63,6 +66,7 @@ def loads(seconds: float) -> dict[str, Load]:
         "idle": Load(("idle", "--count", str(IDLE_TUNNELS), *lasting), "tunnel", "completed", kind="idle"),
         **over_http2(seconds, lasting),
         **over_tls(seconds, lasting),
+        **request_loads(Load, seconds, lasting),
     }
 
 
@@ -126,9 +130,11 @@ class Origin:
             raise SystemExit("the origin saw wrong bytes")
 
 
-def start(arguments: tuple[str, ...], target: tuple[str, ...], where: frozenset[int]) -> "subprocess.Popen[str]":
+def start(
+    arguments: tuple[str, ...], target: tuple[str, ...], where: frozenset[int], program: str = "client"
+) -> "subprocess.Popen[str]":
     """The load generator, on its cores."""
-    command = [str(LOAD), "client", *arguments, *target, *SOURCES]
+    command = [str(LOAD), program, *arguments, *target, *SOURCES]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=confined(where)
     )
@@ -142,7 +148,8 @@ def finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(out)
     errors = {kind: count for kind, count in answer["errors"].items() if count}
     if errors:
-        raise Spoilt(", ".join(f"{kind}: {count}" for kind, count in errors.items()))
+        told = ", ".join(f"{kind}: {count}" for kind, count in errors.items())
+        raise Spoilt(told + (f" ({answer['status']})" if errors.get("status") else ""))
     return answer
 
 
@@ -152,6 +159,8 @@ def measure(load: Load, target: tuple[str, ...], peer: Peer | None, where: froze
         return _measure_idle(load, target, peer, where)
     if load.kind == "stalled" and peer is not None:
         return _measure_stalled(load, target, peer, where)
+    if load.kind == "held" and peer is not None:
+        return _measure_held(load, target, peer, where)
     if load.kind == "beside" and peer is not None:
         return _measure_beside(load, target, peer, where)
     return _measure_cost(load, target, peer, where)
@@ -164,7 +173,7 @@ def _measure_cost(load: Load, target: tuple[str, ...], peer: Peer | None, where:
     else:
         with peer.watched():
             before = peer.account.cpu()
-            answer = finish(start(load.arguments, target, where))
+            answer = finish(start(load.arguments, target, where, load.program))
             time.sleep(SETTLING)
             spent = peer.account.cpu() - before
     units = answer[load.field] / load.size
@@ -198,6 +207,18 @@ def _measure_stalled(load: Load, target: tuple[str, ...], peer: Peer, where: fro
     return {"rate": rate, "rate_alone": rate_alone, "kept": rate / rate_alone}
 
 
+def _measure_held(load: Load, target: tuple[str, ...], peer: Peer, where: frozenset[int]) -> Figures:
+    """Memory that one response takes whose reader stalls, at its most. Raises Spoilt."""
+    before = most = peer.account.memory().rss
+    with peer.watched():
+        process = start(load.arguments, target, where, load.program)
+        while process.poll() is None:
+            most = max(most, peer.account.memory().rss)
+            time.sleep(0.05)
+        finish(process)
+    return {"rss_more": most - before}
+
+
 def _measure_beside(load: Load, target: tuple[str, ...], peer: Peer, where: frozenset[int]) -> Figures:
     """p99 of round trips beside new connections with full handshakes, and without those, in turns. Raises Spoilt."""
     seconds = float(load.arguments[load.arguments.index("--seconds") + 1]) / 2
@@ -224,7 +245,7 @@ def _measure_idle(load: Load, target: tuple[str, ...], peer: Peer, where: frozen
     seconds = float(load.arguments[load.arguments.index("--seconds") + 1])
     empty, files = peer.account.memory(), peer.account.files()
     with peer.watched():
-        process = start(load.arguments, target, where)
+        process = start(load.arguments, target, where, load.program)
         try:
             wait_files(process, count, peer if load.way.startswith(HTTP2) else None)
             time.sleep(seconds / 4)

@@ -14,6 +14,7 @@ from bench.limits import limits, measured
 from bench.machine import RESULTS, ROOT
 from bench.peers import PEERS
 from bench.peers.base import SECURE
+from bench.peers.web import WAYS as REQUESTS
 from bench.summary import yardsticks
 
 BEGIN: Final = "<!-- figures: begin -->"
@@ -75,6 +76,20 @@ TLS_COLUMNS: Final = (
 )
 
 
+REQUEST_COLUMNS: Final = (
+    Column("GET, CPU µs", "get", "cpu_us", 1, 1),
+    Column("its p99, ms", "get", "p99_us", 1e3, 1),
+    Column("HTTP/2 in, CPU µs", "get-h2", "cpu_us", 1, 1),
+    Column("its p99, ms", "get-h2", "p99_us", 1e3, 1),
+    Column("1 MiB answers, CPU s/GB", "get-1m", "cpu_us", 1e6, 2),
+    Column("TLS out, CPU µs", "get-tls", "cpu_us", 1, 1),
+    Column("new connection each, CPU µs", "get-new", "cpu_us", 1, 1),
+    Column("gRPC unary, CPU µs", "unary", "cpu_us", 1, 1),
+    Column("idle client, KiB RSS", "get-idle", "rss_each", KIB, 2),
+    Column("1 GiB to a stalled reader, KiB RSS more", "get-stalled", "rss_more", KIB, 0),
+)
+
+
 # The README's rows: the load's words, the figure, the way, and the column of `limits()` that it is held to.
 HEADLINES: Final = (
     ("bulk download over CONNECT, CPU s per GB", COLUMNS[0], "connect"),
@@ -92,8 +107,18 @@ def title(name: str) -> str:
     if peer == "direct":
         return "(direct, nothing in between)"
     kind = PEERS[peer]
-    clear = [each for each in kind.ways if each not in SECURE]
+    clear = [each for each in kind.ways if each not in SECURE and each not in REQUESTS]
     return kind.title if len(clear) == 1 else f"{kind.title}, {WAYS[way]}"
+
+
+def with_requests(record: Record) -> Record:
+    """A record without requests, together with the newest that has them alone."""
+    kept = sorted(RESULTS.glob("requests-*.json"))
+    if not kept or "get" in record["summary"]:
+        return record
+    other = json.loads(kept[-1].read_text())
+    told = f"{len(other['rounds'])} rounds, commit {other['versions']['sluice']}"
+    return {**record, "summary": record["summary"] | other["summary"], "requests": told}
 
 
 def names(record: Record) -> list[str]:
@@ -168,7 +193,8 @@ def _short(value: float) -> str:
 
 def tables(record: Record) -> list[str]:
     """The lines between the markers."""
-    found = [name for name in names(record) if not over_http2(name) and name.partition("/")[2] not in SECURE]
+    apart = {*SECURE, *REQUESTS, "http2"}
+    found = [name for name in names(record) if name.partition("/")[2] not in apart]
     others = [name for name in found if name != "direct"]
     peers = ", ".join(
         f"{PEERS[name].title.strip('*')} {told['version']}"
@@ -202,6 +228,7 @@ def tables(record: Record) -> list[str]:
         "",
         *http2_tables(record),
         *tls_tables(record),
+        *request_tables(record),
         "What this project asks of itself:",
         "",
         *table(["", "limit", "measured", "met"], judged(record)),
@@ -259,6 +286,27 @@ def tls_tables(record: Record) -> list[str]:
     ]
 
 
+def request_tables(record: Record) -> list[str]:
+    """The lines of HTTP requests; none where they were not measured."""
+    found = list(dict.fromkeys(name.partition("/")[0] for name in names(record) if name.partition("/")[2] in REQUESTS))
+    if not found:
+        return []
+    rows, told = [], record.get("requests", "")
+    for peer in found:
+        ways = [column.load if column.load in REQUESTS else "get" for column in REQUEST_COLUMNS]
+        cells = zip(REQUEST_COLUMNS, ways, strict=True)
+        rows.append([PEERS[peer].title, *(cost(record, f"{peer}/{way}", column) for column, way in cells)])
+    return [
+        "HTTP requests: a GET with an answer of 1 KiB on 64 kept connections, the same as 64 streams on 4 HTTP/2",
+        "connections with HTTP/1.1 to the origin, answers of 1 MiB on 8, plain requests that leave over TLS 1.3, a new",
+        "connection for each, gRPC calls (HTTP/2 in clear, HTTP/2 over TLS). HAProxy and nginx have one fixed origin,",
+        "Envoy its dynamic forward proxy and for TLS a fixed cluster" + (f" ({told}):" if told else ":"),
+        "",
+        *table(["", *(column.head for column in REQUEST_COLUMNS)], rows),
+        "",
+    ]
+
+
 def way_of(load: str) -> str:
     """The way of a load over TLS."""
     return "http2-tls" if load.startswith("h2-") else load.partition("-")[0]
@@ -285,7 +333,7 @@ def main() -> int:
     if options.file is None and not kept:
         print("bench.render: no run is kept; `make bench` makes one", file=sys.stderr)
         return 1
-    record = json.loads((options.file or kept[-1]).read_text())
+    record = with_requests(json.loads((options.file or kept[-1]).read_text()))
     for document, lines in ((ROOT / "docs/performance.md", tables(record)), (ROOT / "README.md", headlines(record))):
         document.write_text(written(document.read_text(), lines))
     return 0

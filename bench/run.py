@@ -22,11 +22,15 @@ from bench.machine import RESULTS, Cores, build, cores, keep, private_network, v
 from bench.peers import PEERS, Peer
 from bench.peers.base import SECURE, Absent
 from bench.peers.floor import Floor, cryptography
+from bench.peers.web import WAYS, Web
 from bench.summary import show, summary
+from bench.web import WebOrigin
 
 DIRECT: Final = "direct"
-WARMING: Final = {HTTP2: loads(0.25)["h2-tunnels"], **{way: loads(0.25)[name] for way, name in (
-    ("tls", "tls-tunnels"), ("mtls", "mtls-tunnels"), ("http2-tls", "h2-tls-tunnels"))}}  # fmt: skip
+WARMED_BY: Final = {
+    HTTP2: "h2-tunnels", "tls": "tls-tunnels", "mtls": "mtls-tunnels", "http2-tls": "h2-tls-tunnels",
+    **{way: way for way in WAYS},
+}  # fmt: skip
 ALWAYS: Final = ("sluice", "floor", "h2-floor")  # whatever is asked for
 Round = dict[str, dict[str, Figures | str]]  # by load and contestant; a text says why there are no figures
 
@@ -62,22 +66,31 @@ class Bench:
         self.wanted, self.found, self.where = wanted, found, where
         self.commands: dict[str, dict[str, str]] = {}
         self.peers: dict[str, Peer] = {}
+        self.web = Web(0, 0, 0, 0)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """The origin, and one of every peer, each of which has carried something."""
         with contextlib.ExitStack() as stack:
             self.origin = stack.enter_context(Origin(self.where.load))
+            self.web = stack.enter_context(WebOrigin(self.where.load))
             for contestant in self.found:
                 if contestant.peer is None or contestant.peer.name in self.peers:
                     continue
-                peer = stack.enter_context(contestant.peer(self.origin.port, self.where.proxy))
+                peer = stack.enter_context(self.of(contestant.peer))
                 self.peers[peer.name] = peer
                 self.commands[peer.name] = {"version": peer.version(), "command": " ".join(peer.command())}
             for contestant in self.found:
-                if contestant.peer is not Floor or contestant.way not in SECURE:
-                    self.one("warm-up", WARMING.get(contestant.way, loads(0.25)["tunnels"]), contestant)
+                if any(load.takes(contestant.way) for load in self.wanted.values()) and (
+                        contestant.peer is not Floor or contestant.way not in SECURE):  # fmt: skip
+                    self.one("warm-up", loads(0.25)[WARMED_BY.get(contestant.way, "tunnels")], contestant)
             yield
+
+    def of(self, peer: type[Peer]) -> Peer:
+        """One of its kind in front of the origins."""
+        made = peer(self.origin.port, self.where.proxy)
+        made.web = self.web
+        return made
 
     def round(self) -> Round:
         """Every load through every peer, in random order."""
@@ -117,7 +130,7 @@ class Bench:
             peer = self.peers[contestant.peer.name]
             return measure(load, peer.target(contestant.way), peer, self.where.load)
         # Memory is that of a process that has not lived through other loads.
-        with contestant.peer(self.origin.port, self.where.proxy) as fresh:
+        with self.of(contestant.peer) as fresh:
             return measure(load, fresh.target(contestant.way), fresh, self.where.load)
 
     def _cryptography(self, load: Load) -> Figures:
@@ -174,7 +187,7 @@ def main() -> int:
     result = summary(rounds)
     show(result)
     file = keep(
-        "peers",
+        "requests" if all(load.way in WAYS for load in wanted.values()) else "peers",
         {
             "versions": versions(),
             "options": {name: value for name, value in vars(options).items() if name != "keep"},

@@ -4,12 +4,14 @@ import statistics
 from typing import Any, Final
 
 from bench.peers.base import SECURE
+from bench.peers.web import WAYS
 
 __all__ = ["median_ratio", "show", "summary", "yardsticks"]
 
 YARDSTICKS: Final = (
     "envoy/connect", "floor/socks5", "floor/connect", "microsocks/socks5", "envoy/http2", "floor/http2",
     "envoy/http2-tls", *(f"{peer}/{way}" for way in ("tls", "mtls") for peer in ("envoy", "haproxy", "floor")),
+    *(f"{peer}/{way}" for way in WAYS for peer in ("envoy", "haproxy", "nginx")),
 )  # fmt: skip
 Runs = list[dict[str, Any]]
 DECIMALS: Final = {"cpu_share": 2, "kept": 3, "rate_alone": 2, "beside": 2}
@@ -22,6 +24,8 @@ COLUMNS: Final = {
     "mtls-idle": MEMORY,
     "h2-tls-idle": MEMORY,
     "tls-beside": ("beside", "p99_us", "p99_alone_us", "handshake_rate"),
+    "get-idle": MEMORY,
+    "get-stalled": ("rss_more",),
     "h2-stalled": ("kept", "rate", "rate_alone"),
     "": ("cpu_us", "rate", "p50_us", "p99_us"),
 }
@@ -71,8 +75,11 @@ def summary(rounds: Runs) -> dict[str, Any]:
 
 
 def yardsticks(name: str) -> tuple[str, str, str]:
-    """The peers that a contestant is compared with: Envoy, the floor asked in the same way, and a third one."""
+    """The peers that a contestant is compared with: Envoy, the floor asked in the same way (nginx, for requests), and a
+    third one."""
     way = name.partition("/")[2]
+    if way in WAYS:
+        return f"envoy/{way}", f"nginx/{way}", f"haproxy/{way}"
     if way in SECURE:
         return f"envoy/{way}", f"floor/{way}", f"haproxy/{way}"
     if way == "http2":
@@ -86,9 +93,11 @@ def show(result: dict[str, Any]) -> None:
         columns = COLUMNS.get(load, COLUMNS[""])
         main = columns[0]
         width = 13
-        third = "x HAProxy" if "tls-" in load else "x microsocks"
+        requests = any(name.partition("/")[2] in WAYS for name in rows)
+        second = "x nginx" if requests else "x floor"
+        third = "x HAProxy" if requests or "tls-" in load else "x microsocks"
         head = "".join(f"{column:>{width}}" for column in columns)
-        print(f"\n{load:<20}{head}{'spread':>{width}}{'x Envoy':>{width}}{'x floor':>{width}}{third:>15}")
+        print(f"\n{load:<20}{head}{'spread':>{width}}{'x Envoy':>{width}}{second:>{width}}{third:>15}")
         good = {name: row for name, row in rows.items() if "figures" in row}
         for name, row in sorted(good.items(), key=lambda item: float(item[1]["figures"][main]["median"])):
             figures = row["figures"]

@@ -18,6 +18,7 @@ from typing import ClassVar, Final, Self
 from bench.accounting import Account
 from bench.machine import ROOT, confined
 from bench.peers.certificates import certificates
+from bench.peers.web import WAYS, Web
 from tests.support.ports import free_port
 
 UNPACKED: Final = ROOT / "build/peers"
@@ -34,18 +35,21 @@ class Peer(ABC):
     """One peer in front of one origin: a context manager that runs it.
 
     `ways` are what the load generator says to it: socks5, connect, or direct for a relay to one fixed origin; tls, mtls
-    and http2-tls are CONNECT behind TLS, or nothing but TLS to such a relay.
+    and http2-tls are CONNECT behind TLS, or nothing but TLS to such a relay. Those of bench.peers.web are requests.
     """
 
     name: ClassVar[str]
     ways: ClassVar[tuple[str, ...]]
     title: ClassVar[str]  # for the table
     package: ClassVar[str] = ""  # Debian's, if its version is the peer's
+    forwards: ClassVar[bool] = False  # requests name their origin in the target; else there is one for all of them
     output: ClassVar[str] = "out.log"  # where stdout and stderr go, seen from the folder
 
     def __init__(self, origin: int, where: frozenset[int]) -> None:
         self.origin, self.where = origin, where
         self.port = self.tls = self.mtls = 0
+        self.web = Web(0, 0, 0, 0)
+        self.doors: dict[str, int] = {}  # by way of requests: the port that takes them
         self.folder = Path()
         self.account = Account(self.name)
         self.process: subprocess.Popen[bytes] | None = None
@@ -69,6 +73,10 @@ class Peer(ABC):
     def target(self, way: str) -> tuple[str, ...]:
         """Arguments of the load generator that lead through this peer."""
         port, options = self.port, tuple[str, ...]()
+        if way in WAYS:
+            form = ("--absolute",) if self.forwards else ()
+            door, authority = f"127.0.0.1:{self.doors[way]}", f"localhost:{self.web.of(way)}"
+            return ("--proxy", door, "--authority", authority, *form)
         if way in SECURE:
             port, options = (self.mtls if way == "mtls" else self.tls), secured(way)
             way = "direct" if "direct" in self.ways else SECURE[way]
@@ -84,6 +92,7 @@ class Peer(ABC):
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix=f"bench-{self.name}-"))
         self.port, self.tls, self.mtls = free_port(), free_port(), free_port()
+        self.doors = {way: free_port() for way in WAYS if way in self.ways}
         try:
             self.launch()
             self._wait()

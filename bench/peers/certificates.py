@@ -1,4 +1,4 @@
-"""Certificates of one benchmark: a throw-away CA, a gateway's and a client's, P-256, gone when it ends."""
+"""Certificates of one benchmark: a throw-away CA, a gateway's, a client's and an origin's, P-256, gone when it ends."""
 
 import atexit
 import functools
@@ -21,6 +21,7 @@ class Certificates(NamedTuple):
     gateway: tuple[str, str]
     both: Path
     client: tuple[str, str]
+    origin: tuple[str, str]
 
 
 @functools.cache
@@ -33,4 +34,5 @@ def certificates() -> Certificates:
     gateway = authority.issue("gateway.test", "gateway.test")
     both = folder / "both.pem"
     both.write_text("".join(Path(path).read_text() for path in gateway))
-    return Certificates(authority.path, gateway, both, authority.issue("client", WORKLOAD, client=True))
+    return Certificates(authority.path, gateway, both, authority.issue("client", WORKLOAD, client=True),
+                        authority.issue("localhost", "localhost"))  # fmt: skip

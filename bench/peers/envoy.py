@@ -1,6 +1,7 @@
 """Envoy: HTTP/1.1 and HTTP/2 CONNECT on one port, as the first bytes (over TLS: ALPN) say; one worker thread, no log.
 
-Its cluster is the one origin: that is the cheapest Envoy, which resolves nothing and decides nothing.
+The cluster of tunnels is the one origin: that is the cheapest Envoy, which resolves nothing and decides nothing.
+Requests in clear go through its dynamic forward proxy, those over TLS to a cluster of their own.
 """
 
 import json
@@ -10,6 +11,8 @@ from typing import Any
 
 from bench.peers.base import UNPACKED, Absent, Peer
 from bench.peers.certificates import certificates
+from bench.peers.envoy_requests import add_requests
+from bench.peers.web import WAYS
 
 
 def address(port: int) -> dict[str, Any]:
@@ -35,6 +38,7 @@ def secure(mutual: bool) -> dict[str, Any]:
 
 
 def configuration(port: int, origin: int, tls: int = 0, mtls: int = 0) -> dict[str, Any]:
+    """Of tunnels."""
     manager = {
         "@type": f"{TYPES}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "tunnels",
@@ -99,7 +103,8 @@ def configuration(port: int, origin: int, tls: int = 0, mtls: int = 0) -> dict[s
 class Envoy(Peer):
     name = "envoy"
     title = "Envoy"
-    ways = ("connect", "http2", "tls", "http2-tls", "mtls")
+    ways = ("connect", "http2", "tls", "http2-tls", "mtls", *WAYS)
+    forwards = True
 
     @classmethod
     def binary(cls) -> Path:
@@ -115,7 +120,9 @@ class Envoy(Peer):
 
     def command(self) -> list[str]:
         file = self.folder / "envoy.json"
-        file.write_text(json.dumps(configuration(self.port, self.origin, self.tls, self.mtls)))
+        text = configuration(self.port, self.origin, self.tls, self.mtls)
+        add_requests(text["static_resources"], self.doors, self.web)
+        file.write_text(json.dumps(text))
         # Many runs side by side would share a memory region by default.
         options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
         return [str(self.binary()), "-c", str(file), *options]

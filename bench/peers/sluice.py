@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from bench.machine import confined, versions
 from bench.peers.base import Peer
 from bench.peers.certificates import certificates
+from bench.peers.web import WAYS
 from tests.support.ports import free_port
 from tests.support.run_gateway import SLUICE, Gateway, policy
 
@@ -66,7 +67,8 @@ class Scraper:
 class Sluice(Peer):
     name = "sluice"
     title = "**Sluice**"
-    ways = ("socks5", "connect", "http2", "tls", "http2-tls", "mtls")
+    ways = ("socks5", "connect", "http2", "tls", "http2-tls", "mtls", *WAYS)
+    forwards = True
 
     def __init__(self, origin: int, where: frozenset[int], workers: int = 1, names: int = HOSTS) -> None:
         super().__init__(origin, where)
@@ -88,6 +90,10 @@ class Sluice(Peer):
             policy("partners", [{"hostsFrom": "partners.txt", "ports": [443]}]),
             policy("origin", [{"cidr": "127.0.0.0/8"}]),
         ]
+        if self.web.port:
+            doors = [self.web.tls, self.web.tls_http2]
+            secure_door = {"originate": True, "ca": str(certificates().authority)}
+            rules.append(policy("secure", [{"host": "localhost", "ports": doors}], tls=secure_door))
         self.gateway = Gateway(
             rules,
             {"workers": self.workers, "identity": trust()},
@@ -100,6 +106,7 @@ class Sluice(Peer):
         assert self.gateway.process is not None
         self.account.session = self.gateway.pid
         self.folder, self.port = self.gateway.folder, self.gateway.port
+        self.doors = dict.fromkeys(WAYS, self.port)
         return self
 
     @contextlib.contextmanager

@@ -9,6 +9,8 @@ from bench.peers.base import UNPACKED, Peer, find, tunnels_most
 CONFIGURATION = """\
 http_port 127.0.0.1:{port}
 http_access allow all
+server_persistent_connections on
+client_persistent_connections on
 access_log none
 cache_log {folder}/cache.log
 cache_store_log none
@@ -32,7 +34,8 @@ forwarded_for delete
 class Squid(Peer):
     name = "squid"
     title = "Squid"
-    ways = ("connect",)
+    ways = ("connect", "get")
+    forwards = True
     package = "squid"
 
     @classmethod
@@ -44,6 +47,7 @@ class Squid(Peer):
         binary = self.binary()
         share = UNPACKED if binary.is_relative_to(UNPACKED) else Path("/")
         file = self.folder / "squid.conf"
+        self.doors = {"get": self.port}
         files = 2 * tunnels_most() + 500
         text = CONFIGURATION.format(port=self.port, folder=self.folder, share=share, files=files)
         file.write_text(text)

@@ -6,7 +6,7 @@ set -eu
 folder=$1
 python=$2
 envoy=$3
-peers="microsocks dante-server haproxy squid nghttp2-proxy"
+peers="microsocks dante-server haproxy squid nghttp2-proxy nginx"
 
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
