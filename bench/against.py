@@ -33,7 +33,7 @@ from bench.peers.web import Web
 from bench.web import WebOrigin
 
 BUILDS: Final = ROOT / "build/against"
-PATIENCE: Final = 60.0
+PATIENCE: Final = 180.0
 LIMIT: Final = 1.03
 CONFIG: Final = """\
 listeners: [{{name: mesh, address: "127.0.0.1:{port}"}}]
