@@ -77,7 +77,7 @@ struct caller {
     uint64_t begun, completed, measured; /* requests; whole responses, and those of the measured phase */
     uint64_t down;                       /* bytes of content in the measured phase */
     uint64_t errors[REQUEST_ERROR_COUNT];
-    int code; /* of the last response that was none of ours */
+    int code; /* of the last response that was not 200 */
     uint64_t from, to, deadline;
     struct histogram times;
     struct pattern pattern;

@@ -53,7 +53,7 @@ int wire_tls_begin(struct wire_tls *tls, const char *certificate, const char *ke
     return 0;
 }
 
-/* The first of ours that the client offers. */
+/* The first of the own protocols that the client offers. */
 static int choose(SSL *ssl, const unsigned char **out, unsigned char *length, const unsigned char *in, unsigned size,
                   void *user)
 {

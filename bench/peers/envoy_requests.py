@@ -1,4 +1,4 @@
-"""What Envoy needs for requests: its dynamic forward proxy in clear, and clusters over TLS with HTTP/1.1 and HTTP/2."""
+"""Requests through Envoy: its dynamic forward proxy in clear, and clusters over TLS with HTTP/1.1 and HTTP/2."""
 
 from typing import Any, Final
 
