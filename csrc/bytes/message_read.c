@@ -5,13 +5,24 @@
 
 enum { TEXT_MORE = 192 }; /* room for what is usually added to a head */
 
+/* The first byte in memory that is marked by its highest bit; one is. */
+static size_t first_marked(uint64_t marks)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (size_t)__builtin_ctzll(marks) / 8;
+#else
+    return (size_t)__builtin_clzll(marks) / 8;
+#endif
+}
+
 size_t sl_value_span(const uint8_t *text)
 {
     const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
     size_t at = 0;
     for (;;) {
         uint64_t word, low, del;
-        /* Eight bytes at once: below a space, or DEL. A borrow may mark a byte too many, never one too few. */
+        /* Eight bytes at once: below a space, or DEL. A borrow may mark a byte too many, never one too few: what is
+         * marked is looked at. */
         for (;; at += 8) {
             memcpy(&word, text + at, 8);
             low = (word - ones * 0x20) & ~word & highs;
@@ -19,9 +30,9 @@ size_t sl_value_span(const uint8_t *text)
             del = (del - ones) & ~del & highs;
             if (low | del) break;
         }
-        for (int i = 0; i < 8; i++, at++) {
-            if ((text[at] < ' ' && text[at] != '\t') || text[at] == 0x7f) return at;
-        }
+        at += first_marked(low | del);
+        if ((text[at] < ' ' && text[at] != '\t') || text[at] == 0x7f) return at;
+        at++;
     }
 }
 
@@ -83,7 +94,7 @@ static enum sl_message_status take_fields(struct sl_message *message, uint32_t a
     while (message->text[at] != '\r' || message->text[at + 1] != '\n') {
         struct sl_message_field *field;
         if (message->field_count == SL_MESSAGE_FIELDS_MOST) return SL_MESSAGE_TOO_LARGE;
-        if (!sl_message_room(message, 0, 1)) return SL_MESSAGE_NO_MEMORY;
+        if (message->field_count == message->field_room && !sl_message_room(message, 0, 1)) return SL_MESSAGE_NO_MEMORY;
         field = &message->fields[message->field_count];
         message->fault = take_field(message, &at, field);
         if (!message->fault && noted && field->known) message->fault = sl_message_note(message, noted, field);

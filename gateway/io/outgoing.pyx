@@ -104,8 +104,7 @@ cdef class Outgoing:
         return OUTGOING_EMPTY
 
     cdef void clear(self) noexcept:
-        """A little memory is kept for the next head."""
-        if self.kept.room > 4096:
-            free(self.kept.bytes)
-            self.kept.bytes, self.kept.room = NULL, 0
+        """No memory is kept: most of a connection's life it has nothing to send."""
+        free(self.kept.bytes)
+        self.kept.bytes, self.kept.room = NULL, 0
         self.kept.length = self.taken = 0

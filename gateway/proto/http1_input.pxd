@@ -41,6 +41,10 @@ cdef class Http1Input:
     # The next message begins.
     cdef void begin_request(self) noexcept
     cdef void begin_response(self, bint to_head) noexcept
+    # A head of a response that is not wanted any more: its memory is that of the next one.
+    cdef inline void give_back(self, Message message) noexcept:
+        if self.message is None:
+            self.message = message
     # Input, behind what is left of the one before. False without memory.
     cdef bint feed(self, const uint8_t *data, size_t length) noexcept
     cdef Http1Event next(self) noexcept

@@ -30,7 +30,7 @@ cdef class Http1Input:
 
     cdef void begin_response(self, bint to_head) noexcept:
         self.stage, self.response, self.to_head = STAGE_HEAD, True, to_head
-        self.message, self.trailers, self.seen = None, None, 0
+        self.trailers, self.seen = None, 0
 
     # ---- the input ---------------------------------------------------------------------------------------------------
 

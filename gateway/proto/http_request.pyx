@@ -7,9 +7,7 @@ https is TLS to the outside on port 443, origin-form is always http on port 80 (
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memchr, memcmp
-
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcmp, memcpy
 
 from gateway.c.addr cimport SL_ADDR_TEXT, sl_addr, sl_addr_format
 from gateway.c.contract cimport SL_OUTCOME_EXPECTATION, SL_OUTCOME_MALFORMED
@@ -24,6 +22,7 @@ cdef enum:
     PORT_HTTP = 80
     PORT_HTTPS = 443
     PATH_ROOM = 512            # bytes of a path in normal form that need no memory of their own
+    AUTHORITY_ROOM = 320       # bytes of the longest name or address, with brackets and a port
 
 
 @cython.final
@@ -103,17 +102,24 @@ cdef class HttpRequest(Codec):
 
     cdef bint write_authority(self, sl_message *head) except -1:
         """As it was judged: the canonical name, and a port that is not the scheme's own."""
-        cdef char address[SL_ADDR_TEXT]
-        cdef bytes text
-        if self.address.family:
-            text = address[:sl_addr_format(&self.address, address)]
-            if self.address.family == 6:
-                text = b"[%b]" % text
+        cdef char text[AUTHORITY_ROOM]
+        cdef size_t length = 0
+        if self.address.family == 6:
+            text[0] = c"["
+            length = 1 + sl_addr_format(&self.address, text + 1)
+            text[length] = c"]"
+            length += 1
+        elif self.address.family:
+            length = sl_addr_format(&self.address, text)
         else:
-            text = self.name[:self.name_length]
+            length = self.name_length
+            memcpy(text, self.name, length)
         if self.port != (PORT_HTTPS if self.secure else PORT_HTTP):
-            text = b"%b:%d" % (text, self.port)
-        return sl_message_keep(head, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), &head.authority)
+            text[length] = c":"
+            length += 1 + write_decimal(text + length + 1, self.port)
+        if length == head.authority.length and memcmp(text, sl_message_at(head, head.authority), length) == 0:
+            return True
+        return sl_message_keep(head, text, length, &head.authority)
 
     cdef bint normalise(self, sl_message *head) except -1:
         """The path that is judged is the one that is sent. A doubtful one stays as it came."""
@@ -170,3 +176,16 @@ cdef class HttpRequest(Codec):
 
     cdef bytes compose(self, int outcome, sl_addr *bound, uint16_t bound_port, str rule, str reason):
         return b""
+
+
+cdef size_t write_decimal(char *out, uint16_t number) noexcept:
+    """How many digits it has."""
+    cdef uint16_t most = 10000
+    cdef size_t length = 0
+    while most > number and most > 1:
+        most //= 10
+    while most:
+        out[length] = <char> (c"0" + number // most % 10)
+        length += 1
+        most //= 10
+    return length

@@ -9,7 +9,7 @@ from gateway.state.parts cimport WorkerParts
 from gateway.state.request_record cimport RequestRecord
 from gateway.state.request cimport Request
 from gateway.upstream.origin cimport ResponseTaker
-from gateway.upstream.origin_pool cimport OriginConnection, OriginPools
+from gateway.upstream.origin_pool cimport OriginConnection, OriginPool, OriginPools
 
 cdef class Approach(Request):
     cdef WorkerParts parts
@@ -24,7 +24,8 @@ cdef class Approach(Request):
     cdef HeaderChanges changes  # None: none
     cdef Backend backend       # that the route has chosen; None: the destination asked for
     cdef uint8_t aimed         # bool: the destination is a backend's own, and no route leads from it
-    cdef object key            # of the pool that its connection belongs to; None: of none
+    cdef OriginPool pool       # that its client's last connection came from, and next its own; None: none
+    cdef tuple key             # of the pool that its connection belongs to; None: of none
     cdef uint8_t kind          # sl_protocol of the client's connection
     cdef uint16_t dialed       # port of the connection
     cdef uint8_t fresh         # bool: only a new connection will do

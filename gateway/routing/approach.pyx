@@ -8,7 +8,7 @@ the opening that tunnels have; a connection that is kept is taken where the open
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport strcmp
+from libc.string cimport memcmp, strcmp
 
 from gateway.c.contract cimport (
     SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DENIED, SL_OUTCOME_GATEWAY_LIMIT,
@@ -44,11 +44,26 @@ cdef Approach approach_of(WorkerParts parts, Request who, ResponseTaker taker, i
     cdef Approach made = Approach.__new__(Approach)
     made.parts, made.taker, made.kind = parts, taker, <uint8_t> kind
     made.pools = <OriginPools> parts.origins
-    made.codec = HttpRequest(auth)
+    made.codec = HttpRequest.__new__(HttpRequest)
+    made.codec.auth = auth
     made.codec.trusted = may_speak(parts, who.tls)
     made.listener, made.tls, made.relayed = who.listener, who.tls, who.relayed
     made.forwarded, made.peer, made.peer_port, made.source = who.forwarded, who.peer, who.peer_port, who.source
     return made
+
+
+cdef bint is_key(tuple key, bytes host, int port, int dialed, bytes mark, object addresses, object detour,
+                 bint upgrades) noexcept:
+    """Whether a pool's key is that of these facts; False where it is not worth a closer look."""
+    cdef bytes known = key[0]
+    return (<int> key[1] == port and <int> key[2] == dialed and key[4] is addresses and key[5] is detour
+            and <bint> key[6] == upgrades and is_same(known, host) and is_same(<bytes> key[3], mark))
+
+
+cdef bint is_same(bytes one, bytes other) noexcept:
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(one)
+    return one is other or (length == PyBytes_GET_SIZE(other) and memcmp(
+        PyBytes_AS_STRING(one), PyBytes_AS_STRING(other), length) == 0)
 
 
 @cython.final
@@ -214,14 +229,22 @@ cdef class Approach(Request):
     cdef bint finds_kept(self, object among, int *candidate) noexcept:
         cdef Race race = <Race> among
         cdef SourcePool source = self.record.generation.pool(&race.candidates[0].decision)
+        cdef bytes host = self.record.name
+        cdef bytes mark = self.record.tls_mark(&race.candidates[0].decision)
+        cdef object addresses = None if source is None else source.addresses
+        cdef object detour = None if self.opening.detour is None else self.opening.detour.key
+        cdef bint upgrades = self.message.head.upgrades
         self.dialed = race.candidates[0].port
-        self.key = (
-            self.record.name if self.record.name is not None else (<const char *> self.record.address.bytes)[:16],
-            self.record.port, race.candidates[0].port, self.record.tls_mark(&race.candidates[0].decision),
-            None if source is None else source.addresses,
-            None if self.opening.detour is None else self.opening.detour.key, self.message.head.upgrades,
-        )
-        self.kept = None if self.fresh else self.pools.find(self.key, race, candidate)
+        if host is None:
+            host = (<const char *> self.record.address.bytes)[:16]
+        if self.pool is not None and is_key(
+                self.pool.key, host, self.record.port, self.dialed, mark, addresses, detour, upgrades):
+            self.key = self.pool.key
+        else:
+            self.key = (host, self.record.port, self.dialed, mark, addresses, detour, upgrades)
+            self.pool = None
+        self.kept = None if self.fresh else self.pools.find(self.key, self.pool, race, candidate)
+        self.pool = None if self.kept is None else self.kept.pool
         return self.kept is not None
 
     cdef void on_kept(self) noexcept:

@@ -7,8 +7,11 @@ from libc.stdint cimport uint8_t, uint64_t
 from gateway.c.leg cimport sl_leg
 from gateway.io.loop cimport Handler
 from gateway.proto.message cimport Message
+from gateway.upstream.origin_pool cimport OriginPool
 
 cdef class ClientSide(Handler):
+    cdef OriginPool pool       # that the connection of its last request was found in; None: none
+
     # A 1xx (not 101), where the client's version has them.
     cdef void send_interim(self, Message head) noexcept
     # The final head, its fields as they leave; framing as head.framing says: the side turns that into its own

@@ -41,6 +41,7 @@ cdef Exchange exchange_of(WorkerParts parts, ClientSide client, Request who, int
     cdef Exchange made = Exchange.__new__(Exchange)
     made.parts, made.client = parts, client
     made.approach = approach_of(parts, who, made, kind, auth)
+    made.approach.pool = client.pool
     return made
 
 
@@ -58,11 +59,13 @@ cdef class Exchange(ResponseTaker):
         self.stage = EXCHANGE_CARRIES
         self.tries += 1
         self.origin = (<OriginConnection> connection).request(self)
+        if self.client is not None:
+            self.client.pool = self.approach.pool
         self.send()
 
     cdef void send(self) noexcept:
         """The head, and what has come of the content."""
-        cdef Message head = Message.__new__(Message)
+        cdef Message head = self.approach.pools.head
         cdef OriginRequest origin = self.origin
         cdef bytes early = self.early
         if not self.prepare(head):

@@ -251,6 +251,7 @@ cdef class Http1Origin(OriginConnection):
             self.whole(head)
         else:
             self.taker.on_response(head, False)
+            self.input.give_back(head)
 
     cdef void upgraded(self, Message head) noexcept:
         """The leg is the taker's: this has ended."""
@@ -273,6 +274,7 @@ cdef class Http1Origin(OriginConnection):
             self.drop()  # an early answer: what would be left of the request is not sent
         if head is not None:
             taker.on_response(head, True)
+            self.input.give_back(head)
         else:
             taker.on_end(trailers)
 
@@ -281,7 +283,7 @@ cdef class Http1Origin(OriginConnection):
         if not self.lasts or self.key is None or self.hangup or self.input.has_rest():
             self.drop()
         else:
-            self.pools.offer(self, self.key)
+            self.pools.offer(self)
 
     cdef void resume(self) noexcept:
         if not self.paused or self.closed:
@@ -307,7 +309,7 @@ cdef class Http1Origin(OriginConnection):
     cdef void drop(self) noexcept:
         if self.closed:
             return
-        self.pools.withdraw(self)
+        self.pools.forget(self)
         move_upstream(self.parts, SL_UPSTREAM_ACTIVE, NO_STATE)
         self.closed = True
         self.carried.connection = None

@@ -84,8 +84,8 @@ cdef class Http2Origin(OriginConnection):
             return
         if not self.has_room():
             self.pools.withdraw(self)
-        elif self.pool is None or self not in self.pool.connections:
-            self.pools.offer(self, self.key)
+        elif not self.waits:
+            self.pools.offer(self)
 
     cdef void on_turn(self) noexcept:
         if self.parent_stream is not None and self.parent_stream.broken and self.carrier is not None:
@@ -102,7 +102,7 @@ cdef class Http2Origin(OriginConnection):
     cdef void gone(self) noexcept:
         if self.closed:
             return
-        self.pools.withdraw(self)
+        self.pools.forget(self)
         self.closed = True
         self.carrier = None
         if self.parent_stream is not None:

@@ -21,7 +21,7 @@ cdef class ResponseTaker(Handler):
     cdef void on_turned_away(self, int outcome, str detail, uint64_t sequence) noexcept
     # 1xx but for 101: further ones and the final one follow. The message is the taker's.
     cdef void on_interim(self, Message head) noexcept
-    # The final response; `ends`: nothing follows, and on_end is not called.
+    # The final response, valid within the call; `ends`: nothing follows, and on_end is not called.
     cdef void on_response(self, Message head, bint ends) noexcept
     # Content; valid within the call. False: no more until resume().
     cdef bint on_body(self, const uint8_t *data, size_t length) noexcept

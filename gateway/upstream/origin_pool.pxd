@@ -6,6 +6,7 @@ from gateway.c.leg cimport sl_leg
 from gateway.dial.race cimport Race
 from gateway.io.loop cimport Handler
 from gateway.parent.parent cimport ParentStream
+from gateway.proto.message cimport Message
 from gateway.state.parts cimport WorkerParts
 from gateway.tls.session cimport TlsSession
 from gateway.upstream.origin cimport OriginRequest, ResponseTaker
@@ -14,7 +15,7 @@ from gateway.upstream.origin cimport OriginRequest, ResponseTaker
 cdef class OriginConnection(Handler):
     cdef WorkerParts parts
     cdef OriginPools pools
-    cdef OriginPool pool       # that it is kept in, or may be; None: it is not for others
+    cdef OriginPool pool       # that it is kept in, or was; None: it was in none
     cdef sl_leg leg
     cdef sl_addr address       # of the peer; family 0: a parent has resolved the name
     cdef uint16_t port
@@ -22,7 +23,8 @@ cdef class OriginConnection(Handler):
     cdef uint32_t requests     # that it has carried, with those under way
     cdef uint64_t opened       # loop milliseconds
     cdef uint64_t idle_since
-    cdef object key            # of that pool; None: it is for one request alone
+    cdef tuple key             # of that pool; None: it is for one request alone
+    cdef uint8_t waits         # bool: it is among those of its pool that take a request now
     cdef ParentStream parent_stream  # that the leg leads to; None: none
 
     # The leg leads to it; it may be None.
@@ -43,13 +45,14 @@ cdef class OriginConnection(Handler):
 
 # Those to one destination by one way.
 cdef class OriginPool:
-    cdef OriginPools pools
-    cdef object key
+    cdef tuple key
+    cdef uint32_t members      # connections that are kept in it, or were and live
     cdef list connections      # OriginConnection: those that take a request now; the one used last is the last one
 
 cdef class OriginPools:
     cdef WorkerParts parts
-    cdef dict known            # key -> OriginPool with a connection in it
+    cdef dict known            # key -> OriginPool with a member
+    cdef Message head          # in which an exchange puts together a head that leaves, and which no one keeps
     cdef uint64_t draws        # so far
     cdef uint32_t idle         # connections that carry nothing
 
@@ -59,11 +62,14 @@ cdef class OriginPools:
         return self.draws * 2654435761
 
     # One whose address is among the candidates of `race` that may be dialed; `candidate`: which. None: there is none.
-    cdef OriginConnection find(self, object key, Race race, int *candidate)
-    # It takes requests: it is kept under `key`.
-    cdef void offer(self, OriginConnection connection, object key)
-    # It takes none any more.
+    # `guess`: the pool of that key, as far as it is known.
+    cdef OriginConnection find(self, tuple key, OriginPool guess, Race race, int *candidate)
+    # It takes requests: it is kept under its key.
+    cdef void offer(self, OriginConnection connection)
+    # It takes none for now.
     cdef void withdraw(self, OriginConnection connection) noexcept
+    # It has ended.
+    cdef void forget(self, OriginConnection connection) noexcept
     # An idle connection is closed where descriptors run out, the oldest first.
     cdef bint give_up_one(self) noexcept
-    cdef void take(self, OriginConnection connection)
+    cdef void take(self, OriginConnection connection, Py_ssize_t at) noexcept

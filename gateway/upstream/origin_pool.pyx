@@ -52,8 +52,8 @@ cdef class OriginConnection(Handler):
 cdef class OriginPool:
     """Made by OriginPools."""
 
-    def __cinit__(self, OriginPools pools, object key):
-        self.pools, self.key = pools, key
+    def __cinit__(self, tuple key):
+        self.key = key
         self.connections = []
 
 
@@ -64,11 +64,15 @@ cdef class OriginPools:
     def __cinit__(self, WorkerParts parts):
         self.parts = parts
         self.known = {}
+        self.head = Message.__new__(Message)
 
-    cdef OriginConnection find(self, object key, Race race, int *candidate):
-        cdef OriginPool pool = self.known.get(key)
+    cdef OriginConnection find(self, tuple key, OriginPool guess, Race race, int *candidate):
+        cdef OriginPool pool = guess
         cdef OriginConnection connection
-        cdef int i, at
+        cdef Py_ssize_t i
+        cdef int at
+        if pool is None or pool.members == 0:
+            pool = self.known.get(key)
         if pool is None:
             return None
         for i in range(len(pool.connections) - 1, -1, -1):
@@ -79,37 +83,51 @@ cdef class OriginPools:
             if at < 0:
                 continue
             candidate[0] = at
-            self.take(connection)
+            self.take(connection, i)
             return connection
         return None
 
-    cdef void offer(self, OriginConnection connection, object key):
-        cdef OriginPool pool = self.known.get(key)
-        if pool is None:
-            pool = self.known[key] = OriginPool(self, key)
+    cdef void offer(self, OriginConnection connection):
+        cdef OriginPool pool = connection.pool
         if self.idle >= IDLE_MOST and not self.give_up_one():
             connection.close()
             return
-        connection.pool = pool
+        if pool is None:
+            pool = self.known.get(connection.key)
+            if pool is None:
+                pool = self.known[connection.key] = OriginPool.__new__(OriginPool, connection.key)
+            pool.members += 1
+            connection.pool = pool
         pool.connections.append(connection)
+        connection.waits = True
         connection.idle_since = self.parts.loop.now
         self.idle += 1
-        self.parts.files.keep(1)
+        self.parts.files.apart += 1
         move_upstream(self.parts, SL_UPSTREAM_ACTIVE, SL_UPSTREAM_IDLE)
         self.parts.loop.arm(connection, self.parts.settings.pool_idle)
 
     cdef void withdraw(self, OriginConnection connection) noexcept:
-        if connection.pool is not None and connection in connection.pool.connections:
-            self.take(connection)
+        cdef Py_ssize_t at
+        if connection.waits:
+            at = len(connection.pool.connections) - 1
+            while connection.pool.connections[at] is not connection:
+                at -= 1
+            self.take(connection, at)
 
-    cdef void take(self, OriginConnection connection):
-        """Out of its pool, which ends with the last one."""
+    cdef void forget(self, OriginConnection connection) noexcept:
         cdef OriginPool pool = connection.pool
-        pool.connections.remove(connection)
-        if not pool.connections:
-            self.known.pop(pool.key, None)
+        self.withdraw(connection)
+        if pool is not None:
+            connection.pool = None
+            pool.members -= 1
+            if pool.members == 0:
+                self.known.pop(pool.key, None)
+
+    cdef void take(self, OriginConnection connection, Py_ssize_t at) noexcept:
+        connection.pool.connections.pop(at)
+        connection.waits = False
         self.idle -= 1
-        self.parts.files.keep(-1)
+        self.parts.files.apart -= 1
         move_upstream(self.parts, SL_UPSTREAM_IDLE, SL_UPSTREAM_ACTIVE)
 
     cdef bint give_up_one(self) noexcept:
