@@ -184,6 +184,7 @@ cdef class Approach(Request):
         """Sets out to a backend; True where that is another opening."""
         cdef Detour detour
         cdef Opening opening
+        cdef HttpRequest target  # of its own: copies of the request may go elsewhere
         if backend.kind == BACKEND_SERVICE:
             detour = Detour.__new__(Detour)
             detour.host, detour.port = backend.host, backend.port
@@ -194,13 +195,15 @@ cdef class Approach(Request):
         if backend.kind != BACKEND_NAME:
             return False
         opening, self.opening = self.opening, None
-        opening.cancel()
+        if opening is not None:
+            opening.cancel()
         self.aimed = True
-        if not self.codec.set_host(<const uint8_t *> PyBytes_AS_STRING(backend.host), PyBytes_GET_SIZE(backend.host)):
+        target = HttpRequest.__new__(HttpRequest)
+        if not target.set_host(<const uint8_t *> PyBytes_AS_STRING(backend.host), PyBytes_GET_SIZE(backend.host)):
             self.fail(SL_OUTCOME_BACKEND_INVALID)
             return True
-        self.record.name = None if self.codec.address.family else self.codec.name[:self.codec.name_length]
-        self.record.address, self.record.port = self.codec.address, backend.port
+        self.record.name = None if target.address.family else target.name[:target.name_length]
+        self.record.address, self.record.port = target.address, backend.port
         self.open()
         return True
 
@@ -220,10 +223,14 @@ cdef class Approach(Request):
         fill(self.record, self, self.codec, self.kind)
         self.backend, self.aimed = backend, True
         self.state = OPENING
+        if backend.kind == BACKEND_NAME:
+            self.head_for(backend)
+            return
         self.opening = may_open(self.parts, self, self.record, False)
         if self.opening is None:
             self.fail(SL_OUTCOME_GATEWAY_LIMIT)
-        elif not self.head_for(backend):
+        else:
+            self.head_for(backend)
             self.opening.start(self)
 
     cdef bint finds_kept(self, object among, int *candidate) noexcept:
