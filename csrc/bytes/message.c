@@ -149,13 +149,19 @@ int sl_list_next(const char **at, const char *end, const char **element, size_t 
 
 /* ---- fields ------------------------------------------------------------------------------------------------------ */
 
+/* Behind the text; there is room. */
+static struct sl_span put_text(struct sl_message *message, const char *text, size_t length)
+{
+    struct sl_span span = {message->text_length, (uint32_t)length};
+    if (length) memcpy(message->text + message->text_length, text, length);
+    message->text_length += (uint32_t)length;
+    return span;
+}
+
 int sl_message_keep(struct sl_message *message, const char *text, size_t length, struct sl_span *out)
 {
     if (!sl_message_room(message, length, 0)) return 0;
-    out->at = message->text_length;
-    out->length = (uint32_t)length;
-    if (length) memcpy(message->text + message->text_length, text, length);
-    message->text_length += (uint32_t)length;
+    *out = put_text(message, text, length);
     return 1;
 }
 
@@ -182,10 +188,10 @@ int sl_message_add(struct sl_message *message, const char *name, size_t name_len
         message->fault = fault;
         return -1;
     }
-    if (message->field_count == SL_MESSAGE_FIELDS_MOST || !sl_message_room(message, name_length + value_length, 1) ||
-        !sl_message_keep(message, name, name_length, &field.name) ||
-        !sl_message_keep(message, value, value_length, &field.value))
+    if (message->field_count == SL_MESSAGE_FIELDS_MOST || !sl_message_room(message, name_length + value_length, 1))
         return -1;
+    field.name = put_text(message, name, name_length);
+    field.value = put_text(message, value, value_length);
     field.known = (uint8_t)sl_field_known(name, name_length);
     message->fields[message->field_count] = field;
     return (int)message->field_count++;

@@ -138,6 +138,9 @@ static int is_same(const struct sl_message *message, struct sl_span first, struc
 const char *sl_message_host_fault(struct sl_message *message)
 {
     const char *host = sl_message_at(message, message->host);
+    if (message->authority.length && message->authority.length == message->host.length &&
+        memcmp(host, sl_message_at(message, message->authority), message->host.length) == 0)
+        return NULL; /* byte by byte what the target has, which was looked at */
     if (message->host.length && sl_authority_fault(host, message->host.length))
         return "a Host other than HOST or HOST:PORT";
     if (message->form == SL_FORM_AUTHORITY) return NULL; /* the target alone is judged */
