@@ -58,10 +58,14 @@ class Scraper:
 
     def _run(self) -> None:
         while not self._stop.wait(1):
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-            with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
-                connection.request("GET", "/metrics")
-                self.done += len(connection.getresponse().read()) > 0
+            self.fetch()
+
+    def fetch(self) -> None:
+        """Once."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            connection.request("GET", "/metrics")
+            self.done += len(connection.getresponse().read()) > 0
 
 
 class Sluice(Peer):
@@ -107,6 +111,7 @@ class Sluice(Peer):
         self.account.session = self.gateway.pid
         self.folder, self.port = self.gateway.folder, self.gateway.port
         self.doors = dict.fromkeys(WAYS, self.port)
+        Scraper(self.gateway.admin).fetch()  # the first page loads what all of them need
         return self
 
     @contextlib.contextmanager
