@@ -15,6 +15,7 @@ cdef enum MirrorResult:
 cdef class Mirror(ResponseTaker):
     cdef WorkerParts parts
     cdef Approach approach     # None once it is over
+    cdef Backend backend
     cdef OriginRequest origin  # None before there is a connection
     cdef Message head          # as it leaves; None once it has left
     cdef list held             # content that it has not taken yet; None: none
@@ -34,5 +35,6 @@ cdef class Mirror(ResponseTaker):
     cdef void note_sent(self) noexcept
     cdef void finish(self, MirrorResult result) noexcept
 
-# Begins; `head`: as the request leaves, whose fields it shares. `ends`: no content follows.
+# Begins; `head`: as the request leaves, whose fields it shares. `ends`: no content follows. None: it is dropped, as too
+# many are under way to that backend, or for lack of memory.
 cdef Mirror mirror_of(Approach main, Backend backend, Message head, bint ends)

@@ -1,7 +1,7 @@
 """A copy of a request to a backend of its own (DECISIONS.md section 7). See mirror.pxd.
 
 It is never waited for and never tried again. Content that it cannot take is held to 64 KiB and for a second; beyond
-either it is dropped, and counted.
+either it is dropped, and counted. So is a copy beyond COPIES_MOST under way to one backend, which may never answer.
 """
 
 cimport cython
@@ -19,18 +19,24 @@ cdef enum:
     HELD_MOST = 65536          # bytes
     BEHIND_MOST = 1000         # milliseconds
     RESPONSE_MOST = 60000      # milliseconds for a response that no one reads
+    COPIES_MOST = 256          # to one backend, each with a connection of its own
 
 
 cdef sl_mirror_result[3] RESULTS = [SL_MIRROR_SENT, SL_MIRROR_FAILED, SL_MIRROR_DROPPED]
 
 
 cdef Mirror mirror_of(Approach main, Backend backend, Message head, bint ends):
-    cdef Mirror made = Mirror.__new__(Mirror)
-    made.parts = main.parts
+    cdef Mirror made
+    if backend.copies >= COPIES_MOST:
+        count_mirrored(main.parts, SL_MIRROR_DROPPED)
+        return None
+    made = Mirror.__new__(Mirror)
+    made.parts, made.backend = main.parts, backend
     made.head = Message.__new__(Message)
     made.whole = ends
     if not sl_message_copy(&made.head.head, &head.head):
         return None
+    backend.copies += 1
     made.parts.loop.keep(made)
     made.parts.loop.arm(made, BEHIND_MOST)
     made.approach = approach_of(main.parts, main, made, main.kind, main.codec.auth)
@@ -130,6 +136,7 @@ cdef class Mirror(ResponseTaker):
             return
         count_mirrored(self.parts, RESULTS[<int> result])
         self.closed = True
+        self.backend.copies -= 1
         self.origin = self.approach = self.held = self.head = None
         if origin is not None:
             origin.cancel()

@@ -30,6 +30,7 @@ cdef class Backend:
     cdef list lifts            # bool of each: the guard's private ranges are open to it
     cdef bint clear_http2      # it speaks HTTP/2 without TLS
     cdef Steps steps           # filters of its share; None: none
+    cdef uint32_t copies       # under way to it, where it is a mirror's
 
 # A mirror: the backend, and its share of requests.
 cdef class MirrorTo:
