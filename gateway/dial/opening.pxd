@@ -33,6 +33,7 @@ cdef class Opening(QueueEntry):
     cdef uint32_t request_place  # place among the source's requests under way; 0: none
     cdef uint32_t lookup_place  # place among the source's look-ups that began a moment ago; 0: none
     cdef uint64_t began        # loop milliseconds at which the current step began
+    cdef int late              # sl_outcome of a wait for a kept connection that takes too long; -1: it does not wait
     cdef int scope             # sl_scope of the limit that refuses it
     cdef uint8_t stage         # Stage
     cdef uint8_t restarts      # restarts so far, by reloads that changed the way
@@ -41,6 +42,10 @@ cdef class Opening(QueueEntry):
     cdef void start(self, Request request) noexcept
     # Judges again when a generation has come; False when that refused it, or began anew.
     cdef bint review(self) noexcept
+    # Its request waits for a connection that is kept, at most so many milliseconds: it is refused as `late` after that.
+    cdef void wait(self, uint64_t patience, int late) noexcept
+    # The request may have one now.
+    cdef void go_on_pooled(self) noexcept
     # Ends without notifying the request, and without a tunnel.
     cdef void cancel(self) noexcept
 
@@ -54,6 +59,7 @@ cdef class Opening(QueueEntry):
     cdef void judge(self, const sl_addr *addresses, int count) noexcept
     cdef void go_on_by_address(self) noexcept
     cdef bint reuse(self) noexcept
+    cdef void set_off(self) noexcept
     cdef void dial(self) noexcept
     cdef void advance(self) noexcept
     cdef void act(self, RaceStep step) noexcept

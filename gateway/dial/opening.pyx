@@ -14,8 +14,8 @@ from libc.stdint cimport uint32_t
 from gateway.c.addr cimport sl_addr
 from gateway.c.contract cimport (
     SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT,
-    SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UPSTREAM_FAILED, SL_PHASE_DELEGATED,
-    SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM,
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UNAVAILABLE, SL_OUTCOME_UPSTREAM_FAILED,
+    SL_PHASE_DELEGATED, SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM,
 )
 from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_decision, sl_judged_tls, sl_judged_upstream
 from gateway.c.leg cimport sl_leg_reset, sl_plain_leg
@@ -40,6 +40,7 @@ from gateway.io.leg cimport leg_of
 from gateway.io.sockets cimport EPOLLOUT
 from gateway.parent.parent cimport PARENT_CONNECTED, PARENT_WAITS, ParentStream
 from gateway.state.queues cimport ENTER_DONE, ENTER_QUEUED, NOT_QUEUED, EnterResult
+from gateway.state.request cimport KEPT_FOUND, KEPT_FULL, KEPT_NONE, KeptStep
 
 cdef enum:
     MAX_RESTARTS = 8           # by reloads that change its way
@@ -57,7 +58,7 @@ cdef class Opening(QueueEntry):
     """One request on its way, made by opening_of(). Lives until the request was told, or until cancel()."""
 
     def __cinit__(self):
-        self.leg.fd = -1
+        self.leg.fd = self.late = -1
 
     cdef void start(self, Request request) noexcept:
         self.request = request
@@ -151,13 +152,17 @@ cdef class Opening(QueueEntry):
             self.dial()
 
     cdef bint reuse(self) noexcept:
-        """Goes on over a connection that is kept, to an address that has passed; False where there is none."""
+        """Goes on over a connection that is kept, to an address that has passed, or waits; False where it dials."""
         cdef Request request = self.request
         cdef int found = -1
-        if not request.finds_kept(self.race, &found):
-            return False
-        self.record.address = self.race.candidates[found].address
-        self.record.decided(&self.race.candidates[found].decision)
+        cdef KeptStep step = request.finds_kept(self.race, &found)
+        if step == KEPT_FULL:
+            self.refuse(SL_OUTCOME_UNAVAILABLE)
+        if step != KEPT_FOUND:
+            return step != KEPT_NONE
+        if self.way is None:
+            self.record.address = self.race.candidates[found].address
+            self.record.decided(&self.race.candidates[found].decision)
         self.record.opened = self.parts.loop.now
         self.record.count_decision()
         self.finish()
@@ -165,7 +170,26 @@ cdef class Opening(QueueEntry):
         self.parts.loop.settle(request)
         return True
 
+    cdef void wait(self, uint64_t patience, int late) noexcept:
+        self.late = late
+        self.parts.loop.arm(self, patience)
+
+    cdef void go_on_pooled(self) noexcept:
+        self.late = -1
+        self.parts.loop.disarm(self)
+        if self.review() and not self.reuse():
+            self.set_off()
+
     # ---- the race ----------------------------------------------------------------------------------------------------
+
+    cdef void set_off(self) noexcept:
+        """A new connection, or a stream of one to a parent that many share."""
+        if self.way is not None and self.way.parent.shared:
+            self.began = self.parts.loop.now
+            self.parts.loop.arm(self, self.parts.settings.dial_timeout)
+            self.asked(self.way.ask_shared(self.parts, self.record, self))
+        else:
+            self.dial()
 
     cdef void dial(self) noexcept:
         self.began = self.parts.loop.now
@@ -201,6 +225,8 @@ cdef class Opening(QueueEntry):
     cdef void on_timer(self) noexcept:
         if self.queued_for != NOT_QUEUED:
             self.over(SL_OUTCOME_SOURCE_LIMIT, scope_of(self.queued_for))
+        elif self.late >= 0:
+            self.refuse(self.late)
         elif self.origination is not None:
             self.origination.expire()
             self.blame_tls(self.origination.tls)
@@ -240,12 +266,8 @@ cdef class Opening(QueueEntry):
         self.way = way_through(self.parts, self.race, decision, upstream)
         if self.way is None:
             self.refuse(SL_OUTCOME_INTERNAL)
-        elif self.reserve() and self.way.parent.shared:
-            self.began = self.parts.loop.now
-            self.parts.loop.arm(self, self.parts.settings.dial_timeout)
-            self.asked(self.way.ask_shared(self.parts, self.record, self))
-        elif not self.closed:
-            self.dial()
+        elif self.reserve() and not self.reuse():
+            self.set_off()
         return True
 
     cdef void ask(self) noexcept:
@@ -253,12 +275,14 @@ cdef class Opening(QueueEntry):
         cdef Candidate *candidate = &self.race.candidates[self.race.targets[self.race.winner]]
         self.leg = leg_of(self.race.take_winner())
         self.parts.loop.arm(self, self.race.deadline - min(self.race.deadline, self.parts.loop.now))
-        if self.way.parent.tls is None:
+        if self.way.parent.tls is None and not self.way.forwards:
             self.asked(self.way.ask(self.parts, self.record, &self.leg, 0))
-        elif self.way.announce(self.record, &self.leg):
-            self.originate(self.way.parent.tls, address_text(&candidate.address), SL_TLS_SIDE_PARENT)
-        else:
+        elif not self.way.announce(self.record, &self.leg):
             self.refuse(SL_OUTCOME_UPSTREAM_FAILED)
+        elif self.way.parent.tls is None:
+            self.opened()
+        else:
+            self.originate(self.way.parent.tls, address_text(&candidate.address), SL_TLS_SIDE_PARENT)
 
     cdef void on_turn(self) noexcept:
         if self.origination is not None:
@@ -318,6 +342,10 @@ cdef class Opening(QueueEntry):
                 self.record.decided(&self.race.candidates[self.race.targets[self.race.winner]].decision)
             settings = sl_judged_tls(&self.record.generation.image.image, &self.record.decision)
             origination.tls.settings = b"" if settings is NULL else <bytes> settings
+            self.events |= origination.events
+            self.opened()
+            return
+        if self.way.forwards:
             self.events |= origination.events
             self.opened()
             return
@@ -465,6 +493,7 @@ cdef class Opening(QueueEntry):
         self.give_up_way()
         self.parts.queues.leave(self, SL_LIMIT_LOOKUPS)
         record.leave_limits()
+        self.late = -1
         self.way = record.upstream = record.upstream_tls = None
         if record.name is not None:
             record.address.family = 0

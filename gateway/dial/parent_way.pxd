@@ -13,6 +13,7 @@ cdef class ParentWay:
     cdef Parent parent         # parent that is asked
     cdef ParentRequest asking  # request under way over a connection of its own; None: none
     cdef ParentStream parent_stream  # stream asked for on a shared connection; None: none
+    cdef bint forwards         # the parent is sent a request instead of being asked for a tunnel
     cdef int outcome           # sl_outcome of PARENT_FAILED and PARENT_UNASKED
     cdef uint32_t events       # events of the leg, left to its next owner with PARENT_CONNECTED
 

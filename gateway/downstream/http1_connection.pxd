@@ -3,6 +3,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from gateway.c.leg cimport sl_leg
 from gateway.c.message cimport sl_keep
+from gateway.io.bulk cimport Bulk
 from gateway.io.outgoing cimport Outgoing, OutgoingStep
 from gateway.proto.http1_input cimport Http1Input
 from gateway.proto.message cimport Message
@@ -30,6 +31,8 @@ cdef class Http1Connection(ClientSide):
     cdef uint8_t readable      # bool: an edge has not been acted upon
     cdef uint8_t hangup        # bool: EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported
     cdef uint8_t urgent        # bool: EPOLLPRI was reported
+    cdef uint8_t piped         # bool: a pipe of the exchange waits for the leg to take more
+    cdef Bulk bulk             # content of the request
     cdef uint32_t dropped      # bytes received behind the last answer
 
     # In place of the connection that saw the first bytes: facts of who asks, the leg and its state are set.
@@ -37,6 +40,7 @@ cdef class Http1Connection(ClientSide):
     cdef bint takes_input(self) noexcept
     cdef void go_on(self) noexcept
     cdef void read(self) noexcept
+    cdef bint move(self, size_t *total) noexcept
     cdef void work_through(self) noexcept
     cdef void next_request(self) noexcept
     cdef void ask(self) noexcept

@@ -15,7 +15,8 @@ from gateway.c.contract cimport (
     SL_OUTCOME_HEAD_TOO_LARGE, SL_OUTCOME_MALFORMED, SL_OUTCOME_REQUEST_TIMEOUT, SL_REASON_INTERNAL,
 )
 from gateway.c.leg cimport (
-    sl_leg_close, sl_leg_end_writing, sl_leg_events, sl_leg_pending, sl_leg_receive, sl_leg_reset, sl_plain_leg,
+    sl_leg_close, sl_leg_drains_pipes, sl_leg_end_writing, sl_leg_events,
+    sl_leg_pending, sl_leg_receive, sl_leg_reset, sl_plain_leg,
 )
 from gateway.c.relay cimport sl_direction_preload
 from gateway.c.message cimport (
@@ -25,11 +26,13 @@ from gateway.c.message cimport (
 from gateway.c.segment cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP,
 )
+from gateway.c.pipe_pool cimport sl_pipe
+from gateway.io.bulk cimport BULK_DRY, BULK_FILLED, BULK_LEAST, BulkStep, bulk_begin, bulk_end, bulk_fill, bulk_send
 from gateway.io.loop cimport SCRATCH_SIZE
 from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
 from gateway.proto.answers cimport http1_refusal
-from gateway.proto.http1_input cimport H1_DATA, H1_END, H1_HEAD, H1_MORE, H1_TOO_LARGE, Http1Event
+from gateway.proto.http1_input cimport H1_DATA, H1_END, H1_HEAD, H1_MORE, H1_TOO_LARGE, STAGE_LENGTH, Http1Event
 from gateway.proto.message cimport has_no_content, is_method
 from gateway.routing.exchange cimport exchange_of
 from gateway.state.record cimport log_refused
@@ -125,6 +128,8 @@ cdef class Http1Connection(ClientSide):
             if total >= READ_BUDGET:
                 self.parts.loop.later(self)
                 return
+            if self.bulk.on and self.move(&total):
+                continue
             got = sl_leg_receive(&self.leg, self.parts.loop.scratch, SCRATCH_SIZE)
             if got > 0:
                 total += <size_t> got
@@ -135,11 +140,39 @@ cdef class Http1Connection(ClientSide):
                     self.drop()
                     return
                 self.work_through()
+                if (got == SCRATCH_SIZE and self.reading and self.input.stage == STAGE_LENGTH
+                        and self.input.left >= BULK_LEAST and not self.urgent and self.takes_input()
+                        and self.exchange.takes_request_pipes()):
+                    bulk_begin(&self.bulk, &self.parts.files.pipes)
             elif got < 0 and errno == EAGAIN:
                 self.readable = False
             else:
                 self.drop()
                 return
+
+    cdef bint move(self, size_t *total) noexcept:
+        """Content by a pipe; False where it is to be received."""
+        cdef BulkStep step
+        cdef size_t got = 0
+        if self.urgent and (self.bulk.pipe is NULL or self.bulk.pipe.held == 0):
+            bulk_end(&self.bulk, &self.parts.files.pipes)
+            return False
+        if self.bulk.pipe is NULL or self.bulk.pipe.held == 0:
+            step = bulk_fill(&self.bulk, &self.parts.files.pipes, &self.leg, self.input.left, &got)
+            if step != BULK_FILLED:
+                self.readable = step != BULK_DRY
+                return step == BULK_DRY
+            self.input.left -= got
+            total[0] += got
+        if self.exchange.on_request_pipe(self.bulk.pipe) < 0:
+            bulk_end(&self.bulk, &self.parts.files.pipes)
+            return True
+        self.paused = self.bulk.pipe.held != 0
+        if not self.paused and self.input.left == 0:
+            bulk_end(&self.bulk, &self.parts.files.pipes)
+            self.input.feed(NULL, 0)
+            self.work_through()
+        return True
 
     cdef void work_through(self) noexcept:
         """All messages in the input, as far as they can be served now."""
@@ -189,7 +222,8 @@ cdef class Http1Connection(ClientSide):
     cdef void next_request(self) noexcept:
         """The exchange is over, on both sides: what has come meanwhile is the next request."""
         self.exchange = None
-        self.paused = self.stopped = False
+        self.paused = self.stopped = self.piped = False
+        bulk_end(&self.bulk, &self.parts.files.pipes)
         if not self.lasts:
             self.linger()
             return
@@ -247,6 +281,17 @@ cdef class Http1Connection(ClientSide):
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept:
         return self.pushed(self.out.put_content(&self.leg, data, length, self.chunked))
 
+    cdef bint takes_pipes(self) noexcept:
+        return not self.chunked and self.out.is_empty() and sl_leg_drains_pipes(&self.leg)
+
+    cdef ssize_t send_pipe(self, sl_pipe *pipe) noexcept:
+        cdef ssize_t sent = bulk_send(pipe, &self.leg)
+        if sent < 0:
+            self.drop()
+        else:
+            self.piped = pipe.held != 0
+        return sent
+
     cdef void send_end(self, Message trailers) noexcept:
         if self.chunked and not self.out.add_last_chunk(NULL if trailers is None else &trailers.head):
             self.drop()
@@ -255,8 +300,10 @@ cdef class Http1Connection(ClientSide):
 
     cdef void drain(self) noexcept:
         """The leg may take more: what is kept, and then what the exchange has."""
-        if not self.out.is_empty() and self.push() and self.exchange is not None:
-            self.exchange.on_client_ready()
+        if self.piped or not self.out.is_empty() and self.push():
+            self.piped = False
+            if self.exchange is not None:
+                self.exchange.on_client_ready()
 
     cdef bint push(self) noexcept:
         """Sends what is kept; True when nothing is any more."""
@@ -401,6 +448,7 @@ cdef class Http1Connection(ClientSide):
         """The last step of every end: the object is parked, and nothing finds it any more."""
         self.closed = True
         self.state = LINGERING
+        bulk_end(&self.bulk, &self.parts.files.pipes)
         self.out.clear()
         self.parts.loop.park(self)
 

@@ -1,7 +1,9 @@
 # The way of one HTTP request to a connection: its credentials, its decision, and one that is kept or dialed.
 from libc.stdint cimport uint8_t, uint16_t
 
+from gateway.c.judge cimport sl_decision
 from gateway.dial.opening cimport Opening
+from gateway.dial.parent_way cimport ParentWay
 from gateway.proto.http_request cimport HttpRequest
 from gateway.proto.message cimport Message
 from gateway.routing.route cimport Backend, HeaderChanges, Route
@@ -24,8 +26,9 @@ cdef class Approach(Request):
     cdef HeaderChanges changes  # None: none
     cdef Backend backend       # that the route has chosen; None: the destination asked for
     cdef uint8_t aimed         # bool: the destination is a backend's own, and no route leads from it
-    cdef OriginPool pool       # that its client's last connection came from, and next its own; None: none
-    cdef tuple key             # of the pool that its connection belongs to; None: of none
+    cdef OriginPool guess      # pool of its client's last connection, and next its own; None: none
+    cdef OriginPool pool       # where it waits, or has a place for the connection that it dials; None: neither
+    cdef uint8_t waits         # bool: it waits there
     cdef uint8_t kind          # sl_protocol of the client's connection
     cdef uint16_t dialed       # port of the connection
     cdef uint8_t fresh         # bool: only a new connection will do
@@ -45,6 +48,12 @@ cdef class Approach(Request):
     cdef bint head_for(self, Backend backend) noexcept
     cdef bint breaks_read_only(self) noexcept
     cdef void answer(self, Message head) noexcept
+    cdef OriginPool pool_of(self, const sl_decision *decision, object through)
+    cdef OriginPool parent_pool(self, ParentWay way)
+    cdef bint may_forward(self) noexcept
+    cdef bint may_share(self, const sl_decision *decision) noexcept
+    cdef void wait(self) noexcept
+    cdef void leave_pool(self, bint failed) noexcept
     cdef bint speaks_http2(self) noexcept
     cdef void reach(self, OriginConnection connection) noexcept
     cdef void turn_away(self, int outcome, str detail, int reason) noexcept

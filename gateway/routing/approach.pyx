@@ -5,25 +5,29 @@ the opening that tunnels have; a connection that is kept is taken where the open
 "Pools").
 """
 
+import base64
+
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, strcmp
 
 from gateway.c.contract cimport (
-    SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DENIED, SL_OUTCOME_GATEWAY_LIMIT,
-    SL_OUTCOME_LOOP, SL_OUTCOME_MALFORMED, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_DOUBTFUL_TARGET,
-    SL_REASON_INNER_NAME_MISSING, SL_REASON_INTERNAL, SL_REASON_LOOP, SL_REASON_NO_ROUTE, SL_REASON_NO_RULE,
+    SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT,
+    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_LOOP, SL_OUTCOME_MALFORMED, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_RESPONSE_TIMEOUT,
+    SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UNAVAILABLE, SL_REASON_DOUBTFUL_TARGET, SL_REASON_INNER_NAME_MISSING,
+    SL_REASON_INTERNAL, SL_REASON_LOOP, SL_REASON_NO_ROUTE, SL_REASON_NO_RULE,
 )
 from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_decision
-from gateway.c.leg cimport sl_leg, sl_leg_reset
+from gateway.c.leg cimport sl_leg
 from gateway.c.message cimport sl_message_strip
 from gateway.c.segment cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_FAMILY_PROTOCOL_ERRORS, SL_SCOPE_CREDENTIALS, SL_SCOPE_SOURCE_LOGINS,
 )
 from gateway.dial.detour cimport Detour
 from gateway.dial.race cimport Race
-from gateway.parent.parent cimport ParentStream
+from gateway.dial.parent_way cimport ParentWay
+from gateway.parent.parent cimport Parent, ParentStream
 from gateway.parent.source_pool cimport SourcePool
 from gateway.proto.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
 from gateway.proto.message cimport has_no_content
@@ -33,11 +37,14 @@ from gateway.routing.route cimport BACKEND_INVALID, BACKEND_NAME, BACKEND_SERVIC
 from gateway.state.claims cimport Token
 from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.state.record cimport count_login, log_refused
-from gateway.state.request cimport LINGERING, OPENING, READING, VERIFYING
+from gateway.state.request cimport (
+    KEPT_FOUND, KEPT_FULL, KEPT_NONE, KEPT_WAITS, LINGERING, OPENING, READING, VERIFYING, KeptStep,
+)
 from gateway.state.speakers cimport may_speak, take_claims
 from gateway.tunnel.request cimport fill, may_open, verify, verify_token
 from gateway.upstream.http1_origin cimport Http1Origin
 from gateway.upstream.http2_origin cimport Http2Origin
+from gateway.upstream.origin_pool cimport POOL_FULL, POOL_WAITS, PoolStep
 
 
 cdef Approach approach_of(WorkerParts parts, Request who, ResponseTaker taker, int kind, int auth):
@@ -55,15 +62,21 @@ cdef Approach approach_of(WorkerParts parts, Request who, ResponseTaker taker, i
 cdef bint is_key(tuple key, bytes host, int port, int dialed, bytes mark, object addresses, object detour,
                  bint upgrades) noexcept:
     """Whether a pool's key is that of these facts; False where it is not worth a closer look."""
-    cdef bytes known = key[0]
-    return (<int> key[1] == port and <int> key[2] == dialed and key[4] is addresses and key[5] is detour
-            and <bint> key[6] == upgrades and is_same(known, host) and is_same(<bytes> key[3], mark))
+    return (len(key) == 7 and <int> key[1] == port and <int> key[2] == dialed and key[4] is addresses
+            and key[5] is detour and <bint> key[6] == upgrades and is_same(<bytes> key[0], host)
+            and is_same(<bytes> key[3], mark))
 
 
 cdef bint is_same(bytes one, bytes other) noexcept:
     cdef Py_ssize_t length = PyBytes_GET_SIZE(one)
     return one is other or (length == PyBytes_GET_SIZE(other) and memcmp(
         PyBytes_AS_STRING(one), PyBytes_AS_STRING(other), length) == 0)
+
+
+cdef bytes login_of(Parent parent):
+    if parent.user is None:
+        return None
+    return b"Basic " + base64.b64encode(parent.user + b":" + (parent.password or b""))
 
 
 @cython.final
@@ -152,6 +165,7 @@ cdef class Approach(Request):
     cdef bint diverts(self, const sl_decision *decision) noexcept:
         """The route that the decision brings along, as far as it is about the way."""
         cdef Message answer
+        self.leave_pool(False)
         if self.aimed or decision.verdict == SL_DENY:
             return False
         self.route = route_of(self.record.generation, decision)
@@ -233,26 +247,96 @@ cdef class Approach(Request):
             self.head_for(backend)
             self.opening.start(self)
 
-    cdef bint finds_kept(self, object among, int *candidate) noexcept:
+    cdef KeptStep finds_kept(self, object among, int *candidate) noexcept:
         cdef Race race = <Race> among
-        cdef SourcePool source = self.record.generation.pool(&race.candidates[0].decision)
+        cdef OriginPool pool
+        cdef PoolStep step
+        cdef const sl_decision *decision = &self.record.decision
+        self.leave_pool(False)  # of a way before a reload
+        if self.opening.way is None:
+            decision = &race.candidates[0].decision
+            self.dialed = race.candidates[0].port
+            pool = self.pool_of(decision, None)
+        else:
+            self.dialed = 0
+            pool = self.parent_pool(self.opening.way)
+            if pool is None:
+                return KEPT_NONE
+        self.guess = pool
+        self.kept = None if self.fresh else pool.find(self.record.source, race, candidate)
+        if self.kept is not None:
+            return KEPT_FOUND
+        step = pool.enter(self, self.record.source, self.may_share(decision))
+        if step == POOL_FULL:
+            return KEPT_FULL
+        self.pool, self.waits = pool, step == POOL_WAITS
+        if self.waits:
+            self.wait()
+        return KEPT_WAITS if self.waits else KEPT_NONE
+
+    cdef OriginPool pool_of(self, const sl_decision *decision, object through):
+        """That of the destination; `through`: the identity of a parent, or None."""
+        cdef SourcePool source = self.record.generation.pool(decision)
         cdef bytes host = self.record.name
-        cdef bytes mark = self.record.tls_mark(&race.candidates[0].decision)
+        cdef bytes mark = self.record.tls_mark(decision)
         cdef object addresses = None if source is None else source.addresses
         cdef object detour = None if self.opening.detour is None else self.opening.detour.key
         cdef bint upgrades = self.message.head.upgrades
-        self.dialed = race.candidates[0].port
         if host is None:
             host = (<const char *> self.record.address.bytes)[:16]
-        if self.pool is not None and is_key(
-                self.pool.key, host, self.record.port, self.dialed, mark, addresses, detour, upgrades):
-            self.key = self.pool.key
-        else:
-            self.key = (host, self.record.port, self.dialed, mark, addresses, detour, upgrades)
+        if self.guess is not None and through is None and not self.guess.is_empty() and is_key(
+                self.guess.key, host, self.record.port, self.dialed, mark, addresses, detour, upgrades):
+            return self.guess
+        key = (host, self.record.port, self.dialed, mark, addresses, detour, upgrades)
+        return self.pools.pool(key if through is None else (*key, through))
+
+    cdef OriginPool parent_pool(self, ParentWay way):
+        """Through a parent, whose connections lead to one destination, or to all that it takes requests for. None: its
+        connections are for one client alone, which is named to it."""
+        cdef SourcePool source
+        way.forwards = way.parent.kind == "http" and self.may_forward()
+        if way.parent.announces:
+            return None
+        if not way.forwards:
+            return self.pool_of(&self.record.decision, way.parent.identity)
+        source = self.record.generation.pool(&self.record.decision)
+        return self.pools.pool((way.parent.identity, None if source is None else source.addresses))
+
+    cdef bint may_forward(self) noexcept:
+        """Whether a parent may get the request as it is, in absolute-form: in clear text, to the host that it names."""
+        if self.message.head.upgrades or self.aimed or self.record.originates(&self.record.decision):
+            return False
+        if self.backend is not None and self.backend.steps is not None and self.backend.steps.renames_host():
+            return False
+        return self.route is None or not self.route.steps.renames_host()
+
+    cdef bint may_share(self, const sl_decision *decision) noexcept:
+        """Whether the connection that it dials may turn out to carry many requests."""
+        if self.message.head.upgrades:
+            return False
+        if self.record.originates(decision):
+            return self.record.offers_http2(decision)
+        return self.backend is not None and self.backend.clear_http2
+
+    cdef void wait(self) noexcept:
+        """As long as a dial may take, within the time that the route gives."""
+        cdef uint64_t patience = self.parts.settings.dial_timeout
+        cdef uint64_t spent = self.parts.loop.now - self.record.asked
+        cdef int late = SL_OUTCOME_UNAVAILABLE if self.pool.is_full() else SL_OUTCOME_DIAL_TIMEOUT
+        if self.route is not None and self.route.request_timeout and self.route.request_timeout < spent + patience:
+            late = SL_OUTCOME_RESPONSE_TIMEOUT
+            patience = self.route.request_timeout - min(spent, self.route.request_timeout)
+        self.opening.wait(patience, late)
+
+    cdef void on_pool(self) noexcept:
+        self.pool = None
+        self.opening.go_on_pooled()
+
+    cdef void leave_pool(self, bint failed) noexcept:
+        cdef OriginPool pool = self.pool
+        if pool is not None:
             self.pool = None
-        self.kept = None if self.fresh else self.pools.find(self.key, self.pool, race, candidate)
-        self.pool = None if self.kept is None else self.kept.pool
-        return self.kept is not None
+            pool.leave(self, self.record.source, self.waits, failed)
 
     cdef void on_kept(self) noexcept:
         cdef OriginConnection connection = self.kept
@@ -262,18 +346,25 @@ cdef class Approach(Request):
 
     cdef void on_opened(self, sl_leg *leg, uint32_t events, ParentStream parent_stream) noexcept:
         cdef OriginConnection connection
-        self.opening = None
-        if self.taker is None:
-            sl_leg_reset(leg)
-            return
-        if self.speaks_http2():
+        cdef OriginPool pool = self.pool
+        cdef bint http2 = self.speaks_http2()
+        cdef ParentWay way = self.opening.way
+        self.opening = self.pool = None
+        if http2:
             connection = Http2Origin.__new__(Http2Origin)
         else:
             connection = Http1Origin.__new__(Http1Origin)
+            if way is not None and way.forwards:
+                (<Http1Origin> connection).forwards = True
+                (<Http1Origin> connection).login = login_of(way.parent)
         connection.parts, connection.pools = self.parts, self.pools
-        connection.address, connection.tls = self.record.address, self.record.upstream_tls
+        connection.tls = self.record.upstream_tls
+        if way is None:  # else its key alone says where it leads
+            connection.address = self.record.address
         connection.port = self.dialed
-        connection.key = self.key if self.record.upstream is None else None
+        connection.pool = pool
+        if pool is not None:
+            pool.dialed(self.record.source, http2)
         connection.follow(parent_stream)
         connection.enter(leg, events)
         self.reach(connection)
@@ -288,6 +379,7 @@ cdef class Approach(Request):
 
     cdef void reach(self, OriginConnection connection) noexcept:
         self.state = LINGERING
+        connection.asker = self.record.source
         if self.taker is None:
             connection.close()
         elif self.record.decision.flags & SL_DECISION_PROVISIONAL:
@@ -300,6 +392,7 @@ cdef class Approach(Request):
 
     cdef void on_refused(self, int outcome) noexcept:
         self.opening = None
+        self.leave_pool(True)
         if self.taker is not None:
             self.fail(outcome)
 
@@ -344,5 +437,7 @@ cdef class Approach(Request):
         cdef Opening opening = self.opening
         self.taker = self.opening = None
         self.state = LINGERING
+        if self.pool is not None:
+            self.leave_pool(False)
         if opening is not None:
             opening.cancel()

@@ -5,6 +5,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from gateway.c.leg cimport sl_leg
+from gateway.c.pipe_pool cimport sl_pipe
 from gateway.io.loop cimport Handler
 from gateway.proto.message cimport Message
 from gateway.upstream.origin_pool cimport OriginPool
@@ -19,6 +20,10 @@ cdef class ClientSide(Handler):
     cdef void respond(self, Message head, bint ends) noexcept
     # Takes every byte. False: it holds some, and exchange.on_client_ready() follows once they are gone.
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept
+    # The same by a pipe, where takes_pipes(): how much has left it. Where some is left, exchange.on_client_ready()
+    # follows. -1: the client is gone.
+    cdef bint takes_pipes(self) noexcept
+    cdef ssize_t send_pipe(self, sl_pipe *pipe) noexcept
     cdef void send_end(self, Message trailers) noexcept
     # A whole answer of the gateway's own, the row of `outcome`; before respond() only. `sequence`: of its log line.
     cdef void refuse(self, int outcome, str rule, str reason, str detail, uint64_t sequence) noexcept

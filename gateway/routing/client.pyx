@@ -13,6 +13,12 @@ cdef class ClientSide(Handler):
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept:
         return True
 
+    cdef bint takes_pipes(self) noexcept:
+        return False
+
+    cdef ssize_t send_pipe(self, sl_pipe *pipe) noexcept:
+        return -1
+
     cdef void send_end(self, Message trailers) noexcept:
         pass
 

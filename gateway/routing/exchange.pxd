@@ -1,6 +1,7 @@
 # One HTTP request and its response, whichever versions both sides speak.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from gateway.c.pipe_pool cimport sl_pipe
 from gateway.proto.message cimport Message
 from gateway.routing.approach cimport Approach
 from gateway.routing.client cimport ClientSide
@@ -41,6 +42,9 @@ cdef class Exchange(ResponseTaker):
     cdef void begin(self, Message head, bint ends) noexcept
     # Content; valid within the call. False: no more before client.resume().
     cdef bint on_request_body(self, const uint8_t *data, size_t length) noexcept
+    # The same by a pipe, as takes_pipes() and send_pipe() of an origin.
+    cdef bint takes_request_pipes(self) noexcept
+    cdef ssize_t on_request_pipe(self, sl_pipe *pipe) noexcept
     cdef void on_request_end(self, Message trailers) noexcept
     # The client takes more of the response again.
     cdef void on_client_ready(self) noexcept

@@ -41,7 +41,7 @@ cdef Exchange exchange_of(WorkerParts parts, ClientSide client, Request who, int
     cdef Exchange made = Exchange.__new__(Exchange)
     made.parts, made.client = parts, client
     made.approach = approach_of(parts, who, made, kind, auth)
-    made.approach.pool = client.pool
+    made.approach.guess = client.pool
     return made
 
 
@@ -60,7 +60,7 @@ cdef class Exchange(ResponseTaker):
         self.tries += 1
         self.origin = (<OriginConnection> connection).request(self)
         if self.client is not None:
-            self.client.pool = self.approach.pool
+            self.client.pool = self.approach.guess
         self.send()
 
     cdef void send(self) noexcept:
@@ -147,6 +147,18 @@ cdef class Exchange(ResponseTaker):
         self.holding = not takes
         return takes
 
+    cdef bint takes_request_pipes(self) noexcept:
+        return (self.origin is not None and self.mirrors is None and not self.repeatable and not self.holding
+                and self.origin.takes_pipes())
+
+    cdef ssize_t on_request_pipe(self, sl_pipe *pipe) noexcept:
+        cdef ssize_t moved = self.origin.send_pipe(pipe)
+        if moved >= 0:
+            self.up += <size_t> moved
+            self.active = self.parts.loop.now
+            self.holding = pipe.held != 0
+        return moved
+
     cdef void on_request_end(self, Message trailers) noexcept:
         self.whole = True
         self.trailers = trailers
@@ -206,6 +218,15 @@ cdef class Exchange(ResponseTaker):
         self.down += length
         self.active = self.parts.loop.now
         return self.client is not None and self.client.send_body(data, length)
+
+    cdef bint takes_pipes(self) noexcept:
+        return self.client is not None and self.client.takes_pipes()
+
+    cdef void on_pipe(self, sl_pipe *pipe) noexcept:
+        cdef ssize_t moved = self.client.send_pipe(pipe)
+        if moved > 0:
+            self.down += <size_t> moved
+            self.active = self.parts.loop.now
 
     cdef void on_end(self, Message trailers) noexcept:
         cdef ClientSide client = self.client

@@ -48,6 +48,8 @@ cdef class Steps:
     # The request's head as it leaves. False without memory, or where a rewrite does not fit.
     cdef bint leave(self, sl_message *head) noexcept
     cdef bint come_back(self, sl_message *head) noexcept
+    # Whether the request may leave with another host than it came with.
+    cdef bint renames_host(self) noexcept
 
 cdef class Route:
     cdef readonly str name     # Kind/namespace/name

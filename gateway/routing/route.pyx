@@ -138,6 +138,12 @@ cdef class Steps:
                 return False
         return True
 
+    cdef bint renames_host(self) noexcept:
+        for one in self.requests:
+            if isinstance(one, tuple) and (<tuple> one)[0] is not None:
+                return True
+        return False
+
     cdef bint come_back(self, sl_message *head) noexcept:
         cdef Changes one
         for one in self.responses:

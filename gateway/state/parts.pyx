@@ -66,6 +66,8 @@ cdef class WorkerParts:
         """Makes a loaded generation active, between two turns."""
         cdef dict settings = loaded.settings
         self.settings.take(settings, loaded.listeners, loaded.parents)
+        if self.origins is not None:
+            self.origins.renew()
         self.parent_streams.keep_only(list(loaded.parents.values()))
         self.limits.load(settings["limits"], settings["pod_networks"])
         if loaded.resolver is not None:

@@ -15,6 +15,12 @@ cdef enum RequestState:
     OPENING = 2                # decided, resolved, dialed by an Opening
     LINGERING = 3              # refused, and the answer is on its way; or a tunnel has taken everything over
 
+cdef enum KeptStep:
+    KEPT_NONE = 0              # there is none: it dials
+    KEPT_FOUND = 1
+    KEPT_WAITS = 2             # for one, or for a place to dial: the opening goes on by go_on_pooled()
+    KEPT_FULL = 3              # too many wait
+
 # Every callback may come in every state: the request may have been refused before, by requestTimeout for example, and
 # live on until its client has read the refusal.
 cdef class Request(Handler):
@@ -40,7 +46,9 @@ cdef class Request(Handler):
     # Its destination may be asked, by a decision of its generation. Whether it goes another way, and its opening is
     # cancelled; it may have set a detour.
     cdef bint diverts(self, const sl_decision *decision) noexcept
-    # Whether it may go on over a connection that is kept, to a candidate of `race` (dial/race.pxd), whose addresses
-    # have passed; `candidate`: which. on_kept follows then, in place of on_opened.
-    cdef bint finds_kept(self, object race, int *candidate) noexcept
+    # Whether it goes on over a connection that is kept, to a candidate of `race` (dial/race.pxd), whose addresses have
+    # passed; `candidate`: which. on_kept follows in place of on_opened.
+    cdef KeptStep finds_kept(self, object race, int *candidate) noexcept
     cdef void on_kept(self) noexcept
+    # It has waited for such a connection, and may look again.
+    cdef void on_pool(self) noexcept

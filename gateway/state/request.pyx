@@ -19,8 +19,11 @@ cdef class Request(Handler):
     cdef bint diverts(self, const sl_decision *decision) noexcept:
         return False
 
-    cdef bint finds_kept(self, object race, int *candidate) noexcept:
-        return False
+    cdef KeptStep finds_kept(self, object race, int *candidate) noexcept:
+        return KEPT_NONE
 
     cdef void on_kept(self) noexcept:
+        pass
+
+    cdef void on_pool(self) noexcept:
         pass

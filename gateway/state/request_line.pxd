@@ -6,9 +6,6 @@ from gateway.c.segment cimport sl_mirror_result, sl_retry_result
 from gateway.state.parts cimport WorkerParts
 from gateway.state.record cimport Record
 
-cdef enum:
-    NO_STATE = -1              # of a connection that is not there yet, or any more
-
 # How a request was answered. All texts live as long as the call.
 cdef struct Answered:
     const sl_message *request  # its head: method, path and query
@@ -31,5 +28,3 @@ cdef void write_request(Record record, const Answered *answered, int outcome) no
 cdef void count_retry(WorkerParts parts, unsigned route_slot, sl_retry_result result) noexcept
 # A copy for a mirror has ended.
 cdef void count_mirrored(WorkerParts parts, sl_mirror_result result) noexcept
-# A connection to an origin, or a request that waits for one, goes from one sl_upstream_state or NO_STATE to another.
-cdef void move_upstream(WorkerParts parts, int before, int after) noexcept

@@ -10,7 +10,7 @@ from gateway.c.log_line cimport sl_log_line, sl_log_request, sl_log_tls
 from gateway.c.message cimport sl_message_at
 from gateway.c.contract cimport sl_outcome_text
 from gateway.c.segment cimport (
-    SL_FAMILY_HTTP_MIRRORED, SL_FAMILY_HTTP_REQUESTS, SL_FAMILY_HTTP_RETRIES, SL_FAMILY_UPSTREAM_CONNECTIONS,
+    SL_FAMILY_HTTP_MIRRORED, SL_FAMILY_HTTP_REQUESTS, SL_FAMILY_HTTP_RETRIES,
     SL_LOG_REQUEST, SL_RULE_SLOT_NONE, sl_method_of, sl_route_key, sl_segment_labelled, sl_segment_observe_route,
     sl_status_class, sl_status_class_of,
 )
@@ -75,10 +75,3 @@ cdef void count_retry(WorkerParts parts, unsigned route_slot, sl_retry_result re
 
 cdef void count_mirrored(WorkerParts parts, sl_mirror_result result) noexcept:
     parts.meter.labelled(SL_FAMILY_HTTP_MIRRORED, result, 0, 0, 0)[0] += 1
-
-
-cdef void move_upstream(WorkerParts parts, int before, int after) noexcept:
-    if before >= 0:
-        parts.meter.labelled(SL_FAMILY_UPSTREAM_CONNECTIONS, before, 0, 0, 0)[0] -= 1
-    if after >= 0:
-        parts.meter.labelled(SL_FAMILY_UPSTREAM_CONNECTIONS, after, 0, 0, 0)[0] += 1

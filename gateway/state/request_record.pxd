@@ -12,6 +12,8 @@ cdef class RequestRecord(Record):
 
     # A digest of the TLS that it leaves by under a decision; empty: cleartext.
     cdef bytes tls_mark(self, const sl_decision *decision)
+    # Whether that TLS may choose HTTP/2.
+    cdef bint offers_http2(self, const sl_decision *decision) noexcept
     # Whether rules of its destination ask for more of a request than its name and address.
     cdef bint asks_for_more(self) noexcept
     # It goes its way once more: what was found on the way is forgotten.

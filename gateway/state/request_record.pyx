@@ -31,6 +31,10 @@ cdef class RequestRecord(Record):
         cdef TlsClient client = self.origination(decision)
         return b"" if client is None else client.digest
 
+    cdef bint offers_http2(self, const sl_decision *decision) noexcept:
+        cdef TlsClient client = self.origination(decision)
+        return client is not None and client.offers_http2
+
     cdef bint asks_for_more(self) noexcept:
         cdef sl_question question
         cdef sl_decision decision

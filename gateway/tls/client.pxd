@@ -15,6 +15,7 @@ cdef class TlsClient:
     cdef TlsStore authorities
     cdef list texts            # keeps all texts alive
     cdef readonly bytes digest  # equal for equal settings
+    cdef readonly bint offers_http2
 
     # Puts TLS on a leg whose peer listens; False without memory. `name`: the host, or the address as text.
     cdef bint begin(self, sl_leg *leg, TlsWork work, bytes name) noexcept

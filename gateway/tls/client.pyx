@@ -87,6 +87,7 @@ cdef class TlsClient:
         text = b"".join([bytes((len(one),)) + one.encode("ascii") for one in settings["alpn"]])
         options.protocols = <const uint8_t *> PyBytes_AS_STRING(text)
         options.protocols_length = <unsigned> PyBytes_GET_SIZE(text)
+        self.offers_http2 = "h2" in settings["alpn"]
         options.min_version = TLS1_3_VERSION if settings["min_version"] == "1.3" else TLS1_2_VERSION
         options.authorities = authorities.store
         if not sl_tls_client_begin(&self.client, &options, &reason):

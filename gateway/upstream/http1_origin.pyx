@@ -7,26 +7,28 @@
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint8_t, uint32_t
 
 from gateway.c.contract cimport (
-    SL_OUTCOME_INTERNAL, SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID,
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID, SL_OUTCOME_UPSTREAM_FAILED,
 )
 from gateway.c.leg cimport (
-    sl_leg_close, sl_leg_events, sl_leg_pending, sl_leg_receive, sl_leg_reset, sl_plain_leg,
+    sl_leg_close, sl_leg_drains_pipes, sl_leg_events, sl_leg_peek, sl_leg_pending, sl_leg_receive, sl_leg_reset,
+    sl_plain_leg,
 )
 from gateway.c.message cimport (
     SL_FIELD_PROXY_AUTHENTICATE, SL_FIELD_WWW_AUTHENTICATE, SL_FRAMING_CHUNKED, SL_KEEP_ALIVE, sl_message,
-    sl_message_at, sl_message_find, sl_message_write_request,
+    sl_message_at, sl_message_find, sl_message_remove, sl_message_set, sl_message_write_request,
 )
-from gateway.c.segment cimport SL_UPSTREAM_ACTIVE
+from gateway.io.bulk cimport BULK_DRY, BULK_FILLED, BULK_LEAST, BulkStep, bulk_begin, bulk_end, bulk_fill, bulk_send
 from gateway.io.loop cimport SCRATCH_SIZE
 from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED
-from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
-from gateway.proto.http1_input cimport H1_DATA, H1_END, H1_HEAD, H1_MORE
+from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
+from gateway.proto.http1_input cimport H1_DATA, H1_END, H1_HEAD, H1_MORE, STAGE_LENGTH
 from gateway.proto.message cimport has_no_content, is_method
-from gateway.state.request_line cimport NO_STATE, move_upstream
+from gateway.upstream.origin_pool cimport UPSTREAM_ACTIVE, UPSTREAM_NOWHERE
 
 cdef enum SendStage:
     SEND_NOTHING = 0           # no request, or it is whole
@@ -46,6 +48,12 @@ cdef class Http1Request(OriginRequest):
 
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept:
         return self.connection is None or self.connection.send_body(data, length)
+
+    cdef bint takes_pipes(self) noexcept:
+        return self.connection is not None and self.connection.takes_pipes()
+
+    cdef ssize_t send_pipe(self, sl_pipe *pipe) noexcept:
+        return -1 if self.connection is None else self.connection.send_pipe(pipe)
 
     cdef void send_end(self, Message trailers) noexcept:
         if self.connection is not None:
@@ -77,7 +85,7 @@ cdef class Http1Origin(OriginConnection):
     cdef void enter(self, sl_leg *leg, uint32_t events) noexcept:
         self.leg = leg[0]
         self.opened = self.parts.loop.now
-        move_upstream(self.parts, NO_STATE, SL_UPSTREAM_ACTIVE)
+        self.show(UPSTREAM_ACTIVE)
         self.readable = events & (EPOLLIN | EPOLLRDHUP) or sl_leg_pending(&self.leg)
         self.hangup = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0
         self.parts.loop.keep(self)
@@ -93,7 +101,10 @@ cdef class Http1Origin(OriginConnection):
     cdef void begin(self, ResponseTaker taker) noexcept:
         self.taker = taker
         self.requests += 1
-        self.answered = self.paused = self.stopped = False
+        self.carries = True
+        if self.pool is not None:
+            self.pool.took(self.asker)
+        self.answered = self.paused = self.stopped = self.piped = False
         self.lasts = True
         self.parts.loop.disarm(self)
 
@@ -105,7 +116,7 @@ cdef class Http1Origin(OriginConnection):
         self.upgrading = given.upgrades
         self.sending = SEND_NOTHING if ends else SEND_CONTENT
         self.input.begin_response(is_method(given, b"HEAD", 4))
-        if not sl_message_write_request(given, False, SL_KEEP_ALIVE, &self.out.kept):
+        if not self.write_head(head):
             self.lose(SL_OUTCOME_INTERNAL)
         elif ends:
             self.push()
@@ -114,8 +125,29 @@ cdef class Http1Origin(OriginConnection):
         if not self.closed and self.readable:
             self.parts.loop.later(self)
 
+    cdef bint write_head(self, Message head) noexcept:
+        if self.forwards:
+            sl_message_remove(&head.head, b"proxy-authorization", 19)
+            if self.login is not None and not sl_message_set(
+                    &head.head, b"proxy-authorization", 19, PyBytes_AS_STRING(self.login),
+                    PyBytes_GET_SIZE(self.login)):
+                return False
+        return sl_message_write_request(&head.head, self.forwards, SL_KEEP_ALIVE, &self.out.kept)
+
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept:
         return self.pushed(self.out.put_content(&self.leg, data, length, self.chunked))
+
+    cdef bint takes_pipes(self) noexcept:
+        return (self.sending == SEND_CONTENT and not self.chunked and self.out.is_empty()
+                and sl_leg_drains_pipes(&self.leg))
+
+    cdef ssize_t send_pipe(self, sl_pipe *pipe) noexcept:
+        cdef ssize_t sent = bulk_send(pipe, &self.leg)
+        if sent < 0:
+            self.pushed(OUTGOING_FAILED)
+        else:
+            self.piped = pipe.held != 0
+        return sent
 
     cdef void send_end(self, Message trailers) noexcept:
         self.sending = SEND_NOTHING
@@ -126,8 +158,10 @@ cdef class Http1Origin(OriginConnection):
 
     cdef void drain(self) noexcept:
         """The leg may take more: what is kept, and then what the taker has."""
-        if not self.out.is_empty() and self.push() and self.taker is not None:
-            self.taker.on_ready()
+        if self.piped or not self.out.is_empty() and self.push():
+            self.piped = False
+            if self.taker is not None:
+                self.taker.on_ready()
 
     cdef bint push(self) noexcept:
         """Sends what is kept; True when nothing is any more."""
@@ -151,6 +185,8 @@ cdef class Http1Origin(OriginConnection):
         events = sl_leg_events(&self.leg, events)
         if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
             self.hangup = True
+        if events & EPOLLPRI:
+            self.urgent = True
         if events & EPOLLOUT:
             self.drain()
         if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not self.closed:
@@ -188,6 +224,8 @@ cdef class Http1Origin(OriginConnection):
             if total >= READ_BUDGET:
                 self.parts.loop.later(self)
                 return
+            if self.bulk.on and self.move(&total):
+                continue
             got = sl_leg_receive(&self.leg, self.parts.loop.scratch, SCRATCH_SIZE)
             if got > 0:
                 total += <size_t> got
@@ -197,6 +235,10 @@ cdef class Http1Origin(OriginConnection):
                     self.lose(SL_OUTCOME_INTERNAL)
                     return
                 self.work_through()
+                if (got == SCRATCH_SIZE and self.taker is not None and self.input.stage == STAGE_LENGTH
+                        and self.input.left >= BULK_LEAST and not self.paused and not self.urgent
+                        and self.taker.takes_pipes()):
+                    bulk_begin(&self.bulk, &self.parts.files.pipes)
             elif got < 0 and errno == EAGAIN:
                 self.readable = False
             else:
@@ -207,6 +249,39 @@ cdef class Http1Origin(OriginConnection):
                 else:
                     self.lose(SL_OUTCOME_RESPONSE_INCOMPLETE)
                 return
+
+    cdef bint move(self, size_t *total) noexcept:
+        """Content by a pipe; False where it is to be received."""
+        cdef BulkStep step
+        cdef size_t got = 0
+        if self.urgent and (self.bulk.pipe is NULL or self.bulk.pipe.held == 0):
+            bulk_end(&self.bulk, &self.parts.files.pipes)
+            return False
+        if self.bulk.pipe is NULL or self.bulk.pipe.held == 0:
+            step = bulk_fill(&self.bulk, &self.parts.files.pipes, &self.leg, self.input.left, &got)
+            if step != BULK_FILLED:
+                self.readable = step != BULK_DRY
+                return step == BULK_DRY
+            self.input.left -= got
+            total[0] += got
+        self.taker.on_pipe(self.bulk.pipe)
+        if self.closed:
+            return True
+        self.paused = self.bulk.pipe.held != 0
+        if not self.paused and self.input.left == 0:
+            bulk_end(&self.bulk, &self.parts.files.pipes)
+            self.look_behind()
+            self.input.feed(NULL, 0)
+            self.work_through()
+        return True
+
+    cdef void look_behind(self) noexcept:
+        """Whether bytes follow that belong to no message: they are still in the leg."""
+        cdef uint8_t one
+        cdef ssize_t got = sl_leg_peek(&self.leg, &one, 1)
+        self.readable = got >= 0 or errno != EAGAIN
+        if self.readable:
+            self.lasts = False
 
     cdef void work_through(self) noexcept:
         """All messages in the input, as far as the taker takes them."""
@@ -242,6 +317,9 @@ cdef class Http1Origin(OriginConnection):
                 self.lose(SL_OUTCOME_RESPONSE_INVALID)
             else:
                 self.upgraded(head)
+            return
+        if self.forwards and head.head.status == 407:
+            self.lose(SL_OUTCOME_UPSTREAM_FAILED)  # the parent's challenge is for the gateway
             return
         if not head.head.keeps_alive or binds_connection(&head.head):
             self.lasts = False
@@ -280,10 +358,12 @@ cdef class Http1Origin(OriginConnection):
 
     cdef void settle_exchange(self) noexcept:
         """Both messages are whole: it is kept for another request, or ends."""
-        if not self.lasts or self.key is None or self.hangup or self.input.has_rest():
+        if not self.lasts or self.pool is None or self.hangup or self.input.has_rest():
             self.drop()
         else:
-            self.pools.offer(self)
+            self.carries = False
+            self.pool.gave(self.asker)
+            self.pool.offer(self)
 
     cdef void resume(self) noexcept:
         if not self.paused or self.closed:
@@ -309,9 +389,12 @@ cdef class Http1Origin(OriginConnection):
     cdef void drop(self) noexcept:
         if self.closed:
             return
-        self.pools.forget(self)
-        move_upstream(self.parts, SL_UPSTREAM_ACTIVE, NO_STATE)
         self.closed = True
+        if self.pool is not None:
+            if self.carries:
+                self.pool.gave(self.asker)
+            self.pool.lost(self)
+        self.show(UPSTREAM_NOWHERE)
         self.carried.connection = None
         if self.parent_stream is not None:
             if not self.lasts:
@@ -323,6 +406,7 @@ cdef class Http1Origin(OriginConnection):
             else:
                 sl_leg_reset(&self.leg)
         self.leg = sl_plain_leg(-1)
+        bulk_end(&self.bulk, &self.parts.files.pipes)
         self.out.clear()
         self.parts.loop.park(self)
 

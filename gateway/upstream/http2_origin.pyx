@@ -28,6 +28,7 @@ from gateway.proto.http2.streams cimport (
 )
 from gateway.upstream.http2_request cimport Http2OriginRequest
 from gateway.upstream.origin cimport OriginRequest, ResponseTaker
+from gateway.upstream.origin_pool cimport UPSTREAM_ACTIVE, UPSTREAM_IDLE, UPSTREAM_NOWHERE
 
 
 @cython.final
@@ -37,6 +38,8 @@ cdef class Http2Origin(OriginConnection):
     cdef void enter(self, sl_leg *leg, uint32_t events) noexcept:
         cdef OriginCarrier carrier = OriginCarrier.__new__(OriginCarrier)
         self.opened = self.parts.loop.now
+        self.greets = self.pool is not None
+        self.show(UPSTREAM_ACTIVE)
         self.carrier = carrier
         carrier.origin = self
         carrier.settings, carrier.client = self.parts.settings, H2Client()
@@ -52,6 +55,9 @@ cdef class Http2Origin(OriginConnection):
     cdef bint has_room(self) noexcept:
         return not self.closed and self.carrier is not None and self.carrier.room() > 0
 
+    cdef bint is_shared(self) noexcept:
+        return True
+
     cdef bint is_busy(self) noexcept:
         return self.under_way > 0
 
@@ -59,33 +65,47 @@ cdef class Http2Origin(OriginConnection):
         cdef Http2OriginRequest request = Http2OriginRequest.__new__(Http2OriginRequest)
         request.parts, request.origin, request.carrier = self.parts, self, self.carrier
         request.taker, request.secure = taker, self.tls is not None
-        request.reused = self.requests > 0
+        request.reused, request.source = self.requests > 0, self.asker
         self.requests += 1
         self.under_way += 1
+        self.show(UPSTREAM_ACTIVE)
+        if self.pool is not None:
+            self.pool.took(self.asker)
         self.parts.loop.keep(request)
         return request
 
-    cdef void request_left(self) noexcept:
+    cdef void request_left(self, uint64_t source) noexcept:
         self.under_way -= 1
+        if self.pool is not None:
+            self.pool.gave(source)
         if self.closed:
             return
         if self.under_way == 0:
             self.idle_since = self.parts.loop.now
+            self.show(UPSTREAM_IDLE)
             self.parts.loop.arm(self, self.parts.settings.pool_idle)
         if self.under_way == 0 and (
-                self.key is None or self.parts.loop.now - self.opened > self.parts.settings.pool_age):
+                self.pool is None or self.parts.loop.now - self.opened > self.parts.settings.pool_age):
             self.drop()
         else:
             self.room_changed()
 
+    cdef void greeted(self) noexcept:
+        if self.greets:
+            self.greets = False
+            self.pool.greeted(self.carrier.most())
+        self.room_changed()
+
     cdef void room_changed(self) noexcept:
         """Kept where others find it as long as it takes requests."""
-        if self.closed or self.key is None:
+        if self.closed or self.pool is None:
             return
         if not self.has_room():
-            self.pools.withdraw(self)
-        elif not self.waits:
-            self.pools.offer(self)
+            self.pool.withdraw(self)
+        elif not self.kept:
+            self.pool.offer(self)
+        else:
+            self.pool.look()
 
     cdef void on_turn(self) noexcept:
         if self.parent_stream is not None and self.parent_stream.broken and self.carrier is not None:
@@ -102,9 +122,13 @@ cdef class Http2Origin(OriginConnection):
     cdef void gone(self) noexcept:
         if self.closed:
             return
-        self.pools.forget(self)
         self.closed = True
         self.carrier = None
+        if self.pool is not None:
+            if self.greets:
+                self.pool.greeted(0)
+            self.pool.lost(self)
+        self.show(UPSTREAM_NOWHERE)
         if self.parent_stream is not None:
             self.parent_stream.cut()
             self.parent_stream = None
@@ -134,6 +158,9 @@ cdef class OriginCarrier(H2Carrier):
         self.wait_for()
         self.write_later()
         return True
+
+    cdef uint32_t most(self) noexcept:
+        return self.client.most_streams()
 
     cdef uint32_t room(self) noexcept:
         return self.client.free_streams() if self.state == CARRIER_OPEN and self.origin is not None else 0
@@ -173,7 +200,7 @@ cdef class OriginCarrier(H2Carrier):
         elif kind == EVENT_SETTINGS:
             ring_unpark(&self.session.streams, NULL)
             if self.origin is not None:
-                self.origin.room_changed()
+                self.origin.greeted()
         elif kind == EVENT_GOAWAY:
             self.go_away(event.code)
         elif kind == EVENT_FAILED:

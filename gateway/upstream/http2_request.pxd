@@ -1,5 +1,5 @@
 # One request on a stream of a connection to an origin that speaks HTTP/2.
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from gateway.http2.carrier cimport H2Carrier
 from gateway.http2.sending cimport Sending
@@ -14,6 +14,7 @@ cdef class Http2OriginRequest(OriginRequest):
     cdef WorkerParts parts
     cdef OriginConnection origin
     cdef H2Carrier carrier
+    cdef uint64_t source       # that it counts for
     cdef uint8_t secure        # bool: over TLS
     cdef H2Stream *stream      # NULL before the head, and once it is forgotten
     cdef Sending sending       # content of the request

@@ -209,7 +209,7 @@ cdef class Http2OriginRequest(OriginRequest):
         self.end_in = self.end_out = None
         self.owed = 0
         self.parts.loop.park(self)
-        self.origin.request_left()
+        self.origin.request_left(self.source)
 
     cdef void close(self) noexcept:
         """An internal error on the way."""

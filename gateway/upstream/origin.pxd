@@ -5,6 +5,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from gateway.c.leg cimport sl_leg
+from gateway.c.pipe_pool cimport sl_pipe
 from gateway.io.loop cimport Handler
 from gateway.proto.message cimport Message
 
@@ -25,6 +26,10 @@ cdef class ResponseTaker(Handler):
     cdef void on_response(self, Message head, bint ends) noexcept
     # Content; valid within the call. False: no more until resume().
     cdef bint on_body(self, const uint8_t *data, size_t length) noexcept
+    # Whether content may come by a pipe now.
+    cdef bint takes_pipes(self) noexcept
+    # Content; the taker takes out of the pipe as much as its other side takes. Where some is left, resume() follows.
+    cdef void on_pipe(self, sl_pipe *pipe) noexcept
     # The content is whole; `trailers` may be None.
     cdef void on_end(self, Message trailers) noexcept
     # The origin takes more of the request's content again.
@@ -42,6 +47,10 @@ cdef class OriginRequest(Handler):
     cdef void send_head(self, Message head, bint ends) noexcept
     # Takes every byte. False: it holds some, and on_ready follows once they are gone.
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept
+    # The same by a pipe, where takes_pipes(): how much has left it. Where some is left, on_ready follows. -1: the
+    # origin takes nothing any more, and what the pipe holds is lost.
+    cdef bint takes_pipes(self) noexcept
+    cdef ssize_t send_pipe(self, sl_pipe *pipe) noexcept
     cdef void send_end(self, Message trailers) noexcept
     # The taker takes content again, after on_body() was False.
     cdef void resume(self) noexcept

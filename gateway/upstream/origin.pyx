@@ -25,6 +25,12 @@ cdef class ResponseTaker(Handler):
     cdef bint on_body(self, const uint8_t *data, size_t length) noexcept:
         return True
 
+    cdef bint takes_pipes(self) noexcept:
+        return False
+
+    cdef void on_pipe(self, sl_pipe *pipe) noexcept:
+        pass
+
     cdef void on_end(self, Message trailers) noexcept:
         pass
 
@@ -46,6 +52,12 @@ cdef class OriginRequest(Handler):
 
     cdef bint send_body(self, const uint8_t *data, size_t length) noexcept:
         return True
+
+    cdef bint takes_pipes(self) noexcept:
+        return False
+
+    cdef ssize_t send_pipe(self, sl_pipe *pipe) noexcept:
+        return -1
 
     cdef void send_end(self, Message trailers) noexcept:
         pass

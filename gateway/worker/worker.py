@@ -76,7 +76,7 @@ class Worker:
             self._bus,
             self._log,
             ParentPools(self._parts, self._bus.parent),
-            OriginPools(self._parts),
+            OriginPools(self._parts, slots),
             self._finish,
             self._on_full,
         )

@@ -130,7 +130,7 @@ class SmallWorker:
         self.parts = WorkerParts(self.loop, 0, view, Limits(table(1), 0))
         self.log = AccessLog(view, lambda callback: Clock(self.loop, callback), self._logged)
         pools = ParentPools(self.parts, lambda *_: None)
-        self.parts.attach(self, self.log, pools, OriginPools(self.parts), lambda: None, lambda full: None)
+        self.parts.attach(self, self.log, pools, OriginPools(self.parts, 1), lambda: None, lambda full: None)
 
     def close(self) -> None:
         """Ends everything."""

@@ -21,7 +21,8 @@ cdef class H2Client(H2Core):
 
     # The preface, SETTINGS and the window go out first.
     cdef bint begin(self, uint64_t now) noexcept
-    # How many streams may be opened now.
+    # How many streams the peer allows at once, and how many may be opened now.
+    cdef uint32_t most_streams(self) noexcept
     cdef uint32_t free_streams(self) noexcept
     # A request by its header block; NULL where none may be opened.
     cdef H2Stream *ask(self, bytes block) noexcept

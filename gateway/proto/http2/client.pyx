@@ -66,8 +66,11 @@ cdef class H2Client(H2Core):
     cdef size_t list_most(self) noexcept:
         return MESSAGE_LIST_MAX if self.collects else HEAD_LIST_MAX
 
+    cdef uint32_t most_streams(self) noexcept:
+        return min(self.peer.streams, <uint32_t> CLIENT_STREAMS)
+
     cdef uint32_t free_streams(self) noexcept:
-        cdef uint32_t most = min(self.peer.streams, <uint32_t> CLIENT_STREAMS)
+        cdef uint32_t most = self.most_streams()
         if self.going or self.leaving or self.ended or self.last_stream >= LAST_NUMBER - 1:
             return 0
         if not self.greeted:

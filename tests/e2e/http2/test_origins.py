@@ -1,5 +1,7 @@
 """Requests towards origins that speak HTTP/2: streams of one connection, and what a hostile origin may try."""
 
+import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -263,3 +265,45 @@ def test_windows_that_never_open_hold_nothing_but_their_stream(authority: Author
         client.reset(number)
         refused = client.over(client.connect("169.254.169.254:1"))
         assert refused.status == 403
+
+
+# ---- pools ----
+
+
+def crowd(client: RfcClient, count: int) -> list[int]:
+    return [client.request(head(f"/{at}"), end=True) for at in range(count)]
+
+
+def test_requests_that_come_at_once_share_the_one_dial(authority: Authority) -> None:
+    with Server(authority, serving(answering)) as origin, before(authority, origin) as gateway:
+        with RfcClient(gateway.port) as client:
+            assert {client.over(number).status for number in crowd(client, 60)} == {200}
+        assert origin.accepted == 1
+        figures = gateway.ask({"op": "stats"})["by_label"]["upstream_connections"]
+        assert figures == {"idle": 1, "active": 0, "pending": 0}
+
+
+def test_an_origin_without_http2_gets_a_connection_for_each(authority: Authority) -> None:
+    def live(secure: ssl.SSLSocket) -> None:
+        while secure.recv(65536).endswith(b"\r\n\r\n"):
+            time.sleep(0.3)
+            secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    with Server(authority, live) as origin, before(authority, origin) as gateway:
+        origin.context.set_alpn_protocols(["http/1.1"])
+        with RfcClient(gateway.port) as client:
+            assert {client.over(number).status for number in crowd(client, 6)} == {200}
+        assert origin.accepted == 6
+
+
+def test_those_that_wait_for_a_dial_that_fails_dial_themselves(authority: Authority) -> None:
+    def live(secure: ssl.SSLSocket) -> None:
+        secure.close()
+
+    with Server(authority, live) as origin, before(authority, origin) as gateway:
+        origin.socket.shutdown(socket.SHUT_RDWR)
+        origin.socket.close()
+        with RfcClient(gateway.port) as client:
+            assert {client.over(number).status for number in crowd(client, 8)} == {502}
+        figures = gateway.ask({"op": "stats"})["by_label"]["upstream_connections"]
+        assert figures == {"idle": 0, "active": 0, "pending": 0}

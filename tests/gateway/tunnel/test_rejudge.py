@@ -56,7 +56,7 @@ class World:
             None,
             log,
             ParentPools(self.parts, lambda *_: None),
-            OriginPools(self.parts),
+            OriginPools(self.parts, 1),
             lambda: None,
             lambda _full: None,
         )
