@@ -92,7 +92,8 @@ def test_a_mirror_that_never_answers_gets_no_more_than_so_many_copies() -> None:
         asked = stack.enter_context(Origin(noting("asked", seen), "127.0.0.1"))
         silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024))
         gateway = Gateway(
-            [policy("all", [{"cidr": "127.0.0.0/8"}])], {"policy": {"paths": ["policy.yaml", "route.yaml"]}}
+            [policy("all", [{"cidr": "127.0.0.0/8"}])],
+            {"policy": {"paths": ["policy.yaml", "route.yaml"]}, "pools": {"perDestination": 4 * MOST}},
         )
         text = ROUTE.format(port=gateway.port, copies=silent.getsockname()[1], asked=asked.port)
         Path(gateway.folder, "route.yaml").write_text(text)
