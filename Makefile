@@ -96,6 +96,7 @@ asan: build packages-test $(H2SPEC) ## the gateway's own and the end-to-end test
 	cd $(ASAN) && SLUICE_SANITIZE=address,undefined SLUICE_PROBES=1 $(abspath $(PYTHON)) setup.py -q build_ext --inplace --parallel $(JOBS)
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) tests/fuzz/fuzz_codecs.py --count 20000
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) tests/fuzz/fuzz_http2.py --count 200000
+	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) tests/fuzz/fuzz_http2_client.py --count 200000
 	cd $(ASAN) && $(ASAN_ENV) $(ASAN_PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/gateway
 	$(ASAN_ENV) SLUICE_TREE=$(abspath $(ASAN)) SLUICE_PRELOAD="$(RUNTIMES)" \
 	    $(PYTHON) -m pytest -q -m "not full" $(SIDE_BY_SIDE) tests/e2e
@@ -111,6 +112,7 @@ fuzz: build packages-fuzz ## libFuzzer on the C units, SECONDS=60 each, the code
 	$(MAKE) -C tests/csrc fuzz SECONDS=$(SECONDS)
 	$(PYTHON) tests/fuzz/fuzz_codecs.py --count 50000
 	$(PYTHON) tests/fuzz/fuzz_http2.py --count 1000000
+	$(PYTHON) tests/fuzz/fuzz_http2_client.py --count 1000000
 	$(PYTHON) tests/fuzz/fuzz_tokens.py --count 50000
 
 leaks: build packages-test ## tunnels over each outcome, COUNT=100000 times: nothing of them may be left

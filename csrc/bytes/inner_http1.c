@@ -15,6 +15,7 @@
 
 enum {
     WORD_KEPT = 64,  /* bytes of a first word that are enough to judge what follows it */
+    BLANKS_KEPT = 2, /* blanks ahead of it: a packet of MySQL may begin with one, and has no second */
     WORD_MOST = 256, /* bytes of a second word that is not a target: more are no request of any server */
 };
 
@@ -186,7 +187,7 @@ static enum sl_inner_status read_line(const uint8_t *data, size_t length, size_t
     line.method_length = token_length(data + line.method, length - line.method);
     at = line.method + line.method_length;
     if (at == length) {
-        size_t enough = line.method_length ? line.method + WORD_KEPT : 1;
+        size_t enough = line.method_length ? line.method + WORD_KEPT : BLANKS_KEPT;
         out->harmless = length;
         out->kept = length < enough ? length : enough;
         out->word = line.method_length > 0;

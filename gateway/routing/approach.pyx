@@ -175,7 +175,7 @@ cdef class Approach(Request):
             self.record.count_decision()
             self.fail(SL_OUTCOME_DENIED)
             return True
-        self.opening.detour = self.backend = None
+        self.opening.detour = self.backend = self.record.backend_tls = None
         if self.route is None:
             return False
         answer = answer_of(self.route, self.record, &self.message.head)
@@ -203,7 +203,7 @@ cdef class Approach(Request):
             detour = Detour.__new__(Detour)
             detour.host, detour.port = backend.host, backend.port
             detour.endpoints, detour.ports, detour.lifts = backend.endpoints, backend.ports, backend.lifts
-            detour.key = backend.name
+            detour.key, self.record.backend_tls = backend.name, backend.tls
             self.opening.detour = detour
             return False
         if backend.kind != BACKEND_NAME:

@@ -62,6 +62,7 @@ cdef class Exchange(ResponseTaker):
     cdef void finish(self, int outcome) noexcept
     cdef void tell(self, Record record, int outcome) noexcept
     cdef void wait(self) noexcept
+    cdef int stalled(self) noexcept
 
 # Of a request of the client `who`, which came by `client`; `kind`: sl_protocol, `auth`: AuthMode.
 cdef Exchange exchange_of(WorkerParts parts, ClientSide client, Request who, int kind, int auth)

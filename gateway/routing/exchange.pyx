@@ -16,12 +16,13 @@ from libc.stdint cimport int32_t, uint8_t, uint64_t
 from gateway.c.contract cimport (
     SL_ATTR_ROUTE,
     SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CLOSED, SL_OUTCOME_DRAINED, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL,
+    SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID,
     SL_OUTCOME_RESPONSE_TIMEOUT,
 )
 from gateway.c.judge cimport sl_rule_slot
 from gateway.c.leg cimport sl_leg, sl_leg_reset
 from gateway.c.message cimport sl_message_copy
-from gateway.c.segment cimport SL_RETRY_FREE, SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER
+from gateway.c.segment cimport SL_FAMILY_PROTOCOL_ERRORS, SL_RETRY_FREE, SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER
 from gateway.proto.answers cimport http_status
 from gateway.routing.approach cimport approach_of
 from gateway.routing.answers cimport let_in
@@ -281,7 +282,13 @@ cdef class Exchange(ResponseTaker):
         elif self.parts.loop.now < self.active + self.parts.settings.idle_timeout:
             self.wait()
         else:
-            self.fail(SL_OUTCOME_RESPONSE_TIMEOUT if self.stage < EXCHANGE_RESPONDS else SL_OUTCOME_IDLE_TIMEOUT)
+            self.fail(self.stalled())
+
+    cdef int stalled(self) noexcept:
+        """Nothing has moved for too long: who is to blame."""
+        if self.stage == EXCHANGE_RESPONDS:
+            return SL_OUTCOME_IDLE_TIMEOUT
+        return SL_OUTCOME_RESPONSE_TIMEOUT if self.whole or self.holding else SL_OUTCOME_REQUEST_TIMEOUT
 
     cdef void rejudge(self) noexcept:
         self.approach.rejudge()
@@ -369,6 +376,9 @@ cdef class Exchange(ResponseTaker):
         if self.first_byte:
             answered.first_byte_ms = <int32_t> (self.first_byte - self.began)
         answered.up, answered.down = self.up, self.down
+        if outcome in (SL_OUTCOME_RESPONSE_INVALID, SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_TIMEOUT,
+                       SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_IDLE_TIMEOUT):
+            self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, record.kind, outcome, 0, 0)[0] += 1
         write_request(record, &answered, outcome)
 
     cdef void close(self) noexcept:

@@ -29,6 +29,7 @@ cdef class Backend:
     cdef list ports            # of each endpoint
     cdef list lifts            # bool of each: the guard's private ranges are open to it
     cdef bint clear_http2      # it speaks HTTP/2 without TLS
+    cdef bytes tls             # of a Service: TLS towards it, b"" = cleartext; None: as rules of the destination say
     cdef Steps steps           # filters of its share; None: none
     cdef uint32_t copies       # under way to it, where it is a mirror's
 

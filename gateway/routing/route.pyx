@@ -79,6 +79,7 @@ cdef class Backend:
         elif kind == "service":
             self.kind, self.name = BACKEND_SERVICE, f"{given['namespace']}/{given['name']}:{given['port']}"
             self.port, self.clear_http2 = given["port"], given.get("protocol") == "h2c"
+            self.tls = given.get("tls", "").encode()
             if given.get("dns") is not None:
                 self.host = given["dns"].encode()
                 return

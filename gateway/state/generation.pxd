@@ -30,6 +30,8 @@ cdef class Generation:
     cdef TlsClient origination(self, const sl_decision *decision)
     # The same for an HTTP request; `secure`: its target is https.
     cdef TlsClient request_origination(self, const sl_decision *decision, bint secure, bint upgrades)
+    # The same towards a Service; `text` as the image has it, b"": cleartext.
+    cdef TlsClient backend_origination(self, bytes text, bint upgrades)
     cdef uint64_t credential(self, bytes user) noexcept
 
 cdef class Loaded:

@@ -78,6 +78,11 @@ cdef class Generation:
             client = clients[<size_t> text] = originations.get(b"" if text is NULL else <bytes> text)
         return client
 
+    cdef TlsClient backend_origination(self, bytes text, bint upgrades):
+        if not text:
+            return None
+        return (self.upgrade_originations if upgrades else self.request_originations).get(text)
+
 
 @cython.final
 cdef class Loaded:

@@ -9,6 +9,9 @@ cdef class RequestRecord(Record):
     cdef Message message       # the head as it came, its path in normal form
     cdef uint8_t quiet         # bool: a mirror's, which is no decision of its own
     cdef uint8_t secure        # bool: the target is https
+    # TLS towards a Service in place of the destination asked for, as the image names it; b"": cleartext, None: as the
+    # target and the rules of that destination say.
+    cdef bytes backend_tls
 
     # A digest of the TLS that it leaves by under a decision; empty: cleartext.
     cdef bytes tls_mark(self, const sl_decision *decision)

@@ -22,9 +22,13 @@ cdef class RequestRecord(Record):
             Record.count_decision(self)
 
     cdef TlsClient origination(self, const sl_decision *decision):
+        if self.backend_tls is not None:
+            return self.generation.backend_origination(self.backend_tls, self.message.head.upgrades)
         return self.generation.request_origination(decision, self.secure, self.message.head.upgrades)
 
     cdef bint originates(self, const sl_decision *decision) noexcept:
+        if self.backend_tls is not None:
+            return len(self.backend_tls) > 0
         return self.secure or sl_judged_tls(&self.generation.image.image, decision) is not NULL
 
     cdef bytes tls_mark(self, const sl_decision *decision):

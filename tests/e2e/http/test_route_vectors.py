@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,13 @@ from tests.support.names import NameServer
 from tests.support.origins import Origin
 from tests.support.run_gateway import Gateway
 
+STALL: Final = "stall="  # a query with it: the answer comes after so many milliseconds
 VECTORS: Final = Path(__file__).resolve().parents[2] / "vectors/http"
 # Where the Services of the vectors are, at their port, and the destination that is asked for itself.
 PLACES: Final = {"v1": ("127.0.0.2", 8080), "v2": ("127.0.0.3", 8080), "v3": ("127.0.0.4", 8080)}
 ASKED: Final = ("127.0.0.9", 80)
-FILES: Final = sorted(file for file in VECTORS.glob("*.yaml") if file.stem != "timeouts-and-retries")
+TIMES: Final = VECTORS / "timeouts-and-retries.yaml"
+FILES: Final = sorted(file for file in VECTORS.glob("*.yaml") if file != TIMES)
 HOSTS: Final = ("a.example.com", "www.example.com", "example.com", "example.net", "foo.example.com")
 
 
@@ -58,6 +61,7 @@ def noting(name: str, seen: list[Seen]) -> Any:
             while len(rest) < length:
                 rest += connection.recv(65536)
             rest = rest[length:]
+            time.sleep(int(path.partition(STALL)[2] or 0) / 1000)
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(name), name.encode()))
 
     return serve
@@ -151,3 +155,26 @@ def test_a_worker_does_as_the_vectors_say(site: Site, file: Path) -> None:
     assert sum(shown) * 3 >= len(shown), f"too few of {len(shown)} requests could be shown"
     named = {str(one["expect"].get("route", "/")).rpartition("/")[0] for one in vectors["requests"]} - {""}
     assert {str(route).rpartition("/")[2] for route in routes if route} <= named, json.dumps(sorted(map(str, routes)))
+
+
+def test_a_worker_keeps_the_times_of_the_vectors(site: Site) -> None:
+    """An origin that takes longer than the shorter of both limits is 504 by then; without one it is waited for."""
+    vectors = yaml.safe_load(TIMES.read_text())
+    gateway = Gateway([], {"dns": {"servers": [site.server.address]}}, listener={"name": "default"})
+    gateway.write_policy(documents(vectors["manifests"], gateway.port))
+    with gateway:
+        for one in vectors["requests"]:
+            times = one["expect"].get("timeouts", {})
+            limit = min((most for most in times.values() if most is not None), default=None)
+            began = time.monotonic()
+            url = f"{one['request']['url']}?{STALL}{700 if limit is None else limit + 300}"
+            status, fields = ask(gateway, one["request"] | {"url": url})
+            took = (time.monotonic() - began) * 1000
+            if limit is None:
+                assert (status, took >= 700) == (200, True), one
+            else:
+                assert status == 504 and "http_response_timeout" in fields["proxy-status"], (one, status)
+                assert took >= limit, one
+        told = gateway.events(event="request")
+    assert [line["outcome"] for line in told].count("response_timeout") == 2
+    assert {line["route"] for line in told} == {"HTTPRoute/egress/times"}

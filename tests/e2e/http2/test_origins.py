@@ -15,6 +15,7 @@ from tests.support.certificates import Authority
 from tests.support.eventually import eventually
 from tests.support.h2_origin import Exchange, Frames, Server, hostile, serving
 from tests.support.http2 import RfcClient
+from tests.support.metrics import labelled
 from tests.support.run_gateway import Gateway, policy
 from tests.vectors.http2 import block, frame
 
@@ -188,6 +189,11 @@ BEFORE_A_HEAD: Final[dict[str, Callable[[int], bytes]]] = {
     "broken HPACK": lambda n: SETTINGS + frame("HEADERS", 4, n, b"\xff\xff\xff\xff\xff"),
     "a flood of SETTINGS": lambda _: SETTINGS * 200,
     "a flood of interim responses": lambda n: SETTINGS + frame("HEADERS", 4, n, block(":status 103")) * 2000,
+    "a flood of CONTINUATION": lambda n: SETTINGS + frame("HEADERS", 0, n, OK) + frame("CONTINUATION", 0, n) * 2000,
+    "a list of fields without an end": lambda n: (
+        SETTINGS + frame("HEADERS", 0, n, OK) + frame("CONTINUATION", 0, n, block("x a*16000")) * 200
+    ),
+    "more fields than there may be": lambda n: respond(n, fields=OK + block("x y") * 1100),
     "a flood of pings": lambda _: SETTINGS + frame("PING", 0, 0, b"12345678") * 2000,
 }
 SIZED: Final = block(":status 200, content-length 3")
@@ -223,6 +229,8 @@ def attacked(authority: Authority, attack: bytes | Callable[[int], bytes], path:
     ):
         answer = client.over(client.request(head(path), end=True))
         assert gateway.counter("internal_errors_total") == 0
+        outcome = gateway.event(event="request")["outcome"]
+        assert outcome == "unavailable" or labelled(gateway, "sluice_protocol_errors_total", reason=outcome), outcome
         assert client.over(client.request(head(), end=True)).over, "the client's connection lives on"
     return answer, gateway
 
@@ -247,6 +255,30 @@ def test_data_behind_the_end_spoils_nothing(authority: Authority) -> None:
         client = RfcClient(gateway.port)
         assert client.over(client.request(head(), end=True)).data == b"whole"
         client.socket.close()
+
+
+def test_a_response_behind_a_reset_spoils_nothing(authority: Authority) -> None:
+    """The client gives its request up; the origin answers all the same, and the next request on the connection."""
+    given_up = threading.Event()
+
+    def late(spoken: Frames, number: int) -> None:
+        given_up.wait(20)
+        spoken.send(respond(number, frame("DATA", 1, number, b"late")))
+        number = spoken.request()
+        spoken.send(respond(number, frame("DATA", 1, number, b"its own"))[len(SETTINGS) :])
+
+    with (
+        Server(authority, hostile(late)) as origin,
+        before(authority, origin) as gateway,
+        RfcClient(gateway.port) as client,
+    ):
+        number = client.request(head("/first"), end=True)
+        eventually(lambda: origin.accepted == 1, "it is under way")
+        client.reset(number)
+        eventually(lambda: gateway.events(outcome="client_gone"), "it is given up")
+        given_up.set()
+        assert client.over(client.request(head("/second"), end=True)).status in (200, 502)
+        assert gateway.counter("internal_errors_total") == 0
 
 
 def test_windows_that_never_open_hold_nothing_but_their_stream(authority: Authority) -> None:
