@@ -67,7 +67,10 @@ def _paths(config: Config, clients: Iterable[ClientTls]) -> Iterator[str]:
     for client in clients:
         if client.certificate is not None:
             yield from (client.certificate.certificate.path, client.certificate.key.path)
-        yield client.ca.path if client.ca is not None else system_bundle() or ""
+        if client.ca is None:
+            yield system_bundle() or ""
+        elif client.ca.content is None:
+            yield client.ca.path
 
 
 class _Reading:
@@ -243,7 +246,8 @@ def _parsed(blocks: Iterable[bytes], load: Callable[[bytes], Parsed]) -> list[Pa
 def _certificates(text: bytes, file: NamedFile, problems: Problems) -> list[x509.Certificate]:
     found = _parsed(_blocks(text, CERTIFICATE), x509.load_pem_x509_certificate)
     if not found:
-        words = f"the file {quote(file.path)} has no readable certificate"
+        where = f"the file {quote(file.path)}" if file.content is None else file.path
+        words = f"{where} has no readable certificate"
         problems.error(file.place, words, "expected PEM: CERTIFICATE")
     return found
 
@@ -276,6 +280,8 @@ def _blocks(text: bytes, begin: bytes) -> list[bytes]:
 
 def _read(file: NamedFile, what: str, problems: Problems) -> bytes | None:
     """A regular file of at most MOST_BYTES."""
+    if file.content is not None:
+        return file.content.encode()
     try:
         return read_file(file.path, MOST_BYTES)
     except Invalid as wrong:

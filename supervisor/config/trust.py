@@ -19,10 +19,12 @@ _NAME: Final = re.compile(r"[a-z0-9._-]{1,255}")  # SPIFFE-ID.md section 2.1
 
 
 class NamedFile(msgspec.Struct, frozen=True):
-    """An absolute path, and where sluice.yaml names it."""
+    """An absolute path, and where sluice.yaml names it. With `content` there is no such file: `path` names the manifest
+    that says it."""
 
     path: str
     place: Place = Place("")
+    content: str | None = None
 
 
 class TrustDomain(msgspec.Struct, frozen=True):

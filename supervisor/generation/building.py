@@ -73,7 +73,7 @@ def _built(
     serving: Sequence[tuple[str, int]],
     slots: RuleSlots,
 ) -> Outcome:
-    originations = originations_of(policy.rules)
+    originations = originations_of(policy.rules, policy.backends)
     tls = _tls(config, originations, problems)
     config = _as_the_mesh_says(config, policy, problems)
     return Outcome(config, policy, originations, tls, build_image(config, users, policy, problems, serving, slots))

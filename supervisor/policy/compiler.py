@@ -16,10 +16,9 @@ from supervisor.identity.passwords import credential_of
 from supervisor.identity.users import User
 from supervisor.policy.cluster.objects import Pod
 from supervisor.policy.loader import Policy
-from supervisor.policy.originations import origination_text
 from supervisor.policy.programs import Programs
 from supervisor.policy.resources.host_lists import likeness, read_list
-from supervisor.policy.resources.model import Item, Range, Rules, Selector, Text
+from supervisor.policy.resources.model import Item, Range, Rules, Selector, Text, origination_text
 from supervisor.policy.resources.routing import headers_text, route_text
 from supervisor.policy.workload_records import record_workloads
 from supervisor.segment.rule_slots import RuleSlots, label_of

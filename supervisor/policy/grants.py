@@ -51,7 +51,8 @@ class Granted:
 def _files(rules: Rules) -> Iterator[Problem]:
     """A namespaced object is written by a tenant: paths are the gateway's own."""
     texts = [item.destination.hosts_from for item in rules.items]
-    texts += [rules.tls.ca, rules.tls.certificate, rules.tls.key] if rules.tls else []
+    if tls := rules.tls:
+        texts += [None if tls.authority is not None else tls.ca, tls.certificate, tls.key]
     for text in filter(None, texts):
         place = rules.place(text)
         words = f"a namespaced object of a cluster names no file, found {quote(text.value)}"

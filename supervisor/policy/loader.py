@@ -14,12 +14,13 @@ from supervisor.policy.cluster.objects import Fact
 from supervisor.policy.cluster.services import ClusterServices, Grant
 from supervisor.policy.cluster.workloads import Workload, workloads_of
 from supervisor.policy.dialects.dialect import Part, Surroundings
+from supervisor.policy.dialects.gateway_api.origination import secured_by
 from supervisor.policy.dialects.gateway_api.resources import ReferenceGrant
 from supervisor.policy.registry import AnyPart, mesh_opens, reader_of, rules_of, statuses_of, whole_file
 from supervisor.policy.remembered import FileContent, Reading, Remembered, Skipped, lists_of
 from supervisor.policy.resources.host_lists import inside, list_roots
 from supervisor.policy.resources.manifest import Manifest, manifests_of
-from supervisor.policy.resources.model import Rules
+from supervisor.policy.resources.model import Origination, Rules
 from supervisor.policy.resources.status import Status
 from supervisor.source.node import Node
 from supervisor.source.problems import Invalid, Place, Problems, quote
@@ -40,7 +41,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     `roots` are the real folders that host lists may lie in, `facts` the cluster's objects, `workloads` those that have
     an address. `mesh_opens`: whether the mesh's own settings let out what no rule names; None where there are none.
-    `statuses`: the conditions of resources.
+    `statuses`: the conditions of resources. `backends`: TLS towards Services.
     """
 
     rules: tuple[Rules, ...]
@@ -51,6 +52,7 @@ class Policy(msgspec.Struct, frozen=True):
     facts: tuple[Fact, ...] = ()
     statuses: tuple[Status, ...] = ()
     workloads: tuple[Workload, ...] = ()
+    backends: tuple[Origination, ...] = ()
 
 
 def load_policy(
@@ -87,7 +89,8 @@ def policy_of(
     facts = tuple(part for part in parts if isinstance(part, Fact))
     workloads = tuple(workloads_of(facts))
     grants = (_grant(part) for part in parts if isinstance(part, ReferenceGrant))
-    known = ClusterServices(facts, workloads, grants, surroundings.cluster_domain)
+    secured = tuple(secured_by(parts))
+    known = ClusterServices(facts, workloads, grants, surroundings.cluster_domain, secured)
     surroundings = msgspec.structs.replace(surroundings, known=known)
     found = (*rules, *rules_of(parts, surroundings, problems))
     tell_of_skipped(loader.skipped, problems)
@@ -100,6 +103,7 @@ def policy_of(
         facts=facts,
         statuses=tuple(statuses_of(parts, surroundings, problems)),
         workloads=workloads,
+        backends=tuple(one.tls for one in secured),
     )
 
 

@@ -4,35 +4,17 @@ The text is JSON of everything that a rule says, and names files without their c
 and tunnels, as they are. Equal settings of any number of rules are one, with one client in each worker.
 """
 
-import json
 from collections.abc import Iterable
 
 from supervisor.config.tls import ClientTls, Pair
 from supervisor.config.trust import NamedFile
-from supervisor.policy.resources.model import Origination, Rules, Text
+from supervisor.policy.resources.model import Origination, Rules, Text, origination_text
 from supervisor.source.problems import Place
 
 
-def origination_text(tls: Origination) -> str:
-    """As `explain` shows it as well. "{}": bytes leave as they come."""
-    if not tls.originate:
-        return "{}"
-    said = {
-        "port": tls.port or None,
-        "serverName": tls.server_name,
-        "sans": tls.sans,
-        "ca": tls.ca.value if tls.ca else "system",
-        "certificate": tls.certificate.value if tls.certificate else None,
-        "key": tls.key.value if tls.key else None,
-        "minVersion": tls.min_version,
-        "alpn": tls.alpn,
-    }
-    return json.dumps(said, separators=(",", ":"))
-
-
-def originations_of(rules: Iterable[Rules]) -> dict[str, ClientTls]:
-    """The settings of all rules that pass and originate TLS, each once."""
-    found: dict[str, ClientTls] = {}
+def originations_of(rules: Iterable[Rules], backends: Iterable[Origination] = ()) -> dict[str, ClientTls]:
+    """The settings of all rules that pass and originate TLS, and those towards `backends`, each once."""
+    found = {origination_text(tls): _client(tls) for tls in backends}
     for rule in rules:
         if rule.tls is not None and rule.tls.originate and rule.tier in ("allow", "audit"):
             found.setdefault(origination_text(rule.tls), _client(rule.tls))
@@ -45,12 +27,12 @@ def _client(tls: Origination) -> ClientTls:
         place=tls.place,
         server_name=tls.server_name,
         sans=tls.sans,
-        ca=_file(tls, tls.ca) if tls.ca else None,
+        ca=_file(tls, tls.ca, tls.authority) if tls.ca else None,
         certificate=shown,
         min_version=tls.min_version,
         alpn=tls.alpn,
     )
 
 
-def _file(tls: Origination, path: Text) -> NamedFile:
-    return NamedFile(path.value, Place(tls.place.file, path.line, path.column))
+def _file(tls: Origination, path: Text, content: str | None = None) -> NamedFile:
+    return NamedFile(path.value, Place(tls.place.file, path.line, path.column), content)

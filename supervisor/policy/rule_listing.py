@@ -9,8 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from supervisor.policy.originations import origination_text
-from supervisor.policy.resources.model import Item, Origination, Rules, Selector, Tier
+from supervisor.policy.resources.model import Item, Origination, Rules, Selector, Tier, origination_text
 from supervisor.policy.resources.routing import headers_text
 
 __all__ = [

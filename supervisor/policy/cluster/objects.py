@@ -94,9 +94,11 @@ class EndpointSlice(Part, frozen=True, kw_only=True):
 
 
 class Configuration(Part, frozen=True, kw_only=True):
-    """A ConfigMap or a Secret: the names of its keys, never their values."""
+    """A ConfigMap or a Secret: the names of its keys, never their values, but for certificates of CAs that a ConfigMap
+    has as `ca.crt`."""
 
     keys: tuple[str, ...]
+    authority: str = ""
 
 
 Fact = Pod | Namespace | ReplicaSet | ServiceAccount | Controller | Service | EndpointSlice | Configuration

@@ -35,6 +35,8 @@ MOST_ENDPOINTS: Final = 1000  # the API server's own limit for a slice
 MOST_PORTS: Final = 100
 MOST_OWNERS: Final = 100
 MOST_KEYS: Final = 10_000
+AUTHORITY: Final = "ca.crt"  # of a ConfigMap
+MOST_AUTHORITY: Final = 1 << 20  # bytes
 NOTHING: Final[Labels] = ()
 
 
@@ -207,7 +209,17 @@ def _configuration(manifest: Manifest, problems: Problems) -> Configuration:
         keys |= dict.fromkeys(node.mapping() if node is not None else ())
     if len(keys) > MOST_KEYS:
         raise manifest.node.invalid(f"more than {MOST_KEYS} keys")
-    return Configuration(**this.frame, keys=tuple(keys))
+    authority = ""
+    if manifest.kind == "ConfigMap" and (data := this.top.get("data")) is not None and AUTHORITY in keys:
+        authority = this.some(data, (AUTHORITY,), "data.").read(AUTHORITY, _authority, "")
+    return Configuration(**this.frame, keys=tuple(keys), authority=authority)
+
+
+def _authority(node: Node) -> str:
+    text = node.text()
+    if len(text) > MOST_AUTHORITY:
+        raise node.invalid(f"more than {MOST_AUTHORITY} bytes of certificates")
+    return text
 
 
 READERS: Final[dict[tuple[str, str], Callable[[Manifest, Problems], Fact]]] = {

@@ -9,13 +9,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+import msgspec
+from msgspec import UNSET
+
 from supervisor.policy.cluster.objects import EndpointSlice, Fact, Service
 from supervisor.policy.cluster.workloads import Workload
 from supervisor.policy.resources import routing
+from supervisor.policy.resources.model import Origination, origination_text
 
-__all__ = ["ClusterServices", "Grant"]
+__all__ = ["UNSUPPORTED", "ClusterServices", "Grant", "Secured"]
 
 Key = tuple[str, str]  # namespace and name
+Found = routing.Service | routing.Named | routing.Invalid
 MOST_ENDPOINTS: Final = 1000
 _NAME: Final = re.compile(r"[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*")
 # Of a Service's port (KEP-3726).
@@ -24,6 +29,18 @@ PROTOCOLS: Final[Mapping[str, routing.Protocol]] = {
     "https": "https",
     "kubernetes.io/wss": "https",
 }
+
+
+UNSUPPORTED: Final = "UnsupportedProtocol"
+
+
+class Secured(NamedTuple):
+    """TLS towards a Service, or towards its port of that name ("" = every one)."""
+
+    namespace: str
+    name: str
+    port: str
+    tls: Origination
 
 
 class Grant(NamedTuple):
@@ -39,8 +56,14 @@ class ClusterServices:
     """Those that are known. Where none is, every name of one is taken to exist."""
 
     def __init__(
-        self, facts: Iterable[Fact], workloads: Iterable[Workload], grants: Iterable[Grant], domain: str
+        self,
+        facts: Iterable[Fact],
+        workloads: Iterable[Workload],
+        grants: Iterable[Grant],
+        domain: str,
+        secured: Iterable[Secured] = (),
     ) -> None:
+        self.secured = {(one.namespace, one.name, one.port): origination_text(one.tls) for one in secured}
         self.services: dict[Key, Service] = {}
         self.slices: dict[Key, list[EndpointSlice]] = {}
         for fact in facts:
@@ -55,7 +78,7 @@ class ClusterServices:
             self.by_namespace.setdefault(grant.namespace, []).append(grant)
         self.domain = domain
 
-    def find(self, namespace: str, name: str, port: int, grpc: bool = False) -> routing.Service | routing.Named | None:
+    def find(self, namespace: str, name: str, port: int, grpc: bool = False) -> Found | None:
         """As `Services` of dialects/dialect.py."""
         key = (namespace, name)
         service = self.services.get(key)
@@ -69,11 +92,16 @@ class ClusterServices:
             return None
         usual: routing.Protocol = "h2c" if grpc else "http"
         protocol = PROTOCOLS.get(own.protocol, usual) if own is not None else usual
+        port_name = own.name if own is not None else ""
+        tls = self.secured.get((*key, port_name)) or self.secured.get((*key, ""))
+        if protocol == "https" and tls is None:
+            return routing.Invalid(UNSUPPORTED)  # nothing says which name its certificate has
         slices = self.slices.get(key)
+        found = routing.Service(namespace, name, port, protocol, tls=UNSET if tls is None else tls)
         if slices is None:
-            return routing.Service(namespace, name, port, protocol, (), f"{name}.{namespace}.svc.{self.domain}")
-        endpoints = tuple(sorted(self._endpoints(key, slices, own.name if own is not None else "", port)))
-        return routing.Service(namespace, name, port, protocol, endpoints[:MOST_ENDPOINTS])
+            return msgspec.structs.replace(found, dns=f"{name}.{namespace}.svc.{self.domain}")
+        endpoints = tuple(sorted(self._endpoints(key, slices, port_name, port)))
+        return msgspec.structs.replace(found, endpoints=endpoints[:MOST_ENDPOINTS])
 
     def _endpoints(
         self, key: Key, slices: Iterable[EndpointSlice], port_name: str, port: int

@@ -14,8 +14,8 @@ import msgspec
 from supervisor.policy.resources.conditions import Expression
 from supervisor.policy.resources.manifest import Manifest, Metadata
 from supervisor.policy.resources.model import Rules, Selector
+from supervisor.policy.resources.routing import Invalid, Service
 from supervisor.policy.resources.routing import Named as Elsewhere
-from supervisor.policy.resources.routing import Service
 from supervisor.policy.resources.status import Status
 from supervisor.source.problems import Place, Problems
 
@@ -97,9 +97,9 @@ def status_of(
 class Services(Protocol):
     """The Services of the cluster, as far as they are known."""
 
-    def find(self, namespace: str, name: str, port: int, grpc: bool = False) -> Service | Elsewhere | None:
-        """The one of that name with its endpoints, or the name outside that it stands for; None: it does not exist, or
-        has no such port. `grpc`: requests to it are gRPC."""
+    def find(self, namespace: str, name: str, port: int, grpc: bool = False) -> Service | Elsewhere | Invalid | None:
+        """The one of that name with its endpoints, or the name outside that it stands for; Invalid: it cannot be
+        reached as its port asks; None: it does not exist, or has no such port. `grpc`: requests to it are gRPC."""
 
     def grants(self, group: str, kind: str, namespace: str, service: tuple[str, str]) -> bool:
         """Whether a ReferenceGrant lets resources of a group, kind and namespace refer to a Service (namespace and
@@ -112,7 +112,7 @@ class _NoServices:
     def __init__(self, domain: str) -> None:
         self.domain = domain
 
-    def find(self, namespace: str, name: str, port: int, grpc: bool = False) -> Service | Elsewhere | None:
+    def find(self, namespace: str, name: str, port: int, grpc: bool = False) -> Service | Elsewhere | Invalid | None:
         return Service(namespace, name, port, "h2c" if grpc else "http", (), f"{name}.{namespace}.svc.{self.domain}")
 
     def grants(self, group: str, kind: str, namespace: str, service: tuple[str, str]) -> bool:

@@ -3,6 +3,7 @@
 A resource has few facts of its own and may have very many items, so that what they share is said once.
 """
 
+import json
 from typing import Literal
 
 import msgspec
@@ -12,7 +13,7 @@ from supervisor.policy.resources.routing import HeaderChanges, Route
 from supervisor.policy.resources.terms import Selector, Text
 from supervisor.source.problems import Place
 
-__all__ = ["Destination", "Item", "Origination", "Range", "Rules", "Selector", "Text", "Tier"]
+__all__ = ["Destination", "Item", "Origination", "Range", "Rules", "Selector", "Text", "Tier", "origination_text"]
 
 # What an item says, or a dialect where none of its items matches.
 # `unauthorized` is a deny that says why.
@@ -57,7 +58,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Origination(msgspec.Struct, frozen=True, array_like=True):
     """`tls` of a rule: its tunnels leave as TLS, or as they come where `originate` is False. `port` that is dialed, 0 =
     443 for 80, else the one asked for. Without `sans` the certificate names `server_name`, without that the host asked
-    for. `ca` None = the CAs of the system."""
+    for. `ca` None = the CAs of the system. With `authority`, a PEM text, `ca` names the ConfigMaps that have it."""
 
     place: Place
     originate: bool
@@ -69,6 +70,24 @@ class Origination(msgspec.Struct, frozen=True, array_like=True):
     key: Text | None = None
     min_version: TlsVersion = "1.2"
     alpn: tuple[str, ...] = ()
+    authority: str | None = None
+
+
+def origination_text(tls: Origination) -> str:
+    """As the policy image and `explain` know it. "{}": bytes leave as they come."""
+    if not tls.originate:
+        return "{}"
+    said = {
+        "port": tls.port or None,
+        "serverName": tls.server_name,
+        "sans": tls.sans,
+        "ca": tls.ca.value if tls.ca else "system",
+        "certificate": tls.certificate.value if tls.certificate else None,
+        "key": tls.key.value if tls.key else None,
+        "minVersion": tls.min_version,
+        "alpn": tls.alpn,
+    }
+    return json.dumps(said, separators=(",", ":"))
 
 
 class Rules(msgspec.Struct, frozen=True, array_like=True):

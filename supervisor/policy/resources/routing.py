@@ -45,7 +45,7 @@ class Asked(msgspec.Struct, frozen=True, tag="asked", tag_field="kind"):
 class Service(msgspec.Struct, frozen=True, tag="service", tag_field="kind"):
     """A Service by its endpoints: address, port, and whether it is a live pod of the Service's own namespace, or of one
     that a ReferenceGrant names, for which the address guard is lifted. `dns`: the name that is asked for them instead;
-    None: they are known, if only as none."""
+    None: they are known, if only as none. `tls`: TLS towards it, as policy knows the settings; UNSET = cleartext."""
 
     namespace: str
     name: str
@@ -53,6 +53,7 @@ class Service(msgspec.Struct, frozen=True, tag="service", tag_field="kind"):
     protocol: Protocol = "http"
     endpoints: tuple[tuple[str, int, bool], ...] = ()
     dns: str | None = None
+    tls: str | UnsetType = UNSET
 
 
 class Named(msgspec.Struct, frozen=True, tag="name", tag_field="kind"):

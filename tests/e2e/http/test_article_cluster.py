@@ -1,5 +1,5 @@
-"""The article's manifest as its author means it, in a network of its own: a pod, the gateway's Service, a mirror that is
-a pod, and the outside. No address is loopback, and `addresses.allow` is empty."""
+"""The article's manifest as its author means it, in a network of its own: a pod, the gateway's Service, a mirror that
+is a pod, and the outside. No address is loopback, and `addresses.allow` is empty."""
 
 import contextlib
 import socket

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from supervisor.policy.cluster.objects import Namespace, Service
+from supervisor.policy.cluster.objects import Configuration, Namespace, Service
 from supervisor.policy.dialects.dialect import Dialect
 from supervisor.policy.dialects.gateway_api.read import KINDS, read
 from supervisor.policy.dialects.gateway_api.resources import BackendTLSPolicy, Gateway, ReferenceGrant
@@ -22,4 +22,6 @@ GatewayPart = Gateway | ReferenceGrant | BackendTLSPolicy | AnyRoute
 _OWN: Final = (Gateway, ReferenceGrant, BackendTLSPolicy, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute)
 # Who is admitted to a route, other dialects' resources say.
 _ADMIT: Final = (AuthorizationPolicy, MeshTLSAuthentication, NetworkAuthentication)
-DIALECT: Final = Dialect(KINDS, read, (*_OWN, *_ADMIT, Namespace, Service), rules, statuses=statuses, selects=selects)
+DIALECT: Final = Dialect(
+    KINDS, read, (*_OWN, *_ADMIT, Namespace, Service, Configuration), rules, statuses=statuses, selects=selects
+)

@@ -62,7 +62,13 @@ class Backends:
             return Refusal("RefNotPermitted", words)
         if self.services and f"{namespace}/{reference.name}" not in self.services:
             return Refusal("BackendNotFound", f"there is no Service {namespace}/{reference.name}")
-        if self.known.find(namespace, reference.name, reference.port) is None:
+        found = self.known.find(namespace, reference.name, reference.port)
+        if isinstance(found, Invalid):
+            words = (
+                f"port {reference.port} of Service {namespace}/{reference.name} is https: a BackendTLSPolicy says how"
+            )
+            return Refusal(found.reason, words)
+        if found is None:
             words = f"Service {namespace}/{reference.name} has no port {reference.port}, or stands for no name"
             return Refusal("BackendNotFound", words)
         return None

@@ -1,6 +1,6 @@
 """Reads ReferenceGrant and BackendTLSPolicy."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from supervisor.policy.dialects.gateway_api.resources import (
     BackendTLSPolicy,
@@ -72,12 +72,11 @@ def backend_tls_policy(spec: Node, frame: dict[str, Any], problems: Problems) ->
     targets = each(_filled(fields, "targetRefs", MOST_TARGETS), lambda one: _target(one, problems), problems)
     _distinct(targets, spec.file, problems)
     no_effect(fields, problems)
-    nothing: tuple[str, ...] = ()
-    nowhere = Text("", spec.line, spec.column)
-    host, names = fields.need(
-        "validation", lambda one: _validation(one, problems), (nowhere, nothing), "write validation: {hostname: NAME}"
+    nothing = _Validation(Text("", spec.line, spec.column))
+    read = fields.need(
+        "validation", lambda one: _validation(one, problems), nothing, "write validation: {hostname: NAME}"
     )
-    return BackendTLSPolicy(**frame, targets=tuple(targets), hostname=host, names=names)
+    return BackendTLSPolicy(**frame, targets=tuple(targets), **read._asdict())
 
 
 def _target(node: Node, problems: Problems) -> Target:
@@ -100,26 +99,31 @@ def _distinct(targets: list[Target], file: str, problems: Problems) -> None:
         others.append(target)
 
 
-def _validation(node: Node, problems: Problems) -> tuple[Text, tuple[str, ...]]:
+class _Validation(NamedTuple):
+    """As BackendTLSPolicy has it."""
+
+    hostname: Text
+    names: tuple[str, ...] = ()
+    authorities: tuple[Reference, ...] = ()
+
+
+def _validation(node: Node, problems: Problems) -> _Validation:
     known = ("hostname", "caCertificateRefs", "wellKnownCACertificates", "subjectAltNames")
     fields = node.fields(known, problems, null_is_absent=True)
     nothing: list[Node] = []
     certificates = fields.read("caCertificateRefs", lambda one: bounded(one, MOST_CERTIFICATES), nothing)
-    for one in certificates:
-        read_object(one, problems)
-    system = fields.read("wellKnownCACertificates", lambda one: one.choice("System"), "")
-    if certificates:
-        other = fields.get("wellKnownCACertificates")
-        words = "caCertificateRefs are not supported yet: what a ConfigMap holds is not read"
-        if other is not None:
-            words = "caCertificateRefs beside wellKnownCACertificates"
-        problems.error(certificates[0].place, words, "write wellKnownCACertificates: System")
-    elif not system and fields.get("wellKnownCACertificates") is None:
-        problems.error(node.place, "no CA is named", "write wellKnownCACertificates: System")
+    references = each(certificates, lambda one: read_object(one, problems), problems)
+    fields.read("wellKnownCACertificates", lambda one: one.choice("System"), "")
+    system = fields.get("wellKnownCACertificates")
+    if certificates and system is not None:
+        problems.error(system.place, "wellKnownCACertificates beside caCertificateRefs", "remove one of them")
+    elif not certificates and system is None:
+        problems.error(node.place, "no CA is named", "write wellKnownCACertificates: System, or caCertificateRefs")
     alternatives = fields.read("subjectAltNames", lambda one: bounded(one, MOST_NAMES), nothing)
     host = fields.get("hostname") or node
     name = fields.need("hostname", precise_hostname, "", "the name that the certificate is checked against")
-    return Text(name, host.line, host.column), tuple(each(alternatives, lambda one: _name(one, problems), problems))
+    names = tuple(each(alternatives, lambda one: _name(one, problems), problems))
+    return _Validation(Text(name, host.line, host.column), names, tuple(references))
 
 
 def _name(node: Node, problems: Problems) -> str:

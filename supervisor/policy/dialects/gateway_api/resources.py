@@ -70,9 +70,11 @@ class Target(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BackendTLSPolicy(Part, frozen=True, kw_only=True):
-    """TLS towards a destination whose certificate is checked against the CAs of the system. `names`, where there are
-    any, have to be in it and not `hostname`, which is sent as SNI in any case."""
+    """TLS towards a destination whose certificate is checked against the CAs of `authorities`, ConfigMaps of its own
+    namespace, or without these against those of the system. `names`, where there are any, have to be in it and not
+    `hostname`, which is sent as SNI in any case."""
 
     targets: tuple[Target, ...]
     hostname: Text
     names: tuple[str, ...]
+    authorities: tuple[Reference, ...] = ()

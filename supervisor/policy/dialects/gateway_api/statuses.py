@@ -25,13 +25,16 @@ def statuses(parts: Sequence[Part], surroundings: Surroundings) -> list[Status]:
         found += _gateway(gateway, surroundings)
     for one in attachments.found:
         found += _route(one, backends)
-    for aimed in Originations(parts, backends).aimed:
+    originations = Originations(parts, backends)
+    for aimed in originations.aimed:
         target = aimed.target.reference
         section = f"#{aimed.target.section}" if aimed.target.section else ""
         title = f"{target.kind} {aimed.policy.namespace}/{target.name}{section}"
         place = Place(aimed.policy.file, target.line, target.column)
-        found.append(_of(aimed.policy, "Accepted", aimed.refusal, title, place))
-        found.append(_of(aimed.policy, "ResolvedRefs", None, title, place))
+        unresolved = originations.unresolved(aimed.policy)
+        refusal = aimed.refusal or (unresolved and Refusal("NoValidCACertificate", unresolved.message))
+        found.append(_of(aimed.policy, "Accepted", refusal, title, place))
+        found.append(_of(aimed.policy, "ResolvedRefs", unresolved, title, place))
     return found
 
 

@@ -80,6 +80,10 @@ def test_a_grant_and_a_policy() -> None:
     assert errors == [] and isinstance(policy, BackendTLSPolicy)
     assert (policy.hostname.value, policy.names) == ("api.example.com", ("b.example.com", "spiffe://a/b"))
     assert policy.targets[0].section == "https" and policy.targets[0].reference.name == "sluice"
+    refs = "[{group: '', kind: ConfigMap, name: a}, {group: '', kind: ConfigMap, name: b}]"
+    policy, errors = part_of(TARGET + f"  validation: {{hostname: a.test, caCertificateRefs: {refs}}}\n")
+    assert errors == [] and isinstance(policy, BackendTLSPolicy)
+    assert [one.name for one in policy.authorities] == ["a", "b"]
 
 
 MANY = "".join(f"    - {{name: l{number}, port: {number + 1}, protocol: HTTP}}\n" for number in range(64))
@@ -113,13 +117,16 @@ MISTAKES = (
     (POLICY + "  options: {}\n", "`targetRefs` is missing"),
     (TARGET, "`validation` is missing"),
     (TARGET + "  validation: {wellKnownCACertificates: System}\n", "`hostname` is missing"),
-    (TARGET + "  validation: {hostname: a.test}\n", "no CA is named (write wellKnownCACertificates: System)"),
+    (TARGET + "  validation: {hostname: a.test}\n", "no CA is named (write wellKnownCACertificates:"),
     (TARGET + "  validation: {hostname: '*.a.test', wellKnownCACertificates: System}\n", "expected one name"),
     (TARGET + "  validation: {hostname: a.test, wellKnownCACertificates: Mozilla}\n", "expected one of System"),
     (
-        TARGET + "  validation: {hostname: a.test, caCertificateRefs: [{group: '', kind: ConfigMap, name: a}]}\n",
-        "caCertificateRefs are not supported yet",
+        TARGET
+        + "  validation: {hostname: a.test, wellKnownCACertificates: System,"
+        + " caCertificateRefs: [{group: '', kind: A, name: a}]}\n",
+        "wellKnownCACertificates beside caCertificateRefs (remove one of them)",
     ),
+    (TARGET + "  validation: {hostname: a.test, caCertificateRefs: [{kind: A, name: a}]}\n", "`group` is missing"),
     (
         TARGET + "  validation: {hostname: a.test, wellKnownCACertificates: System, subjectAltNames: [{type: URI}]}\n",
         "`uri` is missing",
