@@ -33,7 +33,9 @@ cdef class RequestRecord(Record):
 
     cdef bytes tls_mark(self, const sl_decision *decision):
         cdef TlsClient client = self.origination(decision)
-        return b"" if client is None else client.digest
+        if client is None:  # without settings for TLS no connection in cleartext stands in for it
+            return b"-" if self.secure or self.backend_tls else b""
+        return client.digest
 
     cdef bint offers_http2(self, const sl_decision *decision) noexcept:
         cdef TlsClient client = self.origination(decision)

@@ -216,6 +216,7 @@ BEHAVIOURS: Final[dict[str, Act]] = {
     "/404": sends(answer(b"nothing here\n", status="404 Not Found")),
     "/redirect": sends(answer(b"", "Location: /moved", status="302 Found")),
     "/204": sends(b"HTTP/1.1 204 No Content\r\n\r\n"),
+    "/204-length": sends(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"),
     "/304": sends(b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n'),
     "/large": sends(answer(LARGE)),
     "/large-chunks": sends(

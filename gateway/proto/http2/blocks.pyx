@@ -23,6 +23,7 @@ cdef enum:
     FIELDS_FEW = 64            # of one block, which need no memory of their own
     PSEUDO_MOST = 6            # fields of a block beside those of its message
     DIGITS = 20                # of a content-length
+    NO_CONTENT = 204           # a status
 
 TOO_MANY = b"more fields than a message may have"
 
@@ -156,9 +157,11 @@ cdef bint begin_request(Pairs *pairs, const sl_message *message, bint secure, ch
 
 
 cdef void add_fields(Pairs *pairs, const sl_message *message, BlockPart part, char *digits) noexcept nogil:
-    """All but those of one connection. Content-Length stands where it frames the content, or is told of none."""
+    """All but those of one connection. Content-Length stands where it frames the content, or is told of none; 204 has
+    none (RFC 9110 section 8.6)."""
     cdef const sl_message_field *field
-    cdef bint unsized = part != PART_TRAILERS and message.framing in (SL_FRAMING_CHUNKED, SL_FRAMING_CLOSE)
+    cdef bint unsized = part != PART_TRAILERS and (
+        message.framing in (SL_FRAMING_CHUNKED, SL_FRAMING_CLOSE) or message.status == NO_CONTENT)
     cdef bint sized = False
     cdef uint32_t i
     for i in range(message.field_count):

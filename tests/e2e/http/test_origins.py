@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.http.conftest import Site
 from tests.support.eventually import eventually
+from tests.support.http2 import RfcClient
 from tests.support.http_client import Client
 from tests.support.http_origin import LARGE
 from tests.support.origins import reset
@@ -30,6 +31,17 @@ def test_an_answer_arrives_as_it_is_and_the_connection_goes_on(site: Site, path:
             found = client.get(site.url(path))
             assert (found.status, found.body, found.whole) == (status, body, True)
         assert client.get(site.url("/after")).status == 200
+
+
+def test_no_content_has_no_length(site: Site) -> None:
+    """RFC 9110 section 8.6: origins that say 0 are lenient."""
+    with Client(site.gateway.port) as client:
+        found = client.get(site.url("/204-length"))
+        assert found.status == 204 and not found.value("content-length")
+    with RfcClient(site.gateway.port) as streams:
+        asked = [(":method", "GET"), (":scheme", "http"), (":authority", site.authority), (":path", "/204-length")]
+        told = streams.over(streams.request(asked, end=True))
+        assert told.status == 204 and "content-length" not in told.headers
 
 
 def test_trailers_pass(site: Site) -> None:

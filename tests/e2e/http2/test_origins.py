@@ -14,7 +14,7 @@ import pytest
 from tests.support.certificates import Authority
 from tests.support.eventually import eventually
 from tests.support.h2_origin import Exchange, Frames, Server, hostile, serving
-from tests.support.http2 import RfcClient
+from tests.support.http2 import RfcClient, Stream
 from tests.support.metrics import labelled
 from tests.support.run_gateway import Gateway, policy
 from tests.vectors.http2 import block, frame
@@ -218,32 +218,49 @@ WITHIN_CONTENT: Final[dict[str, Callable[[int], bytes]]] = {
 }
 
 
-def attacked(authority: Authority, attack: bytes | Callable[[int], bytes], path: str = "/") -> tuple[Any, Gateway]:
-    """The answer that a client gets of an origin that attacks."""
-    made = attack if callable(attack) else lambda _: attack
-    attacking = hostile(lambda spoken, number: spoken.send(made(number)))
-    with (
-        Server(authority, attacking) as origin,
-        before(authority, origin) as gateway,
-        RfcClient(gateway.port) as client,
-    ):
-        answer = client.over(client.request(head(path), end=True))
-        assert gateway.counter("internal_errors_total") == 0
-        outcome = gateway.event(event="request")["outcome"]
-        assert outcome == "unavailable" or labelled(gateway, "sluice_protocol_errors_total", reason=outcome), outcome
-        assert client.over(client.request(head(), end=True)).over, "the client's connection lives on"
-    return answer, gateway
+class Attacker:
+    """An origin whose next attack is `attack`, and a gateway in front of it: one for all attacks."""
+
+    def __init__(self, authority: Authority) -> None:
+        self.attack: Callable[[int], bytes] = respond
+        self.origin = Server(authority, self.live)
+        self.gateway = before(authority, self.origin)
+
+    def live(self, secure: ssl.SSLSocket) -> None:
+        spoken = Frames(secure)
+        while True:
+            spoken.send(self.attack(spoken.request()))
+
+    def answer(self, attack: Callable[[int], bytes], path: str) -> Stream:
+        """To a client that asks for `path`, once it is logged and counted by its reason."""
+        self.attack = attack
+        with RfcClient(self.gateway.port) as client:
+            answer = client.over(client.request(head(path), end=True))
+            outcome = self.gateway.event(event="request", path=path)["outcome"]
+            counted = labelled(self.gateway, "sluice_protocol_errors_total", reason=outcome)
+            assert outcome == "unavailable" or counted, outcome
+            assert client.over(client.request(head(), end=True)).over, "the client's connection lives on"
+        self.origin.end_all()
+        assert self.gateway.counter("internal_errors_total") == 0
+        return answer
 
 
-@pytest.mark.parametrize("attack", BEFORE_A_HEAD.values(), ids=list(BEFORE_A_HEAD))
-def test_an_attack_before_the_head_is_answered(authority: Authority, attack: Callable[[int], bytes]) -> None:
-    answer, _ = attacked(authority, attack)
+@pytest.fixture(scope="module")
+def attacker(authority: Authority) -> Iterator[Attacker]:
+    made = Attacker(authority)
+    with made.origin, made.gateway:
+        yield made
+
+
+@pytest.mark.parametrize("name", BEFORE_A_HEAD)
+def test_an_attack_before_the_head_is_answered(attacker: Attacker, name: str) -> None:
+    answer = attacker.answer(BEFORE_A_HEAD[name], f"/before/{list(BEFORE_A_HEAD).index(name)}")
     assert answer.status in (502, 503) and answer.ended and "proxy-status" in answer.headers
 
 
-@pytest.mark.parametrize("attack", WITHIN_CONTENT.values(), ids=list(WITHIN_CONTENT))
-def test_an_attack_within_the_content_cuts_the_response(authority: Authority, attack: Callable[[int], bytes]) -> None:
-    answer, _ = attacked(authority, attack)
+@pytest.mark.parametrize("name", WITHIN_CONTENT)
+def test_an_attack_within_the_content_cuts_the_response(attacker: Attacker, name: str) -> None:
+    answer = attacker.answer(WITHIN_CONTENT[name], f"/within/{list(WITHIN_CONTENT).index(name)}")
     assert answer.status in (200, 502) and (answer.reset is not None or answer.status == 502)
 
 
