@@ -81,14 +81,14 @@ def test_nodes_http2_is_asked_by_http2(node: Gateway) -> None:
 
 
 NGINX: Final = """
-daemon off; worker_processes 1; error_log stderr; pid {folder}/pid;
+user root root; daemon off; worker_processes 1; error_log stderr; pid {folder}/pid;
 events {{ worker_connections 200; }}
 http {{
     access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
     uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; keepalive_requests 5;
     server {{
         listen 127.0.0.1:{port};
-        root {folder}/www; gzip on; gzip_types *; gzip_min_length 1;
+        root {folder}/www; gzip on; gzip_proxied any; gzip_types *; gzip_min_length 1;
         location /dav {{ client_max_body_size 1k; return 200 "taken\\n"; }}
         location /gone {{ return 444; }}
     }}
@@ -101,7 +101,6 @@ def nginx(tmp_path: Path) -> Iterator[int]:
     program = ROOT / "build/peers/usr/sbin/nginx"
     assert program.exists(), f"{program} is not there: make peers fetches it"
     port = free_port()
-    tmp_path.chmod(0o755)
     (tmp_path / "www").mkdir()
     (tmp_path / "www/large.txt").write_bytes(LARGE)
     (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, port=port))
