@@ -150,6 +150,7 @@ MESSAGE = (
     *(f"bytes/message{part}" for part in ("", "_line", "_read", "_framing", "_settle", "_write")),
     "bytes/chunks",
 )
+TRACE = ("bytes/trace_context",)
 SEGMENT = ("shared/segment", "shared/segment_text", "shared/live_tunnels", "shared/pending_log")
 EXTENSIONS = [
     extension("gateway.tables", "base/contract", "shared/segment_text", "bytes/addr"),
@@ -212,7 +213,11 @@ EXTENSIONS = [
     extension("gateway.state.queues"),
     extension("gateway.state.handshakes"),
     extension("gateway.state.prefixes", "bytes/addr"),
-    extension("gateway.state.log", "bytes/addr", "base/contract", "bytes/log_line", "base/log_budget", *SEGMENT),
+    extension("gateway.tracing.trace", *TRACE, *MESSAGE),
+    extension("gateway.tracing.tracer", *TRACE, *MESSAGE),
+    extension(
+        "gateway.state.log", "bytes/addr", "base/contract", "bytes/log_line", *TRACE, "base/log_budget", *SEGMENT
+    ),
     extension("gateway.state.claims", "bytes/spiffe"),
     extension("gateway.state.speakers", *POLICY),
     extension("gateway.state.request", *LEG),

@@ -1,7 +1,7 @@
 """Pins Python packages: versions and hashes of the files that pip may take, with what they require.
 
     python deploy/requirements.py                   the lock of pyproject.toml, deploy/requirements.txt, on stdout
-    python deploy/requirements.py --part runtime    one part of that lock: runtime, build or development
+    python deploy/requirements.py --part runtime    one part of that lock: runtime, otel, build or development
     python deploy/requirements.py NAME...           requirements by name, as pip reads them
 
 pip itself says what an installation into an empty environment would take (`pip install --dry-run --report`): once for
@@ -24,7 +24,7 @@ OLDEST: Final = (3, 11)
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 PROCESSORS: Final = ("x86_64", "aarch64")
 GLIBC: Final = (36, 35, 34, 31, 28, 27, 26, 24, 17, 12, 5)  # minor versions, down from Debian 12's
-PARTS: Final = ("runtime", "build", "development")
+PARTS: Final = ("runtime", "otel", "build", "development")
 HEADER: Final = f"""\
 # By `make requirements`: every Python package of the gateway, its build and its tests, as pip --require-hashes wants
 # them. Files for CPython {PYTHONS[0]} to {PYTHONS[-1]} with glibc on {" and ".join(PROCESSORS)}.
@@ -37,6 +37,7 @@ def project() -> dict[str, list[str]]:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())
     return {
         "runtime": data["project"]["dependencies"],
+        "otel": data["project"]["optional-dependencies"]["otel"],
         "build": [*data["build-system"]["requires"], "wheel"],
         "development": data["project"]["optional-dependencies"]["dev"],
     }

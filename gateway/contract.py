@@ -246,6 +246,14 @@ class TokenFacts(TypedDict):
     until: int
 
 
+class TracingSettings(TypedDict):
+    """Which traces are recorded. `sample`: the part of those that begin here, 0 to 1; `parent_based`: others are where
+    the request says so, else by the same part of their ids."""
+
+    sample: float
+    parent_based: bool
+
+
 class TicketSettings(TypedDict):
     """The secret that keys of session tickets come from (csrc/tls/tls_ticket.h): 32 bytes, of a period of Unix time."""
 
@@ -276,6 +284,7 @@ class Settings(TypedDict):
     own_names: list[bytes]  # that stand for the gateway itself: no destination by server name
     deny_message: str | None  # gateway.denyMessage: printable ASCII, the last line of a refusal's body
     pod_networks: list[str]  # CIDRs in which every address is a source of its own
+    tracing: TracingSettings | None  # None: off, and traceparent passes as it is
     access_log: bool
     log_query: bool  # request lines have the query
     log_interval: float  # seconds between `interval` lines of a tunnel; 0 = none

@@ -21,16 +21,17 @@ from gateway.c.limit_table cimport (
 from gateway.c.segment cimport (
     SL_BUCKETS, SL_BUCKET_FIRST_US, SL_COUNTER_COUNT, SL_DIRECTION_COUNT, SL_FAMILY_COUNT, SL_H2_ABUSE_COUNT,
     SL_H2_CODE_COUNT, SL_H2_SIDE_COUNT, SL_HISTOGRAM_COUNT, SL_LABELLED_MAX, SL_LABEL_OTHER, SL_LOG_EVENT_COUNT,
-    SL_METHOD_COUNT, SL_MIRROR_RESULT_COUNT, SL_PENDING_LOGS, SL_PROTOCOL_COUNT, SL_REJUDGED_COUNT,
-    SL_RETRY_RESULT_COUNT, SL_ROUTE_TIMES_MAX, SL_RULE_SLOTS, SL_RULE_SLOT_NONE, SL_SCOPE_COUNT,
+    SL_METHOD_COUNT, SL_MIRROR_RESULT_COUNT, SL_PENDING_LOGS, SL_PENDING_SPANS, SL_PROTOCOL_COUNT,
+    SL_REJUDGED_COUNT, SL_RETRY_RESULT_COUNT, SL_ROUTE_TIMES_MAX, SL_RULE_SLOTS, SL_RULE_SLOT_NONE, SL_SCOPE_COUNT,
     SL_SEGMENT_COUNTERS_AT, SL_SEGMENT_HISTOGRAMS_AT, SL_SEGMENT_LABELLED_AT, SL_SEGMENT_LOGS_AT, SL_SEGMENT_MAGIC,
-    SL_SEGMENT_ROUTES_AT, SL_SEGMENT_TUNNELS_AT, SL_SEGMENT_VERSION, SL_STATUS_CLASS_COUNT, SL_TLS_SIDE_COUNT,
-    SL_TUNNELS_MAX, SL_TUNNEL_STATE_COUNT, SL_UPSTREAM_STATE_COUNT, sl_direction_text, sl_family_help,
-    sl_family_labels, sl_family_text, sl_field_place, sl_h2_abuse_text, sl_h2_code_text, sl_h2_side_text,
-    sl_histogram_help, sl_histogram_text, sl_log_event_text, sl_method_text, sl_mirror_result_text, sl_pending_log,
-    sl_protocol_text, sl_rejudged_text, sl_retry_result_text, sl_route_times, sl_scope_text, sl_segment_counter_help,
-    sl_segment_counter_metric, sl_segment_counter_name, sl_segment_field, sl_status_class_text, sl_tls_side_text,
-    sl_tunnel, sl_tunnel_field, sl_tunnel_state_text, sl_upstream_state_text,
+    SL_SEGMENT_ROUTES_AT, SL_SEGMENT_TUNNELS_AT, SL_SEGMENT_VERSION, SL_SPAN_RESULT_COUNT, SL_STATUS_CLASS_COUNT,
+    SL_TLS_SIDE_COUNT, SL_TUNNELS_MAX, SL_TUNNEL_STATE_COUNT, SL_UPSTREAM_STATE_COUNT, sl_direction_text,
+    sl_family_help, sl_family_labels, sl_family_text, sl_field_place, sl_h2_abuse_text, sl_h2_code_text,
+    sl_h2_side_text, sl_histogram_help, sl_histogram_text, sl_log_event_text, sl_method_text, sl_mirror_result_text,
+    sl_pending_log, sl_protocol_text, sl_rejudged_text, sl_retry_result_text, sl_route_times, sl_scope_text,
+    sl_segment_counter_help, sl_segment_counter_metric, sl_segment_counter_name, sl_segment_field,
+    sl_span_result_text, sl_status_class_text, sl_tls_side_text, sl_tunnel, sl_tunnel_field, sl_tunnel_state_text,
+    sl_upstream_state_text,
 )
 
 ctypedef const char *(*text_function)(unsigned number) noexcept nogil
@@ -68,6 +69,7 @@ STATUS_CLASSES = words(sl_status_class_text, SL_STATUS_CLASS_COUNT)
 RETRY_RESULTS = words(sl_retry_result_text, SL_RETRY_RESULT_COUNT)
 MIRROR_RESULTS = words(sl_mirror_result_text, SL_MIRROR_RESULT_COUNT)
 UPSTREAM_STATES = words(sl_upstream_state_text, SL_UPSTREAM_STATE_COUNT)
+SPAN_RESULTS = words(sl_span_result_text, SL_SPAN_RESULT_COUNT)
 STATES = words(sl_tunnel_state_text, SL_TUNNEL_STATE_COUNT)
 
 # (text, phases, tier, answer, meaning) of each reason: the closed table of docs/reference.md.
@@ -87,7 +89,7 @@ cdef dict WORDS = {
     "directions": DIRECTIONS, "scopes": SCOPES, "log_events": LOG_EVENTS, "rejudged": REJUDGED,
     "h2_abuses": H2_ABUSES, "h2_sides": H2_SIDES, "h2_codes": H2_CODES, "tls_sides": TLS_SIDES,
     "tls_results": TLS_RESULTS, "methods": METHODS, "status_classes": STATUS_CLASSES, "retry_results": RETRY_RESULTS,
-    "mirror_results": MIRROR_RESULTS, "upstream_states": UPSTREAM_STATES,
+    "mirror_results": MIRROR_RESULTS, "upstream_states": UPSTREAM_STATES, "span_results": SPAN_RESULTS,
 }
 
 
@@ -140,6 +142,7 @@ COUNTERS_AT, HISTOGRAMS_AT, LABELLED_AT = SL_SEGMENT_COUNTERS_AT, SL_SEGMENT_HIS
 SEGMENT_FIELDS, TUNNEL_FIELDS = fields(sl_segment_field), fields(sl_tunnel_field)  # each (name, position, size)
 LOGS_AT, TUNNELS_AT = SL_SEGMENT_LOGS_AT, SL_SEGMENT_TUNNELS_AT
 ROUTES_AT, ROUTE_TIMES_SIZE, ROUTE_TIMES_MAX = SL_SEGMENT_ROUTES_AT, sizeof(sl_route_times), SL_ROUTE_TIMES_MAX
+PENDING_SPANS = SL_PENDING_SPANS
 PENDING_LOGS, LOG_SIZE = SL_PENDING_LOGS, sizeof(sl_pending_log)
 TUNNEL_SIZE, TUNNELS_MAX = sizeof(sl_tunnel), SL_TUNNELS_MAX
 BUCKETS, BUCKET_FIRST_US = SL_BUCKETS, SL_BUCKET_FIRST_US

@@ -40,7 +40,7 @@ class Observation:
         self._keys = metrics.Keys()
         self._rendering: asyncio.Task[bytes] | None = None
         self.endpoints = Endpoints(loop, log)
-        self.lines = Lines(loop, lambda: running.slots, running.access_log)
+        self.lines = Lines(loop, lambda: running.slots, running.access_log, running.spans.collect)
         self.tunnels = Tunnels(lambda: running.slots, self.viewer, self._send, running.access_log, self.lines.last_of)
 
     # Numbers and tunnels.
@@ -54,6 +54,7 @@ class Observation:
             self._keys,
             running.generations.rule_slots,
             log_dropped=running.access_log.dropped_by_event(),
+            spans=running.spans.counts(),
             generations={str(slot.number): slot.generation for slot in slots},
             rules=current.counts.get("rules", 0) if current is not None else 0,
             workloads=current.counts.get("workloads", 0) if current is not None else 0,

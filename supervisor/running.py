@@ -17,6 +17,7 @@ from supervisor.identity.passwords import verify_password
 from supervisor.identity.verifier import Verifier
 from supervisor.logs.access_log import AccessLog
 from supervisor.logs.log import Log
+from supervisor.tracing.outlet import Outlet, Target
 from supervisor.workers.bus import Bus
 from supervisor.workers.pool import Pool
 from supervisor.workers.slot import Slot
@@ -51,10 +52,18 @@ class Running:
         self.access_log: Final = AccessLog(complain)
         self.generations: Final = Generations(config_path, self.compiler, self.verifier, self.access_log, log)
         self.reloader: Final = Reloader(loop, reload, log)
+        self.spans: Final = Outlet(loop, reaper, log, lambda: [slot.segment for slot in self.slots])
         self.draining = False
         self.pool: Pool | None = None
         self.bus: Bus | None = None
         self.control: ControlServer | None = None
+
+    def aim_spans(self, version: str) -> None:
+        """Spans go where the active configuration says."""
+        assert self.generations.current is not None
+        config = self.generations.current.config
+        endpoint, gateway = config.tracing.endpoint, config.gateway
+        self.spans.aim(Target(endpoint, gateway.name, gateway.namespace, version) if endpoint is not None else None)
 
     @property
     def slots(self) -> Sequence[Slot]:

@@ -30,7 +30,7 @@ from supervisor.host.takeover import Giver, Offer
 from supervisor.logs.access_log import reopen_or_say
 from supervisor.logs.log import Log
 from supervisor.observation import Observation, listed_tunnels
-from supervisor.operations import Operations
+from supervisor.operations import Operations, version
 from supervisor.running import Running
 from supervisor.succession import Succession
 from supervisor.workers import bus as messages
@@ -121,6 +121,7 @@ class Service:
         for companion in companions:
             self._companions.start(companion)
         pool.start(generation.published())
+        self._running.aim_spans(version())
         await self._wait_for_workers(pool)
         await self._finish_takeover(self._lock)
         self._succession.keep()
@@ -282,6 +283,7 @@ class Service:
         outcome = await self._running.generations.reload(self._running.pool, origin)
         if outcome.listeners:
             self._succession.keep()
+        self._running.aim_spans(version())
         if self._running.control is not None:
             self._running.control.admit(self._running.generations.keys)
         return outcome
@@ -380,6 +382,7 @@ class Service:
             self._running.bus.close()
         self._running.verifier.close()
         self._observation.lines.close()
+        await self._running.spans.close()
         await self._observation.tunnels.settle()
         await self._running.access_log.close()
         if self._running.pool is not None:

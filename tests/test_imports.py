@@ -36,9 +36,10 @@ ROOMS: Final[dict[str, str]] = {
     "gateway/policy": "gateway gateway/c",
     "gateway/dns": "gateway gateway/c gateway/io",
     "gateway/parent": "gateway/c gateway/io gateway/tls gateway/proto",
+    "gateway/tracing": "gateway/c",
     "gateway/state": (
         "gateway gateway/c gateway/io gateway/tls gateway/proto gateway/proto/http2 gateway/policy gateway/dns "
-        "gateway/parent"
+        "gateway/parent gateway/tracing"
     ),
     "gateway/http2": "gateway/c gateway/io gateway/proto gateway/proto/http2 gateway/state",
     "gateway/dial": "gateway/c gateway/io gateway/tls gateway/dns gateway/parent gateway/state",
@@ -87,6 +88,7 @@ ROOMS: Final[dict[str, str]] = {
     ),
     "supervisor/logs": "gateway supervisor/source supervisor/host supervisor/config",
     "supervisor/workers": "gateway supervisor/host supervisor/segment supervisor/logs",
+    "supervisor/tracing": "gateway supervisor/host supervisor/segment supervisor/logs",
     "supervisor/tunnels": (
         "gateway gateway/policy supervisor/source supervisor/segment supervisor/logs supervisor/workers"
     ),
@@ -101,8 +103,8 @@ ROOMS: Final[dict[str, str]] = {
     ),
     "supervisor/companion.py": "supervisor/host supervisor/logs",
     "supervisor/running.py": (
-        "supervisor/host supervisor/identity supervisor/logs supervisor/workers supervisor/control "
-        "supervisor/generation"
+        "supervisor/host supervisor/identity supervisor/logs supervisor/tracing supervisor/workers "
+        "supervisor/control supervisor/generation"
     ),
     "supervisor/endpoints.py": (
         "supervisor/source supervisor/host supervisor/config supervisor/logs supervisor/control supervisor/admin"

@@ -30,6 +30,7 @@ def test_each_requirement_is_pinned_in_its_part_or_an_earlier_one() -> None:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = {
         "runtime": data["project"]["dependencies"],
+        "otel": data["project"]["optional-dependencies"]["otel"],
         "build": data["build-system"]["requires"],
         "development": data["project"]["optional-dependencies"]["dev"],
     }

@@ -338,6 +338,76 @@ static void put_request(struct cursor *c, const struct sl_log_request *request)
     put_path(c, request);
 }
 
+static void put_id(struct cursor *c, const uint8_t *id, size_t count)
+{
+    char text[2 * SL_TRACE_ID];
+
+    if (!id) {
+        PUT(c, "null");
+        return;
+    }
+    sl_trace_hex(id, count, text);
+    put_formatted(c, text, 2 * count);
+}
+
+static void put_try(struct cursor *c, const struct sl_log_try *one)
+{
+    PUT(c, "{\"span_id\":");
+    put_id(c, one->span_id, SL_SPAN_ID);
+    PUT(c, ",\"start_us\":");
+    put_number(c, one->start_us);
+    PUT(c, ",\"end_us\":");
+    put_number(c, one->end_us);
+    PUT(c, ",\"address\":");
+    put_address(c, &one->address);
+    PUT(c, ",\"port\":");
+    put_optional(c, one->port ? (int64_t)one->port : -1);
+    PUT(c, ",\"reused\":");
+    put_text(c, one->reused ? "true" : "false");
+    PUT(c, ",\"dns_ms\":");
+    put_optional(c, one->dns_ms);
+    PUT(c, ",\"dial_ms\":");
+    put_optional(c, one->dial_ms);
+    PUT(c, ",\"tls_ms\":");
+    put_optional(c, one->tls_ms);
+    PUT(c, ",\"first_byte_ms\":");
+    put_optional(c, one->first_byte_ms);
+    PUT(c, ",\"status\":");
+    put_optional(c, one->status ? (int64_t)one->status : -1);
+    PUT(c, ",\"outcome\":");
+    put_constant(c, one->outcome);
+    PUT(c, "}");
+}
+
+static void put_span(struct cursor *c, const struct sl_log_span *span)
+{
+    PUT(c, ",\"span\":{\"parent\":");
+    put_id(c, span->parent, SL_SPAN_ID);
+    PUT(c, ",\"start_us\":");
+    put_number(c, span->start_us);
+    PUT(c, ",\"end_us\":");
+    put_number(c, span->end_us);
+    PUT(c, ",\"secure\":");
+    put_text(c, span->secure ? "true" : "false");
+    PUT(c, ",\"tls_ms\":");
+    put_optional(c, span->tls_ms);
+    PUT(c, ",\"tries\":[");
+    for (unsigned i = 0; i < span->try_count; i++) {
+        if (i) PUT(c, ",");
+        put_try(c, &span->tries[i]);
+    }
+    PUT(c, "]}");
+}
+
+static void put_trace(struct cursor *c, const struct sl_log_trace *trace)
+{
+    PUT(c, ",\"trace_id\":");
+    put_id(c, trace->trace_id, SL_TRACE_ID);
+    PUT(c, ",\"span_id\":");
+    put_id(c, trace->span_id, SL_SPAN_ID);
+    if (trace->span) put_span(c, trace->span);
+}
+
 static void put_end(struct cursor *c, const struct sl_log_line *line)
 {
     PUT(c, ",\"dns_ms\":");
@@ -347,6 +417,7 @@ static void put_end(struct cursor *c, const struct sl_log_line *line)
     PUT(c, ",\"source_address\":");
     put_address(c, line->source_address);
     put_tls(c, line);
+    if (line->trace) put_trace(c, line->trace);
     if (line->baggage.bytes) {
         PUT(c, ",\"baggage\":");
         put_untrusted(c, &line->baggage);

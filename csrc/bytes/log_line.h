@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "bytes/addr.h"
+#include "bytes/trace_context.h"
 
 struct sl_log_text {
     const char *bytes; /* NULL: null */
@@ -52,6 +53,34 @@ struct sl_log_request {
 };
 enum { SL_LOG_PATH_MOST = 1024 };
 
+/* One connection that a request was sent on, or that was tried for it. Times in Unix microseconds. */
+struct sl_log_try {
+    uint8_t span_id[SL_SPAN_ID];
+    uint8_t reused;                                 /* bool: the connection was kept from an earlier request */
+    uint16_t port;                                  /* dialed; 0: none */
+    uint16_t status;                                /* of the response; 0: none */
+    struct sl_addr address;                         /* dialed; family 0: none */
+    int32_t dns_ms, dial_ms, tls_ms, first_byte_ms; /* negative: null */
+    uint64_t start_us, end_us;
+    const char *outcome; /* static text; NULL: null, it has not ended */
+};
+
+/* The member `span` of a line that is a span: what exporters need and the access log does not have. */
+struct sl_log_span {
+    const uint8_t *parent;     /* SL_SPAN_ID bytes: the span that asked; NULL: this is the first one of its trace */
+    uint64_t start_us, end_us; /* Unix microseconds */
+    int secure;                /* of a request: its target is https */
+    int32_t tls_ms;            /* of a tunnel: its TLS handshakes with the upstream; negative: null */
+    const struct sl_log_try *tries;
+    unsigned try_count;
+};
+
+struct sl_log_trace {
+    const uint8_t *trace_id;        /* SL_TRACE_ID bytes; NULL: it belongs to no trace, and both ids are null */
+    const uint8_t *span_id;         /* SL_SPAN_ID bytes */
+    const struct sl_log_span *span; /* NULL: the line is one of the access log */
+};
+
 struct sl_log_line {
     uint64_t unix_ms;
     const char *event;
@@ -89,6 +118,7 @@ struct sl_log_line {
     const struct sl_log_tls *upstream_tls; /* of an origin or a parent; NULL: cleartext */
     const char *outcome;                   /* NULL: the line has none */
     const struct sl_log_request *request;  /* NULL: not a request line */
+    const struct sl_log_trace *trace;      /* NULL: tracing is off, and the line has no ids */
     int carried;                           /* the line has bytes and duration */
     uint64_t bytes_up, bytes_down, duration_ms;
 };

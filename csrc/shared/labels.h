@@ -81,6 +81,12 @@
     X(FAILED, "failed")   /* it could not be connected, or closed too early */ \
     X(DENIED, "denied")   /* policy does not allow it */
 #define SL_UPSTREAM_STATES(X) X(IDLE, "idle") X(ACTIVE, "active") X(PENDING, "pending")
+/* Of spans that were to be exported. */
+#define SL_SPAN_RESULTS(X)                                                       \
+    X(EXPORTED, "exported") /* the endpoint took them */                         \
+    X(REJECTED, "rejected") /* the endpoint refuses them: another try is vain */ \
+    X(FAILED, "failed")     /* the endpoint could not be reached in time */      \
+    X(DROPPED, "dropped")   /* there was no room for them to wait in */
 #define SL_TUNNEL_STATES(X) \
     X(FREE, "free") X(OPEN, "open") X(HALF_CLOSED, "half_closed") X(PROVISIONAL, "provisional") X(REVOKED, "revoked")
 
@@ -98,6 +104,7 @@
 #define SL_ENUM_RETRY_RESULT(name, text) SL_RETRY_##name,
 #define SL_ENUM_MIRROR_RESULT(name, text) SL_MIRROR_##name,
 #define SL_ENUM_UPSTREAM_STATE(name, text) SL_UPSTREAM_##name,
+#define SL_ENUM_SPAN_RESULT(name, text) SL_SPAN_##name,
 #define SL_ENUM_TUNNEL_STATE(name, text) SL_TUNNEL_##name,
 enum sl_protocol { SL_PROTOCOLS(SL_ENUM_PROTOCOL) SL_PROTOCOL_COUNT };
 enum sl_direction_name { SL_DIRECTIONS(SL_ENUM_DIRECTION) SL_DIRECTION_COUNT };
@@ -113,6 +120,7 @@ enum sl_status_class { SL_STATUS_CLASSES(SL_ENUM_STATUS_CLASS) SL_STATUS_CLASS_C
 enum sl_retry_result { SL_RETRY_RESULTS(SL_ENUM_RETRY_RESULT) SL_RETRY_RESULT_COUNT };
 enum sl_mirror_result { SL_MIRROR_RESULTS(SL_ENUM_MIRROR_RESULT) SL_MIRROR_RESULT_COUNT };
 enum sl_upstream_state { SL_UPSTREAM_STATES(SL_ENUM_UPSTREAM_STATE) SL_UPSTREAM_STATE_COUNT };
+enum sl_span_result { SL_SPAN_RESULTS(SL_ENUM_SPAN_RESULT) SL_SPAN_RESULT_COUNT };
 enum sl_tunnel_state { SL_TUNNEL_STATES(SL_ENUM_TUNNEL_STATE) SL_TUNNEL_STATE_COUNT };
 
 #endif

@@ -12,12 +12,12 @@
  *   135168 +-----------------------+
  *          | u16 index[16384]      | open addressing over the keys; the worker's own, rebuilt when it attaches
  *   167936 +-----------------------+
- *          | sl_pending_log[3]     | access log lines that wait for the supervisor, by level
- * 12776192 +-----------------------+
+ *          | sl_pending_log[4]     | access log lines that wait for the supervisor, by level, and spans
+ * 16978944 +-----------------------+
  *          | u16 index[6012]       | of the times below, by route slot and class; the worker's own, as the other
- * 12788480 +-----------------------+
+ * 16991232 +-----------------------+
  *          | sl_route_times[6012]  | how long requests took, by route and class of status, in the order of first use
- * 13897728 +-----------------------+
+ * 18100480 +-----------------------+
  *          | sl_tunnel[capacity]   | 320 bytes each; live tunnels, and the free list through the others
  *          +-----------------------+ sl_segment_size(capacity)
  *
@@ -38,15 +38,15 @@
 
 #define SL_SEGMENT_MAGIC 0x4745534349554c53ull
 enum {
-    SL_SEGMENT_VERSION = 9,
+    SL_SEGMENT_VERSION = 10,
     SL_SEGMENT_COUNTERS_AT = 64,
     SL_SEGMENT_HISTOGRAMS_AT = 1024,
     SL_SEGMENT_LABELLED_AT = 4096,
     SL_SEGMENT_INDEX_AT = 135168,
     SL_SEGMENT_LOGS_AT = 167936,
-    SL_SEGMENT_ROUTE_INDEX_AT = 12776192,
-    SL_SEGMENT_ROUTES_AT = 12788480,
-    SL_SEGMENT_TUNNELS_AT = 13897728,
+    SL_SEGMENT_ROUTE_INDEX_AT = 16978944,
+    SL_SEGMENT_ROUTES_AT = 16991232,
+    SL_SEGMENT_TUNNELS_AT = 18100480,
     SL_LABELLED_MAX = 8192,
     SL_LABELLED_INDEX = 16384,
     SL_TUNNELS_MAX = 1048576 /* records in one segment */
@@ -151,7 +151,8 @@ struct sl_histogram {
     X(HTTP_RETRIES, "http_retries_total", "route result:retry_results", "Further tries of HTTP requests")            \
     X(HTTP_MIRRORED, "http_mirrored_total", "result:mirror_results", "Copies of HTTP requests to mirrors")           \
     X(UPSTREAM_CONNECTIONS, "upstream_connections", "state:upstream_states",                                         \
-      "Connections to origins that are kept, and requests that wait for one")
+      "Connections to origins that are kept, and requests that wait for one")                                        \
+    X(SPANS, "spans_total", "result:span_results", "Spans of traces, by what became of them")
 
 #define SL_ENUM_FAMILY(name, text, labels, help) SL_FAMILY_##name,
 enum sl_family { SL_FAMILIES(SL_ENUM_FAMILY) SL_FAMILY_COUNT };
@@ -243,7 +244,8 @@ struct sl_tunnel {
                                         * pod's that has the address: namespace/account, else a URI or a role */
 };
 
-enum { SL_PENDING_LOGS = 3 }; /* levels of lines: interval, decision, tunnel */
+/* Levels of lines: interval, decision, tunnel; and spans, which are lines with the member `span`. */
+enum { SL_PENDING_LOGS = 4, SL_PENDING_SPANS = 3 };
 
 struct sl_segment {
     uint64_t magic;
@@ -345,6 +347,7 @@ const char *sl_status_class_text(unsigned i);
 const char *sl_retry_result_text(unsigned i);
 const char *sl_mirror_result_text(unsigned i);
 const char *sl_upstream_state_text(unsigned i);
+const char *sl_span_result_text(unsigned i);
 const char *sl_tunnel_state_text(unsigned i);
 
 #endif

@@ -27,6 +27,7 @@ static const char *const STATUS_CLASSES[SL_STATUS_CLASS_COUNT] = {SL_STATUS_CLAS
 static const char *const RETRY_RESULTS[SL_RETRY_RESULT_COUNT] = {SL_RETRY_RESULTS(TEXT)};
 static const char *const MIRROR_RESULTS[SL_MIRROR_RESULT_COUNT] = {SL_MIRROR_RESULTS(TEXT)};
 static const char *const UPSTREAM_STATES[SL_UPSTREAM_STATE_COUNT] = {SL_UPSTREAM_STATES(TEXT)};
+static const char *const SPAN_RESULTS[SL_SPAN_RESULT_COUNT] = {SL_SPAN_RESULTS(TEXT)};
 static const char *const STATES[SL_TUNNEL_STATE_COUNT] = {SL_TUNNEL_STATES(TEXT)};
 
 const char *sl_segment_counter_name(unsigned i)
@@ -132,6 +133,11 @@ const char *sl_retry_result_text(unsigned i)
 const char *sl_mirror_result_text(unsigned i)
 {
     return i < SL_MIRROR_RESULT_COUNT ? MIRROR_RESULTS[i] : "other";
+}
+
+const char *sl_span_result_text(unsigned i)
+{
+    return i < SL_SPAN_RESULT_COUNT ? SPAN_RESULTS[i] : "other";
 }
 
 const char *sl_upstream_state_text(unsigned i)

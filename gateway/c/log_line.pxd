@@ -1,6 +1,7 @@
 # csrc/bytes/log_line.h, as Cython sees it.
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t, uint8_t
 from gateway.c.addr cimport sl_addr
+from gateway.c.trace_context cimport SL_SPAN_ID
 
 cdef extern from "bytes/log_line.h" nogil:
     enum:
@@ -33,6 +34,31 @@ cdef extern from "bytes/log_line.h" nogil:
         unsigned mirrored
         int32_t first_byte_ms
         int downgraded
+    struct sl_log_try:
+        uint8_t span_id[SL_SPAN_ID]
+        uint8_t reused
+        uint16_t port
+        uint16_t status
+        sl_addr address
+        int32_t dns_ms
+        int32_t dial_ms
+        int32_t tls_ms
+        int32_t first_byte_ms
+        uint64_t start_us
+        uint64_t end_us
+        const char *outcome
+    struct sl_log_span:
+        const uint8_t *parent
+        uint64_t start_us
+        uint64_t end_us
+        int secure
+        int32_t tls_ms
+        const sl_log_try *tries
+        unsigned try_count
+    struct sl_log_trace:
+        const uint8_t *trace_id
+        const uint8_t *span_id
+        const sl_log_span *span
     struct sl_log_line:
         uint64_t unix_ms
         const char *event
@@ -73,6 +99,7 @@ cdef extern from "bytes/log_line.h" nogil:
         const sl_log_tls *upstream_tls
         const char *outcome
         const sl_log_request *request
+        const sl_log_trace *trace
         int carried
         uint64_t bytes_up
         uint64_t bytes_down

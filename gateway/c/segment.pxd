@@ -14,6 +14,7 @@ cdef extern from "shared/segment.h" nogil:
         SL_SEGMENT_TUNNELS_AT
         SL_ROUTE_TIMES_MAX
         SL_PENDING_LOGS
+        SL_PENDING_SPANS
         SL_LABELLED_MAX
         SL_TUNNELS_MAX
         SL_BUCKET_FIRST_US
@@ -89,6 +90,7 @@ cdef extern from "shared/segment.h" nogil:
         SL_FAMILY_HTTP_RETRIES
         SL_FAMILY_HTTP_MIRRORED
         SL_FAMILY_UPSTREAM_CONNECTIONS
+        SL_FAMILY_SPANS
         SL_FAMILY_COUNT
     enum sl_protocol:
         SL_PROTOCOL_UNKNOWN
@@ -186,6 +188,12 @@ cdef extern from "shared/segment.h" nogil:
         SL_UPSTREAM_ACTIVE
         SL_UPSTREAM_PENDING
         SL_UPSTREAM_STATE_COUNT
+    enum sl_span_result:
+        SL_SPAN_EXPORTED
+        SL_SPAN_REJECTED
+        SL_SPAN_FAILED
+        SL_SPAN_DROPPED
+        SL_SPAN_RESULT_COUNT
     enum sl_tunnel_state:
         SL_TUNNEL_FREE
         SL_TUNNEL_OPEN
@@ -282,6 +290,7 @@ cdef extern from "shared/segment.h" nogil:
     const char *sl_retry_result_text(unsigned i)
     const char *sl_mirror_result_text(unsigned i)
     const char *sl_upstream_state_text(unsigned i)
+    const char *sl_span_result_text(unsigned i)
     const char *sl_tunnel_state_text(unsigned i)
     struct sl_field_place:
         const char *name

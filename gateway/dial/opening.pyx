@@ -37,6 +37,7 @@ from gateway.dial.review cimport (
 )
 from gateway.dns.resolution cimport MAX_ADDRESSES, RESOLVE_FULL, RESOLVE_OK, RESOLVE_UNKNOWN
 from gateway.io.leg cimport leg_of
+from gateway.io.loop cimport clock_us
 from gateway.io.sockets cimport EPOLLOUT
 from gateway.parent.parent cimport PARENT_CONNECTED, PARENT_WAITS, ParentStream
 from gateway.state.queues cimport ENTER_DONE, ENTER_QUEUED, NOT_QUEUED, EnterResult
@@ -337,6 +338,8 @@ cdef class Opening(QueueEntry):
             self.refuse(SL_OUTCOME_UPSTREAM_FAILED)
             return
         self.record.upstream_tls = origination.tls
+        if self.record.trace is not None:
+            self.record.trace.tls_ms = <int> ((clock_us() - origination.began_us) // 1000)
         if origination.side == SL_TLS_SIDE_ORIGIN:
             if self.way is None:  # a review may have named another address
                 self.record.decided(&self.race.candidates[self.race.targets[self.race.winner]].decision)

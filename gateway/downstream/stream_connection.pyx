@@ -203,6 +203,7 @@ cdef class StreamConnection(Request):
             self.linger()
             return False
         self.codec.trusted = may_speak(self.parts, self.tls)
+        self.codec.traced = &self.parts.settings.traced
         if kind_of(self.codec) == SL_PROTOCOL_HTTP:  # its answers are signed, before there is a record
             self.codec.sign(self.parts.meter.prefix, self.parts.meter.number(), self.parts.settings.deny_message,
                             len(self.parts.settings.token_keys) > 0)
@@ -242,6 +243,7 @@ cdef class StreamConnection(Request):
         connection.requests.tls, connection.requests.relayed = self.tls, self.relayed
         connection.requests.forwarded = self.forwarded
         connection.server.head.trusted = may_speak(self.parts, self.tls)
+        connection.server.head.traced = &self.parts.settings.traced
         connection.requests.peer = self.peer
         connection.requests.peer_port = self.peer_port
         connection.requests.source = self.source

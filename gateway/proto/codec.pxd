@@ -34,6 +34,8 @@ cdef class Codec:
     cdef sl_addr forwarded           # the client that Forwarded names (RFC 7239); family 0: none
     cdef uint16_t forwarded_port
     cdef bytes baggage               # its beginning, or None
+    cdef const uint8_t *traced       # bool of the caller: traceparent is read; NULL: it is not
+    cdef bytes traceparent           # its value; b"": more than one; None: none
     cdef str prefix                  # of the id, as given to sign()
     cdef uint64_t sequence
     cdef str note
@@ -93,6 +95,8 @@ cdef class Codec:
     # Reads the value of Forwarded; 1, or 0 with `detail` set. Of the value of baggage the beginning is kept.
     cdef bint set_forwarded(self, const uint8_t *value, size_t length) noexcept
     cdef int set_baggage(self, const uint8_t *value, size_t length) except -1
+    # Keeps the value of traceparent (W3C Trace Context), unread.
+    cdef int set_traceparent(self, const uint8_t *value, size_t length) except -1
     cdef bint set_token(self, const uint8_t *token, size_t length) except -1
     cdef bint set_basic(self, const uint8_t *value, size_t length) except -1
     # Ends the request. fail() sends `out`; refuse() sends the answer of `outcome`. Both answer CODEC_FAILED.

@@ -23,6 +23,7 @@ from gateway.c.contract cimport (
 )
 from gateway.c.forwarded cimport SL_FORWARDED_BROKEN, sl_forwarded, sl_forwarded_read
 from gateway.c.name cimport SL_NAME_ADDRESS, SL_NAME_OK, sl_name_canonical, sl_name_status, sl_name_status_text
+from gateway.c.trace_context cimport SL_TRACEPARENT_MOST
 
 cdef extern from "string.h" nogil:
     void explicit_bzero(void *data, size_t length)
@@ -179,6 +180,10 @@ cdef class Codec:
 
     cdef int set_baggage(self, const uint8_t *value, size_t length) except -1:
         self.baggage = value[:min(length, <size_t> BAGGAGE_KEPT)]
+        return 0
+
+    cdef int set_traceparent(self, const uint8_t *value, size_t length) except -1:
+        self.traceparent = value[:length] if self.traceparent is None and length <= SL_TRACEPARENT_MOST else b""
         return 0
 
     cdef bint set_token(self, const uint8_t *token, size_t length) except -1:

@@ -189,6 +189,8 @@ cdef class Http1Codec(Codec):
                 return self.malformed(self.detail)
         elif self.trusted and is_named(line, colon - line, b"baggage"):
             self.set_baggage(value, size)
+        elif self.traced is not NULL and self.traced[0] and is_named(line, colon - line, b"traceparent"):
+            self.set_traceparent(value, size)
         return CODEC_MORE
 
     # ---- verdicts --------------------------------------------------------------------------------------------------

@@ -140,6 +140,8 @@ cdef class Approach(Request):
         self.record = RequestRecord.__new__(RequestRecord, self.parts)
         self.record.message, self.record.secure = self.message, self.codec.secure
         fill(self.record, self, self.codec, self.kind)
+        if self.parts.tracer is not None:
+            self.record.trace = self.parts.tracer.of_message(&self.message.head, self.record.asked)
         if self.codec.doubtful and self.record.asks_for_more():
             self.turn_away(SL_OUTCOME_MALFORMED, "two readers may take the path for two paths",
                            SL_REASON_DOUBTFUL_TARGET)
@@ -148,6 +150,8 @@ cdef class Approach(Request):
 
     cdef void open(self) noexcept:
         self.state = OPENING
+        if self.record.trace is not None:
+            self.record.trace.try_begins(self.parts.loop.now)
         self.opening = may_open(self.parts, self, self.record, False)
         if self.opening is None:
             self.fail(SL_OUTCOME_GATEWAY_LIMIT)

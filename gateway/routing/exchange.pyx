@@ -15,9 +15,11 @@ from libc.stdint cimport int32_t, uint8_t, uint64_t
 
 from gateway.c.contract cimport (
     SL_ATTR_ROUTE,
-    SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CLOSED, SL_OUTCOME_DRAINED, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL,
-    SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID,
-    SL_OUTCOME_RESPONSE_TIMEOUT,
+    SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CLOSED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT,
+    SL_OUTCOME_DRAINED, SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL,
+    SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_REQUEST_TIMEOUT,
+    SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID, SL_OUTCOME_RESPONSE_TIMEOUT,
+    SL_OUTCOME_UPSTREAM_FAILED, sl_outcome_text,
 )
 from gateway.c.judge cimport sl_rule_slot
 from gateway.c.leg cimport sl_leg, sl_leg_reset
@@ -34,6 +36,13 @@ from gateway.state.request_line cimport Answered, count_retry, nothing_answered,
 from gateway.tunnel.request cimport told_reason, told_rule
 from gateway.upstream.origin_pool cimport OriginConnection
 
+# Ends of a try that has no connection yet.
+cdef frozenset UPSTREAM_OUTCOMES = frozenset((
+    SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_REFUSED, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_HOST_UNREACHABLE,
+    SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_UPSTREAM_FAILED, SL_OUTCOME_DNS_FAILED,
+    SL_OUTCOME_CLIENT_GONE,
+))
+
 cdef enum:
     REPEAT_MOST = 65536        # bytes of content that are kept for a second try
 
@@ -44,6 +53,19 @@ cdef Exchange exchange_of(WorkerParts parts, ClientSide client, Request who, int
     made.approach = approach_of(parts, who, made, kind, auth)
     made.approach.guess = client.pool
     return made
+
+
+cdef void trace_connected(Approach approach, bint reused) noexcept:
+    cdef Record record = approach.record
+    record.trace.try_connects(&record.address, approach.dialed, record.dns_ms, record.dial_ms, reused)
+
+
+cdef void trace_ended(Record record, int outcome, int tries) noexcept:
+    """The last try is over. One of which no upstream was asked is none: denied, answered by a route, over a limit."""
+    if tries or outcome in UPSTREAM_OUTCOMES:
+        record.trace.try_ends(sl_outcome_text(outcome), record.parts.loop.now)
+    else:
+        record.trace.try_vanishes()
 
 
 @cython.final
@@ -62,6 +84,8 @@ cdef class Exchange(ResponseTaker):
         self.origin = (<OriginConnection> connection).request(self)
         if self.client is not None:
             self.client.pool = self.approach.guess
+        if self.approach.record.trace is not None:
+            trace_connected(self.approach, self.origin.is_reused())
         self.send()
 
     cdef void send(self) noexcept:
@@ -95,6 +119,8 @@ cdef class Exchange(ResponseTaker):
         cdef HeaderChanges changes = approach.changes
         if not sl_message_copy(&head.head, &approach.message.head) or not leave_outside(
                 &head.head, self.parts.settings.via, None if changes is None else changes.kept):
+            return False
+        if approach.record.trace is not None and not approach.record.trace.leave(&head.head):
             return False
         if approach.route is not None and not approach.route.steps.leave(&head.head):
             return False
@@ -185,6 +211,8 @@ cdef class Exchange(ResponseTaker):
         self.status = head.head.status
         self.first_byte = self.active = self.parts.loop.now
         self.stage = EXCHANGE_RESPONDS
+        if self.approach.record.trace is not None:
+            self.approach.record.trace.try_answers(self.status, self.parts.loop.now)
         self.early, self.repeatable = None, False
         if ends:
             self.origin = None
@@ -252,7 +280,11 @@ cdef class Exchange(ResponseTaker):
         self.client = None
         self.stage, self.closed = EXCHANGE_OVER, True
         self.first_byte = self.parts.loop.now
+        if self.approach.record.trace is not None:
+            self.approach.record.trace.try_answers(101, self.first_byte)
         self.tell(self.approach.record, SL_OUTCOME_CLOSED)
+        if self.approach.record.trace is not None:
+            self.approach.record.trace.go_on()
         self.approach.cancel()
         client.tunnel(head, leg, early, hangup)
         self.parts.loop.park(self)
@@ -262,6 +294,8 @@ cdef class Exchange(ResponseTaker):
         if untouched and self.repeatable and self.stage == EXCHANGE_CARRIES and not self.approach.fresh:
             # Over a new connection: the one that was kept has closed under it.
             self.stage = EXCHANGE_BEGINS
+            if self.approach.record.trace is not None:
+                self.approach.record.trace.try_ends(sl_outcome_text(outcome), self.parts.loop.now)
             count_retry(self.parts, SL_RULE_SLOT_NONE, SL_RETRY_FREE)
             self.approach.begin_again()
         else:
@@ -362,6 +396,8 @@ cdef class Exchange(ResponseTaker):
         cdef Answered answered
         cdef Route route = self.approach.route
         cdef Backend backend = self.approach.backend
+        if record.trace is not None:
+            trace_ended(record, outcome, self.tries)
         nothing_answered(&answered, &self.approach.message.head)
         if route is not None:
             answered.route = PyUnicode_AsUTF8(route.name)
@@ -372,7 +408,8 @@ cdef class Exchange(ResponseTaker):
             answered.backend = PyUnicode_AsUTF8(backend.name)
         answered.status, answered.tries = self.status, self.tries
         answered.mirrored = 0 if self.mirrors is None else <uint8_t> len(self.mirrors)
-        answered.downgraded = self.approach.record.secure and self.approach.tls is None
+        answered.secure = self.approach.record.secure
+        answered.downgraded = answered.secure and self.approach.tls is None
         if self.first_byte:
             answered.first_byte_ms = <int32_t> (self.first_byte - self.began)
         answered.up, answered.down = self.up, self.down

@@ -6,7 +6,7 @@ from gateway.c.log_line cimport sl_log_clock, sl_log_line
 from gateway.c.segment cimport sl_log_event, sl_pending_log, sl_segment
 
 cdef enum:
-    LEVELS = 3                 # interval, decision, tunnel: what is dropped first first
+    LEVELS = 4                 # interval, decision, tunnel: what is dropped first first; and spans
     EVENTS = 6                 # SL_LOG_EVENT_COUNT
 
 cdef class AccessLog:
@@ -23,4 +23,7 @@ cdef class AccessLog:
     # are counted as dropped.
     cdef bint may_refuse(self, uint64_t source, uint64_t now, uint32_t *suppressed) noexcept
     cdef void write(self, sl_log_event event, sl_log_line *line) noexcept
+    # The same with a span in it, to be exported.
+    cdef void write_span(self, sl_log_event event, sl_log_line *line) noexcept
+    cdef size_t put(self, sl_pending_log *lines, sl_log_event event, sl_log_line *line) noexcept
     cdef void drop(self, sl_log_event event, uint32_t count) noexcept

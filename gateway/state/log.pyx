@@ -10,9 +10,10 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from gateway.c.log_budget cimport sl_log_budget_take
 from gateway.c.log_line cimport SL_LOG_LINE_MOST, sl_log_line_write
 from gateway.c.segment cimport (
-    SL_COUNTER_LOG_DROPPED, SL_FAMILY_LOG_DROPPED, SL_LOG_DECISION, SL_LOG_EVENT_COUNT, SL_LOG_INTERVAL,
-    SL_LOG_REFUSED, SL_LOG_REQUEST, SL_PENDING_LOGS, sl_label_key, sl_log_event_text, sl_pending_log_add,
-    sl_pending_log_room, sl_pending_log_waits, sl_segment_labelled, sl_segment_log,
+    SL_COUNTER_LOG_DROPPED, SL_FAMILY_LOG_DROPPED, SL_FAMILY_SPANS, SL_LOG_DECISION, SL_LOG_EVENT_COUNT,
+    SL_LOG_INTERVAL, SL_LOG_REFUSED, SL_LOG_REQUEST, SL_PENDING_LOGS, SL_PENDING_SPANS, SL_SPAN_DROPPED,
+    sl_label_key, sl_log_event_text, sl_pending_log_add, sl_pending_log_room, sl_pending_log_waits,
+    sl_segment_labelled, sl_segment_log,
 )
 
 cdef double DELAY = 0.05       # seconds
@@ -49,9 +50,18 @@ cdef class AccessLog:
 
     cdef void write(self, sl_log_event event, sl_log_line *line) noexcept:
         """Adds one line; the time is now."""
+        if not self.put(self.lines[level_of(event)], event, line):
+            self.drop(event, 1)
+
+    cdef void write_span(self, sl_log_event event, sl_log_line *line) noexcept:
+        if not self.put(self.lines[<int> SL_PENDING_SPANS], event, line):
+            sl_segment_labelled(self.segment, sl_label_key(SL_FAMILY_SPANS, SL_SPAN_DROPPED, 0, 0, 0))[0] += (
+                1 + line.trace.span.try_count)
+
+    cdef size_t put(self, sl_pending_log *lines, sl_log_event event, sl_log_line *line) noexcept:
+        """Bytes of the line; 0: there is no room for it."""
         cdef timespec now
         cdef size_t length = 0
-        cdef sl_pending_log *lines = self.lines[level_of(event)]
         cdef char *room = sl_pending_log_room(lines)
         clock_gettime(CLOCK_REALTIME, &now)
         line.unix_ms = <unsigned long long> now.tv_sec * 1000 + <unsigned long long> now.tv_nsec // 1000000
@@ -59,12 +69,12 @@ cdef class AccessLog:
         if room is not NULL:
             length = sl_log_line_write(room, SL_LOG_LINE_MOST, &self.stamp, line)
         if length == 0:
-            self.drop(event, 1)
-            return
+            return 0
         sl_pending_log_add(lines, length)
         if not self.waiting:
             self.waiting = True
             self.clock.start(DELAY)
+        return length
 
     def flush(self):
         """Tells of what waits."""

@@ -20,6 +20,8 @@ from gateway.state.roster cimport Roster
 from gateway.state.settings cimport Settings
 from gateway.tls.client cimport TlsClients
 from gateway.tls.server cimport TlsWork
+from gateway.tracing.trace cimport Numbers
+from gateway.tracing.tracer cimport Tracer
 
 cdef class WorkerParts:
     cdef Loop loop
@@ -47,6 +49,8 @@ cdef class WorkerParts:
     cdef TlsWork tls_work            # buffers of TLS legs; None before the first settings that have TLS
     cdef TlsWork inner_tls_work      # of those on another TLS leg, to a parent; None before the first rule that has TLS
     cdef TlsClients clients          # TLS towards parents and origins; None before the first generation
+    cdef Tracer tracer               # None: tracing is off
+    cdef Numbers numbers             # for ids of traces; None before the first tracer
     cdef H2Work work                 # buffers of HTTP/2 connections; None before the first one
 
     cdef H2Work http2_work(self)

@@ -76,9 +76,16 @@ cdef class WorkerParts:
             self.resolver, self.dns = loaded.resolver, settings["dns"]
         self.proxies, self.speakers, self.clients = loaded.proxies, loaded.speakers, loaded.clients
         self.logins.renew()
+        self.trace(settings["tracing"])
         self.generation = Generation(self.loop, loaded.number, loaded.image, loaded.originations,
                                      loaded.request_originations, loaded.upgrade_originations)
         self.meter.segment.generation = loaded.number
+
+    def trace(self, settings):
+        """By gateway.contract.TracingSettings; None: not at all."""
+        if settings is not None and self.numbers is None:
+            self.numbers = Numbers()
+        self.tracer = None if settings is None else Tracer(settings, self.numbers)
 
     cdef const sl_request *show(self, const sl_message *head) noexcept:
         cdef sl_field *field

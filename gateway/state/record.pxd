@@ -11,6 +11,7 @@ from gateway.c.log_line cimport sl_log_line, sl_log_tls
 from gateway.c.segment cimport sl_log_event, sl_tunnel
 from gateway.tls.client cimport TlsClient
 from gateway.tls.session cimport TlsSession
+from gateway.tracing.trace cimport Trace
 
 cdef class Record:
     cdef WorkerParts parts
@@ -25,12 +26,18 @@ cdef class Record:
     cdef uint8_t on_revoke       # sl_on_revoke of the rule that admitted the tunnel
     cdef bytes user              # verified by its password, or None
     cdef Token token             # verified, or None
+    cdef Trace trace             # None: it belongs to none, or tracing is off
     cdef Forwarded forwarded     # claims of a peer that may speak for others; None: none
     cdef bytes name              # canonical, or None when an address was asked for
     cdef sl_addr address         # asked for, then the one dialed; family 0 before, and where a parent resolves
     cdef uint16_t port
+    cdef uint32_t source_place   # 0: none; the three places are those of `source`
     cdef bytes upstream          # the parent gateway it goes through, or None
     cdef sl_addr source_address  # dialed from, where the rule says so; family 0 else
+    cdef uint8_t kind            # sl_protocol
+    cdef uint8_t revoked         # sl_reason: its login or certificate does not stand under its generation; 0: it does
+    cdef uint8_t shown           # sl_shows: what the tunnel has shown inside; UNKNOWN while it was not looked at
+    cdef uint8_t ech             # bool: with an encrypted ClientHello
     cdef sl_decision decision
     cdef str rule                # of the decision, "Kind/namespace/name"; None for a default
     cdef bytes refused           # sl_refused_address of each address that may not be dialed, or None
@@ -39,11 +46,6 @@ cdef class Record:
     cdef uint64_t opened
     cdef int32_t dns_ms          # -1: no look-up
     cdef int32_t dial_ms         # -1: no dial
-    cdef uint8_t kind            # sl_protocol
-    cdef uint8_t revoked         # sl_reason: its login or certificate does not stand under its generation; 0: it does
-    cdef uint8_t shown           # sl_shows: what the tunnel has shown inside; UNKNOWN while it was not looked at
-    cdef uint8_t ech             # bool: with an encrypted ClientHello
-    cdef uint32_t source_place   # 0: none; the three places are those of `source`
     cdef uint32_t gateway_place
     cdef uint32_t provisional_place
     cdef uint64_t source         # the source that limits count it for (limits.pxd)
@@ -92,6 +94,9 @@ cdef class Record:
     cdef void fill(self, sl_log_line *line, sl_log_tls *tls, sl_log_event event, int outcome) noexcept
     # One `refused` line, unless `source` (as limits know it) has had too many: no question was reached.
     cdef void write_refused(self, uint64_t source, int outcome, bytes tried, str detail) noexcept
+    # A line that fill() has made, as the span of its trace, which is recorded.
+    cdef void write_span(self, sl_log_event event, sl_log_line *line, bint secure) noexcept
+    cdef bint is_recorded(self) noexcept
     cdef void name_rule(self, sl_log_line *line) noexcept
     cdef void identify(self, sl_log_line *line) noexcept
 

@@ -23,7 +23,9 @@ from gateway.c.judge cimport (
     sl_source_credential, sl_source_key, sl_source_network, sl_source_user,
 )
 from gateway.c.limit_table cimport SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS
-from gateway.c.log_line cimport sl_log_line, sl_log_text, sl_log_tls, sl_refused_address
+from gateway.c.log_line cimport (
+    sl_log_line, sl_log_span, sl_log_text, sl_log_tls, sl_log_trace, sl_refused_address,
+)
 from gateway.c.workloads cimport (
     SL_WORKLOAD_ACCOUNT, SL_WORKLOAD_KNOWN, SL_WORKLOAD_NAMESPACE, SL_WORKLOAD_OUTSIDE, sl_workload,
     sl_workload_status, sl_workload_text,
@@ -51,6 +53,8 @@ cdef frozenset NO_LOGIN = frozenset((
 
 
 cdef const char *NO_ACCOUNT = b""
+cdef sl_log_trace NO_TRACE     # of lines that belong to none: both ids are null
+memset(&NO_TRACE, 0, sizeof(NO_TRACE))
 
 
 cdef sl_log_text text_of(str text) noexcept:
@@ -359,7 +363,8 @@ cdef class Record:
         cdef WorkerParts parts = self.parts
         cdef sl_log_line line
         cdef sl_log_tls tls[2]
-        if not parts.settings.access_log or parts.log is None:
+        cdef bint recorded = (event == SL_LOG_CLOSE or event == SL_LOG_DECISION) and self.is_recorded()
+        if parts.log is None or not (parts.settings.access_log or recorded):
             return
         self.fill(&line, tls, event, outcome)
         if event == SL_LOG_CLOSE or event == SL_LOG_INTERVAL:
@@ -368,7 +373,22 @@ cdef class Record:
             line.duration_ms = parts.loop.now - self.opened
             if event == SL_LOG_CLOSE and self.broken is not NULL:
                 line.detail.bytes, line.detail.length = self.broken, strlen(self.broken)
-        parts.log.write(event, &line)
+        if parts.settings.access_log:
+            parts.log.write(event, &line)
+        if recorded:
+            self.write_span(event, &line, False)
+
+    cdef bint is_recorded(self) noexcept:
+        return self.trace is not None and self.trace.recording
+
+    cdef void write_span(self, sl_log_event event, sl_log_line *line, bint secure) noexcept:
+        cdef sl_log_trace ids = self.trace.ids
+        cdef sl_log_span span
+        self.trace.describe(&span, self.asked, self.parts.loop.now)
+        span.secure = secure
+        ids.span, line.trace = &span, &ids
+        self.parts.log.write_span(event, line)
+        line.trace = &self.trace.ids
 
     cdef void write_refused(self, uint64_t source, int outcome, bytes tried, str detail) noexcept:
         cdef WorkerParts parts = self.parts
@@ -433,6 +453,10 @@ cdef class Record:
             line.client_tls = told_tls(self.tls, &tls[0])
         if self.upstream_tls is not None:
             line.upstream_tls = told_tls(self.upstream_tls, &tls[1])
+        if self.trace is not None:
+            line.trace = &self.trace.ids
+        elif parts.tracer is not None:
+            line.trace = &NO_TRACE
         if event == SL_LOG_CLOSE or event == SL_LOG_DECISION or event == SL_LOG_REFUSED:
             line.outcome = sl_outcome_text(outcome)
 

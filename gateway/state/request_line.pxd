@@ -15,6 +15,7 @@ cdef struct Answered:
     uint16_t status            # that the client got; 0: none
     uint8_t tries              # connections that it was sent on
     uint8_t mirrored           # mirrors that got a copy
+    bint secure                # the target is https
     bint downgraded            # in clear text to the client, over TLS from the origin
     int32_t first_byte_ms      # from the whole head to the head of the answer; -1: there was none
     uint64_t up                # bytes of content

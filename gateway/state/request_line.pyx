@@ -28,7 +28,7 @@ cdef void nothing_answered(Answered *out, const sl_message *request) noexcept:
 
 cdef void write_request(Record record, const Answered *answered, int outcome) noexcept:
     count_request(record, answered)
-    if record.parts.settings.access_log and record.parts.log is not None:
+    if record.parts.log is not None and (record.parts.settings.access_log or record.is_recorded()):
         write_line(record, answered, outcome)
 
 
@@ -66,7 +66,10 @@ cdef void write_line(Record record, const Answered *answered, int outcome) noexc
     line.carried = 1
     line.bytes_up, line.bytes_down = answered.up, answered.down
     line.duration_ms = record.parts.loop.now - record.asked
-    record.parts.log.write(SL_LOG_REQUEST, &line)
+    if record.parts.settings.access_log:
+        record.parts.log.write(SL_LOG_REQUEST, &line)
+    if record.is_recorded():
+        record.write_span(SL_LOG_REQUEST, &line, answered.secure)
 
 
 cdef void count_retry(WorkerParts parts, unsigned route_slot, sl_retry_result result) noexcept:

@@ -1,5 +1,5 @@
 # Settings of the active generation, as connections need them.
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from gateway.tls.server cimport TlsServer
 
@@ -42,6 +42,7 @@ cdef class Settings:
     cdef list trust_domains          # names, of which the first one has namespaces
     cdef frozenset token_keys        # marks of the keys whose tokens stand; empty: there are no tokens
     cdef bint insecure_tokens        # tokens are accepted over clear text from anywhere
+    cdef uint8_t traced              # bool: tracing is on; codecs look at it
     cdef bint access_log
     cdef bint log_query              # request lines have the query
     cdef bytes via                   # this gateway's name in Via; None: it adds none

@@ -67,6 +67,7 @@ cdef class Settings:
         self.trusted = {entry["identity"]: entry["sources"] for entry in settings["trusted"]}
         self.trust_domains = settings["trust_domains"]
         self.insecure_tokens = settings["insecure_tokens"]
+        self.traced = settings["tracing"] is not None
         self.access_log, self.log_query = settings["access_log"], settings["log_query"]
         pools = settings["pools"]
         self.via = settings["via"]

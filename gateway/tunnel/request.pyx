@@ -21,6 +21,8 @@ from gateway.state.speakers cimport source_of_speaker
 cdef Record note(WorkerParts parts, Request request, Codec codec, int kind):
     cdef Record record = Record.__new__(Record, parts)
     fill(record, request, codec, kind)
+    if parts.tracer is not None:
+        record.trace = parts.tracer.of_text(codec.traceparent, record.asked)
     return record
 
 

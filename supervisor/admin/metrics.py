@@ -66,6 +66,7 @@ def snapshot(
     *,
     log_dropped: Mapping[str, int],
     generations: Mapping[str, int],
+    spans: Mapping[str, int] | None = None,
     rules: int = 0,
     workloads: int = 0,
     reloads: Mapping[str, int] | None = None,
@@ -74,7 +75,8 @@ def snapshot(
     expiries: Iterable[tuple[str, str, float]] = (),
     files: Iterable[int | str] = (),
 ) -> Snapshot:
-    """Reads everything. `log_dropped`: access log lines that the supervisor dropped, by event."""
+    """Reads everything. `log_dropped`: access log lines that the supervisor dropped, by event; `spans`: what became of
+    those that workers have handed on."""
     segments = list(segments)
     sums: dict[int, int] = {}
     histograms = {name: Histogram(0, []) for name in HISTOGRAMS}
@@ -95,6 +97,10 @@ def snapshot(
     dropped = labelled[_index("log_dropped_total")]
     for event, count in log_dropped.items():
         dropped[(event,)] = dropped.get((event,), 0) + count
+    exported = labelled[_index("spans_total")]
+    for result, count in (spans or {}).items():
+        if count:
+            exported[(result,)] = exported.get((result,), 0) + count
     return Snapshot(
         total(segments),
         labelled,
@@ -138,7 +144,7 @@ def by_label(taken: Snapshot) -> dict[str, dict[str, int]]:
         *(("log_dropped_total", "event"), ("rejudged_total", "result")),
         *(("http2_abuse_total", "reason"), ("http2_resets_total", "code"), ("tls_handshakes_total", "result")),
         *(("http_requests_total", "class"), ("http_retries_total", "result"), ("http_mirrored_total", "result")),
-        ("upstream_connections", "state"),
+        *(("upstream_connections", "state"), ("spans_total", "result")),
     )
     found: dict[str, dict[str, int]] = {}
     for name, label in wanted:

@@ -20,7 +20,7 @@ from supervisor.cli.common import (
     need_config,
     print_json,
 )
-from supervisor.cli.questions import find_line, in_a_labels, of_log_line, read_batch
+from supervisor.cli.questions import find_line, in_a_labels, of_log_line, read_batch, trace_of
 from supervisor.cli.reached import reached
 from supervisor.cli.verdicts import describe, in_a_line
 from supervisor.config.config import find_config
@@ -112,9 +112,9 @@ def explain(
     them a tunnel is asked for, which never satisfies a condition: reason needs_http.
 
     --id finds the last line with this id in the file of logs.access, --log-line takes the line itself: who asked for
-    what is read from it, and answered by today's policy. A file of --batch has a question on each line, in JSON with
-    the names of these options ({"from": "shop/cart", "to": "api.stripe.com:443"}), or a line of the access log; each
-    answer is a line.
+    what is read from it, and answered by today's policy; the id of its trace is printed. A file of --batch has a
+    question on each line, in JSON with the names of these options ({"from": "shop/cart", "to": "api.stripe.com:443"}),
+    or a line of the access log; each answer is a line.
 
     Exit codes: 0 whatever the verdict (with --fail: 1 for deny and for unknown), 1 no answer (the policy is wrong, no
     gateway answers, a line of --batch is no question), 2 bad arguments.
@@ -136,15 +136,20 @@ def explain(
     try:
         if batch is not None:
             sys.exit(_answer_all(policy, batch, resolve, as_json, failing))
-        if log_line is not None:
-            question = of_log_line(sys.stdin.buffer.readline() if log_line == "-" else log_line)
+        line: str | bytes | None = log_line
+        if log_line == "-":
+            line = sys.stdin.buffer.readline()
         elif identifier is not None:
-            question = of_log_line(find_line(load_config(need_config(config)), identifier))
+            line = find_line(load_config(need_config(config)), identifier)
+        if line is not None:
+            question = of_log_line(line)
         else:
             question = read_question(in_a_labels(request) | _more(request, resolve, paged, by_listener))
         answer = policy.answer(_resolving(question, resolve))
         if answer.get("verdict") == "deny":
             answer["to_turn"] = policy.turning(question, answer)
+        if line is not None and (trace := trace_of(line)) is not None:
+            answer["trace_id"] = trace
         if question.to is not None and not sources and not any((log_line, identifier, resolve)):
             answer = policy.answer(msgspec.structs.replace(question, reach=True, limit=limit, after=after)) | answer
     except QuestionError as wrong:

@@ -11,7 +11,7 @@ from supervisor.policy.resources.hosts import a_labels
 from supervisor.source.node import Node
 from supervisor.source.problems import Invalid, quote
 
-__all__ = ["Asked", "find_line", "in_a_labels", "of_log_line", "read_batch"]
+__all__ = ["Asked", "find_line", "in_a_labels", "of_log_line", "read_batch", "trace_of"]
 
 LONGEST_LINE: Final = 65536  # bytes
 LOGIN: Final = ("password", "token")
@@ -57,6 +57,12 @@ def of_log_line(text: str | bytes) -> Question:
         **_identity(source),
     }
     return read_question({name: value for name, value in request.items() if value is not None})
+
+
+def trace_of(text: str | bytes) -> str | None:
+    """The id of the trace that the request of a line belongs to. Raises QuestionError."""
+    found = _object(text, "a line of the access log").get("trace_id")
+    return found if isinstance(found, str) else None
 
 
 def _identity(source: Mapping[str, Any]) -> dict[str, object]:

@@ -60,6 +60,8 @@ def describe(answer: dict[str, Any]) -> list[str]:
         lines[0] = f"{answer['verdict'].upper()} by name only  {where}:{to['port']}; addresses not judged: {why}"
     if listener := answer.get("credentials"):
         lines.append(f"  needs    credentials: listener {listener} has auth: required; give --user")
+    if trace := answer.get("trace_id"):
+        lines.append(f"  trace    {trace}")
     lines.append(f"  source   {source_text(answer['source'])}")
     lines.append(f"  rule     {rule_text(answer['rule'], answer['list_line'])}")
     would = ", would be denied" if answer["would_deny"] else ""

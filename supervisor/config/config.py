@@ -27,6 +27,7 @@ from supervisor.config.speakers import ProxyPeers, Trusted
 from supervisor.config.tenants import Budget, Grant
 from supervisor.config.tls import ListenerTls, ReadTls
 from supervisor.config.tokens import TokenSource
+from supervisor.config.tracing import Tracing
 from supervisor.config.trust import Trust
 from supervisor.config.upstreams import Upstream
 from supervisor.source.host_port import join, split
@@ -225,6 +226,7 @@ class Config(msgspec.Struct, frozen=True):
     upstreams: tuple[Upstream, ...] = ()
     pools: Pools = Pools()
     via: bool = True
+    tracing: Tracing = Tracing()
     dns: Dns = Dns()
     limits: Limits = Limits()
     admin: Admin = Admin()
@@ -317,6 +319,7 @@ class Config(msgspec.Struct, frozen=True):
             own_names=[name.encode() for name in self.gateway.names()],
             deny_message=self.gateway.deny_message,
             pod_networks=list(self.gateway.pod_networks),
+            tracing=self.tracing.settings(),
             access_log=self.logs.access != "off",
             log_interval=self.logs.interval,
             log_query=self.logs.query == "keep",

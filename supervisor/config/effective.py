@@ -129,6 +129,11 @@ def effective(config: Config) -> dict[str, Any]:
             "maxAge": duration(config.pools.max_age),
         },
         "via": "on" if config.via else "off",
+        "tracing": {
+            "endpoint": config.tracing.endpoint,
+            "sample": config.tracing.sample,
+            "parentBased": config.tracing.parent_based,
+        },
         "limits": {
             "tunnels": limits.tunnels,
             "tunnelsPerSource": limits.tunnels_per_source,

@@ -23,7 +23,6 @@ class Later(NamedTuple):
 
 
 _CLUSTER: Final = "the watch of a cluster; policy comes from files alone"
-_TRACING: Final = "spans; none would be sent"
 
 # `a[].b` is the field b of each item of the list a.
 LATER: Final[dict[str, Later]] = {
@@ -38,9 +37,6 @@ LATER: Final[dict[str, Later]] = {
     "kubernetes.without": Later(_CLUSTER, empty=True),
     "kubernetes.workloadStale": Later(_CLUSTER),
     "kubernetes.unknownWait": Later(_CLUSTER),
-    "tracing.endpoint": Later(_TRACING),
-    "tracing.sample": Later(_TRACING),
-    "tracing.parentBased": Later(_TRACING),
 }
 # Keys of sections that are read, by section: each is refused as long as no reader of the section knows it.
 UNREAD: Final[dict[str, dict[str, Later]]] = {

@@ -30,6 +30,7 @@ from supervisor.config.speakers import read_proxy_peers, read_trusted
 from supervisor.config.tenants import Budget, Grant, read_budget, read_grants
 from supervisor.config.tls import ListenerTls, check_hbone, read_listener_tls
 from supervisor.config.tokens import read_tokens
+from supervisor.config.tracing import TRACING, read_tracing
 from supervisor.config.trust import read_trust
 from supervisor.config.upstreams import Upstream, read_upstreams
 from supervisor.host import machine
@@ -43,7 +44,7 @@ from supervisor.source.yaml_source import load_documents, only
 MOST_LISTENERS: Final = 64
 TOP: Final = (
     *("listeners", "workers", "gateway", "linkerd", "policy", "identity", "addresses", "upstreams", "dns", "limits"),
-    *("admin", "grants", "metrics", "control", "logs", "shutdown", "pools", "via"),
+    *("admin", "grants", "metrics", "control", "logs", "shutdown", "pools", "via", "tracing"),
 )
 LISTENER: Final = (
     *("name", "address", "protocol", "destination", "auth", "innerName", "audit", "requests", "diagnostics", "tls"),
@@ -151,6 +152,7 @@ class _Reader:
             dns=self.dns(top),
             pools=self.pools(top),
             via=top.read("via", lambda n: n.choice("on", "off"), "on") == "on",
+            tracing=read_tracing(self.section(top, "tracing", *TRACING), self.problems),
             limits=self.limits(top),
             admin=admin,
             metrics=metrics,

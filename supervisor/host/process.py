@@ -75,11 +75,19 @@ def child_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     return environment
 
 
-def spawn(argv: Sequence[str], fds: Sequence[int] = (), *, stdin: int | None = None, block: bool = False) -> int:
+def spawn(
+    argv: Sequence[str],
+    fds: Sequence[int] = (),
+    *,
+    stdin: int | None = None,
+    block: bool = False,
+    own_group: bool = True,
+) -> int:
     """Starts `argv` with `fds` as its descriptors 3, 4, ... and returns its pid. Raises OSError.
 
     stdin is /dev/null unless given. stdout is our stderr: ours may carry the access log, whose lines no child may tear.
-    `block` holds the signals of BLOCKED back until the child unblocks them.
+    `block` holds the signals of BLOCKED back until the child unblocks them. Without `own_group` it is one of our
+    process group.
     """
     top = 3 + len(fds)
     borrowed: list[int] = []
@@ -105,7 +113,7 @@ def spawn(argv: Sequence[str], fds: Sequence[int] = (), *, stdin: int | None = N
             list(argv),
             child_environment(),
             file_actions=actions,
-            setpgroup=0,
+            setpgroup=0 if own_group else os.getpgrp(),
             setsigmask=BLOCKED if block else (),
             setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
         )

@@ -25,11 +25,17 @@ class Lines:
     """`fd` is the eventfd, for workers to inherit."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, slots: Callable[[], Sequence[Slot]], access_log: AccessLog
+        self,
+        loop: asyncio.AbstractEventLoop,
+        slots: Callable[[], Sequence[Slot]],
+        access_log: AccessLog,
+        spans: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`spans` hands on the spans that wait in the same segments, so many bytes."""
         self._loop = loop
         self._slots = slots
         self._access_log = access_log
+        self._spans = spans
         self._pause: asyncio.TimerHandle | None = None
         self._last: dict[int, bytes] = {}  # by slot: lines about tunnels that were taken last
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -61,7 +67,7 @@ class Lines:
     def _on_wake(self) -> None:
         os.eventfd_read(self.fd)
         self._loop.remove_reader(self.fd)
-        taken = self.collect()
+        taken = self.collect() + self._spans()
         self._pause = self._loop.call_later(PAUSE if taken < MUCH else SHORT, self._listen)
 
     def _listen(self) -> None:

@@ -33,7 +33,7 @@ cdef class H2Head(Codec):
         self.user = self.password = self.token = self.out = None
         self.reason = 0
         self.forwarded.family = 0
-        self.baggage = None
+        self.baggage = self.traceparent = None
         self.address.family = 0
         self.name[0] = 0
         self.name_length = 0
@@ -168,6 +168,8 @@ cdef class H2Head(Codec):
                 self.bad(self.detail)
         elif self.trusted and not self.trailers and named(field, b"baggage"):
             self.set_baggage(field.value, field.value_length)
+        elif self.traced is not NULL and self.traced[0] and not self.trailers and named(field, b"traceparent"):
+            self.set_traceparent(field.value, field.value_length)
 
     cdef void keep(self, HeadText *kept, const Field *field) noexcept:
         kept.seen = True

@@ -107,6 +107,55 @@ TEST(a_line_of_everything)
         "\"outcome\":\"closed\",\"bytes_up\":0,\"bytes_down\":18446744073709551615,\"duration_ms\":1000}\n");
 }
 
+TEST(ids_of_a_trace)
+{
+    static const uint8_t trace_id[SL_TRACE_ID] = {0x4b, 0xf9, [15] = 0x36}, span_id[SL_SPAN_ID] = {0, 0xf0, [7] = 0xb7};
+    struct sl_log_line line = least();
+    struct sl_log_trace trace = {0};
+    CHECK(!strstr(written(&line), "trace_id"));
+    line.trace = &trace;
+    CHECK(strstr(written(&line), "\"tls\":null,\"trace_id\":null,\"span_id\":null}\n"));
+    trace.trace_id = trace_id;
+    trace.span_id = span_id;
+    CHECK(strstr(written(&line),
+                 ",\"trace_id\":\"4bf90000000000000000000000000036\",\"span_id\":\"00f00000000000b7\"}\n"));
+}
+
+TEST(a_span_and_its_tries)
+{
+    static const uint8_t trace_id[SL_TRACE_ID] = {1}, span_id[SL_SPAN_ID] = {2}, parent[SL_SPAN_ID] = {3};
+    struct sl_log_line line = least();
+    struct sl_log_try tries[9] = {{.span_id = {4}, .dns_ms = -1, .dial_ms = -1, .tls_ms = -1, .first_byte_ms = -1}};
+    struct sl_log_span span = {.tls_ms = -1, .start_us = 5, .end_us = UINT64_MAX};
+    struct sl_log_trace trace = {trace_id, span_id, &span};
+    line.trace = &trace;
+    CHECK(strstr(written(&line), ",\"span\":{\"parent\":null,\"start_us\":5,\"end_us\":18446744073709551615,"
+                                 "\"secure\":false,\"tls_ms\":null,\"tries\":[]}"));
+    span.parent = parent;
+    span.secure = 1;
+    span.tries = tries;
+    span.try_count = 2;
+    tries[1] = (struct sl_log_try){.span_id = {5},
+                                   .reused = 1,
+                                   .port = 443,
+                                   .status = 200,
+                                   .tls_ms = 7,
+                                   .start_us = 8,
+                                   .end_us = 9,
+                                   .outcome = "closed"};
+    tries[1].address = address("203.0.113.9");
+    CHECK(
+        strstr(written(&line),
+               "{\"parent\":\"0300000000000000\",\"start_us\":5,\"end_us\":18446744073709551615,\"secure\":true,"
+               "\"tls_ms\":null,\"tries\":[{\"span_id\":\"0400000000000000\",\"start_us\":0,\"end_us\":0,\"address\":"
+               "null,\"port\":null,\"reused\":false,\"dns_ms\":null,\"dial_ms\":null,\"tls_ms\":null,\"first_byte_ms\":"
+               "null,\"status\":null,\"outcome\":null},{\"span_id\":\"0500000000000000\",\"start_us\":8,\"end_us\":9,"
+               "\"address\":\"203.0.113.9\",\"port\":443,\"reused\":true,\"dns_ms\":0,\"dial_ms\":0,\"tls_ms\":7,"
+               "\"first_byte_ms\":0,\"status\":200,\"outcome\":\"closed\"}]}"));
+    span.try_count = 8;
+    CHECK(strlen(written(&line)) < SL_LOG_LINE_MOST / 2);
+}
+
 TEST(an_interval_has_no_outcome_yet)
 {
     struct sl_log_line line = least();
@@ -347,6 +396,8 @@ int main(void)
 {
     RUN(a_line_of_nulls);
     RUN(a_line_of_everything);
+    RUN(ids_of_a_trace);
+    RUN(a_span_and_its_tries);
     RUN(an_interval_has_no_outcome_yet);
     RUN(an_address_is_the_host_where_no_name_was_asked_for);
     RUN(what_others_chose_is_printable_ascii);

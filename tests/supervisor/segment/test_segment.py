@@ -55,7 +55,9 @@ def test_lines_are_taken_once_of_a_dead_worker_as_well(shared: Segment) -> None:
         assert shared.take_lines(level) == (b"", 0)
         write_lines(shared, level, b"three\n")
     shared.reap()
-    assert [shared.take_lines(level) for level in range(segment.PENDING_LOGS)] == [(b"three\n", 1)] * 3
+    assert [shared.take_lines(level) for level in range(segment.PENDING_LOGS)] == [
+        (b"three\n", 1)
+    ] * segment.PENDING_LOGS
 
 
 def test_no_worker_tears_lines(shared: Segment) -> None:
