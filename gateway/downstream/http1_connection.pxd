@@ -23,6 +23,7 @@ cdef class Http1Connection(ClientSide):
     cdef uint8_t auth          # AuthMode
     cdef uint8_t chunked       # bool: the response's content leaves in chunks
     cdef uint8_t lasts         # bool: it lives on behind this exchange
+    cdef uint8_t parting       # bool: the client has said that it sends no further request
     cdef uint8_t old           # bool: the request is HTTP/1.0
     cdef uint8_t to_head       # bool: the request is HEAD
     cdef uint8_t reading       # bool: the request's content is not whole

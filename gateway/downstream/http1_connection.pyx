@@ -214,6 +214,7 @@ cdef class Http1Connection(ClientSide):
         self.parts.loop.disarm(self)
         self.old = given.minor == 0
         self.lasts = given.keeps_alive and not self.parts.roster.draining
+        self.parting = not given.keeps_alive
         self.to_head = is_method(given, b"HEAD", 4)
         self.reading = not has_no_content(given)
         exchange = self.exchange = exchange_of(self.parts, self, self.who, SL_PROTOCOL_HTTP, self.auth)
@@ -225,7 +226,11 @@ cdef class Http1Connection(ClientSide):
         self.paused = self.stopped = self.piped = False
         bulk_end(&self.bulk, &self.parts.files.pipes)
         if not self.lasts:
-            self.linger()
+            # Nothing comes behind the last request that could turn the close into a reset; TLS has its own end.
+            if self.parting and self.who.tls is None and self.out.is_empty() and not self.input.has_rest():
+                self.drop()
+            else:
+                self.linger()
             return
         self.input.begin_request()
         self.parts.loop.arm(self, self.parts.settings.request_timeout if self.input.has_rest()
@@ -238,7 +243,7 @@ cdef class Http1Connection(ClientSide):
         if self.closed:
             return
         if self.reading:
-            self.lasts = False  # the rest of the request is not wanted
+            self.lasts = self.parting = False  # the rest of the request is not wanted, and may come all the same
         self.reading = False
         self.next_request()
 

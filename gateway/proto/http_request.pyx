@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy
 
-from gateway.c.addr cimport SL_ADDR_TEXT, sl_addr, sl_addr_format
+from gateway.c.addr cimport sl_addr, sl_addr_format
 from gateway.c.contract cimport SL_OUTCOME_EXPECTATION, SL_OUTCOME_MALFORMED
 from gateway.c.message cimport (
     SL_FIELD_BAGGAGE, SL_FIELD_FORWARDED, SL_FIELD_PROXY_AUTHORIZATION, SL_FORM_ABSOLUTE, SL_FORM_ASTERISK,
