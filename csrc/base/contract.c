@@ -42,6 +42,7 @@ unsigned sl_refusal_reason(unsigned outcome, int login)
     case SL_OUTCOME_HEAD_TOO_LARGE: return SL_REASON_HEAD_TOO_LARGE;
     case SL_OUTCOME_EXPECTATION: return SL_REASON_EXPECTATION;
     case SL_OUTCOME_LOOP: return SL_REASON_LOOP;
+    case SL_OUTCOME_MISDIRECTED: return SL_REASON_MISDIRECTED;
     default: return SL_REASON_INTERNAL;
     }
 }

@@ -89,7 +89,7 @@
     X(INNER_PROTOCOL_MISMATCH, "inner_protocol_mismatch", "inner", "deny", "a reset (success was answered before)",   \
       "another protocol inside than the rule's `inner` demands")                                                      \
     X(INNER_PROTOCOL_MISSING, "inner_protocol_missing", "inner", "deny", "a reset (success was answered before)",     \
-      "the rule's `inner` demands a protocol, and none showed in 5 s")                                                \
+      "a protocol is demanded (`inner`, conditions on requests), and none showed in 5 s")                             \
     X(UNAUTHORIZED, "unauthorized", "name", "deny", "403, SOCKS 2",                                                   \
       "the source is not authorized, or its user is gone")                                                            \
     X(OTHER_WAY, "other_way", "name, address, inner", "deny", "403, SOCKS 2, or a reset",                             \
@@ -134,7 +134,7 @@
     X(TLS_UPSTREAM, "tls_upstream", "name, address", "allow", "502 tls_certificate_error, SOCKS 1",                   \
       "allowed, and the TLS handshake with the parent or the origin failed; `tls.upstream.failure` tells how")        \
     X(NEEDS_HTTP, "needs_http", "name, address, inner", "deny", "403, SOCKS 2, or a reset",                           \
-      "a rule denies by conditions on requests, which this flow does not show: it holds")                             \
+      "rules have conditions on requests, and this flow is no HTTP: none allows it, and a denial holds")              \
     X(SOURCE_GONE, "source_gone", "name", "deny", "403, SOCKS 2, or a reset",                                         \
       "the source's address belongs to another pod now, or to none")                                                  \
     X(NO_ROUTE, "no_route", "name, address", "default", "404",                                                        \
@@ -145,7 +145,9 @@
     X(DOUBTFUL_TARGET, "doubtful_target", "none", "none", "400",                                                      \
       "two readers may take the path for two paths, and a rule of its host asks for paths")                           \
     X(NO_SERVER_NAME, "no_server_name", "none", "none", "a close",                                                    \
-      "a ClientHello, sent as to the destination itself, shows no server name, or the gateway's own")
+      "a ClientHello, sent as to the destination itself, shows no server name, or the gateway's own")                 \
+    X(MISDIRECTED, "misdirected", "none", "none", "421",                                                              \
+      "a request inside a tunnel is for another host or port than the tunnel")
 
 /* How a TLS handshake went: `result` of its metric, and `failure` of a leg's TLS in the log. X(NAME, "text"). */
 #define SL_TLS_RESULTS(X)                                                                 \
@@ -215,7 +217,8 @@
     X(UNAVAILABLE, "unavailable")                 \
     X(ROUTE_LIMIT, "route_limit")                 \
     X(BACKEND_INVALID, "backend_invalid")         \
-    X(NO_SERVER_NAME, "no_server_name")
+    X(NO_SERVER_NAME, "no_server_name")           \
+    X(MISDIRECTED, "misdirected")
 
 #define SL_ENUM_VERDICT(name, text) SL_##name,
 #define SL_ENUM_TIER(name, text) SL_TIER_##name,

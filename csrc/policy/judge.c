@@ -297,6 +297,7 @@ static void judge_shown(const struct sl_image *policy, struct sl_question *quest
     if (sl_refused(out)) {
         out->phase = SL_PHASE_INNER;
         if (out->rule != SL_NO_RULE) return;
+        if (question->shows == SL_SHOWS_HTTP && sl_waits_for_http(out)) return; /* each request may pass yet */
         out->rule = before->rule;
         out->selector = before->selector;
         out->reason =

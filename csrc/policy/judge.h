@@ -183,6 +183,13 @@ static inline int sl_denied_hard(const struct sl_decision *decision)
             decision->reason == SL_REASON_OWN_ADDRESS);
 }
 
+/* Whether what denies a tunnel are conditions on requests, which it may show yet: they are judged one by one where HTTP
+ * is inside. Of a request it is never true. */
+static inline int sl_waits_for_http(const struct sl_decision *decision)
+{
+    return sl_refused(decision) && decision->reason == SL_REASON_NEEDS_HTTP;
+}
+
 /* A denial by no rule, for what callers find out themselves. */
 void sl_deny(struct sl_decision *out, enum sl_phase phase, enum sl_reason reason);
 

@@ -36,6 +36,9 @@ enum sl_leg_progress {
     SL_LEG_READY = 2,
 };
 
+/* The descriptor of a leg whose other end is in this process: its owner gets events without epoll. */
+enum { SL_LEG_INSIDE = -2 };
+
 struct sl_leg_table {
     ssize_t (*receive)(struct sl_leg *leg, void *to, size_t most);
     ssize_t (*receive_parts)(struct sl_leg *leg, const struct iovec *parts, int count); /* into the parts, in order */
@@ -65,7 +68,7 @@ struct sl_transport {
 
 struct sl_leg {
     struct sl_transport *transport; /* owned by the leg, given back by close and reset; NULL: a plain socket */
-    int fd;                         /* of the socket below, for the loop and for options; -1: closed */
+    int fd; /* of the socket below, for the loop and for options; -1: closed; SL_LEG_INSIDE: there is none */
 };
 
 extern const struct sl_leg_table sl_plain_table;
@@ -132,12 +135,12 @@ static inline int sl_leg_end_writing(struct sl_leg *leg)
 /* A leg that is closed already is left alone, by both. */
 static inline void sl_leg_close(struct sl_leg *leg)
 {
-    if (leg->fd >= 0) sl_leg_table(leg)->close(leg);
+    if (leg->fd != -1) sl_leg_table(leg)->close(leg);
 }
 
 static inline void sl_leg_reset(struct sl_leg *leg)
 {
-    if (leg->fd >= 0) sl_leg_table(leg)->reset(leg);
+    if (leg->fd != -1) sl_leg_table(leg)->reset(leg);
 }
 
 static inline int sl_leg_fills_pipes(const struct sl_leg *leg)

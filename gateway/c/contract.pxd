@@ -53,6 +53,8 @@ cdef extern from "base/contract.h" nogil:
         SL_REASON_EXPECTATION
         SL_REASON_LOOP
         SL_REASON_DOUBTFUL_TARGET
+        SL_REASON_MISDIRECTED
+        SL_REASON_NEEDS_HTTP
         SL_REASON_LIMIT
         SL_REASON_DRAINING
         SL_REASON_TOO_MANY_STREAMS
@@ -119,6 +121,7 @@ cdef extern from "base/contract.h" nogil:
         SL_OUTCOME_WORKER_LOST
         SL_OUTCOME_DNS_FAILED
         SL_OUTCOME_NO_SERVER_NAME
+        SL_OUTCOME_MISDIRECTED
         SL_OUTCOME_COUNT
     enum sl_tier:
         SL_TIER_NONE

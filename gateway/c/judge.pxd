@@ -108,6 +108,8 @@ cdef extern from "policy/judge.h" nogil:
     unsigned sl_judge(const sl_image *policy, sl_question *question, int reached, const sl_decision *before,
                       sl_decision *out, sl_trail *trail)
     bint sl_refused(const sl_decision *decision)
+    bint sl_waits_for_http(const sl_decision *decision)
+    bint sl_denied_hard(const sl_decision *decision)
     void sl_deny(sl_decision *out, int phase, int reason)
     unsigned sl_own_asked(const sl_image *policy, const sl_addr *addr, uint16_t port, sl_addr out[2])
 

@@ -12,8 +12,24 @@ cdef extern from "relay/leg.h" nogil:
         SL_LEG_FAILED
         SL_LEG_WAITS
         SL_LEG_READY
+    enum:
+        SL_LEG_INSIDE
+    struct sl_leg_table:
+        ssize_t (*receive)(sl_leg *leg, void *to, size_t most) noexcept
+        ssize_t (*receive_parts)(sl_leg *leg, const iovec *parts, int count) noexcept
+        ssize_t (*send)(sl_leg *leg, const void *data, size_t length, int more) noexcept
+        ssize_t (*send_parts)(sl_leg *leg, const iovec *parts, int count) noexcept
+        ssize_t (*peek)(sl_leg *leg, void *to, size_t most) noexcept
+        int (*end_writing)(sl_leg *leg) noexcept
+        void (*close)(sl_leg *leg) noexcept
+        void (*reset)(sl_leg *leg) noexcept
+        sl_leg_progress (*advance)(sl_leg *leg) noexcept
+        unsigned (*wants)(const sl_leg *leg) noexcept
+        int (*pending)(const sl_leg *leg) noexcept
+        int (*ended)(const sl_leg *leg) noexcept
+        const char *(*reason)(const sl_leg *leg) noexcept
     struct sl_transport:
-        pass
+        const sl_leg_table *table
     struct sl_leg:
         sl_transport *transport
         int fd

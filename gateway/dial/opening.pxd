@@ -51,6 +51,8 @@ cdef class Opening(QueueEntry):
 
     # ---- its steps -------------------------------------------------------------------------------------------------
     cdef void set_out(self) noexcept
+    cdef void denied(self, int outcome) noexcept
+    cdef void hold(self) noexcept
     cdef void go_on_by_name(self) noexcept
     cdef bytes host(self)
     cdef bint known(self) noexcept

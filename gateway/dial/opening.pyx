@@ -17,7 +17,9 @@ from gateway.c.contract cimport (
     SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UNAVAILABLE, SL_OUTCOME_UPSTREAM_FAILED,
     SL_PHASE_DELEGATED, SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM,
 )
-from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_decision, sl_judged_tls, sl_judged_upstream
+from gateway.c.judge cimport (
+    SL_DECISION_PROVISIONAL, sl_decision, sl_judged_tls, sl_judged_upstream, sl_waits_for_http,
+)
 from gateway.c.leg cimport sl_leg_reset, sl_plain_leg
 from gateway.c.limit_table cimport SL_LIMIT_DIALS, SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_REQUESTS
 from gateway.c.segment cimport (
@@ -32,8 +34,8 @@ from gateway.dial.places cimport (
 )
 from gateway.dial.race cimport RACE_LOST, RACE_NEXT, RACE_STUCK, RACE_WON, Candidate, race_of
 from gateway.dial.review cimport (
-    REVIEW_KEPT, REVIEW_NEXT, REVIEW_REFUSED, REVIEW_RESTART, STAGE_ADDRESS, STAGE_NAME, STAGE_PARENT, STAGE_RESOLVING,
-    Review, review_request,
+    REVIEW_KEPT, REVIEW_NEXT, REVIEW_REFUSED, REVIEW_RESTART, STAGE_ADDRESS, STAGE_HELD, STAGE_NAME, STAGE_PARENT,
+    STAGE_RESOLVING, Review, review_request,
 )
 from gateway.dns.resolution cimport MAX_ADDRESSES, RESOLVE_FULL, RESOLVE_OK, RESOLVE_UNKNOWN
 from gateway.io.leg cimport leg_of
@@ -73,9 +75,28 @@ cdef class Opening(QueueEntry):
         if self.record.name is None:
             self.judge(&self.record.address, 1)
         elif not judge_name(self.record, &self.by_name):
-            self.refuse(SL_OUTCOME_DENIED)
+            self.denied(SL_OUTCOME_DENIED)
         elif not self.request.diverts(&self.by_name) and self.get(SL_LIMIT_REQUESTS):
             self.go_on_by_name()
+
+    # ---- what only a request inside can be let pass ------------------------------------------------------------------
+
+    cdef void denied(self, int outcome) noexcept:
+        """By policy. Where conditions on requests are all that denies, a tunnel may show them yet."""
+        if not sl_waits_for_http(&self.record.decision) or not self.request.may_be_held():
+            self.refuse(outcome)
+            return
+        self.stage = STAGE_HELD
+        self.hold()
+
+    cdef void hold(self) noexcept:
+        """As many as a source's provisional tunnels: until it shows what it carries, this is one of them."""
+        cdef Request request = self.request
+        if not self.get(SL_LIMIT_REQUESTS) or not self.get(SL_LIMIT_PROVISIONAL):
+            return
+        self.finish()
+        request.on_held()
+        self.parts.loop.settle(request)
 
     # ---- names -------------------------------------------------------------------------------------------------------
 
@@ -136,7 +157,7 @@ cdef class Opening(QueueEntry):
         else:
             outcome = judge_endpoints(self.race, by_name, self.detour, addresses, count)
         if outcome >= 0:
-            self.refuse(outcome)
+            self.denied(outcome)
         else:
             self.stage = STAGE_ADDRESS
             self.go_on_by_address()
@@ -164,6 +185,8 @@ cdef class Opening(QueueEntry):
         if self.way is None:
             self.record.address = self.race.candidates[found].address
             self.record.decided(&self.race.candidates[found].decision)
+            if self.race.candidates[found].lifted:
+                request.lifted()
         self.record.opened = self.parts.loop.now
         self.record.count_decision()
         self.finish()
@@ -254,6 +277,8 @@ cdef class Opening(QueueEntry):
             return
         self.record.address = candidate.address
         self.record.decided(&candidate.decision)
+        if candidate.lifted:
+            self.request.lifted()
         self.connected()
 
     # ---- parents -----------------------------------------------------------------------------------------------------
@@ -386,7 +411,9 @@ cdef class Opening(QueueEntry):
         self.parts.loop.disarm(self)
         if not self.review():
             return
-        if kind == SL_LIMIT_LOOKUPS:
+        if self.stage == STAGE_HELD:
+            self.hold()
+        elif kind == SL_LIMIT_LOOKUPS:
             self.resolve()
         elif kind == SL_LIMIT_DIALS and self.race.next_candidate == 0:
             self.dial()  # its time begins now
@@ -477,6 +504,9 @@ cdef class Opening(QueueEntry):
         cdef Review found
         if self.closed or self.record.generation is self.parts.generation:
             return not self.closed
+        if self.stage == STAGE_HELD:
+            self.restart()
+            return False
         found = review_request(self.race, self.way.parent if self.way is not None else None, self.stage,
                                self.parts.generation, &self.by_name, &outcome)
         if found == REVIEW_REFUSED:

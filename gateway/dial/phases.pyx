@@ -12,7 +12,9 @@ from gateway.c.contract cimport (
     SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_INTERNAL,
     SL_OUTCOME_NAME_NOT_FOUND, SL_PHASE_ADDRESS, SL_PHASE_NAME, SL_REASON_OWN_ADDRESS, SL_REASON_SPECIAL_PURPOSE,
 )
-from gateway.c.judge cimport SL_DECISION_GUARD, sl_deny, sl_judge, sl_judged_port, sl_question, sl_refused
+from gateway.c.judge cimport (
+    SL_DECISION_GUARD, sl_deny, sl_judge, sl_judged_port, sl_question, sl_refused, sl_waits_for_http,
+)
 from gateway.c.log_line cimport sl_refused_address
 from gateway.dial.race cimport Candidate
 from gateway.dial.verdicts cimport Refusals, add_refusal, refusal_outcome
@@ -47,13 +49,14 @@ cdef int judge_all(Race race, const sl_decision *by_name, Detour detour, const s
                    int count) noexcept:
     cdef Record record = race.record
     cdef sl_question question
-    cdef sl_decision decision
+    cdef sl_decision decision, waits
     cdef Candidate kept[MAX_ADDRESSES]
     cdef sl_refused_address left_out[MAX_ADDRESSES]
     cdef Refusals refusals
     cdef bint lifted = False, listed = detour is not None and detour.host is None
     cdef int i, total = 0, out = 0
     memset(&refusals, 0, sizeof(refusals))
+    memset(&waits, 0, sizeof(waits))
     record.question(&question)
     for i in range(count):
         question.address = &addresses[i]
@@ -62,6 +65,8 @@ cdef int judge_all(Race race, const sl_decision *by_name, Detour detour, const s
             lifted = detour.lifts[i]
         if sl_refused(&decision):
             if by_name is NULL or not is_lifted(&decision, lifted):
+                if sl_waits_for_http(&decision):
+                    waits = decision
                 add_refusal(&refusals, &decision)
                 left_out[out].address = addresses[i]
                 left_out[out].reason = decision.reason
@@ -83,7 +88,7 @@ cdef int judge_all(Race race, const sl_decision *by_name, Detour detour, const s
     if total == 0 and count == 0:
         return SL_OUTCOME_BACKEND_INVALID  # a Service without endpoints
     if total == 0:
-        record.decided(&refusals.told)
+        record.decided(&waits if sl_waits_for_http(&waits) else &refusals.told)
         return refusal_outcome(&refusals)
     record.decided(&race.candidates[0].decision)
     return -1

@@ -17,6 +17,7 @@ cdef enum Stage:
     STAGE_RESOLVING = 1        # its addresses are looked up
     STAGE_ADDRESS = 2          # the candidates are those that may be dialed
     STAGE_PARENT = 3           # the candidates are a parent's
+    STAGE_HELD = 4             # a request inside has to show
 
 # A request under the generation `now`, by its stage: login and name first; then the addresses that race, of which those
 # that may not be dialed any more are given up, even where one has connected; or the parent that is asked, which carries

@@ -21,6 +21,7 @@ cdef class Http1Connection(ClientSide):
     cdef Http1Input input
     cdef uint8_t state         # RequestState: READING, or LINGERING behind the last answer
     cdef uint8_t auth          # AuthMode
+    cdef uint8_t kind          # sl_protocol: HTTP, or that of the tunnel that it is in
     cdef uint8_t chunked       # bool: the response's content leaves in chunks
     cdef uint8_t lasts         # bool: it lives on behind this exchange
     cdef uint8_t parting       # bool: the client has said that it sends no further request
@@ -34,6 +35,7 @@ cdef class Http1Connection(ClientSide):
     cdef uint8_t urgent        # bool: EPOLLPRI was reported
     cdef uint8_t piped         # bool: a pipe of the exchange waits for the leg to take more
     cdef Bulk bulk             # content of the request
+    cdef uint8_t silence       # what was seen of its acknowledgements (silence.h)
     cdef uint32_t dropped      # bytes received behind the last answer
 
     # In place of the connection that saw the first bytes: facts of who asks, the leg and its state are set.
@@ -43,6 +45,7 @@ cdef class Http1Connection(ClientSide):
     cdef void read(self) noexcept
     cdef bint move(self, size_t *total) noexcept
     cdef void work_through(self) noexcept
+    cdef bint meets_connect(self) noexcept
     cdef void next_request(self) noexcept
     cdef void ask(self) noexcept
     cdef sl_keep keep(self) noexcept

@@ -1,7 +1,7 @@
 """A client's connection that carries HTTP/1 requests, one after the other. See http1_connection.pxd.
 
 A request is read to the end of its head and handed to an exchange; what follows the request waits until the response is
-whole, so answers leave in order. A CONNECT among them is refused.
+whole, so answers leave in order. With a CONNECT the connection is given away. Inside a tunnel that is refused.
 
 Between two requests the connection has `requestTimeout` for the next head once its first byte came, and is idle before.
 """
@@ -28,6 +28,7 @@ from gateway.c.segment cimport (
 )
 from gateway.c.pipe_pool cimport sl_pipe
 from gateway.io.bulk cimport BULK_DRY, BULK_FILLED, BULK_LEAST, BulkStep, bulk_begin, bulk_end, bulk_fill, bulk_send
+from gateway.c.silence cimport sl_tcp_silent
 from gateway.io.loop cimport SCRATCH_SIZE
 from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
@@ -35,8 +36,11 @@ from gateway.proto.answers cimport http1_refusal
 from gateway.proto.http1_input cimport H1_DATA, H1_END, H1_HEAD, H1_MORE, H1_TOO_LARGE, STAGE_LENGTH, Http1Event
 from gateway.proto.message cimport has_no_content, is_method
 from gateway.routing.exchange cimport exchange_of
-from gateway.state.record cimport log_refused
-from gateway.state.request cimport LINGERING
+from gateway.io.leg cimport hand_leg
+from gateway.state.record cimport Record, log_refused
+from gateway.state.request cimport LINGERING, who_of
+from gateway.proto.sniff cimport SNIFF_HTTP1, SNIFF_REQUEST, Sniffed, sniff_method
+from gateway.tunnel.beginnings cimport Beginnings, LegState
 from gateway.tunnel.socket_tunnel cimport SocketTunnel
 from gateway.tunnel.tunnel cimport CLIENT, UPSTREAM
 
@@ -49,10 +53,9 @@ cdef enum:
 cdef Http1Connection http1_connection_of(WorkerParts parts, Request other, int auth):
     cdef Http1Connection connection = Http1Connection.__new__(Http1Connection)
     connection.parts, connection.auth = parts, <uint8_t> auth
-    connection.who = Request.__new__(Request)
-    connection.who.listener, connection.who.tls, connection.who.relayed = other.listener, other.tls, other.relayed
-    connection.who.forwarded, connection.who.source = other.forwarded, other.source
-    connection.who.peer, connection.who.peer_port = other.peer, other.peer_port
+    connection.who, connection.kind = who_of(other), SL_PROTOCOL_HTTP
+    if other.inside is not None:
+        connection.kind = (<Record> other.inside).kind
     return connection
 
 
@@ -69,7 +72,7 @@ cdef class Http1Connection(ClientSide):
     cdef void enter(self, const uint8_t *data, size_t length) noexcept:
         self.parts.loop.keep(self)
         self.parts.roster.entered(self)
-        self.parts.loop.pass_on(self.leg.fd, self, CLIENT)
+        hand_leg(self.parts.loop, &self.leg, self, CLIENT)
         self.parts.loop.arm(self, self.parts.settings.request_timeout)
         self.input.begin_request()
         self.input.feed(data, length)
@@ -82,6 +85,8 @@ cdef class Http1Connection(ClientSide):
     cdef void on_event(self, uint32_t events, int leg) noexcept:
         events = sl_leg_events(&self.leg, events)
         if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+            if self.exchange is not None and not self.hangup:
+                self.exchange.on_client_half()
             self.hangup = True
         if events & EPOLLPRI:
             self.urgent = True
@@ -178,6 +183,8 @@ cdef class Http1Connection(ClientSide):
         """All messages in the input, as far as they can be served now."""
         cdef Http1Event event
         while self.takes_input():
+            if self.input.is_fresh() and self.who.inside is None and self.meets_connect():
+                break
             event = self.input.next()
             if event == H1_DATA:
                 if self.exchange is not None and not self.exchange.on_request_body(self.input.piece,
@@ -200,6 +207,22 @@ cdef class Http1Connection(ClientSide):
         if not self.closed and not self.input.keep():
             self.drop()
 
+    cdef bint meets_connect(self) noexcept:
+        """Whether the next request is a CONNECT, or may be one yet. Its bytes wait until the last response has left, as
+        they are: it is read as that of a new connection."""
+        cdef Sniffed found = sniff_method(self.input.data, self.input.length)
+        cdef LegState state
+        cdef sl_leg leg = self.leg
+        cdef bytes rest
+        if found != SNIFF_HTTP1 or not self.out.is_empty():
+            return found != SNIFF_REQUEST
+        state.readable, state.hangup, state.urgent = self.readable, self.hangup, self.urgent
+        rest = self.input.take_rest()
+        self.leg = sl_plain_leg(-1)
+        (<Beginnings> self.parts.beginnings).connect(self.who, &leg, state, rest)
+        self.drop()
+        return True
+
     # ---- requests ----------------------------------------------------------------------------------------------------
 
     cdef void ask(self) noexcept:
@@ -209,7 +232,7 @@ cdef class Http1Connection(ClientSide):
         cdef Exchange exchange
         self.input.message = None
         if given.form == SL_FORM_AUTHORITY:
-            self.malformed(SL_OUTCOME_MALFORMED, "CONNECT behind other requests of one connection")
+            self.malformed(SL_OUTCOME_MALFORMED, "CONNECT inside a tunnel")
             return
         self.parts.loop.disarm(self)
         self.old = given.minor == 0
@@ -217,8 +240,10 @@ cdef class Http1Connection(ClientSide):
         self.parting = not given.keeps_alive
         self.to_head = is_method(given, b"HEAD", 4)
         self.reading = not has_no_content(given)
-        exchange = self.exchange = exchange_of(self.parts, self, self.who, SL_PROTOCOL_HTTP, self.auth)
+        exchange = self.exchange = exchange_of(self.parts, self, self.who, self.kind, self.auth)
         exchange.begin(head, not self.reading)
+        if self.hangup and self.exchange is exchange:
+            exchange.on_client_half()
 
     cdef void next_request(self) noexcept:
         """The exchange is over, on both sides: what has come meanwhile is the next request."""
@@ -254,6 +279,8 @@ cdef class Http1Connection(ClientSide):
             self.parts.loop.later(self)
 
     cdef void rejudge(self) noexcept:
+        if self.who.inside is not None:
+            (<Record> self.who.inside).follow()
         if self.exchange is not None:
             self.exchange.rejudge()
 
@@ -304,11 +331,14 @@ cdef class Http1Connection(ClientSide):
             self.push()
 
     cdef void drain(self) noexcept:
-        """The leg may take more: what is kept, and then what the exchange has."""
-        if self.piped or not self.out.is_empty() and self.push():
-            self.piped = False
-            if self.exchange is not None:
-                self.exchange.on_client_ready()
+        """The leg may take more: what is kept, and then what the exchange has, or the next request."""
+        if not self.piped and (self.out.is_empty() or not self.push()):
+            return
+        self.piped = False
+        if self.exchange is not None:
+            self.exchange.on_client_ready()
+        elif self.input.has_rest() and not self.closed:
+            self.parts.loop.later(self)
 
     cdef bint push(self) noexcept:
         """Sends what is kept; True when nothing is any more."""
@@ -363,7 +393,7 @@ cdef class Http1Connection(ClientSide):
         tunnel.client, self.leg = self.leg, sl_plain_leg(-1)
         tunnel.up.hangup, tunnel.up.urgent, tunnel.down.hangup = self.hangup, self.urgent, hangup
         tunnel.take_over(self, exchange.approach.record, upstream, None)
-        self.parts.loop.pass_on(tunnel.client.fd, tunnel, CLIENT)
+        hand_leg(self.parts.loop, &tunnel.client, tunnel, CLIENT)
         self.leave()
         tunnel.begin()
         tunnel.answer(answer)
@@ -383,8 +413,8 @@ cdef class Http1Connection(ClientSide):
         cdef uint64_t sequence = parts.meter.number()
         self.lasts = self.reading = False
         parts.meter.count(SL_COUNTER_PROTOCOL_ERRORS)
-        parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP, outcome, 0, 0)[0] += 1
-        log_refused(parts, self.who.listener, SL_PROTOCOL_HTTP, &self.who.peer, self.who.peer_port, self.who.source,
+        parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, self.kind, outcome, 0, 0)[0] += 1
+        log_refused(parts, self.who.listener, self.kind, &self.who.peer, self.who.peer_port, self.who.source,
                     sequence, outcome, None, detail, self.who.tls, SL_REASON_INTERNAL)
         if exchange is not None:
             self.exchange = None  # within its content: what the origin has got of it is not whole
@@ -402,13 +432,17 @@ cdef class Http1Connection(ClientSide):
         elif self.exchange is None:
             sequence = self.parts.meter.number()
             self.parts.meter.count(SL_COUNTER_REQUEST_TIMEOUTS)
-            self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP, SL_OUTCOME_REQUEST_TIMEOUT, 0,
-                                      0)[0] += 1
-            log_refused(self.parts, self.who.listener, SL_PROTOCOL_HTTP, &self.who.peer, self.who.peer_port,
+            self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, self.kind, SL_OUTCOME_REQUEST_TIMEOUT, 0, 0)[0] += 1
+            log_refused(self.parts, self.who.listener, self.kind, &self.who.peer, self.who.peer_port,
                         self.who.source, sequence, SL_OUTCOME_REQUEST_TIMEOUT, None, None, self.who.tls, 0)
             self.lasts = False
             self.say(SL_OUTCOME_REQUEST_TIMEOUT, None, None, None, sequence)
             self.linger()
+
+    cdef void on_look(self, uint32_t since) noexcept:
+        if self.leg.fd >= 0 and (self.exchange is not None or not self.out.is_empty()):
+            if sl_tcp_silent(self.leg.fd, since, &self.silence):
+                self.drop()
 
     cdef void on_drain(self) noexcept:
         """Between two requests it ends; else behind the response."""

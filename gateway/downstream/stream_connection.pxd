@@ -28,6 +28,8 @@ cdef class StreamConnection(Request):
 
     # With an accepted socket; peer and source are set.
     cdef void enter(self, int fd) noexcept
+    # On the leg of a connection that has carried requests; `data`: the first bytes of the next one.
+    cdef void begin_again(self, const uint8_t *data, size_t length) noexcept
     cdef bint advance_leg(self) noexcept
     cdef bint passed(self, EntranceStep step) noexcept
     cdef void open_at_once(self) noexcept

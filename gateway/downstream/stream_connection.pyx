@@ -28,10 +28,9 @@ from gateway.c.contract cimport (
     SL_REASON_PROXY_HEADER, SL_TLS_RESULT_ENDED, SL_TLS_RESULT_TIMEOUT,
 )
 from gateway.c.leg cimport (
-    sl_leg_broken, sl_leg_close, sl_leg_drains_pipes, sl_leg_events, sl_leg_pending, sl_leg_reason, sl_leg_receive,
+    sl_leg_broken, sl_leg_close, sl_leg_events, sl_leg_pending, sl_leg_reason, sl_leg_receive,
     sl_leg_reset, sl_leg_send, sl_plain_leg,
 )
-from gateway.c.limit_table cimport SL_LIMIT_CONNECTIONS
 from gateway.c.proxy_header cimport SL_PROXY_BROKEN, sl_proxy_header, sl_proxy_header_read
 from gateway.c.relay cimport (
     SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_FULL, sl_direction_answer, sl_direction_free, sl_direction_waits, sl_pump,
@@ -43,20 +42,22 @@ from gateway.c.segment cimport (
 from gateway.downstream.codecs cimport codec_at_once, codec_for, kind_of, takes_http2
 from gateway.downstream.entrance cimport ENTRANCE_FAILED, ENTRANCE_PASSED, EntranceStep, entrance_of
 from gateway.downstream.http1_connection cimport Http1Connection, http1_connection_of
-from gateway.downstream.http2.connection cimport H2Connection
+from gateway.downstream.http2.connection cimport H2Connection, http2_connection_of
 from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.io.loop cimport SCRATCH_SIZE
 from gateway.dial.race cimport LEG_EVENTS
 from gateway.state.record cimport count_login, log_refused
 from gateway.state.speakers cimport may_speak, source_of_speaker, take_claims
 from gateway.state.request cimport LINGERING, OPENING, READING, VERIFYING
+from gateway.proto.direct cimport ServerNameCodec
+from gateway.tunnel.held cimport Held, held_of
 from gateway.tunnel.inner cimport inspect_first
 from gateway.tunnel.request cimport drained_away, give_up, note, may_open, told_reason, told_rule, verify, verify_token
 from gateway.tunnel.socket_tunnel cimport SocketTunnel
 from gateway.proto.sniff cimport (
     SNIFF_HTTP1, SNIFF_HTTP2_PREFACE, SNIFF_MORE, SNIFF_REQUEST, http2_refusal, sniff, sniff_method,
 )
-from gateway.io.leg cimport leg_of
+from gateway.io.leg cimport hand_leg, leg_of
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, local_address
 from gateway.tunnel.tunnel cimport CLIENT, UPSTREAM
 
@@ -87,6 +88,15 @@ cdef class StreamConnection(Request):
         self.parts.loop.arm(self, self.parts.settings.request_timeout)
         if self.entrance is None:
             self.open_at_once()
+
+    cdef void begin_again(self, const uint8_t *data, size_t length) noexcept:
+        self.parts.loop.keep(self)
+        self.parts.roster.entered(self)
+        hand_leg(self.parts.loop, &self.leg, self, CLIENT)
+        self.parts.loop.arm(self, self.parts.settings.request_timeout)
+        self.feed(data, length)
+        if not self.drained:
+            self.read()
 
     cdef void open_at_once(self) noexcept:
         """Where the listener has a fixed destination: no byte of the client's is waited for."""
@@ -237,17 +247,7 @@ cdef class StreamConnection(Request):
 
     cdef void hand_over(self, const uint8_t *data, size_t length) noexcept:
         """HTTP/2 carries many requests: the socket goes to a connection of that kind, and this one is over."""
-        cdef H2Connection connection = H2Connection(self.parts, self.listener, self.auth())
-        connection.leg = self.leg
-        connection.writer.copies = not sl_leg_drains_pipes(&self.leg)
-        connection.requests.tls, connection.requests.relayed = self.tls, self.relayed
-        connection.requests.forwarded = self.forwarded
-        connection.server.head.trusted = may_speak(self.parts, self.tls)
-        connection.server.head.traced = &self.parts.settings.traced
-        connection.requests.peer = self.peer
-        connection.requests.peer_port = self.peer_port
-        connection.requests.source = self.source
-        self.parts.limits.enter(self.source, SL_LIMIT_CONNECTIONS, &connection.place)
+        cdef H2Connection connection = http2_connection_of(self.parts, self, self.auth(), &self.leg)
         self.leg = sl_plain_leg(-1)
         connection.enter(data, length)
         self.drop()
@@ -375,6 +375,28 @@ cdef class StreamConnection(Request):
         inspect_first(tunnel, early, self.drained)
         if events and not tunnel.closed:
             tunnel.on_event(events, UPSTREAM)
+
+    cdef bint may_be_held(self) noexcept:
+        """A ClientHello was the first that it showed, where it has no request of its own."""
+        return not isinstance(self.codec, ServerNameCodec)
+
+    cdef void on_held(self) noexcept:
+        """Answered, and looked into: nothing is connected yet."""
+        cdef Held held
+        cdef sl_addr nowhere
+        cdef bytes early = self.held
+        cdef bytes answer
+        if self.state != OPENING or self.closed:
+            return
+        nowhere.family = 0
+        answer = self.codec.answer(SL_OUTCOME_CONNECTED, &nowhere, 0, None, None)
+        if sl_direction_waits(&self.answers):  # that of a login, of which it has not taken all
+            answer = (<char *> self.answers.pending)[self.answers.pending_from:self.answers.pending_to] + answer
+        held = held_of(self.parts, self.record, self)
+        held.leg, self.leg = self.leg, sl_plain_leg(-1)
+        held.state.hangup, held.state.urgent, held.state.readable = self.hangup, self.urgent, not self.drained
+        held.begin(self, answer, early)
+        self.leave()
 
     cdef void on_refused(self, int outcome) noexcept:
         if self.state != OPENING or self.closed:

@@ -20,6 +20,7 @@ from gateway.c.segment cimport SL_FAMILY_HTTP2_RESETS, SL_H2_CODE_OTHER, SL_H2_S
 from gateway.c.silence cimport sl_tcp_silent
 from gateway.http2.reader cimport INPUT_GONE, INPUT_LAST, INPUT_NOTHING, Input
 from gateway.http2.states cimport CARRIER_FINISHED, CARRIER_GONE, CARRIER_LEAVING, CARRIER_OPEN, may_follow
+from gateway.io.leg cimport hand_leg
 from gateway.io.sockets cimport EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, linger
 from gateway.io.states cimport misstep
 from gateway.proto.http2.core cimport EVENT_NONE
@@ -50,6 +51,9 @@ cdef class H2Carrier(Handler):
         return 0
 
     cdef bint watch(self) noexcept:
+        if self.leg.fd < 0:
+            hand_leg(self.loop, &self.leg, self, 0)
+            return True
         linger(self.leg.fd, False)  # END_STREAM says what is complete here: the last frames matter more than a reset
         return self.loop.rewatch(self.leg.fd, self, 0, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
@@ -89,7 +93,7 @@ cdef class H2Carrier(Handler):
             self.serve()
 
     cdef void on_look(self, uint32_t since) noexcept:
-        if sl_tcp_silent(self.leg.fd, since, &self.silence):
+        if self.leg.fd >= 0 and sl_tcp_silent(self.leg.fd, since, &self.silence):
             self.drop()
 
     # ---- in ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from gateway.c.contract cimport (
     SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_NO_SUCH_METHOD,
     SL_OUTCOME_NOT_BUILT, SL_OUTCOME_REFUSED, SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESPONSE_INCOMPLETE,
     SL_OUTCOME_RESPONSE_INVALID, SL_OUTCOME_RESPONSE_TIMEOUT, SL_OUTCOME_ROUTE_LIMIT, SL_OUTCOME_SOURCE_LIMIT,
-    SL_OUTCOME_NO_SERVER_NAME, SL_OUTCOME_UNAVAILABLE, SL_OUTCOME_UPSTREAM_FAILED,
+    SL_OUTCOME_MISDIRECTED, SL_OUTCOME_NO_SERVER_NAME, SL_OUTCOME_UNAVAILABLE, SL_OUTCOME_UPSTREAM_FAILED,
 )
 
 cdef bytes SUCCESS = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -62,6 +62,9 @@ cdef dict ROWS = {
         "431 Request Header Fields Too Large", "http_request_error", "the request head is too large"
     ),
     SL_OUTCOME_LOOP: ("508 Loop Detected", "proxy_loop_detected", "the request has been through this gateway before"),
+    SL_OUTCOME_MISDIRECTED: (
+        "421 Misdirected Request", "http_request_error", "the request is for another destination than its tunnel"
+    ),
     SL_OUTCOME_RESPONSE_INVALID: (
         "502 Bad Gateway", "http_protocol_error", "the response of the destination breaks its protocol"
     ),

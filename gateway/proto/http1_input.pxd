@@ -56,6 +56,8 @@ cdef class Http1Input:
     # The connection has ended: H1_END where that ends the content, H1_MORE between messages, else H1_BROKEN.
     cdef Http1Event end(self) noexcept
     cdef bint is_between(self) noexcept
+    # Whether a head is to be read of which no byte was yet, and there are some.
+    cdef bint is_fresh(self) noexcept
 
     cdef Http1Event read_head(self) noexcept
     cdef Http1Event read_chunks(self) noexcept

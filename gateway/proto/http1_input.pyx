@@ -182,6 +182,9 @@ cdef class Http1Input:
     cdef bint is_between(self) noexcept:
         return self.stage == STAGE_NOTHING or (self.stage == STAGE_HEAD and self.rest is NULL and self.length == 0)
 
+    cdef bint is_fresh(self) noexcept:
+        return self.stage == STAGE_HEAD and self.message is None and self.length > 0
+
     cdef Http1Event end(self) noexcept:
         if self.is_between():
             return H1_MORE

@@ -7,6 +7,7 @@ from gateway.proto.message cimport Message
 
 cdef class HttpRequest(Codec):
     cdef bint secure           # the target's scheme is https: TLS towards the outside
+    cdef uint16_t usual        # port where the target has none; 0: its scheme's
     cdef bint doubtful         # two readers may take its path for two
     # Reads target, Host and credentials (CONTRACT.md section 5, DECISIONS.md section 7), and puts the path into its
     # normal form. Answers a CodecStatus: REQUEST, CREDENTIALS, or FAILED with outcome and detail.

@@ -54,7 +54,7 @@ cdef class HttpRequest(Codec):
             text, length = <const uint8_t *> sl_message_at(head, head.host), head.host.length
             if not head.host_known or length == 0:
                 return self.refuse(SL_OUTCOME_MALFORMED, "the request names no host")
-        if not self.set_authority(text, length, PORT_HTTPS if self.secure else PORT_HTTP):
+        if not self.set_authority(text, length, self.usual or (PORT_HTTPS if self.secure else PORT_HTTP)):
             return self.refuse(SL_OUTCOME_MALFORMED, self.detail)
         if not self.write_authority(head):
             raise MemoryError

@@ -49,6 +49,27 @@ cdef Sniffed sniff_method(const uint8_t *data, size_t length) noexcept nogil:
     return SNIFF_HTTP1 if same == 8 else SNIFF_MORE
 
 
+cdef Sniffed sniff_inside(const uint8_t *data, size_t length) noexcept nogil:
+    cdef size_t blank = 0, end
+    cdef Sniffed found = sniff(data, length)
+    if found != SNIFF_HTTP1:
+        return found if found == SNIFF_MORE or found == SNIFF_HTTP2_PREFACE else SNIFF_UNKNOWN
+    while blank < length and blank < 2 and data[blank] in (c"\r", c"\n"):
+        blank += 1
+    end = blank
+    while end < length and (0x20 <= data[end] < 0x7F or data[end] >= 0x80):
+        end += 1
+    if end == length or (data[end] == c"\r" and end + 1 == length):
+        return SNIFF_MORE if end - blank < SNIFF_LINE else SNIFF_UNKNOWN
+    if data[end] == c"\r":
+        if data[end + 1] != c"\n":
+            return SNIFF_UNKNOWN
+    elif data[end] != c"\n":
+        return SNIFF_UNKNOWN
+    # RFC 9112 section 3: a method, a target, a version. What is wrong with them is told by who reads the request.
+    return SNIFF_HTTP1 if end - blank > 9 and memcmp(data + end - 9, b" HTTP/1.", 8) == 0 else SNIFF_UNKNOWN
+
+
 cdef bytes http2_refusal():
     return REFUSAL
 

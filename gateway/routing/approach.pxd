@@ -8,6 +8,7 @@ from gateway.proto.http_request cimport HttpRequest
 from gateway.proto.message cimport Message
 from gateway.routing.route cimport Backend, HeaderChanges, Route
 from gateway.state.parts cimport WorkerParts
+from gateway.state.record cimport Record
 from gateway.state.request_record cimport RequestRecord
 from gateway.state.request cimport Request
 from gateway.upstream.origin cimport ResponseTaker
@@ -42,6 +43,8 @@ cdef class Approach(Request):
     # It is not wanted any more: nothing is called.
     cdef void cancel(self) noexcept
 
+    cdef void go_inside(self, Record tunnel) noexcept
+    cdef bint is_misdirected(self) noexcept
     cdef bint is_verdict(self, int result) noexcept
     cdef void ask(self) noexcept
     cdef void open(self) noexcept

@@ -14,10 +14,12 @@ from libc.string cimport memcmp, strcmp
 
 from gateway.c.contract cimport (
     SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT,
-    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_LOOP, SL_OUTCOME_MALFORMED, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_RESPONSE_TIMEOUT,
-    SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UNAVAILABLE, SL_REASON_DOUBTFUL_TARGET, SL_REASON_INNER_NAME_MISSING,
-    SL_REASON_INTERNAL, SL_REASON_LOOP, SL_REASON_NO_ROUTE, SL_REASON_NO_RULE,
+    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_LOOP, SL_OUTCOME_MALFORMED, SL_OUTCOME_MISDIRECTED, SL_OUTCOME_NO_ROUTE,
+    SL_OUTCOME_RESPONSE_TIMEOUT, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UNAVAILABLE, SL_REASON_DOUBTFUL_TARGET,
+    SL_REASON_INNER_NAME_MISSING, SL_REASON_INTERNAL, SL_REASON_LOOP, SL_REASON_MISDIRECTED, SL_REASON_NO_ROUTE,
+    SL_REASON_NO_RULE,
 )
+from gateway.c.addr cimport sl_addr
 from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_decision
 from gateway.c.leg cimport sl_leg
 from gateway.c.message cimport sl_message_strip
@@ -36,7 +38,7 @@ from gateway.routing.fields cimport has_been_here
 from gateway.routing.route cimport BACKEND_INVALID, BACKEND_NAME, BACKEND_SERVICE, headers_of, route_of
 from gateway.state.claims cimport Token
 from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
-from gateway.state.record cimport count_login, log_refused
+from gateway.state.record cimport Record, count_login, log_refused
 from gateway.state.request cimport (
     KEPT_FOUND, KEPT_FULL, KEPT_NONE, KEPT_WAITS, LINGERING, OPENING, READING, VERIFYING, KeptStep,
 )
@@ -56,6 +58,8 @@ cdef Approach approach_of(WorkerParts parts, Request who, ResponseTaker taker, i
     made.codec.trusted = may_speak(parts, who.tls)
     made.listener, made.tls, made.relayed = who.listener, who.tls, who.relayed
     made.forwarded, made.peer, made.peer_port, made.source = who.forwarded, who.peer, who.peer_port, who.source
+    if who.inside is not None:
+        made.go_inside(<Record> who.inside)
     return made
 
 
@@ -82,6 +86,21 @@ cdef bytes login_of(Parent parent):
 @cython.final
 cdef class Approach(Request):
     """Made by approach_of()."""
+
+    cdef void go_inside(self, Record tunnel) noexcept:
+        """It comes in a tunnel: who asks has proved that there."""
+        self.inside = tunnel
+        self.user, self.token = tunnel.user, tunnel.token
+        self.codec.trusted, self.codec.usual = False, tunnel.port
+
+    cdef bint is_misdirected(self) noexcept:
+        """For another host or port than its tunnel, or by TLS of its own."""
+        cdef Record tunnel = <Record> self.inside
+        if self.codec.secure or self.codec.port != tunnel.port:
+            return True
+        if tunnel.name is None:
+            return memcmp(&self.codec.address, &tunnel.address, sizeof(sl_addr)) != 0
+        return self.codec.address.family != 0 or tunnel.name != self.codec.name[:self.codec.name_length]
 
     cdef void begin(self, Message message) noexcept:
         cdef int status
@@ -134,11 +153,16 @@ cdef class Approach(Request):
 
     cdef void ask(self) noexcept:
         """The client is known: its request is judged."""
+        if self.inside is not None and self.is_misdirected():
+            self.turn_away(SL_OUTCOME_MISDIRECTED, "the request is not for the host and port of its tunnel",
+                           SL_REASON_MISDIRECTED)
+            return
         if has_been_here(&self.message.head, self.parts.settings.via):
             self.turn_away(SL_OUTCOME_LOOP, "the request has been through this gateway before", SL_REASON_LOOP)
             return
         self.record = RequestRecord.__new__(RequestRecord, self.parts)
         self.record.message, self.record.secure = self.message, self.codec.secure
+        self.record.inside = <Record> self.inside
         fill(self.record, self, self.codec, self.kind)
         if self.parts.tracer is not None:
             self.record.trace = self.parts.tracer.of_message(&self.message.head, self.record.asked)
@@ -220,8 +244,8 @@ cdef class Approach(Request):
         if not target.set_host(<const uint8_t *> PyBytes_AS_STRING(backend.host), PyBytes_GET_SIZE(backend.host)):
             self.fail(SL_OUTCOME_BACKEND_INVALID)
             return True
-        self.record.name = None if target.address.family else target.name[:target.name_length]
-        self.record.address, self.record.port = target.address, backend.port
+        self.record.aim(None if target.address.family else target.name[:target.name_length], &target.address,
+                        backend.port)
         self.open()
         return True
 
@@ -238,6 +262,7 @@ cdef class Approach(Request):
         self.user, self.token, self.forwarded = main.user, main.token, main.forwarded
         self.record = RequestRecord.__new__(RequestRecord, self.parts)
         self.record.message, self.record.secure, self.record.quiet = self.message, main.record.secure, True
+        self.record.inside = main.record.inside
         fill(self.record, self, self.codec, self.kind)
         self.backend, self.aimed = backend, True
         self.state = OPENING
@@ -341,6 +366,9 @@ cdef class Approach(Request):
         if pool is not None:
             self.pool = None
             pool.leave(self, self.record.source, self.waits, failed)
+
+    cdef void lifted(self) noexcept:
+        self.record.lifted = True
 
     cdef void on_kept(self) noexcept:
         cdef OriginConnection connection = self.kept

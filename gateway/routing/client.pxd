@@ -29,6 +29,8 @@ cdef class ClientSide(Handler):
     cdef void refuse(self, int outcome, str rule, str reason, str detail, uint64_t sequence) noexcept
     # The response ends before it is whole: what the client has is to be known as not whole.
     cdef void cut(self) noexcept
+    # The same where the policy has turned against it.
+    cdef void revoke(self) noexcept
     # The exchange takes content of the request again, after on_body() was False.
     cdef void resume(self) noexcept
     # The exchange is over on both sides, respond()ed whole or refused; the next request may begin. Behind cut() and

@@ -28,6 +28,9 @@ cdef class ClientSide(Handler):
     cdef void cut(self) noexcept:
         pass
 
+    cdef void revoke(self) noexcept:
+        self.cut()
+
     cdef void resume(self) noexcept:
         pass
 

@@ -35,6 +35,8 @@ cdef class Exchange(ResponseTaker):
     cdef list mirrors          # Mirror; None: none
     cdef uint64_t began        # loop milliseconds
     cdef uint64_t deadline     # loop milliseconds, of the route; 0: none
+    cdef uint64_t revoked_at   # loop milliseconds when it ends, as it is denied now; 0: never
+    cdef uint8_t half          # bool: the client has ended its side of the connection
     cdef uint64_t active       # loop milliseconds of the last byte
     cdef uint64_t first_byte   # loop milliseconds of the response's head; 0: none
 
@@ -51,6 +53,9 @@ cdef class Exchange(ResponseTaker):
     # The client is gone, or has broken its protocol; nothing is called on it any more.
     cdef void on_client_gone(self) noexcept
 
+    # The client has ended its side, and may still read.
+    cdef void on_client_half(self) noexcept
+
     # ---- its steps ---------------------------------------------------------------------------------------------------
     cdef void send(self) noexcept
     cdef bint prepare(self, Message head) noexcept
@@ -61,8 +66,12 @@ cdef class Exchange(ResponseTaker):
     cdef void fail(self, int outcome) noexcept
     cdef void finish(self, int outcome) noexcept
     cdef void tell(self, Record record, int outcome) noexcept
+    cdef uint64_t quiet_limit(self) noexcept
+    cdef bint is_stale(self) noexcept
     cdef void wait(self) noexcept
     cdef int stalled(self) noexcept
+    cdef void stand(self) noexcept
+    cdef void revoke(self) noexcept
 
 # Of a request of the client `who`, which came by `client`; `kind`: sl_protocol, `auth`: AuthMode.
 cdef Exchange exchange_of(WorkerParts parts, ClientSide client, Request who, int kind, int auth)

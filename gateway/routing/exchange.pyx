@@ -19,7 +19,7 @@ from gateway.c.contract cimport (
     SL_OUTCOME_DRAINED, SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL,
     SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_REQUEST_TIMEOUT,
     SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID, SL_OUTCOME_RESPONSE_TIMEOUT,
-    SL_OUTCOME_UPSTREAM_FAILED, sl_outcome_text,
+    SL_OUTCOME_REVOKED, SL_OUTCOME_UPSTREAM_FAILED, sl_outcome_text,
 )
 from gateway.c.judge cimport sl_rule_slot
 from gateway.c.leg cimport sl_leg, sl_leg_reset
@@ -31,6 +31,7 @@ from gateway.routing.answers cimport let_in
 from gateway.routing.fields cimport come_back, leave_outside
 from gateway.routing.mirror cimport Mirror, mirror_of
 from gateway.routing.route cimport Backend, HeaderChanges, MirrorTo, Route
+from gateway.routing.standing cimport STANDING_DRAINS, STANDING_ENDS, Standing, standing_of
 from gateway.state.record cimport Record
 from gateway.state.request_line cimport Answered, count_retry, nothing_answered, write_request
 from gateway.tunnel.request cimport told_reason, told_rule
@@ -45,6 +46,7 @@ cdef frozenset UPSTREAM_OUTCOMES = frozenset((
 
 cdef enum:
     REPEAT_MOST = 65536        # bytes of content that are kept for a second try
+    LASTING = 1000             # milliseconds after which a reload is for it as well
 
 
 cdef Exchange exchange_of(WorkerParts parts, ClientSide client, Request who, int kind, int auth):
@@ -303,17 +305,35 @@ cdef class Exchange(ResponseTaker):
 
     # ---- times, and judging again ------------------------------------------------------------------------------------
 
+    cdef uint64_t quiet_limit(self) noexcept:
+        """A client that has ended its side may be gone: its response has the time of a half-closed tunnel."""
+        return self.active + (self.parts.settings.half_close_timeout if self.half else self.parts.settings.idle_timeout)
+
+    cdef bint is_stale(self) noexcept:
+        """It was judged by a generation that is not active any more; before it has a connection its opening sees to
+        that."""
+        return self.stage > EXCHANGE_BEGINS and self.approach.record.generation is not self.parts.generation
+
     cdef void wait(self) noexcept:
-        cdef uint64_t at = self.active + self.parts.settings.idle_timeout
+        cdef uint64_t at = self.quiet_limit()
         cdef uint64_t now = self.parts.loop.now
         if self.deadline:
             at = min(at, self.deadline)
+        if self.revoked_at:
+            at = min(at, self.revoked_at)
+        if self.is_stale():
+            at = min(at, self.began + LASTING)
         self.parts.loop.arm(self, at - now if at > now else 0)
 
     cdef void on_timer(self) noexcept:
-        if self.deadline and self.parts.loop.now >= self.deadline:
+        cdef uint64_t now = self.parts.loop.now
+        if self.is_stale() and now >= self.began + LASTING:
+            self.stand()
+        elif self.revoked_at and now >= self.revoked_at:
+            self.revoke()
+        elif self.deadline and now >= self.deadline:
             self.fail(SL_OUTCOME_RESPONSE_TIMEOUT)
-        elif self.parts.loop.now < self.active + self.parts.settings.idle_timeout:
+        elif now < self.quiet_limit():
             self.wait()
         else:
             self.fail(self.stalled())
@@ -325,7 +345,36 @@ cdef class Exchange(ResponseTaker):
         return SL_OUTCOME_RESPONSE_TIMEOUT if self.whole or self.holding else SL_OUTCOME_REQUEST_TIMEOUT
 
     cdef void rejudge(self) noexcept:
-        self.approach.rejudge()
+        if self.stage == EXCHANGE_BEGINS:
+            self.approach.rejudge()
+        elif self.stage != EXCHANGE_OVER and self.is_stale():
+            if self.parts.loop.now >= self.began + LASTING:
+                self.stand()
+            else:
+                self.wait()  # most are over before
+
+    cdef void stand(self) noexcept:
+        cdef Standing standing = standing_of(self.approach)
+        if standing == STANDING_ENDS:
+            self.revoke()
+            return
+        if standing != STANDING_DRAINS:
+            self.revoked_at = 0
+        elif not self.revoked_at:
+            self.revoked_at = self.parts.loop.now + self.parts.settings.drain_time
+        self.wait()
+
+    cdef void revoke(self) noexcept:
+        """The policy has turned against it: both sides are reset, of connections that carry several a stream."""
+        cdef ClientSide client = self.client
+        self.finish(SL_OUTCOME_REVOKED)
+        if client is not None:
+            client.revoke()
+
+    cdef void on_client_half(self) noexcept:
+        self.half = True
+        if self.stage > EXCHANGE_BEGINS and self.stage != EXCHANGE_OVER:
+            self.wait()
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 

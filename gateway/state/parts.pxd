@@ -37,6 +37,7 @@ cdef class WorkerParts:
     cdef object dns                  # the settings that it was made from
     cdef LocalRoutes routes          # which destinations are this machine
     cdef readonly object origins     # OriginPools: connections to origins that are kept
+    cdef readonly object beginnings  # Beginnings (gateway/tunnel): of connections on a leg that was read from
     cdef ParentStreams parent_streams  # through connections to parents that many tunnels share
     cdef AccessLog log               # None before attach()
     cdef sl_source source            # scratch: the source being judged, valid within one call

@@ -36,13 +36,13 @@ cdef class WorkerParts:
     def __dealloc__(self):
         free(self.fields)
 
-    def attach(self, bus, AccessLog log, ParentStreams streams, origins, on_empty, on_full):
+    def attach(self, bus, AccessLog log, ParentStreams streams, origins, beginnings, on_empty, on_full):
         """`bus` sends what the supervisor must know, `log` gathers access log lines, `streams` lead through parents,
-        `origins` keeps connections to origins; `on_empty()` is called when a drain has nothing left, `on_full(full)`
-        when descriptors run out and when that is over.
+        `origins` keeps connections to origins, `beginnings` makes clients' connections of what shows late; `on_empty()`
+        is called when a drain has nothing left, `on_full(full)` when descriptors run out and when that is over.
         """
         self.logins.attach(bus)
-        self.parent_streams, self.origins = streams, origins
+        self.parent_streams, self.origins, self.beginnings = streams, origins, beginnings
         self.log = log
         self.roster.on_empty = on_empty
         self.files.on_full = on_full

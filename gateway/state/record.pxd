@@ -70,10 +70,15 @@ cdef class Record:
     # Sets `revoked` by a generation that is about to judge it; `opens`: it is not a tunnel yet, and a certificate whose
     # time is over does not count.
     cdef void stand(self, Generation now, bint opens) noexcept
+    # The same under the active generation, which it follows: what does not stand once stands no more.
+    cdef void follow(self) noexcept
     # The decision is that of a client whose certificate or token was over for too long.
     cdef void expire(self) noexcept
     cdef bint is_certified(self) noexcept
     cdef bint is_forwarded(self) noexcept
+    # The decision for a request like this one now, which is under its generation already; `before`: the generation of
+    # the decision that it has.
+    cdef void judge_again(self, Generation before, sl_decision *out) noexcept
     cdef void leave_provisional(self) noexcept
     cdef void leave_limits(self) noexcept
     cdef void decided(self, const sl_decision *decision) noexcept

@@ -13,9 +13,9 @@ from gateway.state.meter cimport Meter
 from gateway.state.settings cimport ListenerSpec
 from gateway.state.speakers cimport claims_stand
 from gateway.c.contract cimport (
-    SL_ALLOW, SL_AUDIT, SL_OUTCOME_AUTH_FAILED, SL_PHASE_NAME, SL_REASON_IDENTITY_EXPIRED, SL_REASON_INTERNAL,
-    SL_REASON_SOURCE_GONE, SL_REASON_UNAUTHORIZED, sl_outcome_text, sl_phase_text, sl_reason_text, sl_refusal_reason,
-    sl_verdict_text,
+    SL_ALLOW, SL_AUDIT, SL_OUTCOME_AUTH_FAILED, SL_PHASE_ADDRESS, SL_PHASE_INNER, SL_PHASE_NAME,
+    SL_REASON_IDENTITY_EXPIRED, SL_REASON_INTERNAL, SL_REASON_SOURCE_GONE, SL_REASON_UNAUTHORIZED, sl_outcome_text,
+    sl_phase_text, sl_reason_text, sl_refusal_reason, sl_verdict_text,
 )
 from gateway.c.image cimport sl_image
 from gateway.c.judge cimport (
@@ -208,6 +208,11 @@ cdef class Record:
                 return
         self.revoked = SL_REASON_INTERNAL  # none
 
+    cdef void follow(self) noexcept:
+        if self.generation is not self.parts.generation and not self.revoked:
+            self.stand(self.parts.generation, False)
+        self.generation = self.parts.generation
+
     cdef void expire(self) noexcept:
         cdef sl_question question
         cdef sl_decision decision
@@ -223,6 +228,17 @@ cdef class Record:
     cdef bint is_forwarded(self) noexcept:
         """A peer that may speak for others gives it an identity."""
         return self.forwarded is not None and self.forwarded.identity is not None
+
+    cdef void judge_again(self, Generation before, sl_decision *out) noexcept:
+        """As far as the tunnel has come; it keeps its way."""
+        cdef sl_question question
+        self.question(&question)
+        question.dialed = True
+        question.shows, question.ech = self.shown, self.ech
+        if self.names_itself:
+            question.inner, question.inner_length = PyBytes_AS_STRING(self.inner), PyBytes_GET_SIZE(self.inner)
+        sl_judge(&self.generation.image.image, &question,
+                 SL_PHASE_INNER if self.shown else SL_PHASE_ADDRESS, NULL, out, NULL)
 
     cdef void leave_provisional(self) noexcept:
         """The inner name is judged, or the tunnel has ended before."""

@@ -34,6 +34,7 @@ cdef class Request(Handler):
     cdef Token token           # verified, or None
     cdef Forwarded forwarded   # claims of a peer that may speak for others; None: none
     cdef TlsSession tls        # of its connection, once the handshake is done; None: cleartext
+    cdef object inside         # Record of the tunnel that it comes in; None: it has a connection of its own
 
     # The password was verified: `result` is a Login of logins.pxd; `credential` tells which hash the password fits.
     cdef void on_verified(self, int result, uint64_t credential) noexcept
@@ -43,6 +44,10 @@ cdef class Request(Handler):
     # now on; `events` of it were reported and not acted upon. `parent_stream`: what the leg leads to; None: a socket.
     cdef void on_opened(self, sl_leg *leg, uint32_t events, ParentStream parent_stream) noexcept
     cdef void on_refused(self, int outcome) noexcept  # sl_outcome
+    # Whether it waits for requests inside, where those alone can be let pass (sl_waits_for_http): then on_held follows
+    # in place of the two. Nothing was dialed, and its place among the source's provisional tunnels is its record's.
+    cdef bint may_be_held(self) noexcept
+    cdef void on_held(self) noexcept
     # Its destination may be asked, by a decision of its generation. Whether it goes another way, and its opening is
     # cancelled; it may have set a detour.
     cdef bint diverts(self, const sl_decision *decision) noexcept
@@ -52,3 +57,9 @@ cdef class Request(Handler):
     cdef void on_kept(self) noexcept
     # It has waited for such a connection, and may look again.
     cdef void on_pool(self) noexcept
+    # The guard was lifted for the address that it goes to, as that of an endpoint.
+    cdef void lifted(self) noexcept
+
+# The facts of who asks, without what is asked: of another request, or of a new one.
+cdef void copy_who(Request made, Request other) noexcept
+cdef Request who_of(Request other)

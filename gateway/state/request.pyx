@@ -16,6 +16,12 @@ cdef class Request(Handler):
     cdef void on_refused(self, int outcome) noexcept:
         pass
 
+    cdef bint may_be_held(self) noexcept:
+        return False
+
+    cdef void on_held(self) noexcept:
+        pass
+
     cdef bint diverts(self, const sl_decision *decision) noexcept:
         return False
 
@@ -27,3 +33,17 @@ cdef class Request(Handler):
 
     cdef void on_pool(self) noexcept:
         pass
+
+    cdef void lifted(self) noexcept:
+        pass
+
+
+cdef void copy_who(Request made, Request other) noexcept:
+    made.listener, made.tls, made.relayed, made.inside = other.listener, other.tls, other.relayed, other.inside
+    made.forwarded, made.peer, made.peer_port, made.source = other.forwarded, other.peer, other.peer_port, other.source
+
+
+cdef Request who_of(Request other):
+    cdef Request made = Request.__new__(Request)
+    copy_who(made, other)
+    return made

@@ -33,5 +33,7 @@ cdef class InnerCheck(Inspection):
     # ---- what shows, against what is expected ------------------------------------------------------------------------
     cdef bint judge(self, Tunnel tunnel, int shows, sl_inner *inner) noexcept
     cdef bytes inner_text(self, const sl_question *question)
+    cdef bint may_carry(self, Tunnel tunnel) noexcept
+    cdef bint carry(self, Tunnel tunnel) noexcept
     cdef bint reject(self, Tunnel tunnel) noexcept
     cdef void accept(self, Tunnel tunnel) noexcept

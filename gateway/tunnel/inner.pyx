@@ -28,7 +28,7 @@ from gateway.c.contract cimport (
 from gateway.c.judge cimport (
     SL_DECISION_BY_PROTOCOL, SL_DECISION_PROVISIONAL, SL_NEEDS_PROTOCOL, SL_SHOWS_HTTP, SL_SHOWS_LATE,
     SL_SHOWS_MALFORMED, SL_SHOWS_OTHER, SL_SHOWS_SSH, SL_SHOWS_TLS, SL_SHOWS_TOO_LONG, sl_decision, sl_judge,
-    sl_judged_protocol, sl_question,
+    sl_judged_protocol, sl_question, sl_waits_for_http,
 )
 from gateway.c.inner cimport (
     SL_INNER_HTTP_NAME, SL_INNER_HTTP_NONE, SL_INNER_MAX, SL_INNER_MORE, SL_INNER_OTHER, SL_INNER_TAIL,
@@ -241,7 +241,7 @@ cdef class InnerCheck(Inspection):
         sl_judge(&record.generation.image.image, &question, SL_PHASE_INNER, &record.decision, &decision, NULL)
         if decision.verdict == SL_DENY:
             record.decided(&decision)
-            return self.reject(tunnel)
+            return self.carry(tunnel) if self.may_carry(tunnel) else self.reject(tunnel)
         if self.state == INSPECTION_HOLDING:
             record.decided(&decision)
             if not has_source(tunnel):
@@ -266,6 +266,19 @@ cdef class InnerCheck(Inspection):
         if question.inner is not NULL:
             return b"address"
         return b"malformed" if question.shows == SL_SHOWS_MALFORMED else b"none"
+
+    cdef bint may_carry(self, Tunnel tunnel) noexcept:
+        """Whether it goes on as requests: only their conditions deny it, and none of its bytes has gone either way."""
+        return (sl_waits_for_http(&tunnel.record.decision) and tunnel.record.shown == SL_SHOWS_HTTP
+                and tunnel.record.name is not None and self.released == 0 and tunnel.down.bytes == 0
+                and not sl_direction_waits(&tunnel.down))
+
+    cdef bint carry(self, Tunnel tunnel) noexcept:
+        """All that the client has sent goes along."""
+        self.take_peeked(tunnel, SCRATCH_SIZE)
+        self.move(tunnel, INSPECTION_DENIED)
+        tunnel.carry_requests(self.shown)
+        return False
 
     cdef bint reject(self, Tunnel tunnel) noexcept:
         """Success was answered before: all that is left is a reset."""

@@ -7,8 +7,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from gateway.c.contract cimport SL_OUTCOME_MALFORMED, SL_OUTCOME_RESET, SL_OUTCOME_UPSTREAM_FAILED
 from gateway.c.leg cimport (
-    sl_leg_close, sl_leg_ended, sl_leg_events, sl_leg_peek, sl_leg_pending, sl_leg_receive, sl_leg_reset, sl_leg_send,
-    sl_plain_leg,
+    sl_leg, sl_leg_close, sl_leg_ended, sl_leg_events, sl_leg_peek, sl_leg_pending, sl_leg_receive, sl_leg_reset,
+    sl_leg_send, sl_plain_leg,
 )
 from gateway.c.relay cimport (
     SL_PUMP_BUDGET, SL_PUMP_DONE, SL_PUMP_DRY, SL_PUMP_FULL, SL_PUMP_SINK_RESET, sl_direction, sl_direction_answer,
@@ -16,6 +16,7 @@ from gateway.c.relay cimport (
 )
 from gateway.io.loop cimport SCRATCH_SIZE
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from gateway.tunnel.beginnings cimport LegState
 from gateway.tunnel.tunnel cimport CLIENT, UPSTREAM, Inspection
 
 cdef enum:
@@ -112,6 +113,12 @@ cdef class SocketTunnel(Tunnel):
 
     cdef void on_look(self, uint32_t since) noexcept:
         self.look(since, self.client.fd)
+
+    cdef sl_leg give_client(self, LegState *state) noexcept:
+        cdef sl_leg leg = self.client
+        state.readable, state.hangup, state.urgent = True, self.up.hangup, self.up.urgent
+        self.client = sl_plain_leg(-1)
+        return leg
 
     cdef void close_legs(self, int outcome, bint reset) noexcept:
         if reset:

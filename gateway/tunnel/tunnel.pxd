@@ -8,6 +8,7 @@ from gateway.io.loop cimport Handler
 from gateway.parent.parent cimport ParentStream
 from gateway.state.parts cimport WorkerParts
 from gateway.state.record cimport Record
+from gateway.tunnel.beginnings cimport LegState
 from gateway.tunnel.states cimport InspectionState
 
 cdef enum Leg:
@@ -60,6 +61,10 @@ cdef class Tunnel(Handler):
     cdef void break_off(self) noexcept
     cdef void end(self, int outcome, bint reset) noexcept
 
+    # What it carries is HTTP, of which each request is to be judged by itself: it ends, nothing was sent to the origin,
+    # and the client goes on as a connection of requests (beginnings.pxd). `first`: bytes that were taken from it.
+    cdef void carry_requests(self, bytes first) noexcept
+
     # ---- of the client's end ---------------------------------------------------------------------------------------
     # Carries bytes from `leg` to the other one; False when the tunnel ended in this call.
     cdef bint pump(self, int leg) noexcept
@@ -70,6 +75,8 @@ cdef class Tunnel(Handler):
     cdef size_t receive(self, uint8_t *buffer, size_t length) noexcept
     # Sends what waits for `leg` and reads nothing behind it; False when the tunnel has ended.
     cdef bint put_pending(self, int leg) noexcept
+    # The client's end, which is another one's from now on; nothing waits for it.
+    cdef sl_leg give_client(self, LegState *state) noexcept
     cdef void close_legs(self, int outcome, bint reset) noexcept
     # The last step of every end, when the tunnel is gone.
     cdef void left(self) noexcept

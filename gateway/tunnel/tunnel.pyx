@@ -8,7 +8,8 @@ A tunnel knows nothing of how it was opened: protocols end before a tunnel begin
 """
 
 cimport cython
-from libc.stdint cimport UINT64_MAX, uint32_t, uint64_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
 
 from gateway.c.contract cimport (
     SL_OUTCOME_CLOSED, SL_OUTCOME_DRAINED, SL_OUTCOME_HALF_CLOSE_TIMEOUT, SL_OUTCOME_IDLE_TIMEOUT,
@@ -23,6 +24,9 @@ from gateway.c.segment cimport (
 from gateway.c.silence cimport sl_tcp_silent
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLPRI, EPOLLRDHUP, keep_alive
 from gateway.io.states cimport misstep
+from gateway.proto.sniff cimport SNIFF_HTTP2_PREFACE, sniff_inside
+from gateway.state.request cimport Request
+from gateway.tunnel.beginnings cimport Beginnings
 from gateway.tunnel.states cimport INSPECTION_ENDED, INSPECTION_HOLDING, inspection_may_become
 
 cdef enum:
@@ -210,6 +214,22 @@ cdef class Tunnel(Handler):
         self.rearm()
 
     # ---- the end -----------------------------------------------------------------------------------------------------
+
+    cdef void carry_requests(self, bytes first) noexcept:
+        cdef Record record = self.record
+        cdef Request who = Request.__new__(Request)
+        cdef LegState state
+        cdef sl_leg leg
+        cdef bint http2 = sniff_inside(<const uint8_t *> PyBytes_AS_STRING(first),
+                                       PyBytes_GET_SIZE(first)) == SNIFF_HTTP2_PREFACE
+        who.listener, who.tls, who.forwarded, who.inside = record.listener, record.tls, record.forwarded, record
+        who.peer, who.peer_port, who.source = record.peer, record.peer_port, record.source
+        leg = self.give_client(&state)
+        (<Beginnings> self.parts.beginnings).carry_requests(who, &leg, state, first, http2)
+        self.end(SL_OUTCOME_CLOSED, False)
+
+    cdef sl_leg give_client(self, LegState *state) noexcept:
+        return sl_plain_leg(-1)
 
     cdef void end(self, int outcome, bint reset) noexcept:
         """Closes both legs, as resets when the bytes did not end by themselves."""

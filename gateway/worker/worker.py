@@ -23,6 +23,7 @@ from typing import Any
 import msgpack
 
 from gateway import contract
+from gateway.downstream.beginnings import ClientBeginnings
 from gateway.io.loop import Loop
 from gateway.io.watch import Clock, Watch, Word
 from gateway.policy.image import PolicyImage
@@ -77,6 +78,7 @@ class Worker:
             self._log,
             ParentPools(self._parts, self._bus.parent),
             OriginPools(self._parts, slots),
+            ClientBeginnings(self._parts),
             self._finish,
             self._on_full,
         )

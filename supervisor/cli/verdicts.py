@@ -15,7 +15,7 @@ TURNS: Final[dict[str, str]] = {
     "rule_allow": "deny it: a policy for this source with action: Deny; or take it out of {rule}",
     "policy_invalid": "mend or delete {rule}: `sluice check` says what is wrong with it",
     "rule_deny": "take it out of {rule}: no allow outranks a deny",
-    "needs_http": "ask with the request (--method, --path, --header), or take the conditions out of {rule}",
+    "needs_http": "ask with a request (--method, --path, --header), as inside it, or take the conditions out of {rule}",
     "rule_hard_deny": "take it out of {rule}: nothing outranks a hard deny, not even audit mode",
     "rule_audit": "it passes and is counted; an Allow or a Deny for it would settle it",
     "default_allow": "deny it by a rule; {rule} is what holds where no rule of its dialect matches",

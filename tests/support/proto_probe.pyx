@@ -18,7 +18,7 @@ from gateway.proto.http2.frames cimport (
 )
 from gateway.proto.http2.hpack cimport FIELD_BROKEN, FIELD_END, FIELD_MORE, FIELD_READY, Field, FieldStatus
 from gateway.proto.http2.hpack cimport Deflater as ProductDeflater, Inflater as ProductInflater
-from gateway.proto.sniff cimport http2_refusal, sniff
+from gateway.proto.sniff cimport http2_refusal, sniff, sniff_inside
 from gateway.state.limits cimport Limits as ProductLimits
 
 import gateway.proto.client_handshake as client_handshake
@@ -134,6 +134,11 @@ class HttpHandshake(Taken, client_handshake.HttpHandshake):
 def classify(bytes data not None):
     """sniff(): "unknown", "more", "socks5", "socks4", "http1", "http2_preface" or "tls"."""
     return SNIFFED[<int> sniff(<const uint8_t *> PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))]
+
+
+def classify_inside(bytes data not None):
+    """sniff_inside(): "unknown", "more", "http1" or "http2_preface"."""
+    return SNIFFED[<int> sniff_inside(<const uint8_t *> PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))]
 
 
 def refusal():

@@ -17,6 +17,7 @@ from gateway.c.segment cimport (
     SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_H2_ABUSE_RESETS, SL_LOG_DECISION,
     SL_SCOPE_CREDENTIALS, SL_SCOPE_DESCRIPTORS, SL_SCOPE_SOURCE_LOGINS,
 )
+from gateway.downstream.http2.stream_leg cimport StreamLeg
 from gateway.downstream.http2.tunnel cimport H2Tunnel, joined
 from gateway.parent.parent cimport ParentStream
 from gateway.proto.http2.budget cimport budgets_earn
@@ -27,6 +28,7 @@ from gateway.proto.http2.streams cimport END_RESET_BY_PEER, STREAM_REMOTE_ENDED
 from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.state.record cimport count_login
 from gateway.state.request cimport LINGERING, OPENING, VERIFYING
+from gateway.tunnel.held cimport Held, held_of
 from gateway.tunnel.inner cimport inspect_first
 from gateway.tunnel.request cimport drained_away, give_up, may_open, over_limit, told_reason, told_rule
 from gateway.tunnel.tunnel cimport UPSTREAM
@@ -133,6 +135,30 @@ cdef class H2Request(Request):
         inspect_first(tunnel, early, False)
         if events and not tunnel.closed:
             tunnel.on_event(events, UPSTREAM)
+
+    cdef bint may_be_held(self) noexcept:
+        return True
+
+    cdef void on_held(self) noexcept:
+        """Answered, and looked into: nothing is connected yet."""
+        cdef H2Carrier carrier = self.carrier
+        cdef H2Stream *stream = self.stream
+        cdef StreamLeg end
+        cdef Held held
+        cdef bytes early = self.early
+        if self.state != OPENING or self.closed or stream is NULL:
+            return
+        end = StreamLeg.__new__(StreamLeg)
+        end.parts, end.carrier = self.parts, carrier
+        held = held_of(self.parts, self.record, self)
+        self.stream, self.held = NULL, 0
+        (<H2Server> carrier.session).respond(stream, OK_BLOCK, False)
+        # However it ends, that is paid for: a reset may cross with our own end of the stream.
+        budgets_earn(&carrier.session.budgets, SL_H2_ABUSE_RESETS, 1)
+        held.leg = end.enter(stream, early, self.client_ended)
+        carrier.write_later()
+        held.begin(self, None, None)
+        self.leave()
 
     cdef void on_refused(self, int outcome) noexcept:
         if self.state != OPENING or self.closed:

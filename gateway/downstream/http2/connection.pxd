@@ -7,7 +7,10 @@ from gateway.http2.carrier cimport H2Carrier
 from gateway.proto.http2.core cimport H2Event
 from gateway.proto.http2.server cimport H2Server
 from gateway.proto.http2.streams cimport H2Stream
+from gateway.c.leg cimport sl_leg
 from gateway.state.limits cimport Limits
+from gateway.state.parts cimport WorkerParts
+from gateway.state.request cimport Request
 from gateway.state.roster cimport Roster
 from gateway.state.settings cimport Settings
 
@@ -44,3 +47,6 @@ cdef class H2Connection(H2Carrier):
     cdef void hand_out_to(self, H2Stream *stream) noexcept
     cdef void ended_stream(self, H2Stream *stream, uint32_t code, int side) noexcept
     cdef void timed_out(self, uint32_t code) noexcept
+
+# Of the client `who`, on its leg, which is the connection's from now on; to be entered. `auth`: AuthMode.
+cdef H2Connection http2_connection_of(WorkerParts parts, Request who, int auth, const sl_leg *leg)

@@ -21,6 +21,7 @@ from gateway.c.contract cimport (
     SL_OUTCOME_REQUEST_TIMEOUT,
 )
 from gateway.c.limit_table cimport SL_LIMIT_CONNECTIONS
+from gateway.c.leg cimport sl_leg, sl_leg_drains_pipes
 from gateway.c.pipe_pool cimport sl_pipe
 from gateway.c.segment cimport (
     SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_HTTP2_ABUSE, SL_FAMILY_PROTOCOL_ERRORS, SL_H2_SIDE_CLIENT,
@@ -58,6 +59,7 @@ from gateway.downstream.http2.requests cimport ASKED_BROKEN, ASKED_EXCHANGE, ASK
 from gateway.downstream.http2.tunnel cimport H2Tunnel
 from gateway.proto.http2.work cimport FRAMES_A_STREAM, SLICES, TURN_BLOCKS, TURN_FRAMES, H2Work, Piece
 from gateway.io.loop cimport Handler, clock_us
+from gateway.state.speakers cimport may_speak
 from gateway.tunnel.request cimport verify, verify_token
 
 cdef enum:
@@ -66,6 +68,20 @@ cdef enum:
     EVENTS_TURN = 2000         # microseconds of a turn, after which what comes is for the shared part of a turn
     SHARE_BLOCKS = 8           # of one connection in the shared part: it goes round, and looks at the clock in between
     SHARE_FRAMES = 1024
+
+
+cdef H2Connection http2_connection_of(WorkerParts parts, Request who, int auth, const sl_leg *leg):
+    cdef H2Connection made = H2Connection(parts, who.listener, auth)
+    made.leg = leg[0]
+    made.writer.copies = not sl_leg_drains_pipes(leg)
+    made.requests.tls, made.requests.relayed, made.requests.forwarded = who.tls, who.relayed, who.forwarded
+    made.requests.peer, made.requests.peer_port, made.requests.source = who.peer, who.peer_port, who.source
+    made.server.head.trusted = who.inside is None and may_speak(parts, who.tls)
+    made.server.head.traced = &parts.settings.traced
+    if who.inside is not None:
+        made.requests.go_inside(who.inside)
+    parts.limits.enter(who.source, SL_LIMIT_CONNECTIONS, &made.place)
+    return made
 
 
 @cython.final
@@ -95,6 +111,10 @@ cdef class H2Connection(H2Carrier):
         self.write_later()
 
     # ---- events ------------------------------------------------------------------------------------------------------
+
+    cdef void rejudge(self) noexcept:
+        if self.requests.inside is not None:
+            self.requests.inside.follow()
 
     cdef void on_drain(self) noexcept:
         """Streams go on. A sidecar of the Pipy family would give them all up at a GOAWAY, so it gets none before."""
@@ -176,7 +196,8 @@ cdef class H2Connection(H2Carrier):
             self.refuse_stream(stream, head.outcome, None, None, head.detail, sequence)
         elif asked == ASKED_PAGE:
             self.page(stream)
-        elif self.settings.listener(self.requests.listener).protocol == PROTOCOL_AUTO:
+        elif (self.settings.listener(self.requests.listener).protocol == PROTOCOL_AUTO
+                or self.requests.inside is not None):
             sequence = self.requests.protocol_error(SL_OUTCOME_NOT_BUILT, None, None, 0)
             self.refuse_stream(stream, SL_OUTCOME_NOT_BUILT, None, None, None, sequence)
         else:

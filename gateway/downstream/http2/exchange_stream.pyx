@@ -181,6 +181,10 @@ cdef class H2ExchangeStream(ClientSide):
         self.exchange = None
         self.reset(H2_INTERNAL_ERROR)
 
+    cdef void revoke(self) noexcept:
+        self.exchange = None
+        self.reset(H2_CANCEL)
+
     cdef void done(self) noexcept:
         self.exchange = None
         self.finished = True

@@ -1,9 +1,10 @@
-# The owners of the streams of a client's connection, by their own types: a tunnel, an exchange, or a CONNECT that has
-# no tunnel yet. Inline, as tunnels carry bytes through here.
+# The owners of the streams of a client's connection, by their own types: a tunnel, an exchange, a leg that carries
+# requests, or a CONNECT that has no tunnel yet. Inline, as tunnels carry bytes through here.
 from libc.stdint cimport uint8_t, uint32_t
 
 from gateway.downstream.http2.connect cimport H2Request
 from gateway.downstream.http2.exchange_stream cimport H2ExchangeStream
+from gateway.downstream.http2.stream_leg cimport StreamLeg
 from gateway.downstream.http2.tunnel cimport H2Tunnel
 from gateway.proto.http2.streams cimport H2Stream, StreamTable, ring_out
 from gateway.proto.http2.work cimport Piece
@@ -14,6 +15,8 @@ cdef inline void owner_received(H2Stream *stream, Piece *pieces, int count, uint
         (<H2Tunnel> stream.owner).received(pieces, count, total)
     elif isinstance(<object> stream.owner, H2ExchangeStream):
         (<H2ExchangeStream> stream.owner).received(pieces, count, total)
+    elif isinstance(<object> stream.owner, StreamLeg):
+        (<StreamLeg> stream.owner).received(pieces, count, total)
     else:
         (<H2Request> stream.owner).received(pieces, count, total)
 
@@ -25,6 +28,8 @@ cdef inline size_t owner_fill(StreamTable *streams, H2Stream *stream, uint8_t *a
             return (<H2Tunnel> stream.owner).fill(at, room, most)
         if isinstance(<object> stream.owner, H2ExchangeStream):
             return (<H2ExchangeStream> stream.owner).fill(at, room, most)
+        if isinstance(<object> stream.owner, StreamLeg):
+            return (<StreamLeg> stream.owner).fill(at, room, most)
     ring_out(streams, stream)
     return 0
 
@@ -38,6 +43,10 @@ cdef inline void owner_lost(object owner, bint forgotten) noexcept:
         if forgotten:
             (<H2ExchangeStream> owner).stream = NULL
         (<H2ExchangeStream> owner).lost()
+    elif isinstance(owner, StreamLeg):
+        if forgotten:
+            (<StreamLeg> owner).stream = NULL
+        (<StreamLeg> owner).lost()
     else:
         if forgotten:
             (<H2Request> owner).stream = NULL

@@ -10,6 +10,7 @@ from gateway.proto.http2.server cimport H2Server
 from gateway.proto.http2.streams cimport H2Stream
 from gateway.state.claims cimport Forwarded
 from gateway.state.parts cimport WorkerParts
+from gateway.state.record cimport Record
 from gateway.state.request cimport Request
 from gateway.tls.session cimport TlsSession
 
@@ -32,7 +33,11 @@ cdef class H2Requests:
     cdef uint64_t source       # source that limits count the peer for
     cdef TlsSession tls        # session of the connection; None: cleartext
     cdef Forwarded forwarded
+    cdef Record inside         # the tunnel that the connection is in; None: it has a socket of its own
     cdef Request who           # the same for exchanges; None before the first one
+
+    # The connection is in a tunnel: it carries nothing but requests, and all that its listener would take.
+    cdef void go_inside(self, Record tunnel) noexcept
 
     # The request in the session's head; `status` is head.finish()'s.
     cdef Asked kind(self, int status) noexcept

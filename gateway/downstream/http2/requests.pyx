@@ -36,23 +36,27 @@ cdef class H2Requests:
         self.protocol = (SL_PROTOCOL_HBONE if parts.settings.listener(listener).protocol == PROTOCOL_HBONE
                          else SL_PROTOCOL_HTTP2)
 
+    cdef void go_inside(self, Record tunnel) noexcept:
+        self.inside = tunnel
+        self.protocol = SL_PROTOCOL_HTTP2 if tunnel.kind == SL_PROTOCOL_HBONE else tunnel.kind
+
     cdef Asked kind(self, int status) noexcept:
         cdef H2Head head = self.server.head
         if status != CODEC_REQUEST and status != CODEC_CREDENTIALS:
             return ASKED_BROKEN
         if head.method == HEAD_CONNECT and not head.has_protocol:
-            return ASKED_TUNNEL
+            return ASKED_TUNNEL if self.inside is None else ASKED_OTHER
         if head.message is not None and self.server.dialect != DIALECT_PIPY:
             return ASKED_EXCHANGE
         return ASKED_PAGE if self.is_page() else ASKED_OTHER
 
     cdef bint takes_requests(self) noexcept:
         cdef ListenerSpec spec = self.parts.settings.listener(self.listener)
-        return spec.protocol == PROTOCOL_AUTO and spec.requests
+        return self.inside is not None or (spec.protocol == PROTOCOL_AUTO and spec.requests)
 
     cdef bint is_page(self) noexcept:
         cdef H2Head head = self.server.head
-        return (self.parts.settings.listener(self.listener).diagnostics
+        return (self.inside is None and self.parts.settings.listener(self.listener).diagnostics
                 and head.method in (HEAD_GET, HEAD_HEAD, HEAD_POST)
                 and head.path.length == 1 and head.path.text[0] == c"/")
 
@@ -78,6 +82,7 @@ cdef class H2Requests:
             who = self.who = Request.__new__(Request)
             who.listener, who.tls, who.relayed = self.listener, self.tls, self.relayed
             who.forwarded, who.peer, who.peer_port, who.source = self.forwarded, self.peer, self.peer_port, self.source
+            who.inside = self.inside
         if is_grpc(head):
             stream.flags |= STREAM_GRPC
         if self.is_page():

@@ -35,6 +35,8 @@ from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHU
 from gateway.proto.http2.core cimport H2Core
 from gateway.proto.http2.frames cimport FRAME_HEADER, H2_CANCEL, H2_CONNECT_ERROR, H2_INTERNAL_ERROR
 from gateway.proto.http2.streams cimport END_BOTH, STREAM_BULK, STREAM_REMOTE_ENDED, STREAM_STALLED, ring_out
+from gateway.downstream.http2.stream_leg cimport StreamLeg
+from gateway.tunnel.beginnings cimport LegState
 from gateway.tunnel.tunnel cimport CLIENT, UPSTREAM, Inspection
 
 cdef enum:
@@ -283,6 +285,17 @@ cdef class H2Tunnel(Tunnel):
 
     cdef void on_look(self, uint32_t since) noexcept:
         self.look(since, -1)
+
+    cdef sl_leg give_client(self, LegState *state) noexcept:
+        """The stream becomes a leg; what it has sent is with the inspection."""
+        cdef StreamLeg end = StreamLeg.__new__(StreamLeg)
+        cdef H2Stream *stream = self.stream
+        end.parts, end.carrier = self.parts, self.carrier
+        self.carrier.session.consumed(stream, self.held)
+        self.stream, self.held = NULL, 0
+        self.parts.files.streams += 1  # as this one's own is given back
+        state.readable, state.hangup, state.urgent = True, self.client_ended, False
+        return end.enter(stream, None, self.client_ended)
 
     cdef void close_legs(self, int outcome, bint reset) noexcept:
         cdef H2Stream *stream = self.stream

@@ -12,6 +12,8 @@ import pytest
 from tests.e2e.conftest import World
 from tests.support import wire
 from tests.support.eventually import eventually
+from tests.support.http_origin import HttpOrigin
+from tests.support.inside import TUNNELS, Inside
 from tests.support.names import NameServer
 from tests.support.origins import Origin, echo
 from tests.support.run_gateway import Gateway, sluice
@@ -118,3 +120,40 @@ def test_the_example_is_accepted_and_decides() -> None:
     ):
         answer = sluice("explain", *config, "--source", "10.244.1.9", "--to", to, "--json")
         assert json.loads(answer.stdout)["verdict"] == verdict, to
+
+
+ROUTES: Final[dict[str, Any]] = {
+    "apiVersion": "specs.smi-spec.io/v1alpha4",
+    "kind": "HTTPRouteGroup",
+    "metadata": {"name": "egress-http-route", "namespace": "curl"},
+    "spec": {"matches": [{"name": "get", "pathRegex": "/get", "methods": ["GET"]}, {"name": "v", "pathRegex": "/v.*"}]},
+}
+
+
+@pytest.mark.parametrize("kind", ["pipy", "socks5"])
+def test_an_http_route_group_behind_a_sidecar(names: NameServer, kind: str) -> None:
+    """The document's example, as a sidecar sends it: over http2tunnel, byte for byte Pipy's, and sock5."""
+    group = {"apiGroup": "specs.smi-spec.io/v1alpha4", "kind": "HTTPRouteGroup", "name": "egress-http-route"}
+    with HttpOrigin() as origin:
+        spec = {"hosts": ["httpbin.test"], "ports": [{"number": origin.port, "protocol": "http"}], "matches": [group]}
+        config = {
+            "dns": {"servers": [names.address]},
+            "identity": {"networks": [{"cidr": "127.0.0.1/32", "namespace": "curl", "serviceAccount": "curl"}]},
+        }
+        host = f"httpbin.test:{origin.port}"
+        with Gateway([egress("httpbin-80", spec), ROUTES], config) as gateway:
+            with Inside(TUNNELS[kind](gateway.port, "httpbin.test", origin.port), host) as client:
+                assert client.status("/get?x=1", "serviceidentity: curl.curl") == 200
+                assert client.status("/status/200") == 403
+                assert client.status("/get", method="POST") == 403
+                assert client.status("/v2", method="POST", body=b"x") == 200
+                assert client.status("/get", host="other.test") == 421
+            assert [seen.target for seen in origin.requests] == ["/get?x=1", "/v2"]
+            assert b"serviceidentity" not in origin.received()
+            line = gateway.event(event="request", path="/status/200")
+            assert (line["status"], line["reason"], line["verdict"]) == (403, "no_rule", "deny")
+            line = gateway.event(event="request", path="/v2")
+            assert (line["rule"], line["route"]) == ("Egress/curl/httpbin-80", "HTTPRouteGroup/curl/egress-http-route")
+            assert line["source"]["identity"] == "curl/curl"
+            with wire.connect(gateway.port) as other:
+                assert wire.socks5(other, "other.test", origin.port) == 2

@@ -13,13 +13,14 @@ from tests.e2e.conftest import World
 from tests.support import wire
 from tests.support.certificates import Authority
 from tests.support.eventually import eventually
+from tests.support.inside import TUNNELS, Inside, port_of
 from tests.support.names import NameServer
 from tests.support.run_gateway import SLUICE, Gateway, environment
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 EXAMPLE: Final = Path(__file__).parents[3] / "deploy/examples/gateway-api"
 OWN: Final = [{"name": "sluice", "namespace": "egress", "port": 443}]
-NAMES: Final = ("plain.test", "secure.test", "both.test", "paths.test", "foreign.test", "moved.test")
+NAMES: Final = ("plain.test", "secure.test", "both.test", "paths.test", "mixed.test", "foreign.test", "moved.test")
 
 
 def resource(kind: str, name: str, spec: dict[str, Any], namespace: str = "egress") -> dict[str, Any]:
@@ -42,6 +43,8 @@ def policies(port: int) -> list[dict[str, Any]]:
         route("HTTPRoute", "both", "both.test", [{}]),
         route("TLSRoute", "both-secure", "both.test", [{"backendRefs": OWN}]),
         route("HTTPRoute", "paths", "paths.test", [{"matches": [{"path": {"value": "/v1"}}]}]),
+        route("HTTPRoute", "mixed", "mixed.test", [{"matches": [{"path": {"value": "/v1"}}]}]),
+        route("TLSRoute", "mixed-secure", "mixed.test", [{"backendRefs": OWN}]),
         route("HTTPRoute", "foreign", "foreign.test", [{}], "shop"),
         route("TLSRoute", "moved", "moved.test", [{"backendRefs": [{"name": "web", "port": 443}]}]),
     ]
@@ -107,9 +110,30 @@ def test_of_two_routes_for_one_host_each_is_for_its_protocol(gateway: Gateway, w
     eventually(lambda: "denied" in ended(), "other bytes are for neither")
 
 
-@pytest.mark.parametrize("host", ["paths.test", "foreign.test", "moved.test", "none.test"])
+def test_a_path_is_judged_inside_a_tunnel(gateway: Gateway, world: World) -> None:
+    assert curl(gateway, f"http://paths.test:{world.http}/v1") == 0
+    assert curl(gateway, f"http://paths.test:{world.http}/x") == 0
+    assert gateway.event(event="request", path="/v1")["rule"] == "HTTPRoute/egress/paths"
+    line = gateway.event(event="request", path="/x")
+    assert (line["status"], line["reason"]) == (404, "no_route")
+    assert curl(gateway, f"https://paths.test:{world.http}/v1") not in (0, 97)
+    assert gateway.event(event="decision", reason="needs_http")["destination"]["host"] == "paths.test"
+
+
+@pytest.mark.parametrize("kind", ["socks5", "http2", "pipy"])
+def test_requests_where_tls_passes(gateway: Gateway, world: World, kind: str) -> None:
+    """The tunnel is open for TLS; HTTP inside goes on as requests, and nothing was sent before they were judged."""
+    way = TUNNELS[kind](gateway.port, "mixed.test", world.http)
+    with Inside(way, f"mixed.test:{world.http}") as client:
+        port = port_of(way)
+        assert [client.status(path) for path in ("/v1/a", "/x", "/v1/b")] == [200, 404, 200]
+    lines = eventually(lambda: [one for one in gateway.events(event="close") if one["source"]["port"] == port], "close")
+    assert (lines[0]["outcome"], lines[0]["bytes_up"]) == ("closed", 0)
+
+
+@pytest.mark.parametrize("host", ["foreign.test", "moved.test", "none.test"])
 def test_what_no_route_lets_pass_is_refused(gateway: Gateway, world: World, host: str) -> None:
-    """A path that is not seen, a route of another namespace, a Service as its backend, no route at all."""
+    """A route of another namespace, a Service as its backend, no route at all."""
     assert curl(gateway, f"http://{host}:{world.http}/v1") == 97
     assert curl(gateway, f"https://{host}:{world.http}/v1") == 97
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.proto_probe import classify, refusal
+from tests.support.proto_probe import classify, classify_inside, refusal
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
 
@@ -87,3 +87,39 @@ def test_http2_is_refused_with_settings_and_goaway() -> None:
     assert goaway[:4] == bytes(4), "no stream was processed"
     assert int.from_bytes(goaway[4:8], "big") == 0xD, "HTTP_1_1_REQUIRED (RFC 9113 section 7)"
     assert goaway[8:] == b"use HTTP/1.1 CONNECT or SOCKS5"
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b"", "more"),
+        (b"GET / HTTP/1.1", "more"),
+        (b"GET / HTTP/1.1\r", "more"),
+        (b"GET / HTTP/1.1\r\n", "http1"),
+        (b"GET / HTTP/1.0\n", "http1"),
+        (b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "http1"),
+        (b"what ever HTTP/1.7\r\n", "http1"),
+        (b"GET / HTTP/1.1\rx", "unknown"),
+        (b"GET / HTTP/2\r\n", "unknown"),
+        (b"HTTP/1.1\r\n", "unknown"),
+        (b"SSH-2.0-OpenSSH_9.2 Debian\r\n", "unknown"),
+        (b"EHLO mail.test\r\n", "unknown"),
+        (b"GET /\x00 HTTP/1.1\r\n", "unknown"),
+        (b"G" * 65534, "more"),
+        (b"G" * 65536, "unknown"),
+        (b"PRI * HTTP/2.0\r\n", "more"),
+        (PREFACE, "http2_preface"),
+        (b"\x16\x03\x01", "unknown"),
+        (b"\x05\x01\x00", "unknown"),
+        (b"\x00", "unknown"),
+    ],
+)
+def test_what_a_tunnel_carries(data: bytes, shown: str) -> None:
+    assert classify_inside(data) == shown
+
+
+@given(st.binary(max_size=40))
+def test_a_verdict_about_the_inside_stays(data: bytes) -> None:
+    found = [classify_inside(data[:length]) for length in range(len(data) + 1)]
+    settled = [each for each in found if each != "more"]
+    assert len(set(settled)) <= 1 and found == ["more"] * (len(found) - len(settled)) + settled

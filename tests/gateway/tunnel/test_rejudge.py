@@ -57,6 +57,7 @@ class World:
             log,
             ParentPools(self.parts, lambda *_: None),
             OriginPools(self.parts, 1),
+            None,
             lambda: None,
             lambda _full: None,
         )

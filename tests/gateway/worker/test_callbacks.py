@@ -79,7 +79,7 @@ class World:
         self.verifier = Verifier()
         log = AccessLog(view, lambda callback: Clock(self.loop, callback), lambda: None)
         pools = ParentPools(self.parts, lambda *_: None)
-        self.parts.attach(self.verifier, log, pools, OriginPools(self.parts, 1), lambda: None, lambda full: None)
+        self.parts.attach(self.verifier, log, pools, OriginPools(self.parts, 1), None, lambda: None, lambda full: None)
         self.load()
         self.parts.files.measure()
         self.port = self.listening()
