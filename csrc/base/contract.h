@@ -144,6 +144,14 @@
     X(LOOP, "loop", "none", "none", "508", "the request has been through this gateway before (Via)")                  \
     X(DOUBTFUL_TARGET, "doubtful_target", "none", "none", "400",                                                      \
       "two readers may take the path for two paths, and a rule of its host asks for paths")                           \
+    X(CREDENTIAL_FILE, "credential_file", "name, address", "allow", "502",                                            \
+      "allowed, and the file of a credential that the rule sets is missing or cannot be used")                        \
+    X(CREDENTIAL_CLEARTEXT, "credential_cleartext", "name, address", "allow", "502",                                  \
+      "allowed, and a credential that the rule sets would leave without TLS")                                         \
+    X(CREDENTIAL_HOST, "credential_host", "name, address", "allow", "502",                                            \
+      "allowed, and the certificate of the destination was verified by a name that is not among its hosts")           \
+    X(CREDENTIAL_TRACE, "credential_trace", "name, address", "allow", "405",                                          \
+      "allowed, and TRACE would show the client the credential that the rule sets")                                   \
     X(NO_SERVER_NAME, "no_server_name", "none", "none", "a close",                                                    \
       "a ClientHello, sent as to the destination itself, shows no server name, or the gateway's own")                 \
     X(MISDIRECTED, "misdirected", "none", "none", "421",                                                              \
@@ -218,7 +226,8 @@
     X(ROUTE_LIMIT, "route_limit")                 \
     X(BACKEND_INVALID, "backend_invalid")         \
     X(NO_SERVER_NAME, "no_server_name")           \
-    X(MISDIRECTED, "misdirected")
+    X(MISDIRECTED, "misdirected")                 \
+    X(CREDENTIAL_UNAVAILABLE, "credential_unavailable")
 
 #define SL_ENUM_VERDICT(name, text) SL_##name,
 #define SL_ENUM_TIER(name, text) SL_TIER_##name,

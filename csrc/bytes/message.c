@@ -8,8 +8,24 @@ enum { TEXT_FIRST = 512, FIELDS_FIRST = 16, TEXT_MOST = 1 << 24 };
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
+uint8_t *sl_secret_move(uint8_t *bytes, size_t length, size_t room)
+{
+    uint8_t *moved = malloc(room);
+    if (!moved) return NULL;
+    if (length) memcpy(moved, bytes, length);
+    if (length) explicit_bzero(bytes, length);
+    free(bytes);
+    return moved;
+}
+
+static void forget(struct sl_message *message)
+{
+    if (message->secret) explicit_bzero(message->text, message->text_length);
+}
+
 void sl_message_free(struct sl_message *message)
 {
+    forget(message);
     free(message->text);
     free(message->fields);
     memset(message, 0, sizeof *message);
@@ -21,6 +37,7 @@ void sl_message_clear(struct sl_message *message)
                                .text_room = message->text_room,
                                .fields = message->fields,
                                .field_room = message->field_room};
+    forget(message);
     *message = empty;
 }
 
@@ -38,7 +55,8 @@ int sl_message_room(struct sl_message *message, size_t bytes, unsigned fields)
     if (bytes > TEXT_MOST || need > TEXT_MOST) return 0;
     if (need > message->text_room) {
         uint32_t room = grown(message->text_room, TEXT_FIRST, need);
-        uint8_t *text = realloc(message->text, room);
+        uint8_t *text =
+            message->secret ? sl_secret_move(message->text, message->text_length, room) : realloc(message->text, room);
         if (!text) return 0;
         message->text = text;
         message->text_room = room;
@@ -235,8 +253,9 @@ int sl_message_set(struct sl_message *message, const char *name, size_t name_len
                    size_t value_length)
 {
     int first = sl_message_find_name(message, name, name_length, 0);
-    const char *fault = field_fault(name, name_length, value, value_length);
+    const char *fault;
     if (first < 0) return sl_message_add(message, name, name_length, value, value_length) >= 0;
+    fault = field_fault(name, name_length, value, value_length);
     if (fault) {
         message->fault = fault;
         return 0;
@@ -245,6 +264,17 @@ int sl_message_set(struct sl_message *message, const char *name, size_t name_len
     for (uint32_t i = (uint32_t)first + 1; i < message->field_count; i++) {
         if (is_named(message, &message->fields[i], name, name_length)) message->fields[i].removed = 1;
     }
+    return 1;
+}
+
+int sl_message_set_secret(struct sl_message *message, const char *name, size_t name_length, const char *value,
+                          size_t value_length)
+{
+    int at;
+    message->secret = 1;
+    if (!sl_message_set(message, name, name_length, value, value_length)) return 0;
+    at = sl_message_find_name(message, name, name_length, 0);
+    message->fields[at].secret = 1;
     return 1;
 }
 

@@ -56,6 +56,7 @@ struct sl_message_field {
     struct sl_span name, value; /* name: lower case; value: without space around it */
     uint8_t known;              /* sl_field_name */
     uint8_t removed;            /* bool: it is not there any more */
+    uint8_t secret;             /* bool: no table of HPACK may keep its value (RFC 7541 section 7.1.3) */
 };
 
 enum sl_framing {
@@ -95,6 +96,7 @@ struct sl_message {
     uint8_t takes_trailers : 1; /* TE: trailers */
     uint8_t has_length : 1;     /* Content-Length is there, also where it says nothing of the framing (HEAD, 304) */
     uint8_t host_known : 1;     /* one Host field, which may be empty */
+    uint8_t secret : 1;         /* a value that no one may find: the text is wiped before it is given back */
     struct sl_span host;        /* value of Host */
     const char *fault;          /* static text: the rule that it breaks, for SL_MESSAGE_BROKEN */
 };
@@ -150,6 +152,10 @@ unsigned sl_message_remove(struct sl_message *message, const char *name, size_t 
 /* One field of that name alone. Returns 1; 0 as sl_message_add() returns -1. */
 int sl_message_set(struct sl_message *message, const char *name, size_t name_length, const char *value,
                    size_t value_length);
+/* The same with a value that has to be forgotten: field and message are `secret` from here on. So is a
+ * copy. */
+int sl_message_set_secret(struct sl_message *message, const char *name, size_t name_length, const char *value,
+                          size_t value_length);
 /* Takes out the fields of one connection: Connection and what it names, Keep-Alive, Proxy-*, TE, Transfer-Encoding,
  * Upgrade (RFC 9110 section 7.6.1). Content-Length stays. Framing and flags stay as they were read. */
 void sl_message_strip(struct sl_message *message);
@@ -171,7 +177,12 @@ enum sl_keep {
 struct sl_out {
     uint8_t *bytes; /* malloc'd */
     size_t length, room;
+    uint8_t secret; /* bool: a secret message is in it; the owner wipes it before it gives it back */
 };
+/* Room for that many more bytes; what a secret one leaves behind is wiped. Returns 1; 0 without memory. */
+int sl_out_room(struct sl_out *out, size_t bytes);
+/* Empties it. More than `most` bytes of memory are given back, none for 0. */
+void sl_out_clear(struct sl_out *out, size_t most);
 int sl_message_write_request(const struct sl_message *message, int absolute, enum sl_keep keep, struct sl_out *out);
 int sl_message_write_response(const struct sl_message *message, enum sl_keep keep, struct sl_out *out);
 /* The fields alone and the empty line, as behind the last chunk. */

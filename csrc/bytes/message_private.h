@@ -21,6 +21,8 @@ extern const uint8_t SL_TOKEN_BYTES[256];
 
 /* Room for that many more bytes and fields. Returns 1; 0 without memory. */
 int sl_message_room(struct sl_message *message, size_t bytes, unsigned fields);
+/* The bytes in new memory of `room`, and the old memory wiped and given back. NULL without memory: all stays. */
+uint8_t *sl_secret_move(uint8_t *bytes, size_t length, size_t room);
 /* Of a name in lower case. */
 enum sl_field_name sl_field_known(const char *name, size_t length);
 /* Whether `length` bytes are `lower`, whatever the case of letters. */

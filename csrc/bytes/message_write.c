@@ -6,7 +6,7 @@
 
 enum { OUT_FIRST = 1024, FIXED_MOST = 256 }; /* FIXED_MOST: what is written besides texts of the message */
 
-static int out_room(struct sl_out *out, size_t bytes)
+int sl_out_room(struct sl_out *out, size_t bytes)
 {
     size_t room = out->room ? out->room : OUT_FIRST;
     uint8_t *grown;
@@ -15,11 +15,23 @@ static int out_room(struct sl_out *out, size_t bytes)
         if (room > SIZE_MAX / 2) return 0;
         room *= 2;
     }
-    grown = realloc(out->bytes, room);
+    grown = out->secret ? sl_secret_move(out->bytes, out->length, room) : realloc(out->bytes, room);
     if (!grown) return 0;
     out->bytes = grown;
     out->room = room;
     return 1;
+}
+
+void sl_out_clear(struct sl_out *out, size_t most)
+{
+    if (out->secret) explicit_bzero(out->bytes, out->length);
+    if (out->room > most || most == 0) {
+        free(out->bytes);
+        out->bytes = NULL;
+        out->room = 0;
+    }
+    out->length = 0;
+    out->secret = 0;
 }
 
 /* ---- pieces; there is room for all of them ----------------------------------------------------------------------- */
@@ -150,7 +162,8 @@ int sl_message_write_request(const struct sl_message *message, int absolute, enu
 {
     size_t line = (size_t)message->method.length + message->scheme.length + 2 * (size_t)message->authority.length +
                   message->path.length + message->query.length + message->protocol.length;
-    if (!out_room(out, line + fields_size(message))) return 0;
+    if (!sl_out_room(out, line + fields_size(message))) return 0;
+    out->secret |= message->secret;
     put_span(out, message, message->method);
     put(out, " ", 1);
     put_target(out, message, absolute);
@@ -228,7 +241,7 @@ static const char *reason(unsigned status)
 int sl_message_write_response(const struct sl_message *message, enum sl_keep keep, struct sl_out *out)
 {
     int interim = message->status < 200;
-    if (!out_room(out, (size_t)message->protocol.length + fields_size(message))) return 0;
+    if (!sl_out_room(out, (size_t)message->protocol.length + fields_size(message))) return 0;
     put_text(out, "HTTP/1.1 ");
     put_number(out, message->status);
     put(out, " ", 1);
@@ -246,7 +259,7 @@ int sl_message_write_response(const struct sl_message *message, enum sl_keep kee
 
 int sl_message_write_trailers(const struct sl_message *message, struct sl_out *out)
 {
-    if (!out_room(out, fields_size(message))) return 0;
+    if (!sl_out_room(out, fields_size(message))) return 0;
     put_fields(out, message);
     put(out, "\r\n", 2);
     return 1;

@@ -55,6 +55,10 @@ cdef extern from "base/contract.h" nogil:
         SL_REASON_DOUBTFUL_TARGET
         SL_REASON_MISDIRECTED
         SL_REASON_NEEDS_HTTP
+        SL_REASON_CREDENTIAL_FILE
+        SL_REASON_CREDENTIAL_CLEARTEXT
+        SL_REASON_CREDENTIAL_HOST
+        SL_REASON_CREDENTIAL_TRACE
         SL_REASON_LIMIT
         SL_REASON_DRAINING
         SL_REASON_TOO_MANY_STREAMS
@@ -122,6 +126,7 @@ cdef extern from "base/contract.h" nogil:
         SL_OUTCOME_DNS_FAILED
         SL_OUTCOME_NO_SERVER_NAME
         SL_OUTCOME_MISDIRECTED
+        SL_OUTCOME_CREDENTIAL_UNAVAILABLE
         SL_OUTCOME_COUNT
     enum sl_tier:
         SL_TIER_NONE

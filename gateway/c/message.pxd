@@ -35,6 +35,7 @@ cdef extern from "bytes/message.h" nogil:
         sl_span value
         uint8_t known
         uint8_t removed
+        uint8_t secret
     enum sl_framing:
         SL_FRAMING_NONE
         SL_FRAMING_LENGTH
@@ -70,6 +71,7 @@ cdef extern from "bytes/message.h" nogil:
         uint8_t takes_trailers
         uint8_t has_length
         uint8_t host_known
+        uint8_t secret
         const char *fault
     enum sl_message_status:
         SL_MESSAGE_BROKEN
@@ -85,6 +87,9 @@ cdef extern from "bytes/message.h" nogil:
         uint8_t *bytes
         size_t length
         size_t room
+        uint8_t secret
+    bint sl_out_room(sl_out *out, size_t bytes)
+    void sl_out_clear(sl_out *out, size_t most)
     void sl_message_free(sl_message *message)
     void sl_message_clear(sl_message *message)
     sl_message_status sl_message_read_request(sl_message *message, const uint8_t *data, size_t length, size_t *seen,
@@ -104,6 +109,8 @@ cdef extern from "bytes/message.h" nogil:
     unsigned sl_message_remove(sl_message *message, const char *name, size_t length)
     bint sl_message_set(sl_message *message, const char *name, size_t name_length, const char *value,
                         size_t value_length)
+    bint sl_message_set_secret(sl_message *message, const char *name, size_t name_length, const char *value,
+                               size_t value_length)
     void sl_message_strip(sl_message *message)
     bint sl_message_copy(sl_message *to, const sl_message *source)
     bint sl_message_write_request(const sl_message *message, bint absolute, sl_keep keep, sl_out *out)

@@ -192,10 +192,13 @@ cdef class H2Carrier(Handler):
         cdef H2Core session = self.session
         cdef H2Writer writer = self.writer
         cdef size_t size, total = 0
+        cdef bint taken
         while not self.closed and not writer.blocked and (not writer.owes() or writer.drain()):
             size = self.gather(writer.take_frames())
             if size:
-                if not writer.put(self.work.output, size, False):
+                taken = writer.put(self.work.output, size, False)
+                writer.forget(size)
+                if not taken:
                     break
             elif session.streams.ring is not NULL and not session.ended:
                 size = self.splice()

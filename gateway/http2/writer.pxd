@@ -22,12 +22,15 @@ cdef class H2Writer:
     cdef bint pipe_cut         # the stream is gone: no further frame is begun
     cdef bint copies           # the socket cannot be spliced to
     cdef bint blocked          # until EPOLLOUT
+    cdef bint secret           # a block with a credential is among the frames in the worker's output
     cdef bint failed           # the socket takes nothing any more: the connection is to be dropped
 
     # Frames of the session, to the start of the worker's output; the bytes.
     cdef size_t take_frames(self) noexcept
     # Sends, and keeps what the socket does not take; False when it is full, or gone. `more` is about to follow.
     cdef bint put(self, const uint8_t *data, size_t length, bint more) noexcept
+    # The frames have left, or wait elsewhere: a secret among the `size` bytes is wiped.
+    cdef void forget(self, size_t size) noexcept
     # Whether bytes were left over: they go before anything else.
     cdef inline bint owes(self) noexcept:
         return self.partial.data is not NULL or self.pipe is not NULL or self.framed is not NULL

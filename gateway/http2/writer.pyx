@@ -28,6 +28,9 @@ from gateway.proto.http2.frames cimport FRAME_DATA, FRAME_HEADER, free_bytes, pu
 from gateway.proto.http2.streams cimport ring_unpark
 from gateway.proto.http2.work cimport OUTPUT_SIZE
 
+cdef extern from "string.h" nogil:
+    void explicit_bzero(void *data, size_t length)
+
 cdef enum:
     SPLICED = 262144           # of a bulk stream: all that a pipe holds
     FRAMED = 245760            # where frames are small: fifteen of 16 KiB
@@ -48,8 +51,14 @@ cdef class H2Writer:
         cdef size_t size = min(self.session.out.end - self.session.out.begin, <size_t> OUTPUT_SIZE // 2)
         if size:
             memcpy(self.work.output, self.session.out.data + self.session.out.begin, size)
+            self.secret |= self.session.out.secret
             sent_bytes(&self.session.out, size)
         return size
+
+    cdef void forget(self, size_t size) noexcept:
+        if self.secret:
+            explicit_bzero(self.work.output, size)
+            self.secret = False
 
     cdef bint put(self, const uint8_t *data, size_t length, bint more) noexcept:
         """Sends, and keeps what the socket does not take; False when it is full, or gone."""
@@ -58,6 +67,7 @@ cdef class H2Writer:
         while done < length:
             sent = sl_leg_send(self.leg, data + done, length - done, more)
             if sent < 0 and errno == EAGAIN:
+                self.partial.secret |= self.secret
                 if not put_bytes(&self.partial, data + done, length - done):
                     self.failed = True
                 self.blocked = True

@@ -7,14 +7,12 @@ in one call.
 cimport cython
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint8_t
-from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from gateway.c.leg cimport sl_leg_send, sl_leg_send_parts
-from gateway.c.message cimport SL_CHUNK_LINE_MOST, sl_chunk_line, sl_message_write_trailers
-
-cdef enum:
-    ROOM_FIRST = 1024
+from gateway.c.message cimport (
+    SL_CHUNK_LINE_MOST, sl_chunk_line, sl_message_write_trailers, sl_out_clear, sl_out_room,
+)
 
 
 @cython.final
@@ -22,18 +20,11 @@ cdef class Outgoing:
     """Empty at first, and without memory while it is empty."""
 
     def __dealloc__(self):
-        free(self.kept.bytes)
+        sl_out_clear(&self.kept, 0)
 
     cdef bint add(self, const uint8_t *data, size_t length) noexcept:
-        cdef size_t room = self.kept.room if self.kept.room else ROOM_FIRST
-        cdef uint8_t *grown
-        while room < self.kept.length + length:
-            room *= 2
-        if room > self.kept.room:
-            grown = <uint8_t *> realloc(self.kept.bytes, room)
-            if grown is NULL:
-                return False
-            self.kept.bytes, self.kept.room = grown, room
+        if not sl_out_room(&self.kept, length):
+            return False
         memcpy(self.kept.bytes + self.kept.length, data, length)
         self.kept.length += length
         return True
@@ -105,6 +96,5 @@ cdef class Outgoing:
 
     cdef void clear(self) noexcept:
         """No memory is kept: most of a connection's life it has nothing to send."""
-        free(self.kept.bytes)
-        self.kept.bytes, self.kept.room = NULL, 0
-        self.kept.length = self.taken = 0
+        sl_out_clear(&self.kept, 0)
+        self.taken = 0

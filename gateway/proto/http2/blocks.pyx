@@ -19,6 +19,9 @@ from gateway.proto.http2.frames cimport (
 from gateway.proto.http2.hpack cimport Deflater, Field
 from gateway.proto.http2.text cimport is_value
 
+cdef extern from "string.h" nogil:
+    void explicit_bzero(void *data, size_t length)
+
 cdef enum:
     FIELDS_FEW = 64            # of one block, which need no memory of their own
     PSEUDO_MOST = 6            # fields of a block beside those of its message
@@ -82,6 +85,7 @@ cdef inline void pair(Pairs *pairs, const char *name, size_t name_length, const 
     cdef Field *field = &pairs.items[pairs.count]
     field.name, field.name_length = <const uint8_t *> name, name_length
     field.value, field.value_length = <const uint8_t *> value, value_length
+    field.secret = False
     pairs.count += 1
 
 
@@ -113,7 +117,10 @@ cdef bint put_message(Outgoing *out, Deflater deflater, uint32_t stream, const s
     if part != PART_REQUEST or begin_request(&pairs, message, secure, &target):
         add_fields(&pairs, message, part, digits)
         if deflater.pack(pairs.items, pairs.count, &block, &length):
+            out.secret |= message.secret
             done = put_block(out, stream, block, length, end, most)
+            if message.secret:
+                explicit_bzero(block, length)
     free(block)
     free(target)
     if pairs.items is not few:
@@ -178,6 +185,7 @@ cdef void add_fields(Pairs *pairs, const sl_message *message, BlockPart part, ch
             sized = True
         pair(pairs, sl_message_at(message, field.name), field.name.length, sl_message_at(message, field.value),
              field.value.length)
+        pairs.items[pairs.count - 1].secret = field.secret
     if part == PART_REQUEST and message.takes_trailers:
         pair(pairs, "te", 2, "trailers", 8)
     if part != PART_TRAILERS and message.framing == SL_FRAMING_LENGTH and not sized:

@@ -93,6 +93,7 @@ cdef struct Outgoing:
     size_t begin
     size_t end
     size_t room
+    bint secret                # wiped before it is given back
 
 # Adds one frame. False without memory, with nothing added.
 cdef bint put_frame(Outgoing *out, int type, int flags, uint32_t stream, const uint8_t *payload,

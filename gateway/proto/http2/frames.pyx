@@ -9,6 +9,9 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
+cdef extern from "string.h" nogil:
+    void explicit_bzero(void *data, size_t length)
+
 cdef enum:
     OUT_ROOM = 256             # first size of an outgoing buffer; it doubles
 
@@ -261,9 +264,17 @@ cdef bint reserve(Outgoing *out, size_t length) noexcept nogil:
         return True
     while room < out.end + length:
         room *= 2
-    data = <uint8_t *> realloc(out.data, room)
-    if data is NULL:
-        return False
+    if not out.secret:
+        data = <uint8_t *> realloc(out.data, room)
+        if data is NULL:
+            return False
+    else:
+        data = <uint8_t *> malloc(room)
+        if data is NULL:
+            return False
+        memcpy(data, out.data, out.end)
+        explicit_bzero(out.data, out.room)
+        free(out.data)
     out.data, out.room = data, room
     return True
 
@@ -302,5 +313,7 @@ cdef void sent_bytes(Outgoing *out, size_t length) noexcept nogil:
 
 
 cdef void free_bytes(Outgoing *out) noexcept nogil:
+    if out.secret:
+        explicit_bzero(out.data, out.room)
     free(out.data)
     memset(out, 0, sizeof(out[0]))

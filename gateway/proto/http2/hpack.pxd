@@ -19,6 +19,7 @@ cdef struct Field:
     size_t name_length
     const uint8_t *value
     size_t value_length
+    bint secret                # outgoing: no table may keep it
 
 cdef enum:
     FIELD_EXTRA = 32           # counts for each field beyond its bytes (RFC 9113 section 6.5.2)

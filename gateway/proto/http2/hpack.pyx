@@ -142,6 +142,8 @@ cdef class Deflater:
 cdef bint is_secret(const Field *field) noexcept nogil:
     """RFC 7541 section 7.1.3."""
     cdef size_t length = field.name_length
+    if field.secret:
+        return True
     if length == 6:
         return memcmp(field.name, b"cookie", 6) == 0
     if length == 10:

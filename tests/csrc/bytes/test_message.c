@@ -223,6 +223,44 @@ TEST(writes_behind_what_is_there)
     sl_message_free(&message);
 }
 
+/* Whether the bytes are anywhere in the memory. */
+static int has(const uint8_t *memory, size_t length, const char *text)
+{
+    return memmem(memory, length, text, strlen(text)) != NULL;
+}
+
+TEST(a_secret_is_wiped_with_what_had_it)
+{
+    struct sl_message message = {0}, copy = {0};
+    struct sl_out out = {0};
+    char long_value[2048];
+    memset(long_value, 'v', sizeof long_value);
+    ADD(&message, "authorization", "mine");
+    ADD(&message, "x-a", "1");
+    ADD(&message, "authorization", "mine too");
+    CHECK(sl_message_set_secret(&message, "authorization", 13, "Bearer s3cret", 13));
+    CHECK_EQ(sl_message_find_name(&message, "authorization", 13, 0), 0);
+    CHECK_EQ(sl_message_find_name(&message, "authorization", 13, 1), -1);
+    CHECK(message.secret && message.fields[0].secret && !message.fields[1].secret);
+    CHECK(sl_message_set_secret(&message, "x-key", 5, "s3cret", 6));
+    CHECK(sl_message_add(&message, "x-long", 6, long_value, sizeof long_value) >= 0); /* the text moves */
+    CHECK_STR(text_of(&message, message.fields[0].value), "Bearer s3cret");
+    CHECK(sl_message_copy(&copy, &message) && copy.secret && copy.fields[0].secret);
+    CHECK(sl_message_write_request(&message, 0, SL_KEEP_ALIVE, &out) && out.secret);
+    CHECK(sl_out_room(&out, 8192) && has(out.bytes, out.length, "authorization: Bearer s3cret\r\n"));
+    sl_out_clear(&out, 1 << 20);
+    CHECK(out.bytes && !out.length && !out.secret && !has(out.bytes, out.room, "s3cret"));
+    sl_message_clear(&copy);
+    CHECK(copy.text && !copy.secret && !has(copy.text, copy.text_room, "s3cret"));
+    CHECK(sl_message_write_request(&copy, 0, SL_KEEP_ALIVE, &out) && !out.secret);
+    sl_out_clear(&out, 0);
+    CHECK(!out.bytes && !out.room);
+    sl_out_clear(&out, 0);
+    CHECK(!sl_message_set_secret(&message, "x-key", 5, "a\nb", 3));
+    sl_message_free(&message);
+    sl_message_free(&copy);
+}
+
 int main(void)
 {
     RUN(fields_are_found_set_and_removed);
@@ -233,5 +271,6 @@ int main(void)
     RUN(writes_requests);
     RUN(writes_responses);
     RUN(writes_behind_what_is_there);
+    RUN(a_secret_is_wiped_with_what_had_it);
     return CHECK_REPORT();
 }
