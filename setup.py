@@ -219,6 +219,7 @@ EXTENSIONS = [
         "gateway.state.log", "bytes/addr", "base/contract", "bytes/log_line", *TRACE, "base/log_budget", *SEGMENT
     ),
     extension("gateway.state.claims", "bytes/spiffe"),
+    extension("gateway.state.credentials"),
     extension("gateway.state.speakers", *POLICY),
     extension("gateway.state.request", *LEG),
     extension("gateway.state.logins", *SEGMENT, *LEG),
@@ -271,6 +272,7 @@ EXTENSIONS = [
     extension("gateway.routing.fields", *MESSAGE),
     extension("gateway.routing.route", *MESSAGE, *POLICY),
     extension("gateway.routing.answers", *MESSAGE),
+    extension("gateway.routing.credentials", *MESSAGE, *POLICY),
     extension("gateway.routing.mirror", *LEG, *MESSAGE, *SEGMENT),
     extension("gateway.routing.approach", *LEG, *MESSAGE, *SEGMENT, *POLICY),
     extension("gateway.routing.standing", *SEGMENT, *POLICY),

@@ -6,8 +6,10 @@ Two paths join a worker to its supervisor (DESIGN.md sections 1 to 3):
 
 * the *channel*, a SOCK_SEQPACKET socketpair inherited as descriptor 3. Supervisor to worker only: one packet for each
   generation, msgpack ``{"generation": N}`` with the memfds of its image and, where pods are known, of its table of
-  workloads (csrc/shared/workloads.h) attached (SCM_RIGHTS), and ``{"sockets": [[number,
-  slot], ...]}`` with listening sockets that were opened after the start, at most CHANNEL_FILES at once. Its end of file
+  workloads (csrc/shared/workloads.h) attached (SCM_RIGHTS), ``{"sockets": [[number,
+  slot], ...]}`` with listening sockets that were opened after the start, at most CHANNEL_FILES at once, and
+  ``{"credentials": [[number, length], ...]}`` with a memfd that holds the values one behind the other, ahead of the
+  generation that names them and whenever one has changed; length 0: it cannot be used. Its end of file
   tells the worker that the supervisor is gone: drain and exit.
 * the *bus*, ZeroMQ over ipc: the supervisor binds a ROUTER at ``argv --bus``, each worker connects a DEALER whose
   routing id is ``worker-<slot>-<pid>``. Every message is one msgpack map with a key ``op``.
@@ -261,6 +263,16 @@ class TicketSettings(TypedDict):
     secret: bytes
 
 
+class CredentialSettings(TypedDict):
+    """A credential that requests may get, without its value: that comes over the channel, by `number`. `hosts`: names,
+    and `*.name`, by one of which the certificate of a destination has to be verified, unless `insecure`."""
+
+    name: str
+    number: int
+    hosts: list[str]
+    insecure: bool
+
+
 class Settings(TypedDict):
     """Everything but policy that a generation carries to a worker."""
 
@@ -280,6 +292,7 @@ class Settings(TypedDict):
     trust_domains: list[bytes]  # domains of which a forwarded identity may be; the first one's have namespaces
     identity_max_age: float  # seconds that a tunnel outlives its client's certificate or token, since it was verified
     token_keys: list[int]  # marks of the keys whose tokens stand (supervisor/identity/issuers.py)
+    credentials: list[CredentialSettings]
     insecure_tokens: bool  # tokens are accepted over clear text from anywhere
     own_names: list[bytes]  # that stand for the gateway itself: no destination by server name
     deny_message: str | None  # gateway.denyMessage: printable ASCII, the last line of a refusal's body

@@ -8,11 +8,12 @@ from gateway.c.contract cimport (
     SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_CONNECTED, SL_OUTCOME_DENIED,
     SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_DRAINED,
     SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_INTERNAL, SL_OUTCOME_MALFORMED,
-    SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_EXPECTATION, SL_OUTCOME_HEAD_TOO_LARGE, SL_OUTCOME_LOOP,
-    SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_NO_SUCH_METHOD,
-    SL_OUTCOME_NOT_BUILT, SL_OUTCOME_REFUSED, SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESPONSE_INCOMPLETE,
-    SL_OUTCOME_RESPONSE_INVALID, SL_OUTCOME_RESPONSE_TIMEOUT, SL_OUTCOME_ROUTE_LIMIT, SL_OUTCOME_SOURCE_LIMIT,
-    SL_OUTCOME_MISDIRECTED, SL_OUTCOME_NO_SERVER_NAME, SL_OUTCOME_UNAVAILABLE, SL_OUTCOME_UPSTREAM_FAILED,
+    SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_CREDENTIAL_UNAVAILABLE, SL_OUTCOME_EXPECTATION, SL_OUTCOME_HEAD_TOO_LARGE,
+    SL_OUTCOME_LOOP, SL_OUTCOME_MISDIRECTED, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE,
+    SL_OUTCOME_NOT_BUILT, SL_OUTCOME_NO_ROUTE, SL_OUTCOME_NO_SERVER_NAME, SL_OUTCOME_NO_SUCH_METHOD,
+    SL_OUTCOME_REFUSED, SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID,
+    SL_OUTCOME_RESPONSE_TIMEOUT, SL_OUTCOME_ROUTE_LIMIT, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UNAVAILABLE,
+    SL_OUTCOME_UPSTREAM_FAILED,
 )
 
 cdef bytes SUCCESS = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -83,6 +84,9 @@ cdef dict ROWS = {
     SL_OUTCOME_BACKEND_INVALID: (
         "500 Internal Server Error", "proxy_configuration_error", "a backend of the route cannot be used"
     ),
+    SL_OUTCOME_CREDENTIAL_UNAVAILABLE: (
+        "502 Bad Gateway", "proxy_configuration_error", "a credential that the request needs cannot be set"
+    ),
 }
 # A request that a draining gateway lets go meets the same end as one over its limit.
 ROWS[SL_OUTCOME_DRAINED] = ROWS[SL_OUTCOME_GATEWAY_LIMIT]
@@ -116,6 +120,8 @@ cdef tuple answer_parts(int outcome, str rule, str reason, str detail, str signe
         fields.append(("Proxy-Authenticate", 'Basic realm="sluice", charset="UTF-8"'))  # RFC 7617 section 2.1
         if bearer:
             fields.append(("Proxy-Authenticate", 'Bearer realm="sluice"'))  # RFC 6750 section 3
+    if outcome == SL_OUTCOME_NO_SUCH_METHOD:
+        fields.append(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))  # RFC 9110 section 15.5.6
     if error in ("connection_limit_reached", "destination_unavailable"):
         fields.append(("Retry-After", "1"))
     if note is not None:

@@ -25,6 +25,7 @@ cdef class Approach(Request):
     cdef OriginConnection kept  # of a pool, that the opening has found; None: none
     cdef Route route           # None: none
     cdef HeaderChanges changes  # None: none
+    cdef str lacks             # name of a credential that the request cannot get; None: none
     cdef Backend backend       # that the route has chosen; None: the destination asked for
     cdef uint8_t aimed         # bool: the destination is a backend's own, and no route leads from it
     cdef OriginPool guess      # pool of its client's last connection, and next its own; None: none
@@ -50,6 +51,9 @@ cdef class Approach(Request):
     cdef void open(self) noexcept
     cdef bint head_for(self, Backend backend) noexcept
     cdef bint breaks_read_only(self) noexcept
+    # Whether it leads to a backend of the route's own, and not where it was asked to.
+    cdef bint is_elsewhere(self) noexcept
+    cdef bint refuses_secrets(self, const sl_decision *decision) noexcept
     cdef void answer(self, Message head) noexcept
     cdef OriginPool pool_of(self, const sl_decision *decision, object through)
     cdef OriginPool parent_pool(self, ParentWay way)

@@ -13,11 +13,11 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, strcmp
 
 from gateway.c.contract cimport (
-    SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT,
-    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_LOOP, SL_OUTCOME_MALFORMED, SL_OUTCOME_MISDIRECTED, SL_OUTCOME_NO_ROUTE,
-    SL_OUTCOME_RESPONSE_TIMEOUT, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UNAVAILABLE, SL_REASON_DOUBTFUL_TARGET,
-    SL_REASON_INNER_NAME_MISSING, SL_REASON_INTERNAL, SL_REASON_LOOP, SL_REASON_MISDIRECTED, SL_REASON_NO_ROUTE,
-    SL_REASON_NO_RULE,
+    SL_DENY, SL_OUTCOME_AUTH_FAILED, SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_CREDENTIAL_UNAVAILABLE, SL_OUTCOME_DENIED,
+    SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_LOOP, SL_OUTCOME_MALFORMED, SL_OUTCOME_MISDIRECTED,
+    SL_OUTCOME_NO_ROUTE, SL_OUTCOME_NO_SUCH_METHOD, SL_OUTCOME_RESPONSE_TIMEOUT, SL_OUTCOME_SOURCE_LIMIT,
+    SL_OUTCOME_UNAVAILABLE, SL_REASON_CREDENTIAL_TRACE, SL_REASON_DOUBTFUL_TARGET, SL_REASON_INNER_NAME_MISSING,
+    SL_REASON_INTERNAL, SL_REASON_LOOP, SL_REASON_MISDIRECTED, SL_REASON_NO_ROUTE, SL_REASON_NO_RULE,
 )
 from gateway.c.addr cimport sl_addr
 from gateway.c.judge cimport SL_DECISION_PROVISIONAL, sl_decision
@@ -32,10 +32,13 @@ from gateway.dial.parent_way cimport ParentWay
 from gateway.parent.parent cimport Parent, ParentStream
 from gateway.parent.source_pool cimport SourcePool
 from gateway.proto.codec cimport CODEC_CREDENTIALS, CODEC_REQUEST
-from gateway.proto.message cimport has_no_content
+from gateway.proto.message cimport has_no_content, is_method
 from gateway.routing.answers cimport answer_of
+from gateway.routing.credentials cimport lacking
 from gateway.routing.fields cimport has_been_here
-from gateway.routing.route cimport BACKEND_INVALID, BACKEND_NAME, BACKEND_SERVICE, headers_of, route_of
+from gateway.routing.route cimport (
+    BACKEND_ASKED, BACKEND_INVALID, BACKEND_NAME, BACKEND_SERVICE, headers_of, route_of,
+)
 from gateway.state.claims cimport Token
 from gateway.state.logins cimport LOGIN_BUSY, LOGIN_LIMITED, LOGIN_RIGHT
 from gateway.state.record cimport Record, count_login, log_refused
@@ -203,6 +206,8 @@ cdef class Approach(Request):
             self.record.count_decision()
             self.fail(SL_OUTCOME_DENIED)
             return True
+        if self.changes is not None and self.changes.secrets is not None and self.refuses_secrets(decision):
+            return True
         self.opening.detour = self.backend = self.record.backend_tls = None
         if self.route is None:
             return False
@@ -251,6 +256,26 @@ cdef class Approach(Request):
 
     cdef bint breaks_read_only(self) noexcept:
         return not has_no_content(&self.message.head) or self.message.head.upgrades
+
+    cdef bint is_elsewhere(self) noexcept:
+        return self.backend is not None and self.backend.kind != BACKEND_ASKED
+
+    cdef bint refuses_secrets(self, const sl_decision *decision) noexcept:
+        """Refuses TRACE, and a request whose credential has no value: neither needs a connection to be known."""
+        cdef int reason = SL_REASON_CREDENTIAL_TRACE
+        cdef bint traces = is_method(&self.message.head, b"TRACE", 5)
+        if not traces and self.parts.credentials.complete:
+            # A name that no generation has is told by the connection's own question (Exchange.add_credentials).
+            return False
+        if not traces:
+            self.lacks = lacking(self.changes.secrets, self.parts.credentials, self.record, NULL, &reason)
+            if self.lacks is None:
+                return False
+        self.record.decided(decision)
+        self.record.decision.reason = <uint8_t> reason
+        self.record.count_decision()
+        self.fail(SL_OUTCOME_NO_SUCH_METHOD if traces else SL_OUTCOME_CREDENTIAL_UNAVAILABLE)
+        return True
 
     cdef void answer(self, Message head) noexcept:
         cdef ResponseTaker taker = self.taker

@@ -5,7 +5,7 @@ from gateway.c.pipe_pool cimport sl_pipe
 from gateway.proto.message cimport Message
 from gateway.routing.approach cimport Approach
 from gateway.routing.client cimport ClientSide
-from gateway.routing.route cimport Route
+from gateway.routing.route cimport HeaderChanges, Route
 from gateway.state.parts cimport WorkerParts
 from gateway.state.record cimport Record
 from gateway.state.request cimport Request
@@ -58,11 +58,13 @@ cdef class Exchange(ResponseTaker):
 
     # ---- its steps ---------------------------------------------------------------------------------------------------
     cdef void send(self) noexcept
-    cdef bint prepare(self, Message head) noexcept
+    cdef bint prepare(self, Message head, bint mirrored) noexcept
+    cdef bint add_credentials(self, Message head, HeaderChanges changes) noexcept
     cdef void limit(self, Route route) noexcept
     cdef void mirror(self, Message head) noexcept
     cdef bint change(self, Message head) noexcept
     cdef void refuse(self, int outcome) noexcept
+    cdef str reason(self, Record record, int outcome)
     cdef void fail(self, int outcome) noexcept
     cdef void finish(self, int outcome) noexcept
     cdef void tell(self, Record record, int outcome) noexcept

@@ -15,19 +15,20 @@ from libc.stdint cimport int32_t, uint8_t, uint64_t
 
 from gateway.c.contract cimport (
     SL_ATTR_ROUTE,
-    SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CLOSED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT,
-    SL_OUTCOME_DRAINED, SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL,
-    SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_REQUEST_TIMEOUT,
-    SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID, SL_OUTCOME_RESPONSE_TIMEOUT,
-    SL_OUTCOME_REVOKED, SL_OUTCOME_UPSTREAM_FAILED, sl_outcome_text,
+    SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CLOSED, SL_OUTCOME_CREDENTIAL_UNAVAILABLE, SL_OUTCOME_DIAL_TIMEOUT,
+    SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_DRAINED, SL_OUTCOME_HOST_UNREACHABLE,
+    SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE,
+    SL_OUTCOME_REFUSED, SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID,
+    SL_OUTCOME_RESPONSE_TIMEOUT, SL_OUTCOME_REVOKED, SL_OUTCOME_UPSTREAM_FAILED, sl_outcome_text,
 )
 from gateway.c.judge cimport sl_rule_slot
 from gateway.c.leg cimport sl_leg, sl_leg_reset
-from gateway.c.message cimport sl_message_copy
+from gateway.c.message cimport sl_message_clear, sl_message_copy
 from gateway.c.segment cimport SL_FAMILY_PROTOCOL_ERRORS, SL_RETRY_FREE, SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER
 from gateway.proto.answers cimport http_status
 from gateway.routing.approach cimport approach_of
 from gateway.routing.answers cimport let_in
+from gateway.routing.credentials cimport clear_trailers, lacking, set_secrets
 from gateway.routing.fields cimport come_back, leave_outside
 from gateway.routing.mirror cimport Mirror, mirror_of
 from gateway.routing.route cimport Backend, HeaderChanges, MirrorTo, Route
@@ -94,9 +95,14 @@ cdef class Exchange(ResponseTaker):
         """The head, and what has come of the content."""
         cdef Message head = self.approach.pools.head
         cdef OriginRequest origin = self.origin
+        cdef HeaderChanges changes = self.approach.changes
         cdef bytes early = self.early
-        if not self.prepare(head):
+        if self.approach.route is not None and self.approach.route.steps.mirrors:
+            head = Message.__new__(Message)  # a mirror's way may let another request go in between
+        if not self.prepare(head, False):
             self.fail(SL_OUTCOME_INTERNAL)
+            return
+        if changes is not None and changes.secrets is not None and not self.add_credentials(head, changes):
             return
         if self.approach.route is not None:
             self.limit(self.approach.route)
@@ -104,6 +110,8 @@ cdef class Exchange(ResponseTaker):
                 self.mirror(head)
         self.wait()
         origin.send_head(head, self.whole and early is None and self.trailers is None)
+        if head.head.secret:
+            sl_message_clear(&head.head)  # the next request of the worker has the same head
         if self.origin is not origin:
             return
         if not origin.is_reused():
@@ -115,8 +123,9 @@ cdef class Exchange(ResponseTaker):
         if self.holding and self.origin is origin:
             self.on_ready()
 
-    cdef bint prepare(self, Message head) noexcept:
-        """The head as it leaves: a copy of what was judged, changed as its rules say."""
+    cdef bint prepare(self, Message head, bint mirrored) noexcept:
+        """The head as it leaves: a copy of what was judged, changed as its rules say. Fields that they set do not go to
+        mirrors, nor to a backend where they have credentials in them."""
         cdef Approach approach = self.approach
         cdef HeaderChanges changes = approach.changes
         if not sl_message_copy(&head.head, &approach.message.head) or not leave_outside(
@@ -129,7 +138,28 @@ cdef class Exchange(ResponseTaker):
         if approach.backend is not None and approach.backend.steps is not None and not approach.backend.steps.leave(
                 &head.head):
             return False
-        return changes is None or changes.changes.apply(&head.head)
+        if changes is None:
+            return True
+        if mirrored or (changes.secrets is not None and approach.is_elsewhere()):
+            return changes.elsewhere.apply(&head.head)
+        return changes.changes.apply(&head.head)
+
+    cdef bint add_credentials(self, Message head, HeaderChanges changes) noexcept:
+        """Fields with credentials, as the connection may have them. False: the request was refused."""
+        cdef Approach approach = self.approach
+        cdef int reason = 0
+        clear_trailers(self.trailers, changes.secrets)
+        if approach.is_elsewhere():
+            return True
+        approach.lacks = lacking(changes.secrets, self.parts.credentials, approach.record, &head.head, &reason)
+        if approach.lacks is not None:
+            approach.record.decision.reason = <uint8_t> reason
+            self.fail(SL_OUTCOME_CREDENTIAL_UNAVAILABLE)
+            return False
+        if not set_secrets(&head.head, changes.secrets, self.parts.credentials):
+            self.fail(SL_OUTCOME_INTERNAL)
+            return False
+        return True
 
     cdef void limit(self, Route route) noexcept:
         """The earlier of both limits of the route."""
@@ -138,8 +168,13 @@ cdef class Exchange(ResponseTaker):
             self.deadline = self.parts.loop.now + route.backend_timeout
 
     cdef void mirror(self, Message head) noexcept:
+        cdef HeaderChanges changes = self.approach.changes
         cdef MirrorTo one
         cdef Mirror made
+        if changes is not None:
+            head = Message.__new__(Message)
+            if not self.prepare(head, True):
+                return
         for one in self.approach.route.steps.mirrors:
             if self.approach.pools.draw() % one.denominator >= one.numerator:
                 continue
@@ -189,8 +224,11 @@ cdef class Exchange(ResponseTaker):
         return moved
 
     cdef void on_request_end(self, Message trailers) noexcept:
+        cdef HeaderChanges changes = self.approach.changes
         self.whole = True
         self.trailers = trailers
+        if trailers is not None and changes is not None and changes.secrets is not None:
+            clear_trailers(trailers, changes.secrets)
         if self.origin is not None:
             if self.mirrors is not None:
                 for mirror in self.mirrors:
@@ -397,7 +435,13 @@ cdef class Exchange(ResponseTaker):
         self.status = http_status(outcome)
         self.finish(outcome)
         if client is not None:
-            client.refuse(outcome, told_rule(record, outcome), told_reason(record, outcome), None, record.sequence)
+            client.refuse(outcome, told_rule(record, outcome), self.reason(record, outcome), None, record.sequence)
+
+    cdef str reason(self, Record record, int outcome):
+        cdef str text = told_reason(record, outcome)
+        if outcome == SL_OUTCOME_CREDENTIAL_UNAVAILABLE:
+            text = f"{text}: ${{credential:{self.approach.lacks}}}"
+        return text
 
     cdef void fail(self, int outcome) noexcept:
         """The origin has failed it, or the gateway."""

@@ -62,9 +62,18 @@ cdef class Route:
     # By weight; `draw`: any number. None: none has a weight.
     cdef Backend choose(self, uint64_t draw)
 
+# A field whose value has credentials in it.
+cdef class SecretField:
+    cdef bytes name
+    cdef list parts            # of the value: bytes as they stand; str: the name of a credential
+    cdef list found            # the same with the Credential itself, None where there is none, of those in `among`
+    cdef dict among
+
 # What a rule changes in the fields of requests.
 cdef class HeaderChanges:
     cdef Changes changes
+    cdef list secrets          # SecretField; None: none
+    cdef Changes elsewhere     # for all but the destination asked for: a mirror gets no field that is set here
     cdef frozenset kept        # names that leave all the same
     cdef bint read_only
 

@@ -4,6 +4,8 @@ The texts are the supervisor's (supervisor/policy/resources/routing.py), resolve
 reference and finds no mistake in them.
 """
 
+import re
+
 import orjson
 
 cimport cython
@@ -15,6 +17,9 @@ from gateway.c.judge cimport sl_judged_headers, sl_judged_route
 from gateway.c.message cimport (
     sl_message_add, sl_message_at, sl_message_keep, sl_message_remove, sl_message_set,
 )
+
+
+REFERENCE = re.compile(r"\$\{credential:([^}]*)\}")  # supervisor/policy/resources/credentials.py
 
 
 cdef Route route_of(Generation generation, const sl_decision *decision):
@@ -203,12 +208,27 @@ cdef class Route:
 
 
 @cython.final
+cdef class SecretField:
+    """`value` has `${credential:NAME}` in it."""
+
+    def __init__(self, str name, str value):
+        cdef list parts = REFERENCE.split(value)  # text and name take turns
+        self.name = name.encode()
+        self.parts = [part if at % 2 else part.encode() for at, part in enumerate(parts) if part]
+
+
+@cython.final
 cdef class HeaderChanges:
     """`given`: {set, remove, keep, read_only}."""
 
     def __init__(self, given):
-        self.changes = Changes(given)
+        sets = given.get("set", ())
+        secrets = [SecretField(name, value) for name, value in sets if REFERENCE.search(value)]
+        self.secrets = secrets or None
+        self.changes = Changes({**given, "set": [pair for pair in sets if not REFERENCE.search(pair[1])]})
+        self.elsewhere = Changes({"remove": [*given.get("remove", ()), *[name for name, _ in sets]]})
         self.kept = frozenset([name.encode() for name in given.get("keep", ())])
         self.read_only = given.get("read_only", False)
         if self.read_only:
-            self.changes.removes += [b"x-http-method", b"x-http-method-override", b"x-method-override"]
+            for changes in (self.changes, self.elsewhere):
+                (<Changes> changes).removes += [b"x-http-method", b"x-http-method-override", b"x-method-override"]

@@ -6,6 +6,7 @@ from gateway.dns.resolver cimport Resolver
 from gateway.io.loop cimport Loop
 from gateway.parent.parent cimport ParentStreams
 from gateway.proto.http2.work cimport H2Work
+from gateway.state.credentials cimport Credentials
 from gateway.state.file_budget cimport FileBudget
 from gateway.state.generation cimport Generation
 from gateway.state.handshakes cimport Handshakes
@@ -33,6 +34,7 @@ cdef class WorkerParts:
     cdef readonly Limits limits
     cdef PlaceQueues queues          # of those that wait for a place below them
     cdef readonly Logins logins      # passwords and tokens that were right, and those that are being verified
+    cdef readonly Credentials credentials  # that rules set in requests
     cdef Resolver resolver
     cdef object dns                  # the settings that it was made from
     cdef LocalRoutes routes          # which destinations are this machine

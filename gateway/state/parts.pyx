@@ -29,6 +29,7 @@ cdef class WorkerParts:
         self.limits = limits
         self.queues = PlaceQueues(loop, limits)
         self.logins = Logins(loop)
+        self.credentials = Credentials()
         self.handshakes = Handshakes(loop)
         self.proxies, self.speakers = Prefixes(()), Prefixes(())
         self.routes = LocalRoutes(loop)
@@ -76,6 +77,7 @@ cdef class WorkerParts:
             self.resolver, self.dns = loaded.resolver, settings["dns"]
         self.proxies, self.speakers, self.clients = loaded.proxies, loaded.speakers, loaded.clients
         self.logins.renew()
+        self.credentials.settle(settings["credentials"])
         self.trace(settings["tracing"])
         self.generation = Generation(self.loop, loaded.number, loaded.image, loaded.originations,
                                      loaded.request_originations, loaded.upgrade_originations)

@@ -140,9 +140,20 @@ class Worker:
             content = msgpack.unpackb(packet)
             for (number, owner), descriptor in zip(content.get("sockets", ()), descriptors, strict=False):
                 self._sockets.add(number, owner, descriptor)
+            if "credentials" in content:
+                self._take_credentials(content["credentials"], descriptors.tolist())
             if "generation" in content:
                 self._forget(self._images.pop(content["generation"], None))
                 self._images[content["generation"]] = descriptors.tolist()
+
+    def _take_credentials(self, entries: list[list[int]], descriptors: list[int]) -> None:
+        """Values of credentials. Where they cannot be kept, requests that need one are refused."""
+        try:
+            self._parts.credentials.take(entries, descriptors[0] if descriptors else -1)
+        except (OSError, MemoryError) as problem:
+            print(f"worker: credentials cannot be kept: {problem}", file=sys.stderr)
+        finally:
+            self._forget(descriptors)
 
     def _on_message(self, message: dict[str, Any]) -> None:
         handler = self._handlers.get(message["op"])
@@ -195,6 +206,7 @@ class Worker:
         """A generation does not become active: another worker cannot load it."""
         generation = message["generation"]
         self._forget(self._images.pop(generation, None))
+        self._parts.credentials.forget()
         if self._loaded is not None and self._loaded.number == generation:
             self._discard()
         for load in self._loads:
