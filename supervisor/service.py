@@ -75,7 +75,7 @@ class Service:
         self.successor = 0
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._companions = Companions(reaper, log)
-        self._watch: asyncio.Task[None] | None = None  # of files that change on disk
+        self._watches: list[asyncio.Task[None]] = []  # of files that change on disk
 
     @property
     def config(self) -> Config:
@@ -127,11 +127,23 @@ class Service:
         self._succession.keep()
         self._giver = Giver(self._loop, self._lock.takeover, self._offer, self._hand_over, self._say_of_takeover)
         self._say_ready(sockets)
-        self._watch = self._loop.create_task(FileWatch(self._marks, self._renew).run())
+        for watch in (
+            FileWatch(self._marks, self._renew),
+            FileWatch(self._credential_marks, self._renew_credentials),
+        ):
+            self._watches.append(self._loop.create_task(watch.run()))
 
     def _marks(self) -> Mapping[str, str]:
         current = self._running.generations.current
         return current.marks if current is not None and not self._running.draining else {}
+
+    def _credential_marks(self) -> Mapping[str, str]:
+        current = self._running.generations.current
+        return current.credentials.marks if current is not None and current.credentials is not None else {}
+
+    async def _renew_credentials(self) -> None:
+        if self._running.pool is not None:
+            await self._running.generations.renew_credentials(self._running.pool)
 
     async def _renew(self) -> None:
         await asyncio.shield(self._running.reloader.request(RENEWAL))
@@ -363,8 +375,8 @@ class Service:
     async def close(self, patience: float) -> None:
         """Gives everything back, whatever was reached. Children that are left are killed and reaped."""
         self._running.draining = True
-        if self._watch is not None:
-            self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         if self._giver is not None:
             self._giver.close()
         self._succession.close()

@@ -20,10 +20,13 @@ TURNED: Final = {
     "address_special_purpose": True,
 }
 LONGEST_NAME: Final = 63
+LONGEST_PATH: Final = 1024
+PLAIN: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+/?|/", re.ASCII)
 
 
-def allowing_policy(answer: dict[str, Any]) -> list[str]:
-    """The lines of a manifest; none for a denial that another rule or the address guard stands behind."""
+def allowing_policy(answer: dict[str, Any], method: str | None = None, path: str | None = None) -> list[str]:
+    """The lines of a manifest; none for a denial that another rule or the address guard stands behind. `method` and
+    `path` are those of the request that was asked about."""
     by_rule = answer["reason"] == "needs_http" and answer["rule"]  # it is a deny
     if answer["verdict"] != "deny" or answer["reason"] not in TURNED or by_rule or _has_role(answer["source"]):
         return []
@@ -37,7 +40,7 @@ def allowing_policy(answer: dict[str, Any]) -> list[str]:
         f"metadata: {_flow(metadata)}",
         "spec:",
         f"  from: {_flow([sources])}" if sources else "",
-        f"  to: {_flow([{**_target(target), 'ports': [to['port']]}])}",
+        f"  to: {_flow([{**_target(target), 'ports': [to['port']], **_request(method, path)}])}",
         "  action: Allow",
     ]
     return [line for line in lines if line]
@@ -69,6 +72,15 @@ def _target(host: str) -> dict[str, str]:
         return {"cidr": _network(host)}
     except ValueError:
         return {"host": host}
+
+
+def _request(method: str | None, path: str | None) -> dict[str, Any]:
+    """Of requests that one alone. A path that has another normal form than its own is left out."""
+    path = (path or "").partition("?")[0]
+    wanted = {"methods": [method] if method and re.fullmatch("[A-Z]+", method) else []}
+    wanted["paths"] = [path] if PLAIN.fullmatch(path) and len(path) <= LONGEST_PATH else []
+    found = {name: value for name, value in wanted.items() if value}
+    return {"http": [found]} if found else {}
 
 
 def _network(address: str) -> str:

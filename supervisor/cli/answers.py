@@ -82,8 +82,7 @@ class Live:
 
     def turning(self, question: Question, answer: dict[str, Any]) -> dict[str, Any]:
         """The changes that would turn a denial, as far as its answer tells."""
-        del question
-        return from_trail(answer)
+        return from_trail(answer, question)
 
 
 def is_failure(answer: dict[str, Any]) -> bool:

@@ -59,17 +59,17 @@ def turning(
     settings = msgspec.structs.replace(config.policy, passthrough=passthrough)
     rules = rules_at(image, config, every, question)
     if any(selector.other_roles for each in rules for selector in each.selectors):
-        return from_trail(answer)  # these depend on roles that rules for other destinations name
+        return from_trail(answer, question)  # these depend on roles that rules for other destinations name
     if every:
         rules.append(OTHERS)
     trial = _Trial(msgspec.structs.replace(config, policy=settings), users, rules)
     found = trial.asked(question)
     if found is None or not _is_same(found, answer):
-        return from_trail(answer)
+        return from_trail(answer, question)
     found = answer
     changes: list[Answer] = []
     while found is not None and found["verdict"] == "deny" and len(changes) < MOST_CHANGES:
-        change = trial.change(found)
+        change = trial.change(found, question)
         if change is None or change in changes:
             break
         changes.append(change)
@@ -85,11 +85,12 @@ def _is_same(found: Answer, answer: Answer) -> bool:
     return found["reason"] == answer["reason"] or {found["reason"], answer["reason"]} <= TURNED.keys()
 
 
-def from_trail(answer: Answer) -> Answer:
+def from_trail(answer: Answer, question: Question | None = None) -> Answer:
     """The same as far as one decision tells: every deny that matched, and the policy that would allow."""
+    request = (question.method, question.path) if question is not None else (None, None)
     denies = [step["rule"] for step in answer["trail"] if step["tier"] in ("deny", "hard_deny") and step["rule"]]
     changes = [_taken_out(rule) for rule in denies]
-    if policy := allowing_policy(answer):
+    if policy := allowing_policy(answer, *request):
         changes.append(_added(policy))
     return {"changes": changes, "flips": None, "remains": None if changes else answer["reason"]}
 
@@ -131,14 +132,15 @@ class _Trial:
         finally:
             os.close(built.descriptor)
 
-    def change(self, answer: Answer) -> Answer | None:
+    def change(self, answer: Answer, question: Question) -> Answer | None:
         """Makes the change that a denial needs first; None where there is none."""
         reason, address = answer["reason"], answer["destination"]["address"]
         if reason in BY_RULE or (reason == "needs_http" and answer["rule"]):
             return self.take_out(answer["rule"])
         if reason == "policy_invalid":
             return _mended(self.take_out(answer["rule"]))
-        if reason in TURNED and (policy := allowing_policy(answer)) and policy not in self.added:
+        policy = allowing_policy(answer, question.method, question.path) if reason in TURNED else []
+        if policy and policy not in self.added:
             self.added.append(policy)
             self.rules += read("\n".join(policy).encode(), "policy.yaml", self.roots).rules
             return _added(policy)

@@ -76,8 +76,17 @@ def describe(answer: dict[str, Any]) -> list[str]:
         rule = answer["rule"]
         name = _name(rule) if rule else "the rule"
         lines.append(f"  to turn  {turn.format(rule=name)}")
-        lines.extend(f"    {line}" for line in allowing_policy(answer))
+        lines.extend(f"    {line}" for line in _allowing(answer))
     return [*lines, *_further(answer.get("to_turn") or {"changes": (), "remains": None})]
+
+
+def _allowing(answer: dict[str, Any]) -> list[str]:
+    """The policy to add: that which was tried, where it comes first."""
+    changes = (answer.get("to_turn") or {"changes": ()})["changes"]
+    if changes and changes[0]["policy"]:
+        lines: list[str] = changes[0]["policy"].splitlines()
+        return lines
+    return allowing_policy(answer)
 
 
 def _further(turning: dict[str, Any]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from gateway.contract import (
     TlsSettings,
     TrustedSettings,
 )
+from supervisor.config.credentials import Credential
 from supervisor.config.speakers import ProxyPeers, Trusted
 from supervisor.config.tenants import Budget, Grant
 from supervisor.config.tls import ListenerTls, ReadTls
@@ -221,6 +222,7 @@ class Config(msgspec.Struct, frozen=True):
     linkerd: Linkerd = Linkerd()
     policy: Policy = Policy()
     grants: tuple[Grant, ...] = ()
+    credentials: tuple[Credential, ...] = ()
     identity: Identity = Identity()
     addresses: Addresses = Addresses()
     upstreams: tuple[Upstream, ...] = ()
@@ -315,6 +317,7 @@ class Config(msgspec.Struct, frozen=True):
             trust_domains=[domain.name.encode() for domain in self.identity.trust.domains],
             identity_max_age=self.identity.max_age,
             token_keys=list(token_keys),
+            credentials=[],  # the running gateway's to give, with the numbers by which their values come
             insecure_tokens=self.identity.insecure_tokens,
             own_names=[name.encode() for name in self.gateway.names()],
             deny_message=self.gateway.deny_message,

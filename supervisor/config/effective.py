@@ -9,6 +9,7 @@ from typing import Any, Final
 import yaml
 
 from supervisor.config.config import Config
+from supervisor.config.credentials import Credential
 from supervisor.config.tls import ListenerTls
 from supervisor.config.tokens import TokenSource
 from supervisor.config.upstreams import Upstream
@@ -83,9 +84,11 @@ def effective(config: Config) -> dict[str, Any]:
                 "cidrs": list(grant.cidrs),
                 "sourceAddresses": list(grant.source_addresses),
                 "upstreams": list(grant.upstreams),
+                "credentials": list(grant.credentials),
             }
             for grant in config.grants
         ],
+        "credentials": [_credential(one) for one in config.credentials],
         "identity": {
             "networks": [
                 {"cidr": network.cidr, "namespace": network.namespace}
@@ -198,6 +201,12 @@ def _upstream(upstream: Upstream) -> dict[str, Any]:
         found["proxyProtocol"] = upstream.proxy_protocol
     given = {"user": upstream.user, "passwordFile": upstream.password_file}
     return found | {name: value for name, value in given.items() if value is not None}
+
+
+def _credential(one: Credential) -> dict[str, object]:
+    """`file` is a path, not a secret."""
+    spaces: dict[str, object] = {"namespaces": list(one.namespaces)} if one.namespaces is not None else {}
+    return {"name": one.name, "file": one.file.path, "hosts": list(one.hosts), **spaces, "insecure": one.insecure}
 
 
 def _token_source(source: TokenSource) -> dict[str, object]:

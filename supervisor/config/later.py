@@ -27,8 +27,6 @@ _CLUSTER: Final = "the watch of a cluster; policy comes from files alone"
 # `a[].b` is the field b of each item of the list a.
 LATER: Final[dict[str, Later]] = {
     "grants[].certificates": Later("certificates from Secrets of a cluster; none could be used", empty=True),
-    "grants[].credentials": Later("credentials in requests; none would be set", empty=True),
-    "credentials": Later("credentials in requests; none would be set", empty=True),
     "kubernetes.enabled": Later(_CLUSTER, ("false",)),
     "kubernetes.kubeconfig": Later(_CLUSTER),
     "kubernetes.namespaces": Later(_CLUSTER, empty=True),

@@ -23,11 +23,12 @@ from supervisor.config.config import (
     Pools,
     SourceLimits,
 )
+from supervisor.config.credentials import read_credentials
 from supervisor.config.destinations import check_own_destinations, read_destination
 from supervisor.config.later import names_in, take_out, take_unread
 from supervisor.config.meshes import GATEWAY, LINKERD, read_gateway, read_linkerd
 from supervisor.config.speakers import read_proxy_peers, read_trusted
-from supervisor.config.tenants import Budget, Grant, read_budget, read_grants
+from supervisor.config.tenants import Budget, Grant, Grantable, read_budget, read_grants
 from supervisor.config.tls import ListenerTls, check_hbone, read_listener_tls
 from supervisor.config.tokens import read_tokens
 from supervisor.config.tracing import TRACING, read_tracing
@@ -44,7 +45,7 @@ from supervisor.source.yaml_source import load_documents, only
 MOST_LISTENERS: Final = 64
 TOP: Final = (
     *("listeners", "workers", "gateway", "linkerd", "policy", "identity", "addresses", "upstreams", "dns", "limits"),
-    *("admin", "grants", "metrics", "control", "logs", "shutdown", "pools", "via", "tracing"),
+    *("admin", "grants", "metrics", "control", "logs", "shutdown", "pools", "via", "tracing", "credentials"),
 )
 LISTENER: Final = (
     *("name", "address", "protocol", "destination", "auth", "innerName", "audit", "requests", "diagnostics", "tls"),
@@ -134,7 +135,9 @@ class _Reader:
         identity = self.identity(top)
         listeners = self.listeners(top, identity)
         upstreams = self.upstreams(top, listeners)
-        names, none = tuple(upstream.name for upstream in upstreams), tuple[Grant, ...]()
+        credentials = read_credentials(top, self.folder, self.problems)
+        known = Grantable(tuple(one.name for one in upstreams), tuple(one.name for one in credentials))
+        none: tuple[Grant, ...] = ()
         admin, metrics = self.admin(top), self.metrics(top)
         self.apart(top, listeners, admin, metrics)
         return Config(
@@ -148,7 +151,8 @@ class _Reader:
             identity=identity,
             addresses=self.addresses(top),
             upstreams=upstreams,
-            grants=top.read("grants", lambda n: read_grants(n, names, self.problems), none),
+            grants=top.read("grants", lambda n: read_grants(n, known, self.problems), none),
+            credentials=credentials,
             dns=self.dns(top),
             pools=self.pools(top),
             via=top.read("via", lambda n: n.choice("on", "off"), "on") == "on",

@@ -4,7 +4,7 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,7 @@ from supervisor.source.words import entry_name, namespace_name
 
 __all__ = ["Budget", "Grant", "read_budget", "read_grants"]
 
-GRANT: Final = ("namespaces", "cidrs", "sourceAddresses", "upstreams")
+GRANT: Final = ("namespaces", "cidrs", "sourceAddresses", "upstreams", "credentials")
 BUDGET: Final = ("entries", "bytes", "states")
 MOST_GRANTS: Final = 1000
 MOST_ENTRIES: Final = 100_000_000
@@ -36,12 +36,20 @@ class Budget(msgspec.Struct, frozen=True):
 
 class Grant(msgspec.Struct, frozen=True):
     """Namespaced objects of these namespaces may lift the address guard inside `cidrs`, dial from addresses of
-    `source_addresses` (CIDRs), and go to `upstreams`."""
+    `source_addresses` (CIDRs), go to `upstreams`, and set `credentials`."""
 
     namespaces: tuple[str, ...] = ()
     cidrs: tuple[str, ...] = ()
     source_addresses: tuple[str, ...] = ()
     upstreams: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
+
+
+class Grantable(NamedTuple):
+    """Names of sluice.yaml that grants may name."""
+
+    upstreams: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
 
 
 def read_budget(node: Node, problems: Problems) -> Budget:
@@ -55,21 +63,21 @@ def read_budget(node: Node, problems: Problems) -> Budget:
     )
 
 
-def read_grants(node: Node, upstreams: tuple[str, ...], problems: Problems) -> tuple[Grant, ...]:
-    """`grants`; an upstream must be one of `upstreams`. Raises Invalid where it is not a list."""
+def read_grants(node: Node, known: Grantable, problems: Problems) -> tuple[Grant, ...]:
+    """`grants`; what they name must be `known`. Raises Invalid where it is not a list."""
     items = node.items()
     if len(items) > MOST_GRANTS:
         raise node.invalid(f"expected at most {MOST_GRANTS} grants, found {len(items)}")
     found = []
     for item in items:
         try:
-            found.append(_grant(item, upstreams, problems))
+            found.append(_grant(item, known, problems))
         except Invalid as wrong:
             problems.add(wrong.problem)
     return tuple(found)
 
 
-def _grant(item: Node, upstreams: tuple[str, ...], problems: Problems) -> Grant:
+def _grant(item: Node, known: Grantable, problems: Problems) -> Grant:
     fields = item.fields((*GRANT, *names_in("grants[]")), problems, null_is_absent=True)
     spaces = _each(fields, "namespaces", namespace_name)
     if not spaces and fields.get("namespaces") is None:
@@ -78,7 +86,8 @@ def _grant(item: Node, upstreams: tuple[str, ...], problems: Problems) -> Grant:
         namespaces=spaces,
         cidrs=_each(fields, "cidrs", Node.cidr),
         source_addresses=_each(fields, "sourceAddresses", _block),
-        upstreams=_each(fields, "upstreams", partial(_upstream, known=upstreams)),
+        upstreams=_each(fields, "upstreams", partial(_known, key="upstreams", names=known.upstreams)),
+        credentials=_each(fields, "credentials", partial(_known, key="credentials", names=known.credentials)),
     )
 
 
@@ -86,10 +95,10 @@ def _each(fields: Fields, name: str, reader: Callable[[Node], str]) -> tuple[str
     return tuple(dict.fromkeys(fields.each(name, reader)))
 
 
-def _upstream(node: Node, known: tuple[str, ...]) -> str:
+def _known(node: Node, key: str, names: tuple[str, ...]) -> str:
     name = entry_name(node)
-    if name not in known:
-        raise node.unexpected("one of `upstreams`: " + (", ".join(known) or "there are none"))
+    if name not in names:
+        raise node.unexpected(f"one of `{key}`: " + (", ".join(names) or "there are none"))
     return name
 
 

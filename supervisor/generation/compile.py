@@ -25,6 +25,7 @@ from supervisor.config.tls import ClientTls, ReadTls
 from supervisor.config.upstreams import read_passwords
 from supervisor.generation.building import build
 from supervisor.generation.compilation import OUT_OF_MEMORY, Report, send_result
+from supervisor.generation.credentials import check_files
 from supervisor.generation.token_keys import ReadTokens, read_issuers
 from supervisor.host import machine
 from supervisor.host.process import yield_to_traffic
@@ -104,6 +105,7 @@ def compile_all(
             config = msgspec.structs.replace(config, policy=named)
         passwords = read_passwords(config.upstreams, problems)
         tokens = read_issuers(config, problems)
+        check_files(config.credentials, problems)
         config, policy, originations, tls, built, refused = build(
             config, users, problems, reading, serving, slots, as_cluster
         )

@@ -6,6 +6,7 @@ worker), then committed. Until then nothing has changed; from that moment on eve
 
 import asyncio
 import dataclasses
+import itertools
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from supervisor.config.tls import ClientTls, Expiry
 from supervisor.control.curve import ServerKeys, keys_folder, load_server
 from supervisor.generation.compilation import CompileResult
 from supervisor.generation.compiler import CompileFailed, Compiler
+from supervisor.generation.credentials import CredentialValues
 from supervisor.generation.listeners import listener_changes, placed
 from supervisor.generation.reload import Outcome, restart_needed
 from supervisor.generation.renewal import read_again, renewed
@@ -57,6 +59,7 @@ class Generation:
     expiries: Sequence[Expiry] = ()  # of certificates and revocation lists
     marks: Mapping[str, str] = field(default_factory=dict)  # of their files and those of keys, as they were read
     workloads: int | None = None  # the table of workloads; None: no pod is known
+    credentials: CredentialValues | None = None  # None: there are none
 
     @property
     def files(self) -> tuple[int, ...]:
@@ -65,7 +68,8 @@ class Generation:
 
     def published(self) -> Published:
         """As workers get it."""
-        return Published(self.number, self.files, cast(Mapping[str, object], self.settings))
+        share = self.credentials.share if self.credentials is not None else None
+        return Published(self.number, self.files, cast(Mapping[str, object], self.settings), share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +85,13 @@ class Prepared:
     keys: ServerKeys | None
     rule_slots: RuleSlots
     tokens: TokenReader
+    credentials: CredentialValues | None = None
 
     def discard(self) -> None:
         """It does not become active after all."""
         self.access_log.discard()
+        if self.credentials is not None:
+            self.credentials.close()
         self.result.close()
 
 
@@ -110,6 +117,7 @@ class Generations:
         self._mapping: tuple[int, PolicyImage] | None = None  # of which generation
         self._replaced = ReplacedImage()
         self._number = 0  # given last; one that no worker could load is not given again
+        self._credential_numbers = itertools.count(1)
         self.nofile = 1024  # open files that each process may have
         self.current: Generation | None = None
         self.keys: ServerKeys | None = None  # of a control endpoint over tcp://
@@ -134,7 +142,8 @@ class Generations:
             await asyncio.to_thread(validate, image)
             dummy = await asyncio.to_thread(dummy_hash, result.users.values())
             tokens = await asyncio.to_thread(TokenReader, result.issuers)
-            settings = self._with_limits(result.config, result.settings)
+            credentials = await self._read_credentials(result.config)
+            settings = self._with_limits(result.config, result.settings, credentials)
             keys = self._read_keys(result.config)
             opened = self._access_log.open(result.config.logs.access)
         except (StartError, ValueError, OSError) as error:
@@ -143,7 +152,18 @@ class Generations:
         except BaseException:
             result.close()
             raise
-        return Prepared(result, image, result.config, settings, dummy, opened, keys, slots, tokens)
+        return Prepared(result, image, result.config, settings, dummy, opened, keys, slots, tokens, credentials)
+
+    async def _read_credentials(self, config: Config) -> CredentialValues | None:
+        """Their values; None without any. Raises Refused."""
+        if not config.credentials:
+            return None
+        values = CredentialValues(config.credentials, self._credential_numbers)
+        values.take(await asyncio.to_thread(values.read))
+        if faults := values.faults():  # they were sound when the configuration was compiled
+            values.close()
+            raise Refused(faults)
+        return values
 
     def commit(self, prepared: Prepared) -> Generation:
         """Makes it active in the supervisor."""
@@ -166,6 +186,7 @@ class Generations:
             expiries=prepared.result.expiries,
             marks=prepared.result.marks,
             workloads=prepared.result.workloads,
+            credentials=prepared.credentials,
         )
 
     def _commit(self, prepared: Prepared, new: Generation) -> None:
@@ -182,6 +203,8 @@ class Generations:
             self._log.warning("configuration", warning)
         if old is not None:
             self._replaced.take(*old.files)  # a worker that starts from here on gets the new one
+            if old.credentials is not None:
+                old.credentials.close()
 
     async def mapped(self, generation: Generation) -> PolicyImage:
         """The image of the active generation, mapped once, and until the next one. On a thread: the checksum of a
@@ -281,10 +304,29 @@ class Generations:
         if old is not None:
             self._replaced.take(*old.files)
 
+    async def renew_credentials(self, pool: Pool) -> None:
+        """Reads the files of the active generation's credentials again. A value that cannot be used is taken away,
+        until its file can be used again."""
+        while (values := self.current.credentials if self.current is not None else None) is not None:
+            reading = await asyncio.to_thread(values.read)
+            if self.current is not None and self.current.credentials is values:
+                break
+            reading.close()  # a reload has come, and may have read the files before they changed
+        else:
+            return
+        for name, fault in values.take(reading):
+            if fault:
+                self._log.error("credential_unavailable", fault, credential=name)
+            else:
+                self._log.info("credential_renewed", "a new value is active", credential=name)
+        pool.handover.renew_credentials()
+
     def close(self) -> None:
         """Gives the images back."""
         self._replaced.close()
         if self.current is not None:
+            if self.current.credentials is not None:
+                self.current.credentials.close()
             _close(self.current.files)
             self.current = self._mapping = None
 
@@ -306,8 +348,9 @@ class Generations:
         generation = self.current.number if self.current is not None else 0
         return Outcome(False, generation, problems)
 
-    def _with_limits(self, config: Config, settings: Settings) -> Settings:
-        """The tunnels that the limit of open files allows, and the secret of session tickets."""
+    def _with_limits(self, config: Config, settings: Settings, credentials: CredentialValues | None) -> Settings:
+        """The tunnels that the limit of open files allows, the secret of session tickets, and the numbers of
+        credentials."""
         workers = self.current.config.workers if self.current is not None else config.workers
         cap, warning = tunnel_cap(config.limits.tunnels, config.limits.tunnels_set, workers, self.nofile)
         if warning and warning != self._warned:
@@ -315,6 +358,7 @@ class Generations:
         self._warned = warning
         changed = settings.copy()
         changed["tickets"] = self._tickets.settings()
+        changed["credentials"] = credentials.settings() if credentials is not None else []
         changed["limits"] = settings["limits"].copy()
         changed["limits"]["tunnels"] = cap
         return changed

@@ -11,10 +11,12 @@ import msgspec
 import supervisor.policy.builder as image
 from gateway.tables import GUARD_BLOCKS
 from supervisor.config.config import Config
+from supervisor.config.credentials import Credential
 from supervisor.host import machine
 from supervisor.identity.passwords import credential_of
 from supervisor.identity.users import User
 from supervisor.policy.cluster.objects import Pod
+from supervisor.policy.credentials import check_credentials
 from supervisor.policy.loader import Policy
 from supervisor.policy.programs import Programs
 from supervisor.policy.resources.host_lists import likeness, read_list
@@ -66,6 +68,7 @@ def build_image(
     compiler.by_token = any(source.user for source in config.identity.tokens)
     compiler.slots = slots if slots is not None else RuleSlots()
     compiler.upstreams = tuple(upstream.name for upstream in config.upstreams)
+    compiler.credentials = config.credentials
     compiler.allowed = tuple(ipaddress.ip_network(cidr) for cidr in config.addresses.allow)
     try:
         ordered = sorted(policy.rules, key=lambda rules: rules.order)
@@ -103,6 +106,7 @@ class _Compiler:
         self.allowed: tuple[Network, ...] = ()
         self.slots = RuleSlots()
         self.upstreams: tuple[str, ...] = ()
+        self.credentials: tuple[Credential, ...] = ()
         counted = ("files", "resources", "rules", "names", "cidrs", "users", "networks", "workloads")
         self.counts = dict.fromkeys(counted, 0) | {"files": policy.files, "resources": policy.resources}
 
@@ -122,6 +126,8 @@ class _Compiler:
             "slot": self.slots.assign(label_of(rules.kind, rules.namespace, rules.name)),
             "settings": self.settings(rules),
         }
+        if rules.credentials:
+            check_credentials(rules, self.credentials, self.policy.roots, self.problems)
         reads = {**shared, "settings": self.settings(rules, True)} if rules.read_only else shared
         if rules.is_own_network:
             self.builder.networked(rules.namespace)

@@ -1,5 +1,5 @@
 """Privileges that namespaced objects of a cluster have only by a grant of sluice.yaml (DECISIONS.md section 9): the
-lift of the address guard, sourceAddress, upstream; and files, which they never name."""
+lift of the address guard, sourceAddress, upstream, credentials; and files, which they never name."""
 
 import ipaddress
 from collections.abc import Iterator, Sequence
@@ -28,6 +28,9 @@ class Granted:
         yield from _files(rules)
         if rules.upstream and not any(rules.upstream.value in grant.upstreams for grant in grants):
             yield _problem(rules, rules.upstream, f"upstream {quote(rules.upstream.value)}", "upstreams")
+        for name in rules.credentials:
+            if not any(name.value in grant.credentials for grant in grants):
+                yield _problem(rules, name, f"credential {quote(name.value)}", "credentials")
         blocks = [ipaddress.ip_network(cidr) for grant in grants for cidr in grant.source_addresses]
         for text in rules.source_addresses:
             address = ipaddress.ip_network(text)

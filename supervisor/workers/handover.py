@@ -8,6 +8,7 @@ A worker that greets while a generation is being prepared waits for the outcome 
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -155,9 +156,9 @@ class Handover:
 
     def _give(self, slot: Slot, generation: Published) -> None:
         """The image on the channel, then its announcement on the bus."""
-        error = ""
+        error = self._give_credentials(slot, generation)
         try:
-            if slot.channel is not None:
+            if slot.channel is not None and not error:
                 packet = msgspec.msgpack.encode({"generation": generation.number})
                 socket.send_fds(slot.channel, [packet], generation.files)
         except BlockingIOError:
@@ -174,6 +175,30 @@ class Handover:
             self._loop.call_later(self._timing.reaped, self._unreached, slot, self._waiting[slot.number], error)
         else:
             self._kill(slot, error)
+
+    def renew_credentials(self) -> None:
+        """Every worker gets the values of the active generation again: some have changed."""
+        for slot in self._slots:
+            if self.current is None or slot.held or slot.state not in ("loading", "ready", "draining"):
+                continue
+            if error := self._give_credentials(slot, self.current):
+                self._kill(slot, error)  # it would go on with old values; its successor gets the new ones
+
+    def _give_credentials(self, slot: Slot, generation: Published) -> str:
+        """Their values on the channel; why that is not possible, or ""."""
+        if slot.channel is None or generation.credentials is None:
+            return ""
+        try:
+            lengths, descriptor = generation.credentials()
+            try:
+                socket.send_fds(slot.channel, [msgspec.msgpack.encode({"credentials": lengths})], [descriptor])
+            finally:
+                os.close(descriptor)
+        except BlockingIOError:
+            return "it does not read its channel"
+        except OSError as failure:
+            return f"its channel is broken: {errno_text(failure)}"
+        return ""
 
     def _unreached(self, slot: Slot, answer: "asyncio.Future[str]", error: str) -> None:
         if not answer.done():

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -109,8 +109,10 @@ class Slot:
 @dataclass(frozen=True, slots=True)
 class Published:
     """The generation that every new worker is given. `files` are sealed memfds, kept open by their owner: the image
-    and, where pods are known, the table of workloads."""
+    and, where pods are known, the table of workloads. `credentials` gives the values of credentials as they are now:
+    the number and length of each, and a descriptor with the bytes, to be closed; None = there are none."""
 
     number: int
     files: tuple[int, ...]
     settings: Mapping[str, object]
+    credentials: Callable[[], tuple[Sequence[tuple[int, int]], int]] | None = None

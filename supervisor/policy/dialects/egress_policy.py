@@ -10,7 +10,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from supervisor.policy.dialects.dialect import Dialect, Surroundings
-from supervisor.policy.dialects.http_conditions import REQUEST, Match, read_headers, read_matches, tell_of_closed
+from supervisor.policy.dialects.http_conditions import (
+    REQUEST,
+    Match,
+    read_credentials,
+    read_headers,
+    read_matches,
+    tell_of_closed,
+)
 from supervisor.policy.dialects.origination import read_origination
 from supervisor.policy.resources.host_lists import inside, outside
 from supervisor.policy.resources.hosts import host_pattern, read_excepts
@@ -110,6 +117,8 @@ class _Resource:
         tls = fields.read("tls", lambda node: read_origination(node, self.problems), none_said)
         unchanged: HeaderChanges | None = None
         changes = fields.read("headers", lambda node: read_headers(node, self.problems), unchanged)
+        no_credentials: tuple[Text, ...] = ()
+        credentials = fields.read("headers", read_credentials, no_credentials) if changes is not None else ()
         for name in ("innerName", "inner", "ech", "tls", "headers") if tier in ("deny", "hard_deny") else ():
             if node := fields.get(name):
                 self.problems.warning(node.place, f"{name} has no effect on a rule that denies")
@@ -145,6 +154,7 @@ class _Resource:
             source_addresses=sources,
             tls=tls,
             headers=changes if tier in ("allow", "audit") else None,
+            credentials=credentials if tier in ("allow", "audit") else (),
             read_only=tuple(index for index, one in enumerate(found) if one[2] and "access" in one[0].mapping()),
         )
 

@@ -1,6 +1,7 @@
 """`http`, `access` and `headers` of an EgressPolicy: conditions on requests, and what is changed in them (DECISIONS.md
 sections 6 and 7). Paths are judged where they are compiled."""
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
@@ -8,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from supervisor.policy.resources.conditions import AllOf, AnyOf, Condition, Field, Method, Path
+from supervisor.policy.resources.credentials import references
 from supervisor.policy.resources.model import Destination, Text
 from supervisor.policy.resources.routing import HeaderChanges
 from supervisor.source.node import Fields, Node, each
@@ -20,6 +22,7 @@ __all__ = [
     "READ_METHODS",
     "REQUEST",
     "Match",
+    "read_credentials",
     "read_headers",
     "read_matches",
     "tell_of_closed",
@@ -184,9 +187,7 @@ def read_headers(node: Node, problems: Problems) -> HeaderChanges | None:
             try:
                 _changed(key, _changeable(key, name), "set", changed)
                 values[name.lower()] = _value(value)
-                if "${" in values[name.lower()]:
-                    words = "credentials in headers are not built yet"
-                    raise value.invalid(words, "${credential:NAME} has no effect so far: leave it out")
+                references(value, values[name.lower()])
             except Invalid as wrong:
                 problems.add(wrong.problem)
     for word in ("remove", "keep"):
@@ -199,6 +200,16 @@ def read_headers(node: Node, problems: Problems) -> HeaderChanges | None:
                     problems.add(wrong.problem)
     removed, kept = (tuple(name for name, by in changed.items() if by == word) for word in ("remove", "keep"))
     return HeaderChanges(tuple(values.items()), removed, kept)
+
+
+def read_credentials(node: Node) -> tuple[Text, ...]:
+    """The credentials that `headers` sets, in the order of the document; read_headers() reports what is wrong."""
+    found: list[Text] = []
+    if (given := node.fields(CHANGES, Problems()).get("set")) is not None:
+        for _, value in given.mapping().values():
+            with contextlib.suppress(Invalid):
+                found += references(value, value.string())
+    return tuple(found)
 
 
 def tell_of_closed(title: str, spec: Node, wanted: Sequence[Destination], problems: Problems) -> None:

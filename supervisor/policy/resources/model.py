@@ -128,6 +128,7 @@ class Rules(msgspec.Struct, frozen=True, array_like=True):
     in_network: str = ""
     no_route: bool = False  # this default denies requests that no route of a host matches: 404
     instead_of_passthrough: bool = False  # policy.passthrough ends for its sources: this default is theirs
+    credentials: tuple[Text, ...] = ()  # names of those that `headers` sets
     invalid: bool = False  # the resource cannot be used: this deny closes what it selects, policy_invalid
 
     @property
