@@ -162,6 +162,7 @@ FIRST: Final = {
     "test_upstreams.py::test_a_name_goes_to_the_parent_unresolved": 1,
     "test_upstreams.py::test_a_parent_that_answers_nonsense_is_a_refusal": 1,
     "test_upstreams.py::test_an_address_is_judged_here_and_asked_for_as_it_is": 1,
+    "test_credential_files.py::test_a_file_that_goes_bad_closes_what_needs_it_until_it_is_mended": 2,
     "test_upstreams.py::test_credentials_are_the_parents_to_verify": 1,
     "test_upstreams.py::test_what_the_parent_refuses_is_refused": 1,
 }

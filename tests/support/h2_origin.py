@@ -11,6 +11,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
+import hpack
 
 from tests.support.certificates import Authority
 from tests.vectors.http2 import PREFACE, Frame, frames
@@ -71,6 +72,7 @@ class Exchange:
     def __init__(self, connection: h2.connection.H2Connection, number: int, fields: Fields) -> None:
         self.connection, self.number = connection, number
         self.fields = dict(fields)
+        self.never_indexed: set[str] = set()  # names of fields that no table of HPACK may keep
         self.body = b""
         self.trailers: Fields = []
         self.unsent = b""
@@ -125,6 +127,10 @@ def serving(serve: Serve, settings: dict[Any, int] | None = None) -> Callable[[s
                 if isinstance(event, h2.events.RequestReceived):
                     pairs = [(_text(name), _text(value)) for name, value in event.headers]
                     exchanges[number] = Exchange(connection, number, pairs)
+                    kept = [isinstance(field, hpack.NeverIndexedHeaderTuple) for field in event.headers]
+                    exchanges[number].never_indexed = {
+                        pair[0] for pair, never in zip(pairs, kept, strict=True) if never
+                    }
                     serve(exchanges[number], "request")
                 elif isinstance(event, h2.events.DataReceived):
                     exchanges[number].body += event.data

@@ -213,6 +213,7 @@ def frames(stream: Stream) -> Iterator[bytes]:
 
 BEFORE_BODY: Final[dict[str, Callable[[socket.socket, HttpOrigin], bool]]] = {"/early": answers_early}
 BEHAVIOURS: Final[dict[str, Act]] = {
+    "/v1/tickets/7": sends(answer(b'{"ticket": 7, "state": "open"}\n')),
     "/404": sends(answer(b"nothing here\n", status="404 Not Found")),
     "/redirect": sends(answer(b"", "Location: /moved", status="302 Found")),
     "/204": sends(b"HTTP/1.1 204 No Content\r\n\r\n"),

@@ -45,7 +45,7 @@ KEYS: dict[str, Any] = {
     "policy.perNamespace.states": 1000,
     "grants": [{"namespaces": ["shop"], "cidrs": ["10.0.0.0/8"], "sourceAddresses": ["192.0.2.1"], "upstreams": []}],
     "grants[].certificates": ["client"],
-    "grants[].credentials": ["stripe"],
+    "grants[].credentials": [],
     "identity.trustDomains": [{"name": "cluster.local", "ca": "mesh.crt", "linkerdNamespace": "linkerd"}],
     "identity.subject": {"role": "CN"},
     "identity.networks": [{"cidr": "10.1.0.0/16", "namespace": "shop", "serviceAccount": "cart"}],
@@ -199,6 +199,7 @@ def test_the_example_has_every_key() -> None:
     assert {path for path in KEYS if path not in later | written} == {
         *("limits.tunnels", "listeners[].tls", "upstreams[].tls", "upstreams[].user", "upstreams[].passwordFile"),
         *("upstreams[].proxyProtocol", "identity.proxyProtocolFrom[].identity", "listeners[].destination"),
+        "grants[].credentials",
     }
     assert {"listeners[].tls", "upstreams[].tls", "upstreams[].user", "upstreams[].passwordFile"} <= marked
     assert {"upstreams[].proxyProtocol", "listeners[].destination"} <= marked

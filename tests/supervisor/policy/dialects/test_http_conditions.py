@@ -151,7 +151,8 @@ def test_mistakes_in_http(http: Any, words: str, tmp_path: Path) -> None:
         ({"set": {"Proxy-Connection": "a"}}, "Proxy-Connection frames the message"),
         ({"remove": ["Content-Length"]}, "Content-Length frames the message"),
         ({"set": {"x-a": "1"}, "remove": ["X-A"]}, "is in `set` already"),
-        ({"set": {"Authorization": "Bearer ${credential:stripe}"}}, "credentials in headers are not built yet"),
+        ({"set": {"Authorization": "Bearer ${credential:stripe}"}}, "there is no credential `stripe`"),
+        ({"set": {"Authorization": "Bearer ${CREDENTIAL:stripe}"}}, "`${` begins a credential, and none follows"),
         ({"set": {"x-a": "a\nb"}}, "is not the value of a header"),
     ],
 )
