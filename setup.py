@@ -209,6 +209,7 @@ EXTENSIONS = [
     ),
     extension("gateway.tls.server", "base/contract", "bytes/spiffe", *TLS, *LEG, libraries=("libssl", "libcrypto")),
     extension("gateway.tls.client", "base/contract", "bytes/spiffe", *TLS, *LEG, libraries=("libssl", "libcrypto")),
+    extension("gateway.state.rates", "shared/limit_table", "shared/rate_table"),
     extension("gateway.state.limits", "shared/limit_table", "bytes/addr"),
     extension("gateway.state.queues"),
     extension("gateway.state.handshakes"),

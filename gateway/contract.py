@@ -228,6 +228,17 @@ class UpstreamSettings(TypedDict):
     tls: TlsClientSettings | None  # None: cleartext
 
 
+class RateSettings(TypedDict):
+    """Requests a second that a policy lets pass at a listener; 0 = no such limit. `overrides`: limits in place of
+    `identity`, each with the identities, as namespace/account, that share it."""
+
+    name: str
+    listener: str
+    total: int
+    identity: int
+    overrides: list[tuple[int, list[str]]]
+
+
 class TrustedSettings(TypedDict):
     """The identity of a certificate that may speak for others. `sources`: as so many its limits are, where it names no
     client."""
@@ -278,6 +289,7 @@ class Settings(TypedDict):
 
     listeners: list[ListenerSettings]
     limits: LimitSettings
+    rates: list[RateSettings]
     dns: DnsSettings
     upstreams: list[UpstreamSettings]
     originations: dict[str, TlsClientSettings]  # TLS of rules, by the text that the image has (sl_judged_tls)

@@ -24,7 +24,8 @@
     X(PORTS, "ports")                           /* source ports for one destination */                  \
     X(MEMORY, "memory")                         /* of the kernel, for sockets */                        \
     X(STREAMS, "streams")                       /* limits.streamsPerConnection */                       \
-    X(HANDSHAKES, "handshakes")                 /* limits.handshakes */
+    X(HANDSHAKES, "handshakes")                 /* limits.handshakes */                                 \
+    X(RATE, "rate")                             /* requests a second to a listener, or of a client */
 #define SL_LOG_EVENTS(X)    \
     X(DECISION, "decision") \
     X(OPEN, "open") X(INTERVAL, "interval") X(CLOSE, "close") X(REFUSED, "refused") X(REQUEST, "request")

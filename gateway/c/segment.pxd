@@ -108,6 +108,7 @@ cdef extern from "shared/segment.h" nogil:
         SL_DIRECTION_COUNT
     enum sl_scope:
         SL_SCOPE_OTHER
+        SL_SCOPE_RATE
         SL_SCOPE_TUNNELS
         SL_SCOPE_SOURCE_TUNNELS
         SL_SCOPE_SOURCE_REQUESTS

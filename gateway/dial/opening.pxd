@@ -34,6 +34,7 @@ cdef class Opening(QueueEntry):
     cdef uint32_t lookup_place  # place among the source's look-ups that began a moment ago; 0: none
     cdef uint64_t began        # loop milliseconds at which the current step began
     cdef int late              # sl_outcome of a wait for a kept connection that takes too long; -1: it does not wait
+    cdef bint counted          # against the rates of its listener, by this opening or one before it
     cdef int scope             # sl_scope of the limit that refuses it
     cdef uint8_t stage         # Stage
     cdef uint8_t restarts      # restarts so far, by reloads that changed the way
@@ -80,6 +81,7 @@ cdef class Opening(QueueEntry):
     # ---- places ----------------------------------------------------------------------------------------------------
     cdef bint get(self, int kind) noexcept
     cdef bint reserve(self) noexcept
+    cdef bint in_turn(self) noexcept
     cdef bint over(self, int outcome, int scope) noexcept
 
     # ---- the end ---------------------------------------------------------------------------------------------------

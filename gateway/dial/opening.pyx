@@ -14,8 +14,8 @@ from libc.stdint cimport uint32_t
 from gateway.c.addr cimport sl_addr
 from gateway.c.contract cimport (
     SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT,
-    SL_OUTCOME_INTERNAL, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UNAVAILABLE, SL_OUTCOME_UPSTREAM_FAILED,
-    SL_PHASE_DELEGATED, SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM,
+    SL_OUTCOME_INTERNAL, SL_OUTCOME_ROUTE_LIMIT, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UNAVAILABLE,
+    SL_OUTCOME_UPSTREAM_FAILED, SL_PHASE_DELEGATED, SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM,
 )
 from gateway.c.judge cimport (
     SL_DECISION_PROVISIONAL, sl_decision, sl_judged_tls, sl_judged_upstream, sl_waits_for_http,
@@ -23,14 +23,15 @@ from gateway.c.judge cimport (
 from gateway.c.leg cimport sl_leg_reset, sl_plain_leg
 from gateway.c.limit_table cimport SL_LIMIT_DIALS, SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_REQUESTS
 from gateway.c.segment cimport (
-    SL_COUNTER_DNS_FAILURES, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_TUNNELS,
+    SL_COUNTER_DNS_FAILURES, SL_SCOPE_DESCRIPTORS, SL_SCOPE_DNS, SL_SCOPE_RATE, SL_SCOPE_TUNNELS,
     SL_TLS_SIDE_ORIGIN, SL_TLS_SIDE_PARENT,
 )
 from gateway.dial.origination cimport ORIGINATION_DONE, ORIGINATION_WAITS, late_refusal, origination_of
 from gateway.dial.parent_way cimport way_through
 from gateway.dial.phases cimport deny_own_address, judge_addresses, judge_endpoints, judge_name, unresolved_outcome
 from gateway.dial.places cimport (
-    address_text, count_refusal, destination_of, note_connected, note_resolved, note_source, reserve_tunnel, scope_of,
+    address_text, count_refusal, destination_of, is_in_turn, note_connected, note_resolved, note_source,
+    reserve_tunnel, scope_of,
 )
 from gateway.dial.race cimport RACE_LOST, RACE_NEXT, RACE_STUCK, RACE_WON, Candidate, race_of
 from gateway.dial.review cimport (
@@ -76,7 +77,7 @@ cdef class Opening(QueueEntry):
             self.judge(&self.record.address, 1)
         elif not judge_name(self.record, &self.by_name):
             self.denied(SL_OUTCOME_DENIED)
-        elif not self.request.diverts(&self.by_name) and self.get(SL_LIMIT_REQUESTS):
+        elif self.in_turn() and not self.request.diverts(&self.by_name) and self.get(SL_LIMIT_REQUESTS):
             self.go_on_by_name()
 
     # ---- what only a request inside can be let pass ------------------------------------------------------------------
@@ -164,6 +165,8 @@ cdef class Opening(QueueEntry):
 
     cdef void go_on_by_address(self) noexcept:
         """The addresses that may be dialed are lined up."""
+        if not self.in_turn():
+            return
         if self.record.name is None and self.detour is None and self.request.diverts(&self.record.decision):
             return
         if not self.get(SL_LIMIT_REQUESTS):
@@ -429,6 +432,13 @@ cdef class Opening(QueueEntry):
         cdef int scope = reserve_tunnel(self.record)
         return scope < 0 or self.over(SL_OUTCOME_GATEWAY_LIMIT if scope == SL_SCOPE_TUNNELS else
                                       SL_OUTCOME_SOURCE_LIMIT, scope)
+
+    cdef bint in_turn(self) noexcept:
+        """Whether the rates of its listener let it pass; False when refused. Asked once of each request."""
+        if self.counted or not self.parts.limits.rates.by_listener:
+            return True
+        self.counted = True
+        return is_in_turn(self.record) or self.over(SL_OUTCOME_ROUTE_LIMIT, SL_SCOPE_RATE)
 
     cdef bint over(self, int outcome, int scope) noexcept:
         """Refuses for a limit; False."""

@@ -7,20 +7,24 @@ DNS leaves unanswered is waited for by its own request alone, and so it is with 
 """
 
 from libc.stdint cimport uint16_t, uint64_t
+from libc.string cimport memset
 
 from gateway.c.addr cimport SL_ADDR_TEXT, sl_addr, sl_addr_format
 from gateway.c.contract cimport (
-    SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_SOURCE_LIMIT,
+    SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_ROUTE_LIMIT,
+    SL_OUTCOME_SOURCE_LIMIT,
 )
 from gateway.c.judge cimport SL_DECISION_PROVISIONAL
 from gateway.c.limit_table cimport SL_LIMIT_DIALS, SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_TUNNELS
+from gateway.c.log_line cimport sl_log_line
 from gateway.c.segment cimport (
-    SL_COUNTER_REQUESTS_FAILED, SL_FAMILY_TUNNELS, SL_HISTOGRAM_DIAL, SL_HISTOGRAM_DNS,
+    SL_PROTOCOL_HBONE, SL_PROTOCOL_HTTP, SL_PROTOCOL_HTTP2, SL_COUNTER_REQUESTS_FAILED, SL_FAMILY_TUNNELS, SL_HISTOGRAM_DIAL, SL_HISTOGRAM_DNS,
     SL_SCOPE_SOURCE_DIALS, SL_SCOPE_SOURCE_DNS, SL_SCOPE_SOURCE_PROVISIONAL, SL_SCOPE_SOURCE_REQUESTS,
     SL_SCOPE_SOURCE_TUNNELS, SL_SCOPE_TUNNELS, sl_segment_observe,
 )
 from gateway.io.sockets cimport local_address
 from gateway.state.parts cimport WorkerParts
+from gateway.state.rates cimport Rates
 
 
 cdef bytes address_text(const sl_addr *address):
@@ -55,6 +59,30 @@ cdef int reserve_tunnel(Record record) noexcept:
     return -1
 
 
+cdef bint is_in_turn(Record record) noexcept:
+    cdef WorkerParts parts = record.parts
+    cdef Rates rates = parts.limits.rates
+    cdef sl_log_line who
+    if record.kind not in (SL_PROTOCOL_HTTP, SL_PROTOCOL_HTTP2, SL_PROTOCOL_HBONE):
+        return True
+    rate = rates.by_listener.get(parts.settings.listener(record.listener).label)
+    if rate is None:
+        return True
+    memset(&who, 0, sizeof(who))
+    record.identify(&who)
+    return rates.take(&parts.limits.table, rate, identity_of(record, &who), parts.loop.now)
+
+
+cdef bytes identity_of(Record record, const sl_log_line *who):
+    """As limits of a client know it: a workload, else what its certificate or its login says; b"" for none."""
+    if who.namespace_ is not NULL:
+        return b"%b/%b" % (<bytes> who.namespace_, b"" if who.account is NULL else <bytes> who.account)
+    if who.identity.length:
+        return who.identity.bytes[:who.identity.length]
+    user = record.known_user()
+    return b"" if user is None else b"user %b" % user
+
+
 cdef void note_resolved(Record record, uint64_t began) noexcept:
     cdef WorkerParts parts = record.parts
     record.dns_ms = <int> (parts.loop.now - began)
@@ -85,7 +113,7 @@ cdef void count_refusal(Record record, int outcome, int scope) noexcept:
     cdef WorkerParts parts = record.parts
     record.count_decision()
     parts.meter.labelled(SL_FAMILY_TUNNELS, record.kind, outcome, 0, 0)[0] += 1
-    if outcome == SL_OUTCOME_GATEWAY_LIMIT or outcome == SL_OUTCOME_SOURCE_LIMIT:
+    if outcome in (SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_ROUTE_LIMIT):
         parts.meter.limited(scope)
     elif outcome != SL_OUTCOME_DENIED and outcome != SL_OUTCOME_ADDRESS_PROHIBITED:
         parts.meter.count(SL_COUNTER_REQUESTS_FAILED)

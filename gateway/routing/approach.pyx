@@ -183,6 +183,7 @@ cdef class Approach(Request):
         if self.opening is None:
             self.fail(SL_OUTCOME_GATEWAY_LIMIT)
         else:
+            self.opening.counted = self.fresh or self.aimed
             self.opening.start(self)
 
     cdef void begin_again(self) noexcept:
@@ -299,6 +300,7 @@ cdef class Approach(Request):
             self.fail(SL_OUTCOME_GATEWAY_LIMIT)
         else:
             self.head_for(backend)
+            self.opening.counted = True
             self.opening.start(self)
 
     cdef KeptStep finds_kept(self, object among, int *candidate) noexcept:

@@ -3,9 +3,11 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from gateway.c.addr cimport sl_addr, sl_prefix
 from gateway.c.limit_table cimport SL_LIMIT_COUNT, sl_limits
+from gateway.state.rates cimport Rates
 
 cdef class Limits:
     cdef sl_limits table
+    cdef Rates rates                      # requests a second
     cdef object mapping                   # keeps the table mapped
     cdef uint32_t most[SL_LIMIT_COUNT]    # that one source may hold
     cdef uint32_t at_once[SL_LIMIT_COUNT]  # that it takes without a look at what it is taken for (queues.pxd)

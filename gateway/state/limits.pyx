@@ -3,7 +3,7 @@
 A source is the verified user, else the identity of a certificate at its address, else the peer's IPv4 address or IPv6
 /64; the whole IPv6 address where it has an identity or lies in a network of pods (DECISIONS.md section 1). Limits are
 the gateway's: each worker counts in a column of its own and sums over all of them (csrc/shared/limit_table.h). Places
-of a dead worker are given back by the supervisor.
+of a dead worker are given back by the supervisor. Requests a second (rates.pyx) follow in the same memory.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -17,6 +17,7 @@ from gateway.c.limit_table cimport (
     SL_LIMIT_REQUESTS, SL_LIMIT_TUNNELS, SL_LIMIT_WAITING, sl_limits_attach, sl_limits_enter,
     sl_limits_enter_gateway, sl_limits_held, sl_limits_leave, sl_limits_source,
 )
+from gateway.c.rate_table cimport SL_RATES_SIZE
 
 cdef enum:
     NAME_ROOM = 256            # of a user: RFC 1929 has room for 255 bytes; longer ones are counted by their beginning
@@ -33,8 +34,10 @@ cdef class Limits:
 
     def __init__(self, table, unsigned worker):
         cdef unsigned char[::1] view = table
-        if not sl_limits_attach(&self.table, &view[0], <size_t> view.shape[0], worker):
+        cdef ssize_t places = view.shape[0] - SL_RATES_SIZE
+        if places <= 0 or not sl_limits_attach(&self.table, &view[0], <size_t> places, worker):
             raise ValueError("the table of limits belongs to another version")
+        self.rates = Rates(view[places:])
         self.mapping = table
 
     def __dealloc__(self):

@@ -71,6 +71,7 @@ cdef class WorkerParts:
             self.origins.renew()
         self.parent_streams.keep_only(list(loaded.parents.values()))
         self.limits.load(settings["limits"], settings["pod_networks"])
+        self.limits.rates.load(settings["rates"])
         if loaded.resolver is not None:
             if self.resolver is not None:
                 self.resolver.retire()

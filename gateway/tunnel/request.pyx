@@ -8,9 +8,10 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from gateway.c.addr cimport sl_addr
 from gateway.c.contract cimport (
-    SL_DENY, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_SOURCE_LIMIT, SL_REASON_DRAINING,
+    SL_DENY, SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_ROUTE_LIMIT, SL_OUTCOME_SOURCE_LIMIT,
     SL_REASON_CREDENTIAL_CLEARTEXT, SL_REASON_CREDENTIAL_FILE, SL_REASON_CREDENTIAL_HOST, SL_REASON_CREDENTIAL_TRACE,
-    SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM, SL_REASON_TOKEN_CLEARTEXT, SL_REASON_TOKEN_ISSUER,
+    SL_REASON_DRAINING, SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM, SL_REASON_TOKEN_CLEARTEXT,
+    SL_REASON_TOKEN_ISSUER,
 )
 from gateway.c.segment cimport SL_FAMILY_TUNNELS, SL_LOG_DECISION, SL_SCOPE_DRAINING
 from gateway.dial.opening cimport opening_of
@@ -133,7 +134,7 @@ cdef void give_up(Opening opening) noexcept:
 cdef bint is_told(Record record, int outcome) noexcept:
     """Whether the decision explains a refusal. A request that was allowed and could not be connected has reasons as
     well: where it would have come from, the TLS of the way, and credentials that it would have got."""
-    if record is None or outcome == SL_OUTCOME_SOURCE_LIMIT or outcome == SL_OUTCOME_GATEWAY_LIMIT:
+    if record is None or outcome in (SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_ROUTE_LIMIT):
         return False
     return record.decision.verdict == SL_DENY or record.decision.reason in (
         SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM, SL_REASON_CREDENTIAL_FILE, SL_REASON_CREDENTIAL_CLEARTEXT,

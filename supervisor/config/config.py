@@ -16,6 +16,7 @@ from gateway.contract import (
     LimitSettings,
     ListenerSettings,
     PoolSettings,
+    RateSettings,
     Settings,
     SourceLimitSettings,
     TicketSettings,
@@ -270,10 +271,11 @@ class Config(msgspec.Struct, frozen=True):
         passwords: Mapping[str, bytes] | None = None,
         tls: ReadTls | None = None,
         token_keys: Sequence[int] = (),
+        rates: Sequence[RateSettings] = (),
     ) -> Settings:
         """The part of a generation that a worker gets beside the policy image. `passwords`: by upstream; `tls`: files
-        as they were read; `token_keys`: marks of keys. Tickets of period 0 are none: their secret is the running
-        gateway's to give."""
+        as they were read; `token_keys`: marks of keys; `rates`: what the policy limits. Tickets of period 0 are none:
+        their secret is the running gateway's to give."""
         tls = tls or ReadTls()
         passwords = passwords or {}
         return Settings(
@@ -293,6 +295,7 @@ class Config(msgspec.Struct, frozen=True):
                 half_close_timeout=self.limits.half_close_timeout,
                 keep_alive=self.limits.keep_alive,
             ),
+            rates=list(rates),
             dns=self.dns_settings(),
             upstreams=[
                 upstream.settings(passwords.get(upstream.name), tls.upstreams.get(upstream.name))

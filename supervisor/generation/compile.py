@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from gateway.contract import RateSettings
 from supervisor.config.config import Config
 from supervisor.config.reader import load_config, load_defaults
 from supervisor.config.tls import ClientTls, ReadTls
@@ -91,6 +92,7 @@ def compile_all(
     slots = RuleSlots(known)
     conditions: tuple[Status, ...] = ()
     refused: tuple[Problem, ...] = ()
+    rates: list[RateSettings] = []
     reading = reading if reading is not None else Reading(Remembered())
     try:
         config = load_config(path) if not manifests or os.path.lexists(path) else load_defaults(path)
@@ -110,6 +112,7 @@ def compile_all(
             config, users, problems, reading, serving, slots, as_cluster
         )
         conditions = policy.statuses if statuses else ()
+        rates = [rate.settings() for rate in policy.rates]
         if built:
             warn_of_strangers(config, users, policy, problems)
             warn_of_void_passthrough(config, policy.rules, problems)
@@ -124,7 +127,7 @@ def compile_all(
         problems_left_out=problems.errors_left_out,
         warnings_left_out=problems.warnings_left_out,
         config=config,
-        settings=config.settings(passwords, tls, marks(tokens.issuers)) if config else None,
+        settings=config.settings(passwords, tls, marks(tokens.issuers), rates) if config else None,
         users={user.name: user.hash for user in users},
         counts=built.counts if built else {},
         originations=originations,

@@ -16,11 +16,12 @@ from supervisor.policy.cluster.workloads import Workload, workloads_of
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.dialects.gateway_api.origination import secured_by
 from supervisor.policy.dialects.gateway_api.resources import ReferenceGrant
-from supervisor.policy.registry import AnyPart, mesh_opens, reader_of, rules_of, statuses_of, whole_file
+from supervisor.policy.registry import AnyPart, mesh_opens, rates_of, reader_of, rules_of, statuses_of, whole_file
 from supervisor.policy.remembered import FileContent, Reading, Remembered, Skipped, lists_of
 from supervisor.policy.resources.host_lists import inside, list_roots
 from supervisor.policy.resources.manifest import Manifest, manifests_of
 from supervisor.policy.resources.model import Origination, Rules
+from supervisor.policy.resources.rates import Rate
 from supervisor.policy.resources.status import Status
 from supervisor.source.node import Node
 from supervisor.source.problems import Invalid, Place, Problems, quote
@@ -41,7 +42,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     `roots` are the real folders that host lists may lie in, `facts` the cluster's objects, `workloads` those that have
     an address. `mesh_opens`: whether the mesh's own settings let out what no rule names; None where there are none.
-    `statuses`: the conditions of resources. `backends`: TLS towards Services.
+    `statuses`: the conditions of resources; `backends`: TLS towards Services; `rates`: limits of requests at listeners.
     """
 
     rules: tuple[Rules, ...]
@@ -53,6 +54,7 @@ class Policy(msgspec.Struct, frozen=True):
     statuses: tuple[Status, ...] = ()
     workloads: tuple[Workload, ...] = ()
     backends: tuple[Origination, ...] = ()
+    rates: tuple[Rate, ...] = ()
 
 
 def load_policy(
@@ -104,6 +106,7 @@ def policy_of(
         statuses=tuple(statuses_of(parts, surroundings, problems)),
         workloads=workloads,
         backends=tuple(one.tls for one in secured),
+        rates=rates_of(parts, surroundings),
     )
 
 

@@ -17,11 +17,12 @@ from supervisor.policy.dialects import (
 from supervisor.policy.dialects.dialect import Part, Surroundings
 from supervisor.policy.resources.manifest import Manifest
 from supervisor.policy.resources.model import Rules, Selector
+from supervisor.policy.resources.rates import Rate
 from supervisor.policy.resources.status import Status, as_problem
 from supervisor.source.node import Node
 from supervisor.source.problems import Problems, did_you_mean, quote
 
-__all__ = ["AnyPart", "mesh_opens", "reader_of", "rules_of", "statuses_of", "whole_file"]
+__all__ = ["AnyPart", "mesh_opens", "rates_of", "reader_of", "rules_of", "statuses_of", "whole_file"]
 
 DIALECTS: Final = (
     *(egress_policy.DIALECT, fsm.DIALECT, linkerd_egress_routes.DIALECT, routes.DIALECT, linkerd.DIALECT),
@@ -119,6 +120,15 @@ def statuses_of(parts: Sequence[Part], surroundings: Surroundings, problems: Pro
         if not status.fine and (status.file, status.line, status.column) not in wrong:
             problems.warn(as_problem(status))
     return sorted(found)
+
+
+def rates_of(parts: Sequence[Part], surroundings: Surroundings) -> tuple[Rate, ...]:
+    """Requests a second at listeners, sorted."""
+    found: list[Rate] = []
+    for dialect in DIALECTS:
+        if dialect.rates is not None:
+            found += dialect.rates([part for part in parts if isinstance(part, dialect.parts)], surroundings)
+    return tuple(sorted(found, key=lambda rate: (rate.listener, rate.name)))
 
 
 def mesh_opens(parts: Sequence[Part]) -> bool | None:

@@ -1,6 +1,7 @@
 """The table of limits that all workers share, seen from the supervisor: made once, a dead worker's column zeroed.
 
-The layout is that of csrc/shared/limit_table.h (gateway/tables).
+The layout is that of csrc/shared/limit_table.h (gateway/tables); the table of csrc/shared/rate_table.h follows, of
+which nothing has to be zeroed.
 """
 
 import fcntl
@@ -25,7 +26,7 @@ class LimitTable:
     """One column for each worker slot. Each worker is the only writer of its column; clear() writes when it is dead."""
 
     def __init__(self, slots: int) -> None:
-        size = COLUMNS_AT + slots * COLUMN_SIZE
+        size = COLUMNS_AT + slots * COLUMN_SIZE + tables.RATES_SIZE
         self.fd = os.memfd_create("sluice-limits", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self.fd, size)

@@ -24,10 +24,10 @@ class Response(NamedTuple):
 
 
 class Client:
-    """One connection to a gateway."""
+    """One connection to a gateway, from an address of this machine."""
 
-    def __init__(self, port: int) -> None:
-        self.socket: socket.socket = wire.connect(port)
+    def __init__(self, port: int, source: str | None = None) -> None:
+        self.socket: socket.socket = wire.connect(port, source=source)
         self.stream = Stream(self.socket, bytearray())
 
     def __enter__(self) -> Self:

@@ -14,6 +14,7 @@ import msgspec
 from supervisor.policy.resources.conditions import Expression
 from supervisor.policy.resources.manifest import Manifest, Metadata
 from supervisor.policy.resources.model import Rules, Selector
+from supervisor.policy.resources.rates import Rate
 from supervisor.policy.resources.routing import Invalid, Service
 from supervisor.policy.resources.routing import Named as Elsewhere
 from supervisor.policy.resources.status import Status
@@ -154,7 +155,8 @@ class Dialect:
     """`kinds` of API groups with the versions that are read. `read` takes real folders that host lists may lie in, and
     raises Invalid for what cannot be read at all. `rules` gets every part of the types `parts`; so does `opens`, which
     says whether the mesh lets out what no rule names, None where it says nothing, and `statuses`, which gives the
-    conditions of each resource: those that are not fine become warnings, and no other word of them is needed.
+    conditions of each resource: those that are not fine become warnings, and no other word of them is needed. `rates`
+    gives what limits requests at listeners, at most one of each.
     `selects` gets a resource of a namespace that cannot be used and gives the sources that it closes, as far as it can
     be read; without it these are all of the namespace. Other namespaces it reaches from those alone that stand for
     them: with `elsewhere` from the global one, and all sources from the gateway's."""
@@ -165,4 +167,5 @@ class Dialect:
     rules: Callable[[Sequence[Any], Surroundings, Problems], list[Rules]] | None = None
     opens: Callable[[Sequence[Any]], bool | None] | None = None
     statuses: Callable[[Sequence[Any], Surroundings], list[Status]] | None = None
+    rates: Callable[[Sequence[Any], Surroundings], list[Rate]] | None = None
     selects: Callable[[Manifest, str, Surroundings], tuple[Selector, ...]] | None = None

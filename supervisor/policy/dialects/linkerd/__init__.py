@@ -4,6 +4,7 @@ from typing import Final
 
 from supervisor.policy.dialects.dialect import Dialect
 from supervisor.policy.dialects.linkerd.closing import selects
+from supervisor.policy.dialects.linkerd.rates import rates
 from supervisor.policy.dialects.linkerd.read import KINDS, read
 from supervisor.policy.dialects.linkerd.resources import (
     AuthorizationPolicy,
@@ -37,4 +38,4 @@ _OWN: Final = (
     *(ServerAuthorization, ServiceProfile, HTTPLocalRateLimitPolicy),
 )
 _PARTS: Final = (*_OWN, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute)
-DIALECT: Final = Dialect(KINDS, read, _PARTS, rules, statuses=statuses, selects=selects)
+DIALECT: Final = Dialect(KINDS, read, _PARTS, rules, statuses=statuses, selects=selects, rates=rates)

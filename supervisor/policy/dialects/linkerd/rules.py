@@ -8,11 +8,10 @@ from supervisor.policy.dialects.linkerd.egress_routes import EgressRoutes
 from supervisor.policy.dialects.linkerd.networks import Networks
 from supervisor.policy.dialects.linkerd.resources import (
     EgressNetwork,
-    HTTPLocalRateLimitPolicy,
     Server,
     ServiceProfile,
 )
-from supervisor.policy.dialects.linkerd.servers import Servers, check_rate_limits
+from supervisor.policy.dialects.linkerd.servers import Servers
 from supervisor.policy.dialects.linkerd.words import LINKERD
 from supervisor.policy.dialects.routes import AnyRoute
 from supervisor.policy.resources.model import Rules
@@ -26,7 +25,6 @@ def rules(parts: Sequence[Part], surroundings: Surroundings, problems: Problems)
     networks = Networks((part for part in parts if isinstance(part, EgressNetwork)), surroundings)
     networks.check(problems)
     authorizations = Authorizations(parts, targets_of(parts), surroundings, problems)
-    check_rate_limits((part for part in parts if isinstance(part, HTTPLocalRateLimitPolicy)), servers, problems)
     check_profiles((part for part in parts if isinstance(part, ServiceProfile)), problems)
     return [
         *networks.rules(authorizations),

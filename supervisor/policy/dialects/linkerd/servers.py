@@ -6,7 +6,7 @@ from supervisor.policy.dialects.dialect import Surroundings
 from supervisor.policy.dialects.groups import LINKERD
 from supervisor.policy.dialects.linkerd.authorizations import ALL_SOURCES, NO_SOURCE, Authorizations, all_of, any_of
 from supervisor.policy.dialects.linkerd.order import SERVER
-from supervisor.policy.dialects.linkerd.resources import HTTPLocalRateLimitPolicy, Server
+from supervisor.policy.dialects.linkerd.resources import Server
 from supervisor.policy.resources.conditions import AllOf, Asks, Condition, Not, Through
 from supervisor.policy.resources.labels import matches
 from supervisor.policy.resources.model import Destination, Item, Rules, Selector
@@ -94,11 +94,3 @@ class Servers:
                 self.problems.warning(server.place, words, "name the mesh's networks in sluice.yaml")
             parts.append(Asks(own) if own else NO_SOURCE)
         return all_of(parts)
-
-
-def check_rate_limits(limits: Iterable[HTTPLocalRateLimitPolicy], servers: Servers, problems: Problems) -> None:
-    """They are not in effect."""
-    own = {(server.namespace, server.name) for server in servers.of_listener.values()}
-    for limit in limits:
-        if (limit.namespace, limit.target.name) in own:
-            problems.warning(limit.place, f"{limit.title} needs HTTP routing: requests are not limited yet")

@@ -6,6 +6,7 @@ from typing import Final
 from supervisor.policy.dialects.dialect import Part, Surroundings, status_of
 from supervisor.policy.dialects.linkerd.attachments import ACCEPTED, Attachment, attachments, backends, fault_of
 from supervisor.policy.dialects.linkerd.networks import OVERLAP, Networks
+from supervisor.policy.dialects.linkerd.rates import by_age
 from supervisor.policy.dialects.linkerd.resources import EgressNetwork, HTTPLocalRateLimitPolicy, Server
 from supervisor.policy.dialects.linkerd.words import CORE, is_gateway
 from supervisor.policy.dialects.routes import AnyRoute
@@ -54,7 +55,7 @@ def of_route(one: Attachment, networks: Networks, surroundings: Surroundings) ->
 def of_limits(limits: Iterable[HTTPLocalRateLimitPolicy], servers: set[tuple[str, str]]) -> Iterator[Status]:
     """One of each Server counts: the oldest."""
     first: dict[tuple[str, str], HTTPLocalRateLimitPolicy] = {}
-    for limit in sorted(limits, key=lambda one: (one.created is None, one.created or 0, one.namespace, one.name)):
+    for limit in by_age(limits):
         key = (limit.namespace, limit.target.name)
         place = Place(limit.file, limit.target.line, limit.target.column)
         if key not in servers:
