@@ -12,7 +12,7 @@ cdef bytes destination_of(Record record, Parent parent, int kind)
 # Places for the tunnel that a request is to become, which the record keeps. -1, else the sl_scope of the limit that was
 # reached.
 cdef int reserve_tunnel(Record record) noexcept
-# Whether the rates of its listener let a request pass, which is counted then.
+# Whether the rates of its listener let a request pass; one that passes is counted.
 cdef bint is_in_turn(Record record) noexcept
 # A step of a record that began at `began` (loop milliseconds) is done: the name is resolved, or the upstream connected.
 cdef void note_resolved(Record record, uint64_t began) noexcept

@@ -34,6 +34,7 @@ from supervisor.identity.issuers import marks
 from supervisor.identity.users import User, load_users
 from supervisor.policy.compiler import Built
 from supervisor.policy.remembered import Reading, Remembered
+from supervisor.policy.resources.rates import Rate
 from supervisor.policy.resources.status import Status
 from supervisor.policy.rule_listing import pack
 from supervisor.policy.strangers import warn_of_strangers, warn_of_void_passthrough
@@ -112,7 +113,7 @@ def compile_all(
             config, users, problems, reading, serving, slots, as_cluster
         )
         conditions = policy.statuses if statuses else ()
-        rates = [rate.settings() for rate in policy.rates]
+        rates = [_settings(rate) for rate in policy.rates]
         if built:
             warn_of_strangers(config, users, policy, problems)
             warn_of_void_passthrough(config, policy.rules, problems)
@@ -143,6 +144,14 @@ def compile_all(
         refused=refused,
     )
     return Compiled(report, built.descriptor, built.workloads) if built else Compiled(report)
+
+
+def _settings(rate: Rate) -> RateSettings:
+    """A limit as a worker gets it."""
+    overrides = [(each, list(clients)) for each, clients in rate.overrides]
+    return RateSettings(
+        name=rate.name, listener=rate.listener, total=rate.total, identity=rate.identity, overrides=overrides
+    )
 
 
 def _users(config: Config, problems: Problems) -> tuple[User, ...]:

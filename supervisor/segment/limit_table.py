@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway import tables
 
-__all__ = ["COLUMNS_AT", "COLUMN_SIZE", "MAGIC", "VERSION", "LimitTable"]
+__all__ = ["COLUMNS_AT", "COLUMN_SIZE", "MAGIC", "VERSION", "LimitTable", "size_of"]
 
 MAGIC: Final[int] = tables.LIMITS_MAGIC
 VERSION: Final[int] = tables.LIMITS_VERSION
@@ -22,11 +22,16 @@ COLUMN_SIZE: Final[int] = tables.LIMITS_COLUMN_SIZE
 _HEADER = struct.Struct("<QII16s")  # magic, version, columns, the key of the hash
 
 
+def size_of(slots: int) -> int:
+    """Bytes of both tables for so many workers."""
+    return COLUMNS_AT + slots * COLUMN_SIZE + tables.RATES_SIZE
+
+
 class LimitTable:
     """One column for each worker slot. Each worker is the only writer of its column; clear() writes when it is dead."""
 
     def __init__(self, slots: int) -> None:
-        size = COLUMNS_AT + slots * COLUMN_SIZE + tables.RATES_SIZE
+        size = size_of(slots)
         self.fd = os.memfd_create("sluice-limits", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self.fd, size)

@@ -3,14 +3,14 @@
 import mmap
 
 from gateway.contract import LimitSettings, SourceLimitSettings
-from supervisor.segment.limit_table import COLUMN_SIZE, COLUMNS_AT, MAGIC, VERSION
+from supervisor.segment.limit_table import MAGIC, VERSION, size_of
 
 __all__ = ["settings", "table"]
 
 
 def table(workers: int = 2) -> memoryview:
     """As the supervisor makes it, but for the key: that is 0."""
-    memory = mmap.mmap(-1, COLUMNS_AT + workers * COLUMN_SIZE)
+    memory = mmap.mmap(-1, size_of(workers))
     memory[:16] = MAGIC.to_bytes(8, "little") + VERSION.to_bytes(4, "little") + workers.to_bytes(4, "little")
     return memoryview(memory)
 

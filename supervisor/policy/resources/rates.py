@@ -2,8 +2,6 @@
 
 import msgspec
 
-from gateway.contract import RateSettings
-
 __all__ = ["Rate"]
 
 
@@ -16,13 +14,3 @@ class Rate(msgspec.Struct, frozen=True):
     total: int
     identity: int
     overrides: tuple[tuple[int, tuple[str, ...]], ...]
-
-    def settings(self) -> RateSettings:
-        """As a worker gets it."""
-        return RateSettings(
-            name=self.name,
-            listener=self.listener,
-            total=self.total,
-            identity=self.identity,
-            overrides=[(rate, list(clients)) for rate, clients in self.overrides],
-        )

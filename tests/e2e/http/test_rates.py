@@ -46,9 +46,7 @@ def origin() -> Iterator[HttpOrigin]:
 
 def config() -> Mapping:
     names = {CART: "cart", WEB: "web", BATCH: "batch", NIGHT: "night"}
-    networks = [
-        {"cidr": f"{ip}/32", "namespace": "shop", "serviceAccount": account} for ip, account in names.items()
-    ]
+    networks = [{"cidr": f"{ip}/32", "namespace": "shop", "serviceAccount": account} for ip, account in names.items()]
     return {"identity": {"networks": networks}, "gateway": {"namespace": "egress"}, "workers": 2}
 
 
