@@ -6,8 +6,8 @@ __all__ = ["Rate"]
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """`name` is the policy's title. 0 = no such limit. `overrides`: limits in place of `identity`, each with the service
-    accounts, as namespace/name, that share it."""
+    """`name` is the policy's title. 0 = no such limit. `overrides`: limits in place of `identity`, each with the
+    service accounts, as namespace/name, that share it."""
 
     name: str
     listener: str
