@@ -271,6 +271,7 @@ EXTENSIONS = [
     extension("gateway.tunnel.request", *LEG, *SEGMENT, *POLICY),
     extension("gateway.routing.client"),
     extension("gateway.routing.fields", *MESSAGE),
+    extension("gateway.routing.retry", *MESSAGE),
     extension("gateway.routing.route", *MESSAGE, *POLICY),
     extension("gateway.routing.answers", *MESSAGE),
     extension("gateway.routing.credentials", *MESSAGE, *POLICY),

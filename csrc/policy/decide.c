@@ -351,7 +351,7 @@ static const struct sl_place *place_of(const struct sl_asked *asked, const struc
                                        struct sl_place *place, int *broken)
 {
     struct sl_addr inner;
-    if (!(asked->image->header->flags & SL_IMAGE_PLACES)) return NULL;
+    if (!(asked->image->header->flags & SL_IMAGE_PLACES) || asked->elsewhere) return NULL;
     int embeds = sl_find_embedded(subject, &inner);
     sl_find_place(asked, &subject->addr, embeds ? &inner : NULL, place, broken);
     return place;

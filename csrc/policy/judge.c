@@ -28,6 +28,7 @@ static struct sl_asked asked_of(const struct sl_image *policy, struct sl_questio
                              .port = question->port,
                              .audit = question->audit,
                              .listener = question->listener,
+                             .elsewhere = question->elsewhere,
                              .shown = question->request ? SL_SHOWS_HTTP : question->assumed,
                              .request = question->request};
 }

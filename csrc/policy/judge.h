@@ -143,12 +143,13 @@ struct sl_question {
     uint16_t port;        /* the one asked for */
     const char *host;     /* canonical name; NULL: asked by address */
     size_t host_length;
-    const struct sl_addr *address;    /* the one asked for, or one of the name's; NULL: not known */
-    uint8_t shows;                    /* sl_shows */
-    uint8_t assumed;                  /* sl_shows that rules are judged for, UNKNOWN: none; the judge's own */
-    uint8_t ech;                      /* an encrypted ClientHello; the name that shows is the outer one */
-    const char *inner;                /* canonical name inside; NULL: none shows */
-    size_t inner_length;              /* 0: an address shows */
+    const struct sl_addr *address; /* the one asked for, or one of the name's; NULL: not known */
+    uint8_t shows;                 /* sl_shows */
+    uint8_t assumed;               /* sl_shows that rules are judged for, UNKNOWN: none; the judge's own */
+    uint8_t ech;                   /* an encrypted ClientHello; the name that shows is the outer one */
+    uint8_t elsewhere;   /* the address is that of a route's backend: conditions ask where the destination lies */
+    const char *inner;   /* canonical name inside; NULL: none shows */
+    size_t inner_length; /* 0: an address shows */
     const struct sl_request *request; /* NULL: none */
     /* A tunnel cannot change its way: what passes only by another one is denied (OTHER_WAY). */
     uint8_t dialed;  /* it stands already */

@@ -33,6 +33,7 @@ struct sl_asked {
     uint16_t port;
     uint8_t audit;                    /* the listener's audit mode */
     const char *listener;             /* its name; NULL: none */
+    uint8_t elsewhere;                /* the address is a backend's: no condition asks where it lies */
     uint8_t shown;                    /* sl_shows that is judged for; UNKNOWN: each rule for the one that it asks for */
     const struct sl_request *request; /* NULL: none is known */
     const struct sl_place *place;     /* NULL: not known */

@@ -29,6 +29,7 @@ cdef extern from "policy/judge.h" nogil:
         SL_DECISION_PROVISIONAL
         SL_DECISION_GUARD
         SL_DECISION_BY_PROTOCOL
+        SL_DECISION_PENDING
     enum sl_needs:
         SL_NEEDS_ADDRESS
         SL_NEEDS_PROTOCOL
@@ -96,6 +97,7 @@ cdef extern from "policy/judge.h" nogil:
         const sl_addr *address
         uint8_t shows
         uint8_t ech
+        uint8_t elsewhere
         const char *inner
         size_t inner_length
         const sl_request *request

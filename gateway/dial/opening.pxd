@@ -61,6 +61,8 @@ cdef class Opening(QueueEntry):
     cdef void resolved(self, int status, const sl_addr *addresses, int count) noexcept
     cdef void judge(self, const sl_addr *addresses, int count) noexcept
     cdef void go_on_by_address(self) noexcept
+    cdef bint leads_on(self) noexcept
+    cdef bint turns_off(self) noexcept
     cdef bint reuse(self) noexcept
     cdef void set_off(self) noexcept
     cdef void dial(self) noexcept

@@ -13,12 +13,14 @@ from libc.stdint cimport uint32_t
 
 from gateway.c.addr cimport sl_addr
 from gateway.c.contract cimport (
-    SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_GATEWAY_LIMIT,
-    SL_OUTCOME_INTERNAL, SL_OUTCOME_ROUTE_LIMIT, SL_OUTCOME_SOURCE_LIMIT, SL_OUTCOME_UNAVAILABLE,
-    SL_OUTCOME_UPSTREAM_FAILED, SL_PHASE_DELEGATED, SL_REASON_SOURCE_ADDRESS, SL_REASON_TLS_UPSTREAM,
+    SL_ATTR_HEADERS, SL_ATTR_ROUTE, SL_OUTCOME_ADDRESS_PROHIBITED, SL_OUTCOME_DENIED, SL_OUTCOME_DIAL_TIMEOUT,
+    SL_OUTCOME_GATEWAY_LIMIT, SL_OUTCOME_INTERNAL, SL_OUTCOME_ROUTE_LIMIT, SL_OUTCOME_SOURCE_LIMIT,
+    SL_OUTCOME_UNAVAILABLE, SL_OUTCOME_UPSTREAM_FAILED, SL_PHASE_DELEGATED, SL_REASON_SOURCE_ADDRESS,
+    SL_REASON_TLS_UPSTREAM,
 )
 from gateway.c.judge cimport (
-    SL_DECISION_PROVISIONAL, sl_decision, sl_judged_tls, sl_judged_upstream, sl_waits_for_http,
+    SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_NEEDS_ADDRESS, sl_decision, sl_judged_tls, sl_judged_upstream,
+    sl_waits_for_http,
 )
 from gateway.c.leg cimport sl_leg_reset, sl_plain_leg
 from gateway.c.limit_table cimport SL_LIMIT_DIALS, SL_LIMIT_LOOKUPS, SL_LIMIT_PROVISIONAL, SL_LIMIT_REQUESTS
@@ -167,7 +169,7 @@ cdef class Opening(QueueEntry):
         """The addresses that may be dialed are lined up."""
         if not self.in_turn():
             return
-        if self.record.name is None and self.detour is None and self.request.diverts(&self.record.decision):
+        if self.detour is None and self.leads_on() and self.turns_off():
             return
         if not self.get(SL_LIMIT_REQUESTS):
             return
@@ -175,6 +177,26 @@ cdef class Opening(QueueEntry):
             return
         if (self.detour is not None or not self.through(&self.record.decision)) and self.reserve() and not self.reuse():
             self.dial()
+
+    cdef bint leads_on(self) noexcept:
+        """Whether the address has brought a way or changes of a request that its name did not."""
+        cdef sl_decision *decided = &self.record.decision
+        return (self.record.name is None or self.by_name.flags & SL_DECISION_PENDING
+                or decided.sets[<int> SL_ATTR_ROUTE] != self.by_name.sets[<int> SL_ATTR_ROUTE]
+                or decided.sets[<int> SL_ATTR_HEADERS] != self.by_name.sets[<int> SL_ATTR_HEADERS])
+
+    cdef bint turns_off(self) noexcept:
+        """Whether the request goes another way, now that its address has decided."""
+        if self.request.diverts(&self.record.decision):
+            return True
+        if self.detour is None:
+            return False
+        self.by_name = self.record.decision
+        self.by_name.needs |= SL_NEEDS_ADDRESS  # of its backend
+        self.stage = STAGE_NAME
+        if self.get(SL_LIMIT_REQUESTS):
+            self.go_on_by_name()
+        return True
 
     cdef bint reuse(self) noexcept:
         """Goes on over a connection that is kept, to an address that has passed, or waits; False where it dials."""
@@ -514,7 +536,9 @@ cdef class Opening(QueueEntry):
         cdef Review found
         if self.closed or self.record.generation is self.parts.generation:
             return not self.closed
-        if self.stage == STAGE_HELD:
+        if self.detour is not None or self.stage == STAGE_HELD:  # its route, or its name, may say another thing now
+            self.record.stand(self.parts.generation, False)
+            self.record.generation = self.parts.generation
             self.restart()
             return False
         found = review_request(self.race, self.way.parent if self.way is not None else None, self.stage,

@@ -58,6 +58,7 @@ cdef int judge_all(Race race, const sl_decision *by_name, Detour detour, const s
     memset(&refusals, 0, sizeof(refusals))
     memset(&waits, 0, sizeof(waits))
     record.question(&question)
+    question.elsewhere = detour is not None
     for i in range(count):
         question.address = &addresses[i]
         sl_judge(&record.generation.image.image, &question, SL_PHASE_ADDRESS, by_name, &decision, NULL)

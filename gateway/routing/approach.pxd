@@ -34,13 +34,14 @@ cdef class Approach(Request):
     cdef uint8_t kind          # sl_protocol of the client's connection
     cdef uint16_t dialed       # port of the connection
     cdef uint8_t fresh         # bool: only a new connection will do
+    cdef uint8_t again         # bool: it was opened before
 
     # Begins, with a head that is whole. on_way, on_no_way or on_turned_away of the taker follows, maybe at once.
     cdef void begin(self, Message message) noexcept
     # A mirror's: the request goes to a backend, and is not counted as a decision.
     cdef void begin_copy(self, Approach main, Backend backend) noexcept
-    # Once more, over a new connection.
-    cdef void begin_again(self) noexcept
+    # Once more, after an answer or the loss of its connection; `fresh`: over a new one.
+    cdef void begin_again(self, ResponseTaker taker, bint fresh) noexcept
     # It is not wanted any more: nothing is called.
     cdef void cancel(self) noexcept
 

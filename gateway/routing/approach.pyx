@@ -183,11 +183,11 @@ cdef class Approach(Request):
         if self.opening is None:
             self.fail(SL_OUTCOME_GATEWAY_LIMIT)
         else:
-            self.opening.counted = self.fresh or self.aimed
+            self.opening.counted = self.again or self.aimed
             self.opening.start(self)
 
-    cdef void begin_again(self) noexcept:
-        self.fresh = True
+    cdef void begin_again(self, ResponseTaker taker, bint fresh) noexcept:
+        self.taker, self.fresh, self.again = taker, fresh, True
         self.record.leave_limits()
         self.record.begin_again()
         self.open()

@@ -2,9 +2,11 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway.c.pipe_pool cimport sl_pipe
+from gateway.c.segment cimport sl_retry_result
 from gateway.proto.message cimport Message
 from gateway.routing.approach cimport Approach
 from gateway.routing.client cimport ClientSide
+from gateway.routing.retry cimport Attempts
 from gateway.routing.route cimport HeaderChanges, Route
 from gateway.state.parts cimport WorkerParts
 from gateway.state.record cimport Record
@@ -33,6 +35,7 @@ cdef class Exchange(ResponseTaker):
     cdef uint64_t up           # bytes of content, each way
     cdef uint64_t down
     cdef list mirrors          # Mirror; None: none
+    cdef Attempts attempts     # further tries that its route wants; None: none
     cdef uint64_t began        # loop milliseconds
     cdef uint64_t deadline     # loop milliseconds, of the route; 0: none
     cdef uint64_t revoked_at   # loop milliseconds when it ends, as it is denied now; 0: never
@@ -60,6 +63,10 @@ cdef class Exchange(ResponseTaker):
     cdef void send(self) noexcept
     cdef bint prepare(self, Message head, bint mirrored) noexcept
     cdef bint add_credentials(self, Message head, HeaderChanges changes) noexcept
+    cdef void plan(self) noexcept
+    cdef bint try_again(self, int outcome) noexcept
+    cdef void count(self, sl_retry_result result) noexcept
+    cdef uint64_t latest(self) noexcept
     cdef void limit(self, Route route) noexcept
     cdef void mirror(self, Message head) noexcept
     cdef bint change(self, Message head) noexcept

@@ -6,6 +6,7 @@ BEGINS (credentials, decision, dial) -> CARRIES -> RESPONDS -> OVER, and from ea
 * What is sent is a copy of what was judged: fields of one connection and of the mesh taken out, Via added.
 * A connection that was kept and closes before any byte of an answer is one free try (RFC 9110 section 9.2.2): the
   request goes out once more over a new one, as long as all of its content is still here.
+* A route may want further tries, after answers that it names, and failures before any: back to BEGINS, after a pause.
 """
 
 cimport cython
@@ -24,13 +25,17 @@ from gateway.c.contract cimport (
 from gateway.c.judge cimport sl_rule_slot
 from gateway.c.leg cimport sl_leg, sl_leg_reset
 from gateway.c.message cimport sl_message_clear, sl_message_copy
-from gateway.c.segment cimport SL_FAMILY_PROTOCOL_ERRORS, SL_RETRY_FREE, SL_RULE_SLOT_NONE, SL_RULE_SLOT_OTHER
+from gateway.c.segment cimport (
+    SL_FAMILY_PROTOCOL_ERRORS, SL_RETRY_FAILURE, SL_RETRY_FREE, SL_RETRY_LIMITED, SL_RETRY_SUCCESS, SL_RULE_SLOT_NONE,
+    SL_RULE_SLOT_OTHER,
+)
 from gateway.proto.answers cimport http_status
 from gateway.routing.approach cimport approach_of
 from gateway.routing.answers cimport let_in
 from gateway.routing.credentials cimport clear_trailers, lacking, set_secrets
 from gateway.routing.fields cimport come_back, leave_outside
 from gateway.routing.mirror cimport Mirror, mirror_of
+from gateway.routing.retry cimport ATTEMPT_LIMITED, ATTEMPT_WAITS, AttemptStep, attempts_of
 from gateway.routing.route cimport Backend, HeaderChanges, MirrorTo, Route
 from gateway.routing.standing cimport STANDING_DRAINS, STANDING_ENDS, Standing, standing_of
 from gateway.state.record cimport Record
@@ -48,6 +53,16 @@ cdef frozenset UPSTREAM_OUTCOMES = frozenset((
 cdef enum:
     REPEAT_MOST = 65536        # bytes of content that are kept for a second try
     LASTING = 1000             # milliseconds after which a reload is for it as well
+
+
+# Outcomes of connections that never were, after which another try may find one.
+cdef frozenset UNREACHED = frozenset((
+    SL_OUTCOME_REFUSED, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_DIAL_TIMEOUT))
+
+
+cdef unsigned route_slot(Record record) noexcept:
+    return sl_rule_slot(&record.generation.image.image, record.decision.sets[<int> SL_ATTR_ROUTE], SL_RULE_SLOT_NONE,
+                        SL_RULE_SLOT_OTHER)
 
 
 cdef Exchange exchange_of(WorkerParts parts, ClientSide client, Request who, int kind, int auth):
@@ -82,6 +97,8 @@ cdef class Exchange(ResponseTaker):
         self.approach.begin(head)
 
     cdef void on_way(self, object connection) noexcept:
+        if self.tries == 0:
+            self.plan()
         self.stage = EXCHANGE_CARRIES
         self.tries += 1
         self.origin = (<OriginConnection> connection).request(self)
@@ -114,7 +131,7 @@ cdef class Exchange(ResponseTaker):
             sl_message_clear(&head.head)  # the next request of the worker has the same head
         if self.origin is not origin:
             return
-        if not origin.is_reused():
+        if not origin.is_reused() and self.attempts is None:
             self.early, self.repeatable = None, False
         if early is not None:
             origin.send_body(<const uint8_t *> PyBytes_AS_STRING(early), PyBytes_GET_SIZE(early))
@@ -162,10 +179,18 @@ cdef class Exchange(ResponseTaker):
         return True
 
     cdef void limit(self, Route route) noexcept:
-        """The earlier of both limits of the route."""
-        self.deadline = self.began + route.request_timeout if route.request_timeout else 0
-        if route.backend_timeout and (not self.deadline or self.parts.loop.now + route.backend_timeout < self.deadline):
-            self.deadline = self.parts.loop.now + route.backend_timeout
+        """The earlier of the route's limits of a request and of a try."""
+        cdef uint64_t each = route.backend_timeout
+        self.deadline = self.latest()
+        if self.attempts is not None and self.attempts.retry.timeout:
+            each = self.attempts.retry.timeout
+        if each and (not self.deadline or self.parts.loop.now + each < self.deadline):
+            self.deadline = self.parts.loop.now + each
+
+    cdef uint64_t latest(self) noexcept:
+        """The limit of its route for all tries; 0: none."""
+        cdef Route route = self.approach.route
+        return self.began + route.request_timeout if route is not None and route.request_timeout else 0
 
     cdef void mirror(self, Message head) noexcept:
         cdef HeaderChanges changes = self.approach.changes
@@ -248,6 +273,15 @@ cdef class Exchange(ResponseTaker):
 
     cdef void on_response(self, Message head, bint ends) noexcept:
         cdef ClientSide client = self.client
+        if self.attempts is not None:
+            if ends:
+                self.origin = None
+            if self.attempts.retry.follows(&head.head, ends):
+                if self.try_again(SL_OUTCOME_CLOSED):
+                    return
+                self.count(SL_RETRY_FAILURE)
+            else:
+                self.count(SL_RETRY_SUCCESS)
         self.status = head.head.status
         self.first_byte = self.active = self.parts.loop.now
         self.stage = EXCHANGE_RESPONDS
@@ -337,9 +371,46 @@ cdef class Exchange(ResponseTaker):
             if self.approach.record.trace is not None:
                 self.approach.record.trace.try_ends(sl_outcome_text(outcome), self.parts.loop.now)
             count_retry(self.parts, SL_RULE_SLOT_NONE, SL_RETRY_FREE)
-            self.approach.begin_again()
-        else:
+            self.approach.begin_again(self, True)
+        elif self.stage != EXCHANGE_CARRIES or not self.try_again(outcome):
             self.fail(outcome)
+
+    # ---- further tries -----------------------------------------------------------------------------------------------
+
+    cdef void plan(self) noexcept:
+        """It is sent, or would be: how often it may be."""
+        cdef Route route = self.approach.route
+        if route is not None and route.retry is not None:
+            self.attempts = attempts_of(route.retry, &self.approach.message.head, self.parts.loop.now)
+
+    cdef bint try_again(self, int outcome) noexcept:
+        """After a try that failed with an outcome: whether another one follows, which waits by now."""
+        cdef OriginRequest origin = self.origin
+        cdef AttemptStep step
+        if self.attempts is None or not self.repeatable or self.client is None or self.parts.roster.draining:
+            return False
+        step = self.attempts.next(self.parts.loop.now, self.latest(), self.approach.pools.draw())
+        if step == ATTEMPT_LIMITED:
+            count_retry(self.parts, route_slot(self.approach.record), SL_RETRY_LIMITED)
+        if step != ATTEMPT_WAITS:
+            return False
+        if self.attempts.made > 1:
+            count_retry(self.parts, route_slot(self.approach.record), SL_RETRY_FAILURE)
+        if self.approach.record.trace is not None:
+            self.approach.record.trace.try_ends(sl_outcome_text(outcome), self.parts.loop.now)
+        if origin is not None:
+            self.origin = None
+            origin.cancel()
+        self.approach.cancel()
+        self.stage = EXCHANGE_BEGINS
+        self.deadline = self.latest()
+        self.wait()
+        return True
+
+    cdef void count(self, sl_retry_result result) noexcept:
+        """The end of the last of several tries."""
+        if self.attempts is not None and self.attempts.made:
+            count_retry(self.parts, route_slot(self.approach.record), result)
 
     # ---- times, and judging again ------------------------------------------------------------------------------------
 
@@ -361,16 +432,23 @@ cdef class Exchange(ResponseTaker):
             at = min(at, self.revoked_at)
         if self.is_stale():
             at = min(at, self.began + LASTING)
+        if self.attempts is not None and self.attempts.at:
+            at = min(at, self.attempts.at)
         self.parts.loop.arm(self, at - now if at > now else 0)
 
     cdef void on_timer(self) noexcept:
         cdef uint64_t now = self.parts.loop.now
-        if self.is_stale() and now >= self.began + LASTING:
+        if self.attempts is not None and self.attempts.at and now >= self.attempts.at:
+            self.attempts.at = 0
+            self.wait()
+            self.approach.begin_again(self, False)
+        elif self.is_stale() and now >= self.began + LASTING:
             self.stand()
         elif self.revoked_at and now >= self.revoked_at:
             self.revoke()
         elif self.deadline and now >= self.deadline:
-            self.fail(SL_OUTCOME_RESPONSE_TIMEOUT)
+            if self.stage != EXCHANGE_CARRIES or not self.try_again(SL_OUTCOME_RESPONSE_TIMEOUT):
+                self.fail(SL_OUTCOME_RESPONSE_TIMEOUT)
         elif now < self.quiet_limit():
             self.wait()
         else:
@@ -417,8 +495,14 @@ cdef class Exchange(ResponseTaker):
     # ---- the end -----------------------------------------------------------------------------------------------------
 
     cdef void on_no_way(self, int outcome) noexcept:
-        if self.stage != EXCHANGE_OVER:
-            self.refuse(outcome)
+        if self.stage == EXCHANGE_OVER:
+            return
+        if outcome in UNREACHED:
+            if self.tries == 0 and self.attempts is None:
+                self.plan()
+            if self.try_again(outcome):
+                return
+        self.refuse(outcome)
 
     cdef void on_turned_away(self, int outcome, str detail, uint64_t sequence) noexcept:
         cdef ClientSide client = self.client
@@ -432,6 +516,7 @@ cdef class Exchange(ResponseTaker):
         """The gateway's own answer to a request that was judged."""
         cdef ClientSide client = self.client
         cdef Record record = self.approach.record
+        self.count(SL_RETRY_FAILURE)
         self.status = http_status(outcome)
         self.finish(outcome)
         if client is not None:
@@ -494,9 +579,7 @@ cdef class Exchange(ResponseTaker):
         nothing_answered(&answered, &self.approach.message.head)
         if route is not None:
             answered.route = PyUnicode_AsUTF8(route.name)
-            answered.route_slot = sl_rule_slot(
-                &record.generation.image.image, record.decision.sets[<int> SL_ATTR_ROUTE], SL_RULE_SLOT_NONE,
-                SL_RULE_SLOT_OTHER)
+            answered.route_slot = route_slot(record)
         if backend is not None and backend.name is not None:
             answered.backend = PyUnicode_AsUTF8(backend.name)
         answered.status, answered.tries = self.status, self.tries

@@ -4,6 +4,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from gateway.c.judge cimport sl_decision
 from gateway.c.message cimport sl_message
+from gateway.routing.retry cimport Retry
 from gateway.state.generation cimport Generation
 
 cdef enum BackendKind:
@@ -59,6 +60,7 @@ cdef class Route:
     cdef uint32_t weights      # of all of them
     cdef uint64_t request_timeout   # milliseconds; 0: none
     cdef uint64_t backend_timeout
+    cdef Retry retry           # None: there is one try
     # By weight; `draw`: any number. None: none has a weight.
     cdef Backend choose(self, uint64_t draw)
 

@@ -194,6 +194,7 @@ cdef class Route:
         self.weights = sum([(<Backend> one).weight for one in self.backends])
         times = given.get("timeouts") or {}
         self.request_timeout, self.backend_timeout = times.get("request") or 0, times.get("backend") or 0
+        self.retry = Retry(given["retry"]) if given.get("retry") else None
 
     cdef Backend choose(self, uint64_t draw):
         cdef Backend one
