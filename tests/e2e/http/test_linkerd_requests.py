@@ -21,8 +21,9 @@ def manifest(kind: str, name: str, spec: Mapping, version: str) -> Mapping:
 
 
 def rule(path: str, *filters: Mapping, backend: Mapping | None = None) -> Mapping:
-    own = {"group": GROUP, "kind": "EgressNetwork", "name": "all"}
-    return {"matches": [{"path": {"value": path}}], "filters": list(filters), "backendRefs": [backend or own]}
+    """It leads to the destination that was asked for, or to a backend."""
+    backends = {"backendRefs": [backend]} if backend else {}
+    return {"matches": [{"path": {"value": path}}], "filters": list(filters), **backends}
 
 
 class Site:
