@@ -19,7 +19,7 @@ from gateway.c.contract cimport (
     SL_REASON_TLS_UPSTREAM,
 )
 from gateway.c.judge cimport (
-    SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, SL_NEEDS_ADDRESS, sl_decision, sl_judged_tls, sl_judged_upstream,
+    SL_DECISION_PENDING, SL_DECISION_PROVISIONAL, sl_decision, sl_judged_tls, sl_judged_upstream,
     sl_waits_for_http,
 )
 from gateway.c.leg cimport sl_leg_reset, sl_plain_leg
@@ -192,7 +192,6 @@ cdef class Opening(QueueEntry):
         if self.detour is None:
             return False
         self.by_name = self.record.decision
-        self.by_name.needs |= SL_NEEDS_ADDRESS  # of its backend
         self.stage = STAGE_NAME
         if self.get(SL_LIMIT_REQUESTS):
             self.go_on_by_name()

@@ -10,10 +10,12 @@ from libc.string cimport memset
 
 from gateway.c.contract cimport (
     SL_OUTCOME_BACKEND_INVALID, SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_INTERNAL,
-    SL_OUTCOME_NAME_NOT_FOUND, SL_PHASE_ADDRESS, SL_PHASE_NAME, SL_REASON_OWN_ADDRESS, SL_REASON_SPECIAL_PURPOSE,
+    SL_OUTCOME_NAME_NOT_FOUND, SL_PHASE_ADDRESS, SL_PHASE_DELEGATED, SL_PHASE_NAME, SL_REASON_OWN_ADDRESS,
+    SL_REASON_SPECIAL_PURPOSE,
 )
 from gateway.c.judge cimport (
-    SL_DECISION_GUARD, sl_deny, sl_judge, sl_judged_port, sl_question, sl_refused, sl_waits_for_http,
+    SL_DECISION_GUARD, SL_NEEDS_ADDRESS, sl_decision, sl_deny, sl_judge, sl_judged_port, sl_question, sl_refused,
+    sl_waits_for_http,
 )
 from gateway.c.log_line cimport sl_refused_address
 from gateway.dial.race cimport Candidate
@@ -35,6 +37,14 @@ cdef int judge_addresses(Race race, const sl_decision *by_name, const sl_addr *a
 
 cdef int judge_endpoints(Race race, const sl_decision *by_name, Detour detour, const sl_addr *addresses,
                          int count) noexcept:
+    cdef sl_decision named
+    if by_name is not NULL:
+        # A backend's addresses are judged whatever decided the name: also where a parent would resolve it.
+        named = by_name[0]
+        named.needs |= SL_NEEDS_ADDRESS
+        if named.phase == SL_PHASE_DELEGATED:
+            named.phase = SL_PHASE_NAME
+        by_name = &named
     if detour.host is None:
         addresses = <const sl_addr *> PyBytes_AS_STRING(detour.endpoints)
         count = <int> min(<size_t> PyBytes_GET_SIZE(detour.endpoints) // sizeof(sl_addr), <size_t> MAX_ADDRESSES)

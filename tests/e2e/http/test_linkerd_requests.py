@@ -10,7 +10,7 @@ from tests.support.eventually import eventually
 from tests.support.http_client import Client
 from tests.support.http_origin import HttpOrigin
 from tests.support.names import NameServer
-from tests.support.run_gateway import Gateway, Mapping
+from tests.support.run_gateway import Gateway, Mapping, policy
 
 GROUP: Final = "policy.linkerd.io"
 BACKEND: Final = "127.0.0.2"
@@ -104,3 +104,37 @@ def test_a_reload_on_the_way_leads_to_what_routes_say_then(site: Site) -> None:
         site.gateway.reload()
         assert site.get("/service").status == 200
     eventually(lambda: len(site.backend.requests) >= 20, "all of them came to the backend")
+
+
+@pytest.mark.parametrize("parent", [None, "corp"], ids=["directly", "where names go to a parent"])
+def test_a_backend_s_address_passes_the_guard_whatever_decides_the_name(parent: str | None) -> None:
+    """A rule with a parent names the host as well: what the Service resolves to is dialed from here all the same."""
+    service = "web.egress.svc.cluster.local"
+    with HttpOrigin("127.0.0.2") as backend, NameServer({service: ["127.0.0.2"]}) as names:
+        gateway = Gateway(
+            [],
+            {
+                "dns": {"servers": [names.address]},
+                "addresses": {"allow": []},
+                "upstreams": [{"name": "corp", "type": "http", "addresses": ["127.0.0.1:9"]}],
+            },
+        )
+        listeners = [{"name": "mesh", "port": gateway.port, "protocol": "HTTP"}]
+        version = "gateway.networking.k8s.io/v1"
+        route = {
+            "parentRefs": [{"name": "outside"}],
+            "hostnames": ["a.test"],
+            "rules": [{"backendRefs": [{"name": "web", "port": backend.port}]}],
+        }
+        manifests = [
+            manifest("Gateway", "outside", {"gatewayClassName": "sluice", "listeners": listeners}, version),
+            manifest("HTTPRoute", "r", route, version),
+        ]
+        if parent:
+            manifests.append(policy("way", [{"host": "a.test"}], upstream=parent))
+        gateway.config["addresses"]["allow"] = []
+        gateway.write_policy(manifests)
+        with gateway, Client(gateway.port) as client:
+            found = client.get("http://a.test/")
+            assert found.status == 403 and "destination_ip_prohibited" in found.value("proxy-status")
+            assert backend.requests == []
