@@ -15,6 +15,6 @@ cdef class Rates:
     cdef sl_rates table
     cdef dict by_listener        # label of a listener -> Rate; empty: nothing is limited
 
-    # Whether a request of an identity may pass at `now`, in milliseconds of the loop: then it is counted. `who`: b"" for
-    # all sources without one, which count as one. `keyed`: the table with the key of the hash.
+    # Whether a request of an identity may pass at `now`, in milliseconds of the loop: then it is counted. `who`: b""
+    # for all sources without one, which count as one. `keyed`: the table with the key of the hash.
     cdef bint take(self, const sl_limits *keyed, Rate rate, bytes who, uint64_t now) noexcept

@@ -18,13 +18,14 @@ MAGIC: Final[int] = tables.LIMITS_MAGIC
 VERSION: Final[int] = tables.LIMITS_VERSION
 COLUMNS_AT: Final[int] = tables.LIMITS_COLUMNS_AT
 COLUMN_SIZE: Final[int] = tables.LIMITS_COLUMN_SIZE
+RATES_SIZE: Final[int] = tables.RATES_SIZE
 
 _HEADER = struct.Struct("<QII16s")  # magic, version, columns, the key of the hash
 
 
 def size_of(slots: int) -> int:
     """Bytes of both tables for so many workers."""
-    return COLUMNS_AT + slots * COLUMN_SIZE + tables.RATES_SIZE
+    return COLUMNS_AT + slots * COLUMN_SIZE + RATES_SIZE
 
 
 class LimitTable:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 from gateway import contract
+from gateway.downstream.beginnings import ClientBeginnings
 from gateway.downstream.listener import Listener
 from gateway.io.loop import Loop
 from gateway.io.watch import Clock
@@ -130,7 +131,10 @@ class SmallWorker:
         self.parts = WorkerParts(self.loop, 0, view, Limits(table(1), 0))
         self.log = AccessLog(view, lambda callback: Clock(self.loop, callback), self._logged)
         pools = ParentPools(self.parts, lambda *_: None)
-        self.parts.attach(self, self.log, pools, OriginPools(self.parts, 1), lambda: None, lambda full: None)
+        beginnings = ClientBeginnings(self.parts)
+        self.parts.attach(
+            self, self.log, pools, OriginPools(self.parts, 1), beginnings, lambda: None, lambda full: None
+        )
 
     def close(self) -> None:
         """Ends everything."""

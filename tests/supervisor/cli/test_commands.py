@@ -352,6 +352,8 @@ def test_every_reason_of_a_decision_says_what_would_turn_it() -> None:
     to_come |= {reason for reason in REASONS if reason.startswith("token_")}  # refused before any question
     to_come |= {"draining", "too_many_streams"}  # no policy decides them
     to_come |= {"tls_upstream"}  # allowed: the peer is at fault
+    to_come |= {"misdirected"}  # a request that does not belong into its tunnel
+    to_come |= {reason for reason in REASONS if reason.startswith("credential_")}  # allowed: its credential is at fault
     to_come |= {"source_gone"}  # ends a tunnel that was allowed
     to_come |= {"source_address", "inner_too_long"}  # found out when it is dialed, or by what the client sends
     assert set(TURNS) == set(REASONS) - to_come
