@@ -240,7 +240,7 @@ def check(seeds: range, worlds: int, least: int, folder: Path) -> None:
 
 
 def test_verdicts_combine(tmp_path: Path) -> None:
-    check(range(1, 2), worlds=200, least=10, folder=tmp_path)
+    check(range(1, 2), worlds=100, least=5, folder=tmp_path)
 
 
 @pytest.mark.full
