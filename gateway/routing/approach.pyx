@@ -212,6 +212,8 @@ cdef class Approach(Request):
         self.opening.detour = self.backend = self.record.backend_tls = None
         if self.route is None:
             return False
+        if self.route.request_timeout:
+            self.taker.on_route()
         answer = answer_of(self.route, self.record, &self.message.head)
         if answer is not None:
             self.record.decided(decision)

@@ -96,6 +96,10 @@ cdef class Exchange(ResponseTaker):
         self.parts.loop.keep(self)
         self.approach.begin(head)
 
+    cdef void on_route(self) noexcept:
+        self.deadline = self.latest()
+        self.wait()
+
     cdef void on_way(self, object connection) noexcept:
         if self.tries == 0:
             self.plan()

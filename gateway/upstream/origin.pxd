@@ -12,6 +12,8 @@ from gateway.proto.message cimport Message
 # Takes a connection to an origin and the response: an exchange, or a mirror of one. Calls come in the order of the
 # response; none after on_end or on_lost. Each may come within a call to the request, and may cancel it.
 cdef class ResponseTaker(Handler):
+    # Its route has a limit of time: what follows is within it.
+    cdef void on_route(self) noexcept
     # There is a connection (OriginConnection), which takes its request now.
     cdef void on_way(self, object connection) noexcept
     # There is none: sl_outcome.

@@ -4,6 +4,9 @@
 cdef class ResponseTaker(Handler):
     """Implemented by an exchange and by a mirror."""
 
+    cdef void on_route(self) noexcept:
+        pass
+
     cdef void on_way(self, object connection) noexcept:
         pass
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.e2e.conftest import full_listener
 from tests.e2e.operation.test_observation import scrape
 from tests.support import wire
 from tests.support.http2 import RfcClient
@@ -213,6 +214,17 @@ def test_all_tries_lie_within_the_time_of_the_request(site: Site) -> None:
         assert ask(gateway, site, *["503"] * 6).status == 503, "the next one would begin too late"
         assert time.monotonic() - began < 2 and len(site.script.bodies) <= 3
         assert ask(gateway, site, "503", "stall").status == 504
+
+
+def test_the_time_of_the_request_holds_before_there_is_a_connection(site: Site) -> None:
+    with site.gateway({"timeouts": {"request": "400ms"}}) as gateway, full_listener() as silent:
+        began = time.monotonic()
+        with Client(gateway.port) as client:
+            found = client.get(f"http://a.test:{silent}/")
+            assert found.status == 504 and "http_response_timeout" in found.value("proxy-status")
+            assert 0.3 < time.monotonic() - began < 1.8, "before limits.dialTimeout"
+            site.script.plays()
+            assert client.get(site.url).status == 200, "the connection goes on"
 
 
 def test_each_try_has_its_time(site: Site) -> None:
