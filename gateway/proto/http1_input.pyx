@@ -43,7 +43,8 @@ cdef class Http1Input:
         if grown is NULL:
             return False
         self.rest = grown
-        memcpy(grown + self.rest_length, data, length)
+        if length:  # else `data` may be NULL, which memcpy has no meaning for
+            memcpy(grown + self.rest_length, data, length)
         self.rest_length += length
         self.data, self.length, self.held = grown, self.rest_length, True
         return True
