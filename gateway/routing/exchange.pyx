@@ -101,8 +101,7 @@ cdef class Exchange(ResponseTaker):
         self.wait()
 
     cdef void on_way(self, object connection) noexcept:
-        if self.tries == 0:
-            self.plan()
+        self.plan()
         self.stage = EXCHANGE_CARRIES
         self.tries += 1
         self.origin = (<OriginConnection> connection).request(self)
@@ -382,9 +381,9 @@ cdef class Exchange(ResponseTaker):
     # ---- further tries -----------------------------------------------------------------------------------------------
 
     cdef void plan(self) noexcept:
-        """It is sent, or would be: how often it may be."""
+        """It is sent for the first time, or would be: how often it may be."""
         cdef Route route = self.approach.route
-        if route is not None and route.retry is not None:
+        if self.tries == 0 and self.attempts is None and route is not None and route.retry is not None:
             self.attempts = attempts_of(route.retry, &self.approach.message.head, self.parts.loop.now)
 
     cdef bint try_again(self, int outcome) noexcept:
@@ -502,8 +501,7 @@ cdef class Exchange(ResponseTaker):
         if self.stage == EXCHANGE_OVER:
             return
         if outcome in UNREACHED:
-            if self.tries == 0 and self.attempts is None:
-                self.plan()
+            self.plan()
             if self.try_again(outcome):
                 return
         self.refuse(outcome)

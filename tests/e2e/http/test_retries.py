@@ -78,7 +78,7 @@ class Site:
         self.script, self.origin, self.names = script, origin, names
         self.url = f"http://a.test:{origin.port}/"
 
-    def gateway(self, rule: Mapping, port: int | None = None) -> Gateway:
+    def gateway(self, rule: Mapping) -> Gateway:
         route = {
             "apiVersion": ROUTES,
             "kind": "HTTPRoute",
@@ -248,6 +248,20 @@ def test_a_destination_that_takes_no_connection_at_first(site: Site) -> None:
         assert client.get(f"http://a.test:{port}/").status == 200
         timer.join()
         assert client.get(f"http://a.test:{free_port()}/").status == 502, "no longer than its tries"
+
+
+def test_a_destination_that_was_not_reached_has_cost_its_tries(site: Site) -> None:
+    """All of them are counted together, whatever they fail by."""
+    with site.gateway({"retry": {"codes": [503], "attempts": 2, "backoff": "300ms"}}) as gateway:
+        port = free_port()
+        with Client(gateway.port) as client, contextlib.ExitStack() as later:
+            timer = threading.Timer(0.15, lambda: later.enter_context(Origin(site.script, port=port)))
+            timer.start()
+            site.script.plays("503", "503", "503")
+            assert client.get(f"http://a.test:{port}/").status == 503
+            timer.join()
+            assert len(site.script.bodies) == 2, "the first of three tries met no listener"
+        site.script.plays()
 
 
 def test_over_http2_and_for_its_next_requests(site: Site) -> None:
