@@ -27,7 +27,7 @@ from gateway.c.segment cimport (
     SL_COUNTER_PROTOCOL_ERRORS, SL_COUNTER_REQUEST_TIMEOUTS, SL_FAMILY_PROTOCOL_ERRORS, SL_PROTOCOL_HTTP,
 )
 from gateway.c.pipe_pool cimport sl_pipe
-from gateway.io.bulk cimport BULK_DRY, BULK_FILLED, BULK_LEAST, BulkStep, bulk_begin, bulk_end, bulk_fill, bulk_send
+from gateway.io.bulk cimport BULK_DRY, BULK_FILLED, BULK_LEAST, BulkStep, bulk_begin, bulk_end, bulk_load, bulk_send
 from gateway.c.silence cimport sl_tcp_silent
 from gateway.io.loop cimport SCRATCH_SIZE
 from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED
@@ -157,18 +157,11 @@ cdef class Http1Connection(ClientSide):
 
     cdef bint move(self, size_t *total) noexcept:
         """Content by a pipe; False where it is to be received."""
-        cdef BulkStep step
-        cdef size_t got = 0
-        if self.urgent and (self.bulk.pipe is NULL or self.bulk.pipe.held == 0):
-            bulk_end(&self.bulk, &self.parts.files.pipes)
-            return False
-        if self.bulk.pipe is NULL or self.bulk.pipe.held == 0:
-            step = bulk_fill(&self.bulk, &self.parts.files.pipes, &self.leg, self.input.left, &got)
-            if step != BULK_FILLED:
-                self.readable = step != BULK_DRY
-                return step == BULK_DRY
-            self.input.left -= got
-            total[0] += got
+        cdef BulkStep step = bulk_load(&self.bulk, &self.parts.files.pipes, &self.leg, &self.input.left, self.urgent,
+                                       total)
+        if step != BULK_FILLED:
+            self.readable = step != BULK_DRY
+            return step == BULK_DRY
         if self.exchange.on_request_pipe(self.bulk.pipe) < 0:
             bulk_end(&self.bulk, &self.parts.files.pipes)
             return True

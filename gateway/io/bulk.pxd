@@ -10,7 +10,7 @@ cdef enum:
 
 cdef enum BulkStep:
     BULK_COPIES = 0            # receive as always: there is no pipe, or a receive alone tells how the leg stands
-    BULK_FILLED = 1            # `got` bytes are in the pipe
+    BULK_FILLED = 1            # the pipe holds some
     BULK_DRY = 2               # an edge follows
 
 cdef struct Bulk:
@@ -19,8 +19,10 @@ cdef struct Bulk:
     uint8_t lean               # fillings in a row that found little
 
 cdef void bulk_begin(Bulk *bulk, sl_pipe_pool *pool) noexcept
-# Fills the pipe, which is empty, with up to `left` bytes.
-cdef BulkStep bulk_fill(Bulk *bulk, sl_pipe_pool *pool, sl_leg *leg, uint64_t left, size_t *got) noexcept
+# Fills the pipe where it is empty with up to `left` bytes, which are as many fewer, and `total` as many more. `urgent`:
+# out-of-band data lie ahead, which a receive alone finds.
+cdef BulkStep bulk_load(Bulk *bulk, sl_pipe_pool *pool, sl_leg *leg, uint64_t *left, bint urgent,
+                        size_t *total) noexcept
 # It copies from now on. A pipe that holds something goes nowhere any more: no other connection gets what is in it.
 cdef void bulk_end(Bulk *bulk, sl_pipe_pool *pool) noexcept
 # Sends what a pipe holds; how much has left, -1 with errno for a leg that failed. Less than it held: an edge follows.

@@ -17,17 +17,24 @@ cdef void bulk_begin(Bulk *bulk, sl_pipe_pool *pool) noexcept:
     pool.counts.begun += 1
 
 
-cdef BulkStep bulk_fill(Bulk *bulk, sl_pipe_pool *pool, sl_leg *leg, uint64_t left, size_t *got) noexcept:
+cdef BulkStep bulk_load(Bulk *bulk, sl_pipe_pool *pool, sl_leg *leg, uint64_t *left, bint urgent,
+                        size_t *total) noexcept:
     cdef ssize_t filled
+    if bulk.pipe is not NULL and bulk.pipe.held:
+        return BULK_FILLED
+    if urgent:
+        bulk_end(bulk, pool)
+        return BULK_COPIES
     if bulk.pipe is NULL:
         bulk.pipe = sl_pipe_take(pool)
     if bulk.pipe is NULL:
         bulk_end(bulk, pool)
         return BULK_COPIES
-    filled = sl_leg_into_pipe(leg, bulk.pipe, <size_t> min(left, <uint64_t> bulk.pipe.size))
+    filled = sl_leg_into_pipe(leg, bulk.pipe, <size_t> min(left[0], <uint64_t> bulk.pipe.size))
     if filled > 0:
         bulk.lean = 0 if filled >= LEAN else bulk.lean + 1
-        got[0] = <size_t> filled
+        left[0] -= <uint64_t> filled
+        total[0] += <size_t> filled
         return BULK_FILLED
     if filled < 0 and errno == EAGAIN and bulk.lean < LEAN_MOST:
         sl_pipe_give(pool, bulk.pipe)  # none is held while nothing comes

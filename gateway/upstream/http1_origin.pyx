@@ -22,7 +22,7 @@ from gateway.c.message cimport (
     SL_FIELD_PROXY_AUTHENTICATE, SL_FIELD_WWW_AUTHENTICATE, SL_FRAMING_CHUNKED, SL_KEEP_ALIVE, sl_message,
     sl_message_at, sl_message_find, sl_message_remove, sl_message_set, sl_message_write_request,
 )
-from gateway.io.bulk cimport BULK_DRY, BULK_FILLED, BULK_LEAST, BulkStep, bulk_begin, bulk_end, bulk_fill, bulk_send
+from gateway.io.bulk cimport BULK_DRY, BULK_FILLED, BULK_LEAST, BulkStep, bulk_begin, bulk_end, bulk_load, bulk_send
 from gateway.io.loop cimport SCRATCH_SIZE
 from gateway.io.outgoing cimport OUTGOING_EMPTY, OUTGOING_FAILED
 from gateway.io.sockets cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
@@ -252,18 +252,11 @@ cdef class Http1Origin(OriginConnection):
 
     cdef bint move(self, size_t *total) noexcept:
         """Content by a pipe; False where it is to be received."""
-        cdef BulkStep step
-        cdef size_t got = 0
-        if self.urgent and (self.bulk.pipe is NULL or self.bulk.pipe.held == 0):
-            bulk_end(&self.bulk, &self.parts.files.pipes)
-            return False
-        if self.bulk.pipe is NULL or self.bulk.pipe.held == 0:
-            step = bulk_fill(&self.bulk, &self.parts.files.pipes, &self.leg, self.input.left, &got)
-            if step != BULK_FILLED:
-                self.readable = step != BULK_DRY
-                return step == BULK_DRY
-            self.input.left -= got
-            total[0] += got
+        cdef BulkStep step = bulk_load(&self.bulk, &self.parts.files.pipes, &self.leg, &self.input.left, self.urgent,
+                                       total)
+        if step != BULK_FILLED:
+            self.readable = step != BULK_DRY
+            return step == BULK_DRY
         self.taker.on_pipe(self.bulk.pipe)
         if self.closed:
             return True
