@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from supervisor.config.named import named_once
 from supervisor.config.trust import NamedFile, named_file
 from supervisor.source.node import Fields, Node, each
 from supervisor.source.problems import Place, Problems, quote
@@ -39,15 +40,7 @@ class Credential(msgspec.Struct, frozen=True):
 
 def read_credentials(top: Fields, folder: str, problems: Problems) -> tuple[Credential, ...]:
     """The key `credentials`; paths resolve against `folder`. What is wrong is left out, and reported."""
-    found: dict[str, Credential] = {}
-    for one in top.each("credentials", lambda node: _credential(node, folder, problems)):
-        if one.name in found:
-            where = f"it is first used in line {found[one.name].place.line}"
-            problems.error(one.place, f"duplicate credential {quote(one.name)}", where)
-        found.setdefault(one.name, one)
-    if len(found) > MOST_CREDENTIALS and (node := top.get("credentials")):
-        problems.error(node.place, f"more than {MOST_CREDENTIALS} credentials")
-    return tuple(found.values())
+    return named_once(top, "credentials", lambda node: _credential(node, folder, problems), MOST_CREDENTIALS, problems)
 
 
 def _credential(node: Node, folder: str, problems: Problems) -> Credential:

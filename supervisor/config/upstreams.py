@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.contract import TlsClientSettings, UpstreamSettings
 from supervisor.config.later import names_in
+from supervisor.config.named import named_once
 from supervisor.config.tls import ClientTls, read_client_tls
 from supervisor.source.host_port import endpoint
 from supervisor.source.node import Fields, Node
@@ -59,15 +60,7 @@ class Upstream(msgspec.Struct, frozen=True):
 
 def read_upstreams(top: Fields, folder: str, problems: Problems) -> tuple[Upstream, ...]:
     """`upstreams`; paths resolve against `folder`. What is wrong is left out, and reported."""
-    found: dict[str, Upstream] = {}
-    for upstream in top.each("upstreams", lambda node: _upstream(node, folder, problems)):
-        if upstream.name in found:
-            where = f"it is first used in line {found[upstream.name].place.line}"
-            problems.error(upstream.place, f"duplicate upstream {quote(upstream.name)}", where)
-        found.setdefault(upstream.name, upstream)
-    if len(found) > MOST_UPSTREAMS and (node := top.get("upstreams")):
-        problems.error(node.place, f"more than {MOST_UPSTREAMS} upstreams")
-    return tuple(found.values())
+    return named_once(top, "upstreams", lambda node: _upstream(node, folder, problems), MOST_UPSTREAMS, problems)
 
 
 def read_passwords(upstreams: tuple[Upstream, ...], problems: Problems) -> dict[str, bytes]:
