@@ -11,6 +11,8 @@ the turn that make it again. An input is one frame, or what a mutation left of o
 import argparse
 import random
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -176,33 +178,46 @@ def within_windows(given: bytes, out: bytes) -> None:
                 assert windows[stream] >= 0, f"beyond the window of {stream}"
 
 
-def run(count: int, seed: int) -> int:
-    """Connections until `count` inputs were given; the inputs. AssertionError tells the turn that failed."""
+def turns(turn: Callable[[random.Random], int], count: int, seed: int, seconds: float = 0) -> int:
+    """Turns until `count` inputs were given, or for so many seconds; the inputs. AssertionError tells the turn that
+    failed."""
     given = number = 0
-    while given < count:
-        draw = random.Random(f"{seed}/{number}")
-        pieces = conversation(draw)
+    end = time.monotonic() + seconds
+    while given < count if not seconds else time.monotonic() < end:
         try:
-            given += (split_alike if draw.random() < 0.5 else owned)(draw, pieces)
+            given += turn(random.Random(f"{seed}/{number}"))
         except Exception as error:
             raise AssertionError(f"seed {seed}, turn {number}: {error!r}") from error
         number += 1
     return given
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def command(name: str, described: str | None, turn: Callable[[random.Random], int]) -> int:
+    """The exit code of a fuzzer that was started by itself."""
+    parser = argparse.ArgumentParser(description=described, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100_000, help="inputs (default 100000)")
     parser.add_argument("--seed", type=int, default=1, help="where the random numbers start (default 1)")
+    parser.add_argument("--seconds", type=float, default=0, help="time in place of a count")
     arguments = parser.parse_args()
     try:
-        given = run(arguments.count, arguments.seed)
+        given = turns(turn, arguments.count, arguments.seed, arguments.seconds)
     except AssertionError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"fuzz_http2: {given} frames, seed {arguments.seed}: nothing found")
+    print(f"{name}: {given} frames, seed {arguments.seed}: nothing found")
     return 0
 
 
+def one(draw: random.Random) -> int:
+    """A connection; its inputs."""
+    pieces = conversation(draw)
+    return (split_alike if draw.random() < 0.5 else owned)(draw, pieces)
+
+
+def run(count: int, seed: int) -> int:
+    """Connections until `count` inputs were given, as turns() says."""
+    return turns(one, count, seed)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("fuzz_http2", __doc__, one))

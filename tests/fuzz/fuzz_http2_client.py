@@ -7,17 +7,15 @@ behind an end; what goes out is whole frames, and no more DATA than the origin e
 the sanitizers' to report (`make asan`). An input is one frame, or what a mutation left of one.
 """
 
-import argparse
 import random
 import sys
-import time
 from pathlib import Path
 from typing import Any, Final
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.fuzz.fuzz_http2 import NUMBERS, SIZES, told, within_windows
+from tests.fuzz.fuzz_http2 import NUMBERS, SIZES, command, told, turns, within_windows
 from tests.support.h2_client_probe import ClientProbe
 from tests.vectors import play
 from tests.vectors.http2 import PREFACE, TYPES, block, frame, frames
@@ -174,36 +172,16 @@ def finished(probe: ClientProbe, pieces: list[bytes], events: list[tuple[Any, ..
     return count
 
 
-def run(count: int, seed: int, seconds: float = 0) -> int:
-    """Connections until `count` inputs were given, or for so many seconds; the inputs. AssertionError tells the turn
-    that failed."""
-    given = number = 0
-    end = time.monotonic() + seconds
-    while given < count if not seconds else time.monotonic() < end:
-        draw = random.Random(f"{seed}/{number}")
-        pieces = conversation(draw)
-        try:
-            given += (split_alike if draw.random() < 0.5 else owned)(draw, pieces)
-        except Exception as error:
-            raise AssertionError(f"seed {seed}, turn {number}: {error!r}") from error
-        number += 1
-    return given
+def one(draw: random.Random) -> int:
+    """A connection; its inputs."""
+    pieces = conversation(draw)
+    return (split_alike if draw.random() < 0.5 else owned)(draw, pieces)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=100_000, help="inputs (default 100000)")
-    parser.add_argument("--seed", type=int, default=1, help="where the random numbers start (default 1)")
-    parser.add_argument("--seconds", type=float, default=0, help="time in place of a count")
-    arguments = parser.parse_args()
-    try:
-        given = run(arguments.count, arguments.seed, arguments.seconds)
-    except AssertionError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"fuzz_http2_client: {given} frames, seed {arguments.seed}: nothing found")
-    return 0
+def run(count: int, seed: int) -> int:
+    """Connections until `count` inputs were given, as turns() says."""
+    return turns(one, count, seed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("fuzz_http2_client", __doc__, one))
