@@ -61,7 +61,6 @@ cdef class Exchange(ResponseTaker):
 
     # ---- its steps ---------------------------------------------------------------------------------------------------
     cdef void send(self) noexcept
-    cdef bint prepare(self, Message head, bint mirrored) noexcept
     cdef bint add_credentials(self, Message head, HeaderChanges changes) noexcept
     cdef void plan(self) noexcept
     cdef bint try_again(self, int outcome) noexcept
@@ -74,7 +73,7 @@ cdef class Exchange(ResponseTaker):
     cdef str reason(self, Record record, int outcome)
     cdef void fail(self, int outcome) noexcept
     cdef void finish(self, int outcome) noexcept
-    cdef void tell(self, Record record, int outcome) noexcept
+    cdef void tell(self, int outcome) noexcept
     cdef uint64_t quiet_limit(self) noexcept
     cdef bint is_stale(self) noexcept
     cdef void wait(self) noexcept

@@ -11,58 +11,42 @@ BEGINS (credentials, decision, dial) -> CARRIES -> RESPONDS -> OVER, and from ea
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 
 from gateway.c.contract cimport (
-    SL_ATTR_ROUTE,
     SL_OUTCOME_CLIENT_GONE, SL_OUTCOME_CLOSED, SL_OUTCOME_CREDENTIAL_UNAVAILABLE, SL_OUTCOME_DIAL_TIMEOUT,
-    SL_OUTCOME_DNS_FAILED, SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_DRAINED, SL_OUTCOME_HOST_UNREACHABLE,
-    SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL, SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_NET_UNREACHABLE,
-    SL_OUTCOME_REFUSED, SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_INVALID,
-    SL_OUTCOME_RESPONSE_TIMEOUT, SL_OUTCOME_REVOKED, SL_OUTCOME_UPSTREAM_FAILED, sl_outcome_text,
+    SL_OUTCOME_DRAINED, SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_IDLE_TIMEOUT, SL_OUTCOME_INTERNAL,
+    SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_REFUSED, SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_RESPONSE_TIMEOUT,
+    SL_OUTCOME_REVOKED, sl_outcome_text,
 )
-from gateway.c.judge cimport sl_rule_slot
 from gateway.c.leg cimport sl_leg, sl_leg_reset
-from gateway.c.message cimport sl_message_clear, sl_message_copy
+from gateway.c.message cimport sl_message_clear
 from gateway.c.segment cimport (
-    SL_FAMILY_PROTOCOL_ERRORS, SL_RETRY_FAILURE, SL_RETRY_FREE, SL_RETRY_LIMITED, SL_RETRY_SUCCESS, SL_RULE_SLOT_NONE,
-    SL_RULE_SLOT_OTHER,
+    SL_RETRY_FAILURE, SL_RETRY_FREE, SL_RETRY_LIMITED, SL_RETRY_SUCCESS, SL_RULE_SLOT_NONE,
 )
 from gateway.proto.answers cimport http_status
 from gateway.routing.approach cimport approach_of
 from gateway.routing.answers cimport let_in
 from gateway.routing.credentials cimport clear_trailers, lacking, set_secrets
-from gateway.routing.fields cimport come_back, leave_outside
+from gateway.routing.fields cimport come_back
+from gateway.routing.leaving cimport prepare
 from gateway.routing.mirror cimport Mirror, mirror_of
 from gateway.routing.retry cimport ATTEMPT_LIMITED, ATTEMPT_WAITS, AttemptStep, attempts_of
 from gateway.routing.route cimport Backend, HeaderChanges, MirrorTo, Route
 from gateway.routing.standing cimport STANDING_DRAINS, STANDING_ENDS, Standing, standing_of
+from gateway.routing.telling cimport route_slot, tell_request, trace_connected
 from gateway.state.record cimport Record
-from gateway.state.request_line cimport Answered, count_retry, nothing_answered, write_request
+from gateway.state.request_line cimport Answered, count_retry, nothing_answered
 from gateway.tunnel.request cimport told_reason, told_rule
 from gateway.upstream.origin_pool cimport OriginConnection
-
-# Ends of a try that has no connection yet.
-cdef frozenset UPSTREAM_OUTCOMES = frozenset((
-    SL_OUTCOME_NAME_NOT_FOUND, SL_OUTCOME_REFUSED, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_HOST_UNREACHABLE,
-    SL_OUTCOME_DNS_TIMEOUT, SL_OUTCOME_DIAL_TIMEOUT, SL_OUTCOME_UPSTREAM_FAILED, SL_OUTCOME_DNS_FAILED,
-    SL_OUTCOME_CLIENT_GONE,
-))
 
 cdef enum:
     REPEAT_MOST = 65536        # bytes of content that are kept for a second try
     LASTING = 1000             # milliseconds after which a reload is for it as well
 
-
 # Outcomes of connections that never were, after which another try may find one.
 cdef frozenset UNREACHED = frozenset((
     SL_OUTCOME_REFUSED, SL_OUTCOME_NET_UNREACHABLE, SL_OUTCOME_HOST_UNREACHABLE, SL_OUTCOME_DIAL_TIMEOUT))
-
-
-cdef unsigned route_slot(Record record) noexcept:
-    return sl_rule_slot(&record.generation.image.image, record.decision.sets[<int> SL_ATTR_ROUTE], SL_RULE_SLOT_NONE,
-                        SL_RULE_SLOT_OTHER)
 
 
 cdef Exchange exchange_of(WorkerParts parts, ClientSide client, Request who, int kind, int auth):
@@ -71,19 +55,6 @@ cdef Exchange exchange_of(WorkerParts parts, ClientSide client, Request who, int
     made.approach = approach_of(parts, who, made, kind, auth)
     made.approach.guess = client.pool
     return made
-
-
-cdef void trace_connected(Approach approach, bint reused) noexcept:
-    cdef Record record = approach.record
-    record.trace.try_connects(&record.address, approach.dialed, record.dns_ms, record.dial_ms, reused)
-
-
-cdef void trace_ended(Record record, int outcome, int tries) noexcept:
-    """The last try is over. One of which no upstream was asked is none: denied, answered by a route, over a limit."""
-    if tries or outcome in UPSTREAM_OUTCOMES:
-        record.trace.try_ends(sl_outcome_text(outcome), record.parts.loop.now)
-    else:
-        record.trace.try_vanishes()
 
 
 @cython.final
@@ -119,7 +90,7 @@ cdef class Exchange(ResponseTaker):
         cdef bytes early = self.early
         if self.approach.route is not None and self.approach.route.steps.mirrors:
             head = Message.__new__(Message)  # a mirror's way may let another request go in between
-        if not self.prepare(head, False):
+        if not prepare(self.approach, head, False):
             self.fail(SL_OUTCOME_INTERNAL)
             return
         if changes is not None and changes.secrets is not None and not self.add_credentials(head, changes):
@@ -142,27 +113,6 @@ cdef class Exchange(ResponseTaker):
             origin.send_end(self.trailers)
         if self.holding and self.origin is origin:
             self.on_ready()
-
-    cdef bint prepare(self, Message head, bint mirrored) noexcept:
-        """The head as it leaves: a copy of what was judged, changed as its rules say. Fields that they set do not go to
-        mirrors, nor to a backend where they have credentials in them."""
-        cdef Approach approach = self.approach
-        cdef HeaderChanges changes = approach.changes
-        if not sl_message_copy(&head.head, &approach.message.head) or not leave_outside(
-                &head.head, self.parts.settings.via, None if changes is None else changes.kept):
-            return False
-        if approach.record.trace is not None and not approach.record.trace.leave(&head.head):
-            return False
-        if approach.route is not None and not approach.route.steps.leave(&head.head):
-            return False
-        if approach.backend is not None and approach.backend.steps is not None and not approach.backend.steps.leave(
-                &head.head):
-            return False
-        if changes is None:
-            return True
-        if mirrored or (changes.secrets is not None and approach.is_elsewhere()):
-            return changes.elsewhere.apply(&head.head)
-        return changes.changes.apply(&head.head)
 
     cdef bint add_credentials(self, Message head, HeaderChanges changes) noexcept:
         """Fields with credentials, as the connection may have them. False: the request was refused."""
@@ -201,7 +151,7 @@ cdef class Exchange(ResponseTaker):
         cdef Mirror made
         if changes is not None:
             head = Message.__new__(Message)
-            if not self.prepare(head, True):
+            if not prepare(self.approach, head, True):
                 return
         for one in self.approach.route.steps.mirrors:
             if self.approach.pools.draw() % one.denominator >= one.numerator:
@@ -359,7 +309,7 @@ cdef class Exchange(ResponseTaker):
         self.first_byte = self.parts.loop.now
         if self.approach.record.trace is not None:
             self.approach.record.trace.try_answers(101, self.first_byte)
-        self.tell(self.approach.record, SL_OUTCOME_CLOSED)
+        self.tell(SL_OUTCOME_CLOSED)
         if self.approach.record.trace is not None:
             self.approach.record.trace.go_on()
         self.approach.cancel()
@@ -566,35 +516,21 @@ cdef class Exchange(ResponseTaker):
         if record is not None:
             record.leave_limits()
             if outcome >= 0:
-                self.tell(record, outcome)
+                self.tell(outcome)
         self.mirrors = None
         self.closed = True
         self.parts.loop.park(self)
 
-    cdef void tell(self, Record record, int outcome) noexcept:
+    cdef void tell(self, int outcome) noexcept:
         """Its line, and what it counts."""
         cdef Answered answered
-        cdef Route route = self.approach.route
-        cdef Backend backend = self.approach.backend
-        if record.trace is not None:
-            trace_ended(record, outcome, self.tries)
         nothing_answered(&answered, &self.approach.message.head)
-        if route is not None:
-            answered.route = PyUnicode_AsUTF8(route.name)
-            answered.route_slot = route_slot(record)
-        if backend is not None and backend.name is not None:
-            answered.backend = PyUnicode_AsUTF8(backend.name)
         answered.status, answered.tries = self.status, self.tries
         answered.mirrored = 0 if self.mirrors is None else <uint8_t> len(self.mirrors)
-        answered.secure = self.approach.record.secure
-        answered.downgraded = answered.secure and self.approach.tls is None
         if self.first_byte:
             answered.first_byte_ms = <int32_t> (self.first_byte - self.began)
         answered.up, answered.down = self.up, self.down
-        if outcome in (SL_OUTCOME_RESPONSE_INVALID, SL_OUTCOME_RESPONSE_INCOMPLETE, SL_OUTCOME_RESPONSE_TIMEOUT,
-                       SL_OUTCOME_REQUEST_TIMEOUT, SL_OUTCOME_IDLE_TIMEOUT):
-            self.parts.meter.labelled(SL_FAMILY_PROTOCOL_ERRORS, record.kind, outcome, 0, 0)[0] += 1
-        write_request(record, &answered, outcome)
+        tell_request(self.approach, &answered, outcome)
 
     cdef void close(self) noexcept:
         """An internal error, or the end of the worker."""
