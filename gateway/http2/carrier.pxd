@@ -71,6 +71,11 @@ cdef class H2Carrier(Handler):
     # Sends RST_STREAM and forgets the stream.
     cdef void reset_stream(self, H2Stream *stream, uint32_t code) noexcept
     cdef void count_reset(self, int side, uint32_t code) noexcept
+    # An owner lets go of its stream, which may be NULL, and is after: forgotten without a frame; by RST_STREAM; or as
+    # both its sides have ended it, by RST_STREAM where they have not.
+    cdef void forget_stream(self, H2Stream **held, StreamEnd how) noexcept
+    cdef void cut_stream(self, H2Stream **held, uint32_t code) noexcept
+    cdef void settle_stream(self, H2Stream **held, uint32_t code) noexcept
     # Ends in good order: GOAWAY, then the last frames.
     cdef void leave(self) noexcept
     cdef void end_streams(self) noexcept

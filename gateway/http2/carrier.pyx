@@ -25,7 +25,9 @@ from gateway.io.sockets cimport EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, 
 from gateway.io.states cimport misstep
 from gateway.proto.http2.core cimport EVENT_NONE
 from gateway.proto.http2.frames cimport H2_NO_ERROR
-from gateway.proto.http2.streams cimport END_RESET_BY_US, STREAM_BULK, ring_add, streams_any
+from gateway.proto.http2.streams cimport (
+    END_BOTH, END_RESET_BY_US, STREAM_BULK, STREAM_LOCAL_ENDED, STREAM_REMOTE_ENDED, ring_add, streams_any,
+)
 from gateway.proto.http2.work cimport OUTPUT_SIZE
 
 cdef enum:
@@ -257,6 +259,27 @@ cdef class H2Carrier(Handler):
         self.session.reset(stream, code)
         self.write_later()
         self.drop_stream(stream, END_RESET_BY_US)
+
+    cdef void forget_stream(self, H2Stream **held, StreamEnd how) noexcept:
+        cdef H2Stream *stream = held[0]
+        held[0] = NULL
+        if stream is not NULL:
+            stream.owner = NULL
+            self.drop_stream(stream, how)
+
+    cdef void cut_stream(self, H2Stream **held, uint32_t code) noexcept:
+        cdef H2Stream *stream = held[0]
+        held[0] = NULL
+        if stream is not NULL:
+            stream.owner = NULL
+            self.reset_stream(stream, code)
+
+    cdef void settle_stream(self, H2Stream **held, uint32_t code) noexcept:
+        cdef H2Stream *stream = held[0]
+        if stream is not NULL and stream.flags & STREAM_LOCAL_ENDED and stream.flags & STREAM_REMOTE_ENDED:
+            self.forget_stream(held, END_BOTH)
+        else:
+            self.cut_stream(held, code)
 
     cdef void count_reset(self, int side, uint32_t code) noexcept:
         self.meter.labelled(SL_FAMILY_HTTP2_RESETS, side, min(code, <uint32_t> SL_H2_CODE_OTHER), 0, 0)[0] += 1

@@ -14,7 +14,7 @@ from gateway.c.contract cimport SL_OUTCOME_INTERNAL, SL_OUTCOME_UNAVAILABLE
 from gateway.http2.sending cimport sending_fill, sending_free, sending_put
 from gateway.proto.http2.client cimport H2Client
 from gateway.proto.http2.frames cimport H2_CANCEL, free_bytes, put_bytes, sent_bytes
-from gateway.proto.http2.streams cimport END_BOTH, STREAM_LOCAL_ENDED, STREAM_REMOTE_ENDED
+from gateway.proto.http2.streams cimport STREAM_LOCAL_ENDED
 
 cdef enum:
     GIVEN_MOST = 65536         # bytes of a response's content that are passed on at once
@@ -191,19 +191,12 @@ cdef class Http2OriginRequest(OriginRequest):
 
     cdef void leave(self, uint32_t code) noexcept:
         """The last step of every end; a stream that has not ended both ways is reset."""
-        cdef H2Stream *stream = self.stream
         if self.closed:
             return
         self.closed = True
-        self.stream = NULL
         if self.carrier is not None:
             self.carrier.session.consumed_late(self.owed + (self.held.end - self.held.begin))
-        if stream is not NULL:
-            stream.owner = NULL
-            if stream.flags & STREAM_LOCAL_ENDED and stream.flags & STREAM_REMOTE_ENDED:
-                self.carrier.drop_stream(stream, END_BOTH)
-            else:
-                self.carrier.reset_stream(stream, code)
+            self.carrier.settle_stream(&self.stream, code)
         sending_free(&self.sending)
         free_bytes(&self.held)
         self.end_in = self.end_out = None

@@ -199,27 +199,21 @@ cdef class ConnectStream(ParentStream):
 
     cdef void settle(self) noexcept:
         """Both sides have ended: so has this."""
-        cdef H2Stream *stream = self.stream
-        if self.shut and stream is not NULL and stream.flags & STREAM_LOCAL_ENDED:
-            self.stream = NULL
-            stream.owner = NULL
-            self.carrier.drop_stream(stream, END_BOTH)
+        if self.shut and self.stream is not NULL and self.stream.flags & STREAM_LOCAL_ENDED:
+            self.carrier.forget_stream(&self.stream, END_BOTH)
             self.finish(0)
 
     cdef void finish(self, uint32_t code) noexcept:
         """The last step of every end; a stream that is still there is reset."""
-        cdef H2Stream *stream = self.stream
         cdef bint flowed = self.leg.fd >= 0
         if self.closed:
             return
         self.closed = True
-        self.stream = NULL
         self.close_untaken()
-        if stream is not NULL:
-            stream.owner = NULL
-            self.carrier.reset_stream(stream, code)
-        elif self.carrier is None:
+        if self.carrier is None:
             self.pool.unqueue(self)
+        else:
+            self.carrier.cut_stream(&self.stream, code)
         sl_leg_reset(&self.leg)
         free_bytes(&self.waiting)
         self.owner = None
@@ -235,14 +229,11 @@ cdef class ConnectStream(ParentStream):
 
     cdef void close(self) noexcept:
         """An internal error on the way."""
-        cdef H2Stream *stream = self.stream
         if self.closed:
             return
         self.answer(-1, SL_OUTCOME_INTERNAL, -1)
-        if stream is not NULL:
-            self.stream = NULL
-            stream.owner = NULL
-            self.carrier.reset_stream(stream, H2_INTERNAL_ERROR)
+        if self.carrier is not None:
+            self.carrier.cut_stream(&self.stream, H2_INTERNAL_ERROR)
         self.lost()
 
     # ---- bytes -------------------------------------------------------------------------------------------------------

@@ -197,14 +197,9 @@ cdef class H2Request(Request):
     # ---- the end -----------------------------------------------------------------------------------------------------
 
     cdef void lost(self) noexcept:
-        cdef H2Stream *stream = self.stream
         if self.closed:
             return
-        self.stream = NULL
-        if stream is not NULL:
-            # Its connection is gone: no frame is sent, and none is counted.
-            stream.owner = NULL
-            self.carrier.drop_stream(stream, END_RESET_BY_PEER)
+        self.carrier.forget_stream(&self.stream, END_RESET_BY_PEER)  # with its connection: no frame, and none counted
         if self.opening is not None:
             give_up(self.opening)
             self.opening = None
@@ -212,15 +207,11 @@ cdef class H2Request(Request):
 
     cdef void drop(self) noexcept:
         """The end without a tunnel. A stream that is still there is reset."""
-        cdef H2Stream *stream = self.stream
         if self.closed:
             return
         if self.opening is not None:
             self.opening.cancel()
-        self.stream = NULL
-        if stream is not NULL:
-            stream.owner = NULL
-            self.carrier.reset_stream(stream, H2_INTERNAL_ERROR)
+        self.carrier.cut_stream(&self.stream, H2_INTERNAL_ERROR)
         self.carrier.session.consumed_late(self.held)
         self.held = 0
         self.record.leave_limits()

@@ -25,7 +25,7 @@ from gateway.proto.http2.frames cimport (
 )
 from gateway.proto.http2.server cimport H2Server
 from gateway.proto.http2.streams cimport (
-    END_BOTH, END_RESET_BY_PEER, STREAM_CONNECT, STREAM_EARLY, STREAM_LOCAL_ENDED, STREAM_REMOTE_ENDED,
+    END_RESET_BY_PEER, STREAM_CONNECT, STREAM_EARLY, STREAM_LOCAL_ENDED, STREAM_REMOTE_ENDED,
 )
 
 cdef enum:
@@ -194,15 +194,9 @@ cdef class H2ExchangeStream(ClientSide):
 
     cdef void settle(self) noexcept:
         """The response has left, and the exchange is over: so is the stream."""
-        cdef H2Stream *stream = self.stream
-        if not self.finished or stream is NULL or not stream.flags & STREAM_LOCAL_ENDED:
+        if not self.finished or self.stream is NULL or not self.stream.flags & STREAM_LOCAL_ENDED:
             return
-        self.stream = NULL
-        stream.owner = NULL
-        if stream.flags & STREAM_REMOTE_ENDED:
-            self.carrier.drop_stream(stream, END_BOTH)
-        else:
-            self.carrier.reset_stream(stream, H2_NO_ERROR)
+        self.carrier.settle_stream(&self.stream, H2_NO_ERROR)
         self.leave()
 
     cdef void tunnel(self, Message head, sl_leg *upstream, bytes early, bint hangup) noexcept:
@@ -254,27 +248,18 @@ cdef class H2ExchangeStream(ClientSide):
         self.reset(H2_CANCEL)
 
     cdef void lost(self) noexcept:
-        cdef H2Stream *stream = self.stream
         cdef Exchange exchange = self.exchange
         if self.closed:
             return
-        self.stream = NULL
-        if stream is not NULL:
-            # Its connection is gone: no frame is sent, and none is counted.
-            stream.owner = NULL
-            self.carrier.drop_stream(stream, END_RESET_BY_PEER)
+        self.carrier.forget_stream(&self.stream, END_RESET_BY_PEER)  # with its connection: no frame, and none counted
         self.leave()
         if exchange is not None:
             exchange.on_client_gone()
 
     cdef void reset(self, uint32_t code) noexcept:
-        cdef H2Stream *stream = self.stream
         if self.closed:
             return
-        self.stream = NULL
-        if stream is not NULL:
-            stream.owner = NULL
-            self.carrier.reset_stream(stream, code)
+        self.carrier.cut_stream(&self.stream, code)
         self.leave()
 
     cdef void leave(self) noexcept:

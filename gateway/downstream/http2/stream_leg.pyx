@@ -26,7 +26,7 @@ from gateway.proto.http2.frames cimport (
     H2_CANCEL, H2_INTERNAL_ERROR, H2_NO_ERROR, free_bytes, put_bytes, sent_bytes,
 )
 from gateway.proto.http2.streams cimport (
-    END_BOTH, END_RESET_BY_PEER, STREAM_LOCAL_ENDED, STREAM_REMOTE_ENDED,
+    END_RESET_BY_PEER, STREAM_LOCAL_ENDED, STREAM_REMOTE_ENDED,
 )
 
 
@@ -175,14 +175,9 @@ cdef class StreamLeg(LegEnd):
         return written
 
     cdef void lost(self) noexcept:
-        cdef H2Stream *stream = self.stream
         if self.closed:
             return
-        self.stream = NULL
-        if stream is not NULL:
-            # Its connection is gone: no frame is sent, and none is counted.
-            stream.owner = NULL
-            self.carrier.drop_stream(stream, END_RESET_BY_PEER)
+        self.carrier.forget_stream(&self.stream, END_RESET_BY_PEER)  # with its connection: no frame, and none counted
         self.broken = True
         if self.released:
             self.leave()
@@ -191,15 +186,9 @@ cdef class StreamLeg(LegEnd):
 
     cdef void settle(self) noexcept:
         """Behind the leg's end: all that it has sent has left, and so has the end."""
-        cdef H2Stream *stream = self.stream
-        if not self.released or stream is NULL or not stream.flags & STREAM_LOCAL_ENDED:
+        if not self.released or self.stream is NULL or not self.stream.flags & STREAM_LOCAL_ENDED:
             return
-        self.stream = NULL
-        stream.owner = NULL
-        if stream.flags & STREAM_REMOTE_ENDED:
-            self.carrier.drop_stream(stream, END_BOTH)
-        else:
-            self.carrier.reset_stream(stream, H2_NO_ERROR)
+        self.carrier.settle_stream(&self.stream, H2_NO_ERROR)
         self.leave()
 
     # ---- calls of the leg --------------------------------------------------------------------------------------------
@@ -260,13 +249,9 @@ cdef class StreamLeg(LegEnd):
         self.cut(H2_CANCEL)
 
     cdef void cut(self, uint32_t code) noexcept:
-        cdef H2Stream *stream = self.stream
         if self.closed:
             return
-        self.stream = NULL
-        if stream is not NULL:
-            stream.owner = NULL
-            self.carrier.reset_stream(stream, code)
+        self.carrier.cut_stream(&self.stream, code)
         self.leave()
 
     # ---- the end -----------------------------------------------------------------------------------------------------

@@ -298,16 +298,12 @@ cdef class H2Tunnel(Tunnel):
         return end.enter(stream, None, self.client_ended)
 
     cdef void close_legs(self, int outcome, bint reset) noexcept:
-        cdef H2Stream *stream = self.stream
-        self.stream = NULL
-        if stream is not NULL:
-            stream.owner = NULL
-            if not reset:
-                self.carrier.drop_stream(stream, END_BOTH)
-            else:
-                # RFC 9113 section 8.5: a TCP connection that failed is CONNECT_ERROR.
-                self.carrier.reset_stream(stream, H2_CONNECT_ERROR if outcome == SL_OUTCOME_RESET else
-                                          H2_INTERNAL_ERROR if outcome == SL_OUTCOME_INTERNAL else H2_CANCEL)
+        if not reset:
+            self.carrier.forget_stream(&self.stream, END_BOTH)
+        else:
+            # RFC 9113 section 8.5: a TCP connection that failed is CONNECT_ERROR.
+            self.carrier.cut_stream(&self.stream, H2_CONNECT_ERROR if outcome == SL_OUTCOME_RESET else
+                                    H2_INTERNAL_ERROR if outcome == SL_OUTCOME_INTERNAL else H2_CANCEL)
         if reset:
             if outcome == SL_OUTCOME_RESET:
                 if self.carrier.broken is not NULL:
