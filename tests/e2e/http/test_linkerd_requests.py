@@ -132,7 +132,6 @@ def test_a_backend_s_address_passes_the_guard_whatever_decides_the_name(parent: 
         ]
         if parent:
             manifests.append(policy("way", [{"host": "a.test"}], upstream=parent))
-        gateway.config["addresses"]["allow"] = []
         gateway.write_policy(manifests)
         with gateway, Client(gateway.port) as client:
             found = client.get("http://a.test/")
